@@ -17,11 +17,11 @@ from store.db.tables_operations import ChainHeadRow, ChainLinkRow
 from store.domain.ids import parsed, token
 from store.domain.lock import Actor
 from store.domain.patient import PatientRef
-from store.holds.held_changes import HELD, HeldChange, HeldChanges
+from store.holds.held_changes import HeldChange, HeldChanges, HeldChangeState
 from store.holds.held_runs import HeldRuns
 from store.patients.preferences import Preferences
 from store.preference import Identifier, PatientStatements, Phone, Statement, emr
-from store.runs.runs import DONE, RUN_COLUMNS, Journal, Rejected
+from store.runs.runs import RUN_COLUMNS, Journal, Rejected, RunStatus
 from store.runs.source_stats import Arrivals
 
 NOW = datetime.now(UTC).replace(microsecond=0)
@@ -137,7 +137,7 @@ class Crowd:
         with self.database.write(site.ENTERPRISE) as transaction:
             number = HeldRuns(self.database).live(transaction, site.ADT, site.ENTERPRISE, now=NOW)
             HeldRuns(self.database).count(transaction, number, self.size.held, now=NOW)
-            where, evidence = (site.ENTERPRISE, site.ADT, number, HELD, False), (times.at(NOW), 0, "M1", NOW)
+            where, evidence = (site.ENTERPRISE, site.ADT, number, HeldChangeState.HELD, False), (times.at(NOW), 0, "M1", NOW)
             for people in _lots(range(self.size.held), 2_000):
                 held.put(
                     transaction,
@@ -161,7 +161,9 @@ class Crowd:
         rows = []
         for minutes, source in zip(range(self.size.runs), cycle((site.ADT, site.FHIR)), strict=False):
             at, counts = NOW - timedelta(hours=minutes + 1), f'{{"applied":{minutes % 997},"unchanged":{minutes}}}'
-            rows.append((token("run"), source, site.ENTERPRISE, "incremental", DONE, "bench:1", at, at, at, None, None, counts, None))
+            rows.append(
+                (token("run"), source, site.ENTERPRISE, "incremental", RunStatus.DONE, "bench:1", at, at, at, None, None, counts, None)
+            )
         arrivals = Arrivals(self.database)
         with self.database.write(site.ENTERPRISE) as transaction:
             self.database.insert(transaction, RunRow, RUN_COLUMNS, rows)

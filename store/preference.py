@@ -57,6 +57,21 @@ class PhoneKind(StrEnum):
     OTHER = "other"
 
 
+class RecordOutcome(StrEnum):
+    """What became of a received record."""
+
+    APPLIED = "applied"
+    UNCHANGED = "unchanged"
+    STALE = "stale"
+    """Older than what is known."""
+    FILTERED = "filtered"
+    """Nothing to read in it, by configuration or by its kind."""
+    REJECTED = "rejected"
+    HELD = "held"
+    """By the safeguard, for a person."""
+    MERGED = "merged"
+
+
 YES = "yes"
 NO = "no"
 GRANTED = "granted"

@@ -36,8 +36,9 @@ def decision_of(parts: Parts, enterprise: str, ref: PatientRef, ask: Ask, actor:
     if isinstance(found, StoreError) and not isinstance(found, PatientUnknown):
         raise found
     known = found if isinstance(found, Known) else None
-    decision = decide(ask, known, parts.preferences.settings.get(enterprise).policy, now)
-    if parts.settings.enterprises[enterprise].receipts:
+    policy = parts.preferences.settings.get(enterprise).policy
+    decision = decide(ask, known, policy, now)
+    if policy.decision_receipts:
         Receipts(parts.database).keep(enterprise, [ask], [found], [decision], [actor], now)
     plain: dict[str, Any] = as_json(decision)
     return plain

@@ -9,7 +9,7 @@ from store.audit.audit_log import ASKED_FOR_RESYNC, VIEWED_PAYLOAD, Audit
 from store.domain.lock import Role
 from store.errors import ValueRefused
 from store.runs.processes import Processes, standing
-from store.runs.runs import Run
+from store.runs.runs import Run, RunKind
 from store.users.sessions import Sessions
 from store.users.users import Users
 from store.web.app import create_app
@@ -36,7 +36,7 @@ class OnRequest:
     def resync(self, source: str, by: str) -> Run:
         """Queues a run and returns it. Raises ``RunActive``, or ``ValueRefused`` for a source that cannot be read."""
         try:
-            run = self.queue.request(Job(source, "resync"))
+            run = self.queue.request(Job(source, RunKind.RESYNC))
         except UsageError as reason:
             raise ValueRefused(str(reason)) from reason
         self.log.info("resync requested", source=source, run=run.id, by=by)

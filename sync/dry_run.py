@@ -15,10 +15,10 @@ from store.domain.patient import Patient, PatientRef
 from store.errors import PatientUnknown
 from store.holds.remap_source import Remapping
 from store.patients.reader import PatientReader
-from store.preference import PatientMerge, PatientStatements
+from store.preference import PatientMerge, PatientStatements, RecordOutcome
 from store.web.api.facesheet import as_value
 from sync.engine import Engine
-from sync.intake import OUTCOMES, Piece, decided_alone, grouped, pieces
+from sync.intake import Piece, decided_alone, grouped, pieces
 from sync.run import Lane, Progress, no_progress
 
 SHOWN = 1000
@@ -80,7 +80,7 @@ class DryRun:
     def as_dict(self) -> dict[str, Any]:
         """The result as JSON."""
         changes = [change._asdict() | {"before": as_value(change.before), "after": as_value(change.after)} for change in self.changes]
-        counts = {outcome: self.counts.get(outcome, 0) for outcome in OUTCOMES}
+        counts = {outcome: self.counts.get(outcome, 0) for outcome in RecordOutcome}
         flips = {direction: len(patients) for direction, patients in self.flips.items()}
         details = {"new_patients": self.new, "changes": changes, "more_changes": self.more, "note": self.note or None}
         return {"run": None, "status": "dry-run", "counts": counts, "flips": flips, **details}
@@ -146,7 +146,7 @@ def remapped(engine: Engine, lane: Lane, mapper: Mapper, progress: Progress = no
 def _remapped_page(engine: Engine, lane: Lane, work: Remapping, after: int, result: DryRun) -> dict[int, str]:
     with _rolled_back(engine, lane) as transaction:
         outcomes = work.page(transaction, engine.batch_size, after=after, now=engine.clock())
-        changed = [number for number, outcome in outcomes.items() if outcome == "applied"]
+        changed = [number for number, outcome in outcomes.items() if outcome == RecordOutcome.APPLIED]
         found = _differences(engine, lane, transaction, changed)
     result.counts.update(outcomes.values())
     result.add([change for one in found for change in one])
@@ -162,7 +162,8 @@ def _apply(engine: Engine, transaction: Any, lane: Lane, pieces: list[Piece]) ->
     decided = [answer for piece in pieces if (answer := decided_alone(piece.item)) is not None]
     items = [piece.item for piece in pieces if isinstance(piece.item, PatientStatements | PatientMerge)]
     outcomes = engine.preferences.apply_many(transaction, lane.enterprise, lane.source, items, now=engine.clock()) if items else []
-    changed = {one.patient_id: None for one in outcomes if one.outcome in ("applied", "merged") and one.patient_id is not None}
+    with_changes = (RecordOutcome.APPLIED, RecordOutcome.MERGED)
+    changed = {one.patient_id: None for one in outcomes if one.outcome in with_changes and one.patient_id is not None}
     return [*decided, *(IngestResult(one.outcome, one.reason, one.detail) for one in outcomes)], list(changed)
 
 

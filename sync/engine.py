@@ -20,7 +20,7 @@ from store.holds.falling_due import FallingDue
 from store.holds.remap_source import Remapping
 from store.patients.gating import Guard
 from store.patients.preferences import Preferences
-from store.runs.runs import DONE, FAILED, READ_AGAIN, STOPPED, Journal, Run
+from store.runs.runs import READ_AGAIN, Journal, Run, RunKind, RunStatus
 from sync import logs, retry
 from sync.config.settings import Backoff, SafeguardRule
 from sync.heartbeat import alive
@@ -30,7 +30,6 @@ from sync.run import Lane, Progress, Tally, no_progress
 from sync.safeguard import Safeguard
 
 BATCH_BYTES = 8 * 1024 * 1024
-WAITING = "waiting"
 BEFORE_THE_END = "stopped early; the next run resumes after the last commit"
 TWICE = f"{READ_AGAIN} after an incomplete response: {{reason}}"
 BROKE_OFF = (
@@ -103,7 +102,7 @@ class Engine:
     def feed(self, lane: Lane, mapper: Mapper, payloads: Iterable[Payload], progress: Progress = no_progress) -> Run:
         """Ingests messages or resources from files as one run. The source's cursor does not move."""
         self.preferences.reads_by(lane.source, mapper)
-        tally = Tally(self.begin(lane, "ingest", Fetch()))
+        tally = Tally(self.begin(lane, RunKind.INGEST, Fetch()))
         return self._close_after(tally, lane, lambda: self._feed_all(tally, lane, mapper, payloads, progress))
 
     def ingest(self, lane: Lane, mapper: Mapper, payloads: Sequence[Payload]) -> list[IngestResult]:
@@ -118,7 +117,7 @@ class Engine:
 
     def remap(self, lane: Lane, mapper: Mapper, progress: Progress = no_progress) -> Run:
         """Applies the current mapping to the kept codes of a source's patients, as one run. If it ends early, the next run continues."""
-        tally = Tally(self.begin(lane, "remap", Fetch()), partial=True)
+        tally = Tally(self.begin(lane, RunKind.REMAP, Fetch()), partial=True)
         work = Remapping(self.preferences, lane.enterprise, lane.source, mapper)
         return self._close_after(tally, lane, lambda: self._remap_all(tally, lane, work, progress))
 
@@ -147,12 +146,12 @@ class Engine:
 
     def _close_after(self, tally: Tally, lane: Lane, work: Callable[[], bool]) -> Run:
         """Does the work and closes the run with its result in any case. Raises errors of the program itself after that."""
-        status, error = FAILED, "interrupted"
+        status, error = RunStatus.FAILED, "interrupted"
         try:
             with alive(self.journal, tally.run, self.clock):
                 status, error = self._work_and_settle(tally, lane, work)
         except NotYet as reason:
-            status, error = WAITING, str(reason)
+            status, error = RunStatus.WAITING, str(reason)
         except AdapterError as failure:
             error = f"action needed: {failure}" if failure.permanent else str(failure)
         except Exception as failure:
@@ -164,15 +163,15 @@ class Engine:
             self.metrics.run(lane.source, closed.kind, status)
         return closed
 
-    def _work_and_settle(self, tally: Tally, lane: Lane, work: Callable[[], bool]) -> tuple[str, str]:
+    def _work_and_settle(self, tally: Tally, lane: Lane, work: Callable[[], bool]) -> tuple[RunStatus, str]:
         """Does the work; returns the run's status and message. The safeguard treats an incomplete response like a complete one."""
         self.fall_due(lane.enterprise)
         try:
             if not work():
-                return STOPPED, BEFORE_THE_END
+                return RunStatus.STOPPED, BEFORE_THE_END
         except IncompleteFetch as short:
             status, held = self.safeguard.settle(tally, lane)
-            return FAILED if status == DONE else status, _joined(held, BROKE_OFF.format(reason=short))
+            return RunStatus.FAILED if status == RunStatus.DONE else status, _joined(held, BROKE_OFF.format(reason=short))
         status, held = self.safeguard.settle(tally, lane)
         return status, _joined(held, *tally.notes)
 

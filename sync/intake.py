@@ -19,7 +19,7 @@ from store.db.database import Database
 from store.patients.apply import Outcome
 from store.patients.gating import Guard
 from store.patients.preferences import Preferences
-from store.preference import PatientMerge, PatientStatements, Problem
+from store.preference import PatientMerge, PatientStatements, Problem, RecordOutcome
 from store.runs.runs import Journal, Rejected
 from store.runs.source_stats import Arrivals
 from sync import logs, retry
@@ -27,8 +27,15 @@ from sync.metrics import Metrics
 from sync.run import Lane, Tally
 from sync.safeguard import Safeguard
 
-OUTCOMES = ("applied", "unchanged", "stale", "filtered", "rejected", "held", "merged")
-WORST_FIRST = ("rejected", "held", "merged", "applied", "unchanged", "stale", "filtered")
+WORST_FIRST = (
+    RecordOutcome.REJECTED,
+    RecordOutcome.HELD,
+    RecordOutcome.MERGED,
+    RecordOutcome.APPLIED,
+    RecordOutcome.UNCHANGED,
+    RecordOutcome.STALE,
+    RecordOutcome.FILTERED,
+)
 UNDECIDED = "undecided"
 """Counted besides the outcomes: attributes whose newest evidence could not be determined."""
 
@@ -37,7 +44,7 @@ NONSENSE = frozenset({"not_hl7", "not_json", "not_fhir", "not_a_record"})
 
 NOT_KEPT = "part of the message was rejected, and the hourly limit for rejections is reached; keep the message and send it again later"
 
-NOTHING_TO_READ = IngestResult("filtered", "nothing_to_read")
+NOTHING_TO_READ = IngestResult(RecordOutcome.FILTERED, "nothing_to_read")
 
 
 class Piece(NamedTuple):
@@ -64,8 +71,8 @@ def pieces(batch: Batch) -> list[Piece]:
 def decided_alone(item: Item) -> IngestResult | None:
     """The result of an item that the store does not need to see: filtered or unmappable. Otherwise ``None``."""
     if isinstance(item, Filtered):
-        return IngestResult("filtered", item.reason)
-    return IngestResult("rejected", item.reason, item.detail) if isinstance(item, Unmappable) else None
+        return IngestResult(RecordOutcome.FILTERED, item.reason)
+    return IngestResult(RecordOutcome.REJECTED, item.reason, item.detail) if isinstance(item, Unmappable) else None
 
 
 def rejected(piece: Piece, answer: IngestResult, *, answered: bool = False) -> Iterator[Rejected]:
@@ -76,11 +83,11 @@ def rejected(piece: Piece, answer: IngestResult, *, answered: bool = False) -> I
     """
     item = piece.item
     payload = (item.payload if isinstance(item, Unmappable) else b"") or piece.payload
-    if answer.outcome == "rejected":
+    if answer.outcome == RecordOutcome.REJECTED:
         path = item.path if isinstance(item, Unmappable) else ""
         nameless = isinstance(item, Unmappable) and (answered or item.reason in NONSENSE)
         yield Rejected(answer.reason, answer.detail, path, item.locator, payload, "record", _evidence_id(item, payload), nameless)
-    for problem in problems(piece) if answer.outcome != "rejected" else ():
+    for problem in problems(piece) if answer.outcome != RecordOutcome.REJECTED else ():
         yield Rejected(problem.reason, problem.detail, problem.path, item.locator, payload, "field", _evidence_id(item, payload))
 
 
@@ -102,7 +109,7 @@ def summary(answers: Sequence[IngestResult]) -> IngestResult:
 def not_kept(answer: IngestResult) -> IngestResult:
     """The result when a part was rejected and is not kept here either. It asks the sender to keep the message."""
     first = answer.problems[0].reason if answer.problems else answer.reason
-    return answer._replace(outcome="rejected", reason=first, detail=NOT_KEPT)
+    return answer._replace(outcome=RecordOutcome.REJECTED, reason=first, detail=NOT_KEPT)
 
 
 def grouped(pieces: Iterable[Piece], size: int, size_bytes: int) -> Iterator[list[Piece]]:
@@ -126,10 +133,10 @@ def not_storable(error: Exception) -> str:
 
 def records(counts: Mapping[str, int]) -> int:
     """The number of records counted so far."""
-    return sum(counts.get(outcome, 0) for outcome in OUTCOMES)
+    return sum(counts.get(outcome, 0) for outcome in RecordOutcome)
 
 
-STORED = frozenset({"applied", "unchanged", "stale", "merged", "held"})
+STORED = frozenset(RecordOutcome) - {RecordOutcome.FILTERED, RecordOutcome.REJECTED}
 MOST_SET_ASIDE = 20
 
 
@@ -160,7 +167,8 @@ class Intake:
             if len(pieces) == 1:
                 self._count_set_aside(lane, error)
                 self.log.error("record not storable", source=lane.source, locator=pieces[0].item.locator, error=logs.place(error))
-                return self._transact(lane, pieces, tally, cursor, {0: IngestResult("rejected", "not_storable", not_storable(error))})
+                refused = IngestResult(RecordOutcome.REJECTED, "not_storable", not_storable(error))
+                return self._transact(lane, pieces, tally, cursor, {0: refused})
         middle = len(pieces) // 2
         return self.commit(lane, pieces[:middle], tally, None) + self.commit(lane, pieces[middle:], tally, cursor)
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple, Protocol
 
-from store.runs.runs import Run
+from store.runs.runs import Run, RunKind
 
 
 class Job(NamedTuple):
@@ -21,7 +21,7 @@ class Job(NamedTuple):
     """
 
     source: str
-    kind: str = "incremental"
+    kind: str = RunKind.INCREMENTAL
     run: str = ""
 
 

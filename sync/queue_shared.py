@@ -14,7 +14,7 @@ from procrastinate.exceptions import AlreadyEnqueued
 from store.db.database import Database, driver_connection
 from store.errors import RunActive
 from store.runs.queued_runs import QueuedRuns
-from store.runs.runs import Run
+from store.runs.runs import Run, RunKind
 from sync import logs
 from sync.queue import Depth, Job
 from sync.run import Lane
@@ -22,7 +22,7 @@ from sync.run import Lane
 QUEUE, TASK = "emr-sync", "run"
 LATER = 30.0
 """Seconds until a job that could not be done or queued is retried."""
-URGENCY = {"resync": 1}
+URGENCY: dict[str, int] = {RunKind.RESYNC: 1}
 """Priorities by kind. A person waits for a resync, so it goes first among the jobs of a source."""
 DEPTH = """SELECT count(*) FILTER (WHERE status = 'todo'), count(*) FILTER (WHERE status = 'doing')
            FROM procrastinate_jobs WHERE queue_name = ?"""

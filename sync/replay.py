@@ -8,7 +8,7 @@ from datetime import datetime
 
 from adapters.base import IngestResult, Mapper, Payload
 from store.audit.audit_log import REPLAYED, Audit
-from store.preference import PatientStatements
+from store.preference import PatientStatements, RecordOutcome
 from store.runs.runs import Rejection
 from sync.dry_run import DryRun, try_apply
 from sync.engine import Engine
@@ -31,7 +31,7 @@ def replay(engine: Engine, lane: Lane, mapper: Mapper, rejection: Rejection, act
         same = [row for row in rows if (row.reason, row.path, row.scope) == (rejection.reason, rejection.path, rejection.scope)]
         answer = summary(answers)
         if same:  # the rejected part still cannot be used, whatever the result of the rest
-            answer = IngestResult("rejected", same[0].reason, same[0].detail)
+            answer = IngestResult(RecordOutcome.REJECTED, same[0].reason, same[0].detail)
         else:
             engine.journal.resolve(transaction, rejection.id, now=now)
         detail = {"outcome": answer.outcome, "reason": answer.reason}

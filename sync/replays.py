@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from store.errors import PayloadUnreadable
+from store.preference import RecordOutcome
 from store.runs.runs import Rejection
 from sync.dry_run import DryRun
 from sync.replay import preview, replay
@@ -39,7 +40,7 @@ class Replays:
         if rejection is None:
             return {
                 "id": number,
-                "outcome": "rejected",
+                "outcome": RecordOutcome.REJECTED,
                 "reason": "payload_unreadable",
                 "status": self.rejection_store.summary(number).status,
             }

@@ -9,11 +9,12 @@ from typing import Any
 
 from store.db.database import Database
 from store.holds.gate import HoldAll, Window
-from store.holds.held_changes import HELD, HeldChanges
+from store.holds.held_changes import HeldChanges
 from store.holds.review import Verdicts
 from store.patients.gating import Guard
 from store.patients.preferences import Preferences
-from store.runs.runs import DONE, Journal
+from store.preference import RecordOutcome
+from store.runs.runs import Journal, RunStatus
 from sync import safeguard_rule
 from sync.config.settings import SafeguardRule
 from sync.run import Lane, Tally
@@ -48,7 +49,7 @@ class Safeguard:
 
         return Window(self.held, transaction, lane, room, now=now, span=safeguard_rule.WINDOW)
 
-    def settle(self, tally: Tally, lane: Lane) -> tuple[str, str]:
+    def settle(self, tally: Tally, lane: Lane) -> tuple[RunStatus, str]:
         """At the end of a run, applies the changes that permit contact, or holds the run; returns its status and message."""
         rule, now, verdicts = self.rule(lane), self.clock(), Verdicts(self.preferences, self.journal)
         verdicts.expire(lane.enterprise, after=rule.expires, now=now)
@@ -57,10 +58,12 @@ class Safeguard:
             return safeguard_rule.releases(rule, synced=synced, loosened=loosened, waiting=waiting)
 
         settled = verdicts.settle(tally.run, releases, now=now)
-        waiting = min(tally.counts[HELD], settled.held)
-        tally.counts["applied"] += tally.counts[HELD] - waiting
-        tally.counts[HELD] = waiting
+        waiting = min(tally.counts[RecordOutcome.HELD], settled.held)
+        tally.counts[RecordOutcome.APPLIED] += tally.counts[RecordOutcome.HELD] - waiting
+        tally.counts[RecordOutcome.HELD] = waiting
         tally.counts = +tally.counts
         with self.database.write(lane.enterprise) as transaction:
             self.journal.progress(transaction, tally.run, tally.counts, None, now=self.clock())
-        return (HELD, safeguard_rule.HELD.format(patients=settled.held, run=tally.run.id)) if settled.held else (DONE, "")
+        if not settled.held:
+            return RunStatus.DONE, ""
+        return RunStatus.HELD, safeguard_rule.HELD.format(patients=settled.held, run=tally.run.id)

@@ -16,6 +16,7 @@ from typing import Any
 from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.triggers.interval import IntervalTrigger
 
+from store.runs.runs import RunKind
 from store.runs.schedule_times import Due, Key, ScheduleTimes
 from sync import logs
 from sync.config.settings import ConfiguredSource
@@ -116,6 +117,6 @@ class Clock:
 
 def _timetables(feed: ConfiguredSource) -> Iterator[tuple[Job, Timetable]]:
     if feed.schedule is not None:
-        yield Job(feed.name, "incremental"), Timetable(feed.schedule, at_once=True)
+        yield Job(feed.name, RunKind.INCREMENTAL), Timetable(feed.schedule, at_once=True)
     if feed.full_resync is not None:
-        yield Job(feed.name, "full"), Timetable(feed.full_resync)
+        yield Job(feed.name, RunKind.FULL), Timetable(feed.full_resync)

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 
 from adapters.base import Payload
 from store.errors import PayloadUnreadable
-from store.runs.runs import OPEN
+from store.runs.runs import RejectionStatus
 from store.web.http.work import UnmappedCode
 from sync.runtime import Parts, adapter
 
@@ -37,7 +37,7 @@ def ranked(records: Mapping[tuple[str, str], int]) -> list[UnmappedCode]:
 def _pairs(parts: Parts, source: str) -> Iterator[set[tuple[str, str]]]:
     feed = parts.feed(source)
     mapper, journal = adapter(feed).mapper, parts.journal
-    for one in journal.rejection_store.rejections(feed.enterprise, source, OPEN, MOST_READ, REASON):
+    for one in journal.rejection_store.rejections(feed.enterprise, source, RejectionStatus.OPEN, MOST_READ, REASON):
         try:
             payload = journal.rejection(one.id).payload
         except PayloadUnreadable:

@@ -8,7 +8,7 @@ from adapters.base import Fetch
 from store.errors import RunActive
 from store.runs.interrupted_runs import InterruptedRuns
 from store.runs.queued_runs import QueuedRuns
-from store.runs.runs import FAILED, STOPPED, Run
+from store.runs.runs import Run, RunKind, RunStatus
 from sync import logs, retry
 from sync.queue import Job
 from sync.run import Lane, Progress, no_progress
@@ -74,12 +74,12 @@ class Worker:
         feed = self.parts.feed(job.source)
         try:
             ended = self.parts.engine.work(run, lane(feed), self.parts.polled(feed), _request(job), self.watch.progress(job.source))
-            report = self.log.error if ended.status == FAILED else self.log.info
+            report = self.log.error if ended.status == RunStatus.FAILED else self.log.info
             report("run ended", source=job.source, run=run.id, kind=job.kind, status=ended.status, counts=dict(ended.counts))
             self.watch.ended(ended)
-            return ended.status != STOPPED
+            return ended.status != RunStatus.STOPPED
         except Exception as error:
-            self.log.error("run ended", source=job.source, run=run.id, kind=job.kind, status=FAILED, error=logs.place(error))
+            self.log.error("run ended", source=job.source, run=run.id, kind=job.kind, status=RunStatus.FAILED, error=logs.place(error))
             return not retry.passes(error)
 
     def _is_put_off(self, job: Job) -> bool:
@@ -101,4 +101,4 @@ class Worker:
 
 
 def _request(job: Job) -> Fetch:
-    return Fetch(full=job.kind == "full")
+    return Fetch(full=job.kind == RunKind.FULL)

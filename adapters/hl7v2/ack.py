@@ -24,12 +24,12 @@ from typing import Any
 from adapters.base import IngestResult
 from adapters.hl7v2.delimiters import NOWHERE, Delimiters
 from adapters.hl7v2.reader import header
-from store.preference import Problem
+from store.preference import Problem, RecordOutcome
 
 ACCEPT, ERROR, REJECT = "AA", "AE", "AR"
-CODES = {
-    **dict.fromkeys(("applied", "unchanged", "stale", "merged", "filtered", "held"), ACCEPT),
-    "rejected": ERROR,
+CODES: dict[str, str] = {
+    **dict.fromkeys((one for one in RecordOutcome if one != RecordOutcome.REJECTED), ACCEPT),
+    RecordOutcome.REJECTED: ERROR,
     "unavailable": REJECT,
 }
 PARTIAL = "partial"  # not an outcome: the message was used, but a part of it could not be
@@ -186,7 +186,7 @@ def _location(path: str) -> list[str]:
 
 def _error(delimiters: Delimiters, answer: IngestResult, *, old: bool) -> str:
     number, text = TABLE_0357.get(answer.reason, APPLICATION_ERROR)
-    if answer.problems and answer.outcome != "rejected":
+    if answer.problems and answer.outcome != RecordOutcome.REJECTED:
         answer = IngestResult(PARTIAL, answer.problems[0].reason, answer.problems[0].detail)
     reason = _escaped(answer.reason or "not_handled", delimiters)
     if old:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from store.domain import reasons as why
 from store.domain.decision_request import Appointment, Ask, Known
-from store.domain.enterprise import Policy
+from store.domain.policies import Policy
 from store.domain.sms_consent import blocks
 from store.preference import DENIED, YES, ContactPreferences, Method, Phone
 

@@ -32,7 +32,7 @@ from store.domain.decision_request import Evidence as Evidence
 from store.domain.decision_request import Known as Known
 from store.domain.decision_request import Skipped as Skipped
 from store.domain.decision_request import no_evidence
-from store.domain.enterprise import Policy
+from store.domain.policies import Policy
 from store.domain.sms_consent import blocks
 from store.preference import CONSENT, DECEASED, DENIED, DO_NOT_CONTACT, PHONES, PREFERRED_METHOD, PREFERRED_PHONE, TOPIC, YES, topic
 

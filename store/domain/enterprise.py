@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from datetime import date, timedelta
+from datetime import timedelta
 from types import MappingProxyType
 from typing import NamedTuple
 
 from store.domain.identifiers import Naming
+from store.domain.policies import DEFAULTS, Policy
 from store.preference import emr, issuers
 
 SYNC, LOCAL = "sync", "local"
@@ -44,17 +45,6 @@ def parse(text: str) -> Basis:
 
 
 @dataclass(frozen=True, slots=True)
-class Policy:
-    """The named choices of product sections 6 and 7; every default is the safe one."""
-
-    when_stale: str = "flag"  # flag | refuse
-    when_unreadable: str = "refuse"  # flag | refuse
-    when_preferred_impossible: str = "refuse"  # refuse | next
-    appointment_may_lift_dnc: bool = False
-    staff_may_record_opt_in: bool = False
-
-
-@dataclass(frozen=True, slots=True)
 class Source:
     """A configured EMR feed. ``masters`` are attributes it owns even before it first states them.
 
@@ -82,16 +72,12 @@ class Enterprise:
     sources: tuple[Source, ...] = ()
     authorities: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     linking: frozenset[str] = frozenset()
-    policy: Policy = Policy()
+    policy: Policy = DEFAULTS
     time_zone: str = "UTC"
     default_region: str | None = None
     opt_in_words: frozenset[str] = frozenset({"START", "UNSTOP", "YES"})
     opt_out_words: frozenset[str] = frozenset()
     """Beside those that everybody has (``store.domain.reply_recognition``)."""
-    receipts: bool = False
-    """Whether every decision is kept with its ask (``store.audit.receipts``)."""
-    revoke_all_from: date | None = None
-    """From this day, in the enterprise's time zone, an opt-out word that is texted to one line counts for all lines."""
     order: tuple[str, ...] | None = None
     """The names of the sources by precedence, where what is in force is not what is configured (``store.holds.configuration``)."""
     waiting: Enterprise | None = None

@@ -50,6 +50,10 @@ class Actor(NamedTuple):
     role: str
     name: str
 
+    def __str__(self) -> str:
+        """As the history and the audit log name them; nobody is empty."""
+        return ":".join(self) if any(self) else ""
+
 
 class Mark(NamedTuple):
     """A source that states this patient's preferences. ``attributes`` are all those it ever stated."""

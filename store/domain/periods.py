@@ -23,7 +23,7 @@ from store.domain.contactability import loosened
 from store.domain.enterprise import Enterprise
 from store.domain.ordering import is_newer
 from store.domain.record_refusals import RecordRefusal
-from store.preference import LISTS, Assertion, Codes, Later, PatientStatements, Statement, base, refuses
+from store.preference import LISTS, Assertion, Codes, Later, PatientStatements, RecordOutcome, Statement, base, refuses
 from store.times import Time
 
 
@@ -161,7 +161,7 @@ def _replaced(
     when = times.newest(when, times.at(joined)) if joined is not None and refuses(attribute, said.value) else when
     new = Assertion(said.value, when, now, item.evidence_id, said.path, item.version, mapping=item.mapping)
     changed = {**found.changed, attribute: (old.value, new.value)} if old.value != new.value else found.changed
-    outcome = "applied" if changed else found.outcome
+    outcome = RecordOutcome.APPLIED if changed else found.outcome
     return replace(found, assertions={**found.assertions, attribute: new}, changed=changed, outcome=outcome)
 
 

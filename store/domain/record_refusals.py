@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 from store import times
 from store.domain.assertions import Merged, SourceAssertions
 from store.domain.ordering import PATIENT, is_newer, refuser, stated
-from store.preference import FACTS, Assertion, PatientStatements, refuses
+from store.preference import FACTS, Assertion, PatientStatements, RecordOutcome, refuses
 from store.times import Time
 
 
@@ -107,7 +107,7 @@ def restored(
     was = {name: before[name].value if name in before else None for name in back}
     changed = {name: one for name, one in merged.changed.items() if name not in back}
     changed |= {name: (was[name], one.value) for name, one in back.items() if was[name] != one.value}
-    outcome = "applied" if changed else "unchanged" if merged.outcome == "applied" else merged.outcome
+    outcome = RecordOutcome.APPLIED if changed else RecordOutcome.UNCHANGED if merged.outcome == RecordOutcome.APPLIED else merged.outcome
     return replace(merged, assertions={**merged.assertions, **back}, changed=changed, outcome=outcome, settled=False)
 
 

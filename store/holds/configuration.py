@@ -10,8 +10,8 @@ Every process looks once a second, so that an approval counts in all of them; on
 
 from __future__ import annotations
 
-import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime
@@ -20,6 +20,7 @@ from typing import NamedTuple
 from sqlalchemy import Connection
 
 from store.db.database import Database
+from store.db.second_cache import SecondCache
 from store.db.tables import RunRow
 from store.db.tables_operations import BasisRow
 from store.domain import documents
@@ -27,28 +28,21 @@ from store.domain.documents import instant
 from store.domain.enterprise import Basis, Enterprise, parse
 from store.domain.ids import token
 from store.errors import NothingHeld
-from store.holds.held_changes import Count, Example
 from store.holds.held_runs import HeldRuns
-from store.holds.impact import Extent
-from store.runs.runs import RUN_COLUMNS
-
-KEPT_FOR = 1.0
+from store.holds.impact import Example, Impact
+from store.preference import RecordOutcome
+from store.runs.runs import RUN_COLUMNS, RunKind, RunStatus
 
 
 class Configurations(Mapping[str, Enterprise]):
     """Name -> enterprise in force. ``configured`` is what the file says. Thread-safe; one per process."""
 
     def __init__(self, database: Database, configured: Mapping[str, Enterprise], clock: Callable[[], float] = time.monotonic) -> None:
-        self.database, self.configured, self.clock = database, configured, clock
-        self.bases = Bases(database)
-        self._in_force: dict[str, Enterprise] = {}
-        self._until = float("-inf")
-        self._lock = threading.Lock()
+        self.database, self.configured, self.bases = database, configured, Bases(database)
+        self._kept = SecondCache(self._read, clock)
 
     def __getitem__(self, name: str) -> Enterprise:
-        if self.clock() >= self._until:
-            self._look_again()
-        return self._in_force[name]
+        return self._kept.get(None)[name]
 
     def __contains__(self, name: object) -> bool:
         return name in self.configured
@@ -66,23 +60,11 @@ class Configurations(Mapping[str, Enterprise]):
 
     def look(self) -> None:
         """Reads what is in force now."""
-        with self._lock:
-            self._read()
+        self._kept.look(None)
 
-    def _look_again(self) -> None:
-        """One caller looks; meanwhile the others go by what stood: they may hold the connections that the one that looks waits for."""
-        if not self._lock.acquire(blocking=not self._in_force):
-            return
-        try:
-            if self.clock() >= self._until:
-                self._read()
-        finally:
-            self._lock.release()
-
-    def _read(self) -> None:
+    def _read(self, _: None) -> dict[str, Enterprise]:
         with self.database.read() as connection:
-            self._in_force = {name: in_force(one, self.bases.standing(connection, name)) for name, one in self.configured.items()}
-        self._until = self.clock() + KEPT_FOR
+            return {name: in_force(one, self.bases.standing(connection, name)) for name, one in self.configured.items()}
 
 
 def in_force(configured: Enterprise, standing: ConfigurationState) -> Enterprise:
@@ -92,9 +74,6 @@ def in_force(configured: Enterprise, standing: ConfigurationState) -> Enterprise
 
 
 IN_FORCE, HELD, DROPPED = "in_force", "held", "dropped"
-CONFIGURATION = "configuration"
-"""The kind of run that keeps a configuration which the safeguard holds."""
-
 NO_SOURCE = "(configuration)"
 """Stands where such a run would name its source; no source can be called so."""
 
@@ -146,14 +125,14 @@ class Bases:
         """From now on."""
         self._add(transaction, (enterprise, basis.text, IN_FORCE, None, now, 0, ""))
 
-    def hold(self, transaction: Connection, enterprise: str, basis: Basis, found: Extent, *, now: datetime) -> str:
+    def hold(self, transaction: Connection, enterprise: str, basis: Basis, impact: Impact, *, now: datetime) -> str:
         """Keeps it until a person decides; the run that says so."""
         run = token("run")
-        counts, error = documents.write({HELD: found.loosened}), WHY.format(patients=found.loosened)
-        row = (run, NO_SOURCE, enterprise, CONFIGURATION, HELD, "", now, now, None, None, None, counts, error)
+        counts, error = documents.write({RecordOutcome.HELD: impact.patients}), WHY.format(patients=impact.patients)
+        row = (run, NO_SOURCE, enterprise, RunKind.CONFIGURATION, RunStatus.HELD, "", now, now, None, None, None, counts, error)
         self.database.insert(transaction, RunRow, RUN_COLUMNS, [row])
-        preview = documents.write((found.counts, found.examples))
-        self._add(transaction, (enterprise, basis.text, HELD, run, now, found.loosened, preview))
+        preview = documents.write((impact.counts, impact.sample))
+        self._add(transaction, (enterprise, basis.text, HELD, run, now, impact.patients, preview))
         return run
 
     def approve(self, transaction: Connection, enterprise: str, run_id: str, *, now: datetime) -> None:
@@ -168,30 +147,20 @@ class Bases:
         """It does not wait any more: the file was put back, or changed again."""
         self._close(transaction, held, now, why)
 
-    def patients(self, connection: Connection, run_id: str) -> int:
-        """How many patients the configuration that a run holds would loosen."""
-        return self._held(connection, run_id)[0]
-
-    def preview(self, connection: Connection, run_id: str) -> list[Count]:
-        """The same by attribute and direction."""
-        text = self._held(connection, run_id)[1]
-        return [Count(*one) for one in documents.read(text)[0]] if text else []
-
-    def sample(self, connection: Connection, run_id: str, limit: int) -> list[Example]:
-        """Some of them."""
-        text = self._held(connection, run_id)[1]
-        rows = documents.read(text)[1][:limit] if text else []
-        return [Example(patient, name, way, path, instant(at)) for patient, name, way, path, at in rows]
+    def impact(self, connection: Connection, run_id: str, sample: int) -> Impact:
+        """What approving the configuration that a run holds would permit."""
+        rows = self.database.select(connection, "SELECT patients, preview FROM bases WHERE run_id = ? AND state = 'held'", [run_id])
+        if not rows:
+            return Impact()
+        counts, examples = documents.read(rows[0][1]) if rows[0][1] else ((), ())
+        by_direction = Counter({(attribute, direction): patients for attribute, direction, patients in counts})
+        shown = [Example(patient, name, direction, path, instant(at)) for patient, name, direction, path, at in examples[:sample]]
+        return Impact(int(rows[0][0]), by_direction, shown)
 
     def _close(self, transaction: Connection, held: HeldBasis, now: datetime, why: str) -> None:
         self.database.update(transaction, BasisRow, ("run_id",), ("state",), [(DROPPED, held.run_id)])
         self.runs.close(transaction, held.run_id, now=now)
         self.database.update(transaction, RunRow, ("id",), ("error",), [(why or None, held.run_id)])
-
-    def _held(self, connection: Connection, run_id: str) -> tuple[int, str]:
-        sql = "SELECT patients, preview FROM bases WHERE run_id = ? AND state = 'held'"
-        rows = self.database.select(connection, sql, [run_id])
-        return (int(rows[0][0]), str(rows[0][1])) if rows else (0, "")
 
     def _never_written(self, connection: Connection, enterprise: str) -> Basis | None:
         """What the newest value was computed for, by a program that did not write down what is in force."""

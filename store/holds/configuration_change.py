@@ -14,7 +14,7 @@ from store.audit.audit_log import Audit
 from store.db.database import Database
 from store.domain.enterprise import Enterprise
 from store.holds.configuration import Bases, ConfigurationState, HeldBasis
-from store.holds.impact import Extent, extent
+from store.holds.impact import ConfigurationImpact, Impact, of_configuration
 
 RESTORED = "the previous configuration was restored"
 REPLACED = "the configuration was changed again"
@@ -36,13 +36,13 @@ class Proposal:
         with self.database.read() as connection:
             return self.bases.standing(connection, self.configured.name)
 
-    def extent(self, standing: ConfigurationState) -> Extent:
-        """What it would loosen against what is in force. Changes nothing; reads everybody where they differ."""
+    def impact(self, standing: ConfigurationState) -> ConfigurationImpact:
+        """What it would permit that is not in force. Changes nothing; reads everybody where they differ."""
         wanted, before = self.configured, standing.in_force
         if before is None or before == wanted.own_basis:
-            return Extent()
+            return ConfigurationImpact()
         with self.database.read() as connection:
-            return extent(self.database, connection, wanted.under(before), wanted)
+            return of_configuration(self.database, connection, wanted.under(before), wanted)
 
     def make(self, allows: Allows, now: datetime) -> HeldBasis | None:
         """Puts it in force, or has it held: then what is held. Who proposed it before is not asked again."""
@@ -51,14 +51,14 @@ class Proposal:
             return standing.held
         if standing == ConfigurationState(wanted):
             return None
-        found = self.extent(standing)
+        found = self.impact(standing)
         with self.database.write(self.configured.name) as transaction:
             if self.bases.standing(transaction, self.configured.name) == standing:
-                self._write(transaction, standing, found, holds=not allows(found.synced, found.loosened), now=now)
+                self._write(transaction, standing, found.impact, holds=not allows(found.synced, found.impact.patients), now=now)
                 return self.bases.standing(transaction, self.configured.name).held
         return self.make(allows, now)  # another process was quicker: look again
 
-    def _write(self, transaction: Connection, standing: ConfigurationState, found: Extent, *, holds: bool, now: datetime) -> None:
+    def _write(self, transaction: Connection, standing: ConfigurationState, impact: Impact, *, holds: bool, now: datetime) -> None:
         name, wanted, before = self.configured.name, self.configured.own_basis, standing.in_force
         if standing.held is not None:
             self.bases.drop(transaction, standing.held, RESTORED if before == wanted else REPLACED, now=now)
@@ -66,9 +66,9 @@ class Proposal:
             self.bases.put_in_force(transaction, name, before or wanted, now=now)
         if before in (None, wanted):
             return
-        detail = {"before": before.text, "after": wanted.text, "patients": found.loosened}
+        detail = {"before": before.text, "after": wanted.text, "patients": impact.patients}
         if holds:
-            run = self.bases.hold(transaction, name, wanted, found, now=now)
+            run = self.bases.hold(transaction, name, wanted, impact, now=now)
             self.audit.changed(transaction, name, HELD, run, actor=BY, now=now, **detail)
             return
         self.bases.put_in_force(transaction, name, wanted, now=now)

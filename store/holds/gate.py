@@ -22,7 +22,7 @@ from store.domain.assertions import Merged, SourceAssertions, in_force
 from store.domain.contactability import loosened, may_loosen
 from store.domain.enterprise import Enterprise
 from store.domain.ordering import stated
-from store.holds.held_changes import HELD, HeldChange, HeldChanges
+from store.holds.held_changes import HeldChange, HeldChanges, HeldChangeState
 from store.holds.held_runs import HeldRuns
 from store.preference import EMR, STAFF, Assertion, PatientStatements, base
 
@@ -113,11 +113,11 @@ class SourceGate:
             HeldRuns(self.held.database).close_empty(self.transaction, self.authority.removeprefix(EMR), now=self.now)
 
     def _keep(self, key: Key, item: PatientStatements, direction: str, known: HeldChange | None) -> None:
-        again = known is not None and (known.again or known.state != HELD)
+        again = known is not None and (known.again or known.state != HeldChangeState.HELD)
         said = item.statements[key[2]]
         source = self.authority.removeprefix(EMR)
         self.put[key] = self.kept[key] = HeldChange(
-            *key, self.enterprise.name, source, self.guard.home(), HELD, again, direction, said.value, said.path,
+            *key, self.enterprise.name, source, self.guard.home(), HeldChangeState.HELD, again, direction, said.value, said.path,
             item.effective, item.version, item.evidence_id, self.now, item.mapping, item.codes.get(key[2]),
         )  # fmt: skip
 

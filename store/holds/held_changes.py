@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
+from enum import StrEnum
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection
@@ -17,10 +18,10 @@ from store.db.tables_operations import HeldStatementRow, LoosenedRow, VerdictRow
 from store.domain import documents
 from store.domain.documents import instant, interval
 from store.domain.ids import shown
+from store.holds.impact import Example, Impact
 from store.preference import Codes, Statement, base, emr
 from store.times import Time
 
-HELD, REJECTED = "held", "rejected"
 COUNTED_EVERY = timedelta(minutes=1)
 COLUMNS = (
     "patient_id", "authority", "attribute", "enterprise", "source", "run_id", "state", "again", "direction", "value", "path",
@@ -41,6 +42,24 @@ LATELY = """SELECT (SELECT count(*) FROM loosened WHERE source = ? AND at > ?),
 
 LEFT_BEHIND = """WHERE source = ? AND state = 'held' AND run_id <> ?
  AND run_id IN (SELECT r.id FROM runs r WHERE r.source = held_statements.source AND r.status IN ('failed', 'waiting'))"""
+
+
+class HeldChangeState(StrEnum):
+    """A rejected one is remembered, so that it is held again when it comes again."""
+
+    HELD = "held"
+    REJECTED = "rejected"
+
+
+class Verdict(StrEnum):
+    """What became of a held set."""
+
+    APPROVED = "approved"
+    REJECTED = "rejected"
+    EXPIRED = "expired"
+    """Nobody decided in time: rejected."""
+    RELEASED = "released"
+    """Few enough that no person was asked."""
 
 
 class HeldChange(NamedTuple):
@@ -77,26 +96,8 @@ class HeldChange(NamedTuple):
         return self.effective.is_after(effective) or (not self.effective.is_before(effective) and self.version > version)
 
 
-class Count(NamedTuple):
-    """How many patients an attribute would loosen in one direction."""
-
-    attribute: str
-    direction: str
-    patients: int
-
-
-class Example(NamedTuple):
-    """One held statement as a preview shows it: the store's own id, and no value but its direction."""
-
-    patient: str
-    attribute: str
-    direction: str
-    path: str
-    effective: datetime
-
-
 class ReviewDecision(NamedTuple):
-    """What was decided, by whom: ``approved``, ``rejected``, ``expired`` or ``released``."""
+    """What was decided, and by whom."""
 
     verdict: str
     actor: str
@@ -135,7 +136,7 @@ class HeldChanges:
 
     def mark_rejected(self, transaction: Connection, run_id: str) -> None:
         """Remembers the undecided ones of a run as rejected."""
-        self.database.update(transaction, HeldStatementRow, ("run_id",), ("state",), [(REJECTED, run_id)])
+        self.database.update(transaction, HeldStatementRow, ("run_id",), ("state",), [(HeldChangeState.REJECTED, run_id)])
 
     def patients(self, connection: Connection, run_id: str, *, fresh_only: bool = False) -> int:
         """How many patients the undecided ones of a run are about; ``fresh_only`` leaves out what was rejected before."""
@@ -156,18 +157,14 @@ class HeldChanges:
         rows = self._rows(transaction, LEFT_BEHIND, [source, run_id])
         self.put(transaction, [row._replace(run_id=run_id) for row in rows])
 
-    def preview(self, connection: Connection, run_id: str) -> list[Count]:
-        """What approving a run would loosen, by attribute and direction. A number that an attribute is about is left out."""
-        totals: dict[tuple[str, str], int] = {}
+    def impact(self, connection: Connection, run_id: str, sample: int) -> Impact:
+        """What approving a run would permit. A number that an attribute is about is left out."""
+        found = Impact(self.patients(connection, run_id))
         for attribute, direction, patients in self.database.select(connection, PREVIEW, [run_id]):
-            key = base(attribute), direction
-            totals[key] = totals.get(key, 0) + patients
-        return [Count(*key, patients) for key, patients in sorted(totals.items())]
-
-    def sample(self, connection: Connection, run_id: str, limit: int) -> list[Example]:
-        """Some of the undecided statements of a run."""
-        rows = self.of_run(connection, run_id, limit)[:limit]
-        return [Example(shown(row.patient_id), base(row.attribute), row.direction, row.path, row.effective.earliest) for row in rows]
+            found.by_direction[base(attribute), direction] += patients
+        for row in self.of_run(connection, run_id, sample)[:sample]:
+            found.sample.append(Example(shown(row.patient_id), base(row.attribute), row.direction, row.path, row.effective.earliest))
+        return found
 
     def expired(self, connection: Connection, enterprise: str, before: datetime) -> list[str]:
         """Runs whose newest undecided statement is older than ``before``."""

@@ -10,10 +10,9 @@ from store.db.database import Database
 from store.db.tables import RunRow
 from store.domain import documents
 from store.domain.ids import token
-from store.runs.runs import DONE, RUN_COLUMNS
+from store.preference import RecordOutcome
+from store.runs.runs import RUN_COLUMNS, RunKind, RunStatus
 
-HELD = "held"
-LIVE = "live"
 OPEN = "SELECT id FROM runs WHERE source = ? AND kind = 'live' AND status = 'held' ORDER BY started DESC LIMIT 1"
 EMPTY = """SELECT id FROM runs WHERE source = ? AND status = 'held'
  AND NOT EXISTS (SELECT 1 FROM held_statements h WHERE h.run_id = runs.id AND h.state = 'held')"""
@@ -32,20 +31,21 @@ class HeldRuns:
         if found:
             return str(found[0][0])
         number = token("run")
-        row = (number, source, enterprise, LIVE, HELD, "", now, now, None, None, None, documents.write({HELD: 0}), None)
+        counts = documents.write({RecordOutcome.HELD: 0})
+        row = (number, source, enterprise, RunKind.LIVE, RunStatus.HELD, "", now, now, None, None, None, counts, None)
         self.database.insert(transaction, RunRow, RUN_COLUMNS, [row])
         return number
 
     def count(self, transaction: Connection, run_id: str, more: int, *, now: datetime) -> None:
         """Counts further held statements."""
         counts = documents.read(self.database.select(transaction, "SELECT counts FROM runs WHERE id = ?", [run_id])[0][0])
-        counts[HELD] = counts.get(HELD, 0) + more
+        counts[RecordOutcome.HELD] = counts.get(RecordOutcome.HELD, 0) + more
         self.database.update(transaction, RunRow, ("id",), ("counts", "alive"), [(documents.write(counts), now, run_id)])
 
     def close(self, transaction: Connection, run_id: str, *, now: datetime) -> None:
         """Nothing of it waits any more."""
-        self.database.update(transaction, RunRow, ("id", "status"), ("finished",), [(now, run_id, HELD)])
-        self.database.update(transaction, RunRow, ("id",), ("status",), [(DONE, run_id)])
+        self.database.update(transaction, RunRow, ("id", "status"), ("finished",), [(now, run_id, RunStatus.HELD)])
+        self.database.update(transaction, RunRow, ("id",), ("status",), [(RunStatus.DONE, run_id)])
 
     def close_empty(self, transaction: Connection, source: str, *, now: datetime) -> None:
         """Runs whose held set is gone because newer evidence replaced it."""

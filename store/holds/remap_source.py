@@ -14,7 +14,7 @@ from store.domain.source_codes import CodeReader
 from store.patients.gating import Guard
 from store.patients.patient_batch import Author
 from store.patients.preferences import Preferences
-from store.preference import emr
+from store.preference import RecordOutcome, emr
 
 OTHERS = "FROM assertions a JOIN patients p ON p.id = a.patient_id WHERE p.enterprise = ? AND p.merged_into IS NULL AND a.authority = ?"
 READ_BY_ANOTHER = " AND a.codes IS NOT NULL AND substr(a.codes, 1, ?) <> ?"
@@ -46,7 +46,7 @@ class Remapping:
         numbers = [row[0] for row in self.store.database.select(transaction, PAGE, [*self._parameters(), after, size])]
         work = self.store.application(transaction, self.enterprise, Author(emr(self.source), now, run_id), guard)
         opened = work.resume(numbers)
-        outcomes = {number: work.read_again(opened[number]) or "unchanged" for number in numbers}
+        outcomes = {number: work.read_again(opened[number]) or RecordOutcome.UNCHANGED for number in numbers}
         work.finish()
         if work.gate is not None:
             work.gate.write()

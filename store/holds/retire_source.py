@@ -23,7 +23,7 @@ from store.domain.patient import PatientRef
 from store.domain.retirement import give_back, inherit
 from store.errors import RunActive, StoreError, ValueRefused
 from store.holds.held_changes import HeldChanges
-from store.holds.impact import outlook
+from store.holds.impact import of_retirement
 from store.holds.review import Verdicts
 from store.patients.apply import Application
 from store.patients.patient_batch import Author
@@ -91,8 +91,9 @@ class Release:
         """What would be unlocked. Changes nothing."""
         enterprise = self.owner(source)
         with self.database.read() as connection:
-            found = outlook(self.database, connection, self.store.enterprises[enterprise], source, now)
-            attributes, changes, loosens = (dict(sorted(one.items())) for one in (found.attributes, found.changes, found.loosens))
+            found = of_retirement(self.database, connection, self.store.enterprises[enterprise], source, now)
+            attributes, changes = (dict(sorted(one.items())) for one in (found.attributes, found.changes))
+            loosens = {f"{one.attribute} {one.direction}": one.patients for one in found.impact.counts}
             return Preview(source, enterprise, found.patients, attributes, self.held.waiting(connection, source), changes, loosens)
 
     def release(self, source: str, actor: Actor, now: datetime) -> Released:
@@ -102,7 +103,7 @@ class Release:
         with self.database.write(enterprise) as transaction:
             self._refuse_active(transaction, source, now)
             number, (cursor, heard) = token("rel"), self._state(transaction, source)
-            row = (number, enterprise, source, ":".join(actor), now, 0, cursor, heard)
+            row = (number, enterprise, source, str(actor), now, 0, cursor, heard)
             self.database.insert(transaction, ReleaseRow, RELEASE_COLUMNS, [row])
             patients = 0
             for rows in self._pages(transaction, MARKED, [enterprise, emr(source)]):
@@ -110,7 +111,7 @@ class Release:
                 self._take(transaction, enterprise, source, number, [row[0] for row in rows], actor, now)
             self.database.update(transaction, ReleaseRow, ("id",), ("patients",), [(patients, number)])
             self.database.delete(transaction, SourceStateRow, ("source",), [(source,)])
-            self.audit.changed(transaction, enterprise, RELEASED, source, actor=":".join(actor), now=now, release=number, patients=patients)
+            self.audit.changed(transaction, enterprise, RELEASED, source, actor=str(actor), now=now, release=number, patients=patients)
         return Released(number, source, patients)
 
     def undo(self, source: str | None, actor: Actor, now: datetime) -> Released:
@@ -129,7 +130,7 @@ class Release:
             if not self.database.select(transaction, "SELECT 1 FROM source_states WHERE source = ?", [name]):
                 state = (name, enterprise, cursor, instant(heard) if heard else None)
                 self.database.insert(transaction, SourceStateRow, ("source", "enterprise", "cursor", "last_heard"), [state])
-            self.audit.changed(transaction, enterprise, UNDONE, name, actor=":".join(actor), now=now, release=number, patients=patients)
+            self.audit.changed(transaction, enterprise, UNDONE, name, actor=str(actor), now=now, release=number, patients=patients)
         return Released(number, name, patients)
 
     def _take(
@@ -180,7 +181,7 @@ class Release:
         self._finish(transaction, work, STAFF)
 
     def _work(self, transaction: Connection, enterprise: str, actor: Actor, now: datetime, reason: str) -> Application:
-        author = Author(STAFF, now, actor=":".join(actor), reason=reason)
+        author = Author(STAFF, now, actor=str(actor), reason=reason)
         return Application(self.database, transaction, self.store.enterprises[enterprise], author, self.store.ids)
 
     def _finish(self, transaction: Connection, work: Application, authority: str) -> None:
@@ -202,7 +203,7 @@ class Release:
     def _mark_undone(self, transaction: Connection, number: str, actor: Actor, now: datetime) -> None:
         if not self.database.select(transaction, f"{LATEST} AND id = ?", [number]):
             raise ValueRefused("this release was undone in the meantime")
-        self.database.update(transaction, ReleaseRow, ("id",), ("undone_by", "undone_at"), [(":".join(actor), now, number)])
+        self.database.update(transaction, ReleaseRow, ("id",), ("undone_by", "undone_at"), [(str(actor), now, number)])
 
     def _state(self, transaction: Connection, source: str) -> tuple[str | None, datetime | None]:
         rows = self.database.select(transaction, "SELECT cursor, last_heard FROM source_states WHERE source = ?", [source])

@@ -22,15 +22,16 @@ from store.domain.ids import shown
 from store.domain.lock import Actor
 from store.domain.patient import PatientRef
 from store.errors import NothingHeld, StoreError, ValueRefused
-from store.holds.configuration import CONFIGURATION, NO_SOURCE, Bases
-from store.holds.held_changes import Count, Example, HeldChange, HeldChanges, ReviewDecision
+from store.holds.configuration import NO_SOURCE, Bases
+from store.holds.held_changes import HeldChange, HeldChanges, ReviewDecision, Verdict
 from store.holds.held_runs import HeldRuns
+from store.holds.impact import Impact
 from store.patients.apply import Application
 from store.patients.patient_batch import Author
 from store.patients.preferences import Preferences
 from store.patients.reader import PatientReader
 from store.preference import PatientStatements
-from store.runs.runs import RUNNING, Journal, Run
+from store.runs.runs import Journal, Run, RunKind, RunStatus
 
 OF_RUNS = """SELECT r.enterprise, r.source, r.id, r.kind, count(DISTINCT h.patient_id), min(h.at)
  FROM held_statements h JOIN runs r ON r.id = h.run_id WHERE h.state = 'held' AND r.status = 'held'
@@ -54,7 +55,7 @@ def waiting(database: Database, connection: Connection, enterprise: str | None =
     rows = database.select(connection, OF_RUNS, [])
     found = [Waiting(name, source, run, kind, patients, instant(since)) for name, source, run, kind, patients, since in rows]
     for name, run, patients, at in database.select(connection, OF_CONFIGURATIONS, []):
-        found.append(Waiting(name, NO_SOURCE, run, CONFIGURATION, patients, instant(at)))
+        found.append(Waiting(name, NO_SOURCE, run, RunKind.CONFIGURATION, patients, instant(at)))
     return sorted((one for one in found if enterprise in (None, one.enterprise)), key=lambda one: (one.since, one.run))
 
 
@@ -67,7 +68,6 @@ def by_source(sets: Iterable[Waiting]) -> dict[str, tuple[int, datetime]]:
     return found
 
 
-APPROVED, REJECTED, EXPIRED, RELEASED = "approved", "rejected", "expired", "released"
 CHUNK = 1_000
 SAMPLE = 10
 BY_ITSELF = Actor("", "")
@@ -81,12 +81,10 @@ Releases = Callable[[int, int, int], bool]
 
 
 class HeldSet(NamedTuple):
-    """What a run holds: patients, counts by attribute and direction, some examples, and what was decided so far."""
+    """What a run holds, of records or a configuration: what it would permit, and what was decided so far."""
 
     run: Run
-    patients: int
-    counts: tuple[Count, ...]
-    sample: tuple[Example, ...]
+    impact: Impact
     verdicts: tuple[ReviewDecision, ...]
 
 
@@ -108,15 +106,9 @@ class Verdicts:
     def show(self, run_id: str, sample: int = SAMPLE) -> HeldSet:
         """The preview of a run's held set; empty for a run that holds nothing."""
         run = self.journal.run(run_id)
-        held: Bases | HeldChanges = self.bases if run.kind == CONFIGURATION else self.held
+        held: Bases | HeldChanges = self.bases if run.kind == RunKind.CONFIGURATION else self.held
         with self.database.read() as connection:
-            return HeldSet(
-                run,
-                held.patients(connection, run_id),
-                tuple(held.preview(connection, run_id)),
-                tuple(held.sample(connection, run_id, sample)),
-                tuple(self.held.verdicts(connection, run_id)),
-            )
+            return HeldSet(run, held.impact(connection, run_id, sample), tuple(self.held.verdicts(connection, run_id)))
 
     def waiting(self, enterprise: str | None = None) -> list[Waiting]:
         """The sets that wait for a person, in one enterprise or in all."""
@@ -125,22 +117,22 @@ class Verdicts:
 
     def approve(self, run_id: str, actor: Actor, now: datetime) -> HeldSet:
         """Lets through what a run holds. Raises :class:`NothingHeld`; gives what it was."""
-        found = self._decide(run_id, APPROVED, actor, now)
-        if found.run.kind == CONFIGURATION:
+        found = self._decide(run_id, Verdict.APPROVED, actor, now)
+        if found.run.kind == RunKind.CONFIGURATION:
             return found
-        outdated = self._let_through(found.run, actor, now, APPROVED)
+        outdated = self._let_through(found.run, actor, now, Verdict.APPROVED)
         self._close(found.run, now)
         if outdated:
             with self.database.write(found.run.enterprise) as transaction:
                 self.runs.tell(transaction, run_id, OUTDATED.format(outdated, found.run.source))
         return found
 
-    def reject(self, run_id: str, actor: Actor, now: datetime, verdict: str = REJECTED) -> HeldSet:
+    def reject(self, run_id: str, actor: Actor, now: datetime, verdict: Verdict = Verdict.REJECTED) -> HeldSet:
         """Keeps the values that stand, and remembers what was refused. Raises :class:`NothingHeld`.
 
         A configuration is refused in its file, or it would come again: :class:`ValueRefused` says so.
         """
-        if self.journal.run(run_id).kind == CONFIGURATION:
+        if self.journal.run(run_id).kind == RunKind.CONFIGURATION:
             raise ValueRefused("to reject a changed configuration, restore the file: until then the previous one stays in effect")
         found = self._decide(run_id, verdict, actor, now)
         self._close(found.run, now)
@@ -150,9 +142,9 @@ class Verdicts:
         """Rejects the held sets that nobody decided about in time; their runs."""
         with self.database.read() as connection:
             runs = self.held.expired(connection, enterprise, now - after)
-        gone = [number for number in runs if self.journal.run(number).status != RUNNING]
+        gone = [number for number in runs if self.journal.run(number).status != RunStatus.RUNNING]
         for number in gone:
-            self.reject(number, BY_ITSELF, now, EXPIRED)
+            self.reject(number, BY_ITSELF, now, Verdict.EXPIRED)
         return gone
 
     def settle(self, run: Run, releases: Releases, *, now: datetime) -> Settled:
@@ -167,30 +159,30 @@ class Verdicts:
             elsewhere = self.held.waiting(transaction, run.source, but=run.id)
             lets = bool(fresh) and releases(self.held.synced(transaction, run.source), loosened, elsewhere)
         if lets:
-            self._let_through(run, BY_ITSELF, now, RELEASED, fresh_only=True)
+            self._let_through(run, BY_ITSELF, now, Verdict.RELEASED, fresh_only=True)
         with self.database.read() as connection:
             return Settled(fresh if lets else 0, self.held.patients(connection, run.id))
 
-    def _decide(self, run_id: str, verdict: str, actor: Actor, now: datetime) -> HeldSet:
+    def _decide(self, run_id: str, verdict: Verdict, actor: Actor, now: datetime) -> HeldSet:
         found = self.show(run_id)
-        if found.run.status == RUNNING:
+        if found.run.status == RunStatus.RUNNING:
             raise NothingHeld("the run is in progress: held changes can be decided when it ends")
-        if not found.patients:
+        if not found.impact.patients:
             raise NothingHeld("this run has no held changes to decide: see emr-sync runs show")
         with self.database.write(found.run.enterprise) as transaction:
-            said = ReviewDecision(verdict, _person(actor), now, found.patients)
+            said = ReviewDecision(verdict, str(actor), now, found.impact.patients)
             self.held.decided(transaction, (found.run.enterprise, found.run.source, run_id), said)
-            if found.run.kind == CONFIGURATION:
+            if found.run.kind == RunKind.CONFIGURATION:
                 self.bases.approve(transaction, found.run.enterprise, run_id, now=now)
-            elif verdict != APPROVED:
+            elif verdict != Verdict.APPROVED:
                 self.held.mark_rejected(transaction, run_id)
-            action, who = f"{verdict}_held_changes", _person(actor) or "expiry"
-            self.audit.changed(transaction, found.run.enterprise, action, run_id, actor=who, now=now, patients=found.patients)
+            action, who = f"{verdict}_held_changes", str(actor) or "expiry"
+            self.audit.changed(transaction, found.run.enterprise, action, run_id, actor=who, now=now, patients=found.impact.patients)
         return found
 
     def _close(self, run: Run, now: datetime) -> None:
         with self.database.write(run.enterprise) as transaction:
-            if run.status == "held" and not self.held.patients(transaction, run.id):
+            if run.status == RunStatus.HELD and not self.held.patients(transaction, run.id):
                 self.runs.close(transaction, run.id, now=now)
 
     def _let_through(self, run: Run, actor: Actor, now: datetime, why: str, *, fresh_only: bool = False) -> int:
@@ -209,10 +201,10 @@ class Verdicts:
         enterprise = self.store.enterprises[run.enterprise]
         reader = PatientReader(self.database, transaction, enterprise)
         answering = _answering(reader, [row.patient_id for row in rows])
-        reason = "" if why == RELEASED else f"held by the safeguard, {why}"
+        reason = "" if why == Verdict.RELEASED else f"held by the safeguard, {why}"
         outdated: set[int] = set()
         for authority, group in groupby(sorted(rows, key=_order), key=lambda row: row.authority):
-            author = Author(authority, now, run.id, _person(actor), reason)
+            author = Author(authority, now, run.id, str(actor), reason)
             work = Application(self.database, transaction, enterprise, author, self.store.ids)
             said = list(group)
             work.resume({answering[row.patient_id] for row in said})
@@ -243,7 +235,3 @@ def _answering(reader: PatientReader, patients: Sequence[int]) -> dict[int, int]
             raise row
         found[patient] = row[3]
     return found
-
-
-def _person(actor: Actor) -> str:
-    return f"{actor.role}:{actor.name}" if actor.name else ""

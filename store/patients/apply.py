@@ -21,7 +21,7 @@ from store.patients.duplicate_detection import KnownPatients, Repeats
 from store.patients.merged_sides import ReceivedPayload
 from store.patients.patient_batch import PatientBatch
 from store.patients.patient_state import PatientState
-from store.preference import EMR, STAFF, PatientStatements
+from store.preference import EMR, STAFF, PatientStatements, RecordOutcome
 
 MEETS = "records_meet"
 """The reason of an item that waits for two records to be merged. It is used inside ``store`` only."""
@@ -60,7 +60,7 @@ class Application(PatientBatch):
         for patient, item, digest in zip(patients, items, digests, strict=True):
             if patient is not None and patient not in with_news:
                 repeats.add(patient, found.content[patient], item, digest)
-                outcomes.append(Outcome("unchanged", patient_id=patient))
+                outcomes.append(Outcome(RecordOutcome.UNCHANGED, patient_id=patient))
             else:
                 outcomes.append(self._apply(found.directory, item, digest))
         rows = self._prepared()
@@ -76,9 +76,9 @@ class Application(PatientBatch):
             found = directory.resolve(item.identifiers, self.naming)
         except IdentifierConflict as conflict:
             self._refuse_for_each(directory, item)
-            return Outcome("rejected", "identifier_conflict", str(conflict))
+            return Outcome(RecordOutcome.REJECTED, "identifier_conflict", str(conflict))
         if found.meets is not None:
-            return Outcome("rejected", MEETS, "two records of one person: they must be merged first", found.patient)
+            return Outcome(RecordOutcome.REJECTED, MEETS, "two records of one person: they must be merged first", found.patient)
         if found.linked and found.patient is not None:
             record = linking.link(self, found.patient, item)
             patient = self.patient(found.patient)
@@ -111,7 +111,7 @@ class Application(PatientBatch):
         seen = held.seen if held is not None else ""
         key = duplicates.key(digest, item.effective, item.version, item.evidence_id)
         if held is not None and duplicates.knows(seen, key) and not payload.was_read_otherwise(held, item):
-            return reread or "unchanged"
+            return reread or RecordOutcome.UNCHANGED
         doubtful = duplicates.resembles(seen, key)
         first = duplicates.first_receipt(seen, item.content, item.effective)
         seen = duplicates.remember(duplicates.came(seen, item.content, item.effective, receipt), key)
@@ -120,9 +120,9 @@ class Application(PatientBatch):
         item = periods.until_then(held, item) if item.later else item
         merged = self._merge(patient, item, digest, record, seen, doubtful=doubtful)
         marks = held.unreadable if held is not None else {}
-        if merged.outcome == "unchanged" and (has_future_news or patient.held[self.author.authority].unreadable != marks):
-            return "applied"
-        return reread if reread and merged.outcome in ("unchanged", "stale") else merged.outcome
+        if merged.outcome == RecordOutcome.UNCHANGED and (has_future_news or patient.held[self.author.authority].unreadable != marks):
+            return RecordOutcome.APPLIED
+        return reread if reread and merged.outcome in (RecordOutcome.UNCHANGED, RecordOutcome.STALE) else merged.outcome
 
     def _receipt(self, patient: PatientState) -> datetime:
         """When this payload was received: never before the patient's last, as our clock may have been set back or be another machine's."""
@@ -156,7 +156,7 @@ class Application(PatientBatch):
         if back:
             effective = payload.without(effective, back)
             merged, refused = self._merged(patient, effective, record, doubtful=doubtful)
-            merged = replace(merged, outcome="held")
+            merged = replace(merged, outcome=RecordOutcome.HELD)
         merged = merged if effective is item else replace(merged, settled=False)
         self.undecided += merged.undecided
         self._keep(patient, effective, merged, digest, seen)

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import NamedTuple
 
 from store.db.database import Database
+from store.db.second_cache import SecondCache
 from store.domain.documents import instant
 from store.domain.enterprise import Enterprise
 
-KEPT_FOR = timedelta(seconds=1)
 OWNERS = "SELECT source, enterprise FROM source_states"
 
 
@@ -27,16 +26,11 @@ class Freshness:
 
     def __init__(self, database: Database) -> None:
         self.database = database
-        self._last: dict[str, datetime] = {}
-        self._read_at: datetime | None = None
-        self._lock = threading.Lock()
+        self.last = SecondCache(self._read)
 
     def last_heard(self, now: datetime) -> dict[str, datetime]:
         """Source -> when it was last received; sources that never sent anything are missing."""
-        with self._lock:
-            if self._read_at is None or not timedelta(0) <= now - self._read_at < KEPT_FOR:
-                self._last, self._read_at = self._read(), now
-            return self._last
+        return self.last.get(None, now.timestamp())
 
     def owners(self) -> dict[str, str]:
         """Source -> the enterprise it was last received for, also of sources that left the configuration."""
@@ -56,7 +50,7 @@ class Freshness:
 
         return age
 
-    def _read(self) -> dict[str, datetime]:
+    def _read(self, _: None) -> dict[str, datetime]:
         with self.database.read() as connection:
             rows = self.database.select(connection, "SELECT source, last_heard FROM source_states WHERE last_heard IS NOT NULL", [])
         return {source: instant(last) for source, last in rows}

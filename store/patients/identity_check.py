@@ -77,7 +77,7 @@ class IdentityCheck:
             parts = self._several(transaction, [number])[1].get(number)
             if found is None or found.blocked or parts is None:
                 return []
-            author = Author(STAFF, now, actor=":".join(actor), reason="identifiers that would not be linked today")
+            author = Author(STAFF, now, actor=str(actor), reason="identifiers that would not be linked today")
             work = Application(self.database, transaction, self.enterprise, author, self.store.ids)
             everybody = [shown(one) for one in Splitting(work).run(number, parts.parts)]
             audit = Audit(self.database)

@@ -58,7 +58,7 @@ class LocalChange:
 
     def write(self, patient: Patient, attribute: str, value: Any, *, actor: Actor, reason: str, now: datetime) -> None:
         """Writes one statement of the staff authority, with the person in the history."""
-        person = f"{actor.role}:{actor.name}"
+        person = str(actor)
         author = Author(STAFF, now, actor=person, reason=reason)
         work = Application(self.database, self.transaction, self.enterprise, author, self.ids)
         number = parsed(patient.id) or 0

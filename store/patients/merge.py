@@ -19,7 +19,7 @@ from store.patients.apply import Application, Outcome
 from store.patients.duplicate_detection import OF_PATIENTS
 from store.patients.opt_out_bindings import Bindings
 from store.patients.patient_state import PatientState
-from store.preference import STAFF, Identifier, PatientMerge
+from store.preference import STAFF, Identifier, PatientMerge, RecordOutcome
 
 OWNERS = "SELECT value, authority, type, patient_id, origin, kind FROM identifiers WHERE enterprise = ? AND value IN ??"
 MERGED_BY = "SELECT effective, at FROM merges WHERE merged = ? AND source = ? AND evidence_id = ?"
@@ -40,23 +40,23 @@ class Joining:
         Reasons: ``merge_with_itself``, ``merge_circular``, ``identifier_conflict``, ``identifier_in_use``, ``patient_unknown``.
         """
         if _alike(self.item.survivor[0], self.item.merged[0]):
-            return Outcome("rejected", "merge_with_itself", "a patient cannot be merged with itself")
+            return Outcome(RecordOutcome.REJECTED, "merge_with_itself", "a patient cannot be merged with itself")
         try:
             survivor, merged = self._resolve()
         except MergeRefused as error:
-            return Outcome("rejected", "merge_circular", str(error))
+            return Outcome(RecordOutcome.REJECTED, "merge_circular", str(error))
         except StoreError as error:
-            return Outcome("rejected", "identifier_conflict", str(error))
+            return Outcome(RecordOutcome.REJECTED, "identifier_conflict", str(error))
         if any(known is None and self._only_links(named) for known, named in ((survivor, self.item.survivor), (merged, self.item.merged))):
             detail = "one of the two records has only a linking identifier that no patient has yet: replay after the record arrives"
-            return Outcome("rejected", "patient_unknown", detail)
+            return Outcome(RecordOutcome.REJECTED, "patient_unknown", detail)
         if self.item.renamed:
             return self._rename(survivor, merged)
         if survivor is not None and survivor == merged:
             return Outcome(self._complete(survivor), patient_id=survivor)
         if merged is not None and self._was_undone(merged):
-            return Outcome("stale", patient_id=survivor)
-        return Outcome("merged", patient_id=self._join(survivor, merged))
+            return Outcome(RecordOutcome.STALE, patient_id=survivor)
+        return Outcome(RecordOutcome.MERGED, patient_id=self._join(survivor, merged))
 
     def _resolve(self) -> tuple[int | None, int | None]:
         item = self.item
@@ -93,13 +93,13 @@ class Joining:
         self._keep_identifiers(patient, self.item.merged, replaced=True)
         new = bool(self.work.identifiers.new)
         self.work.finish()
-        return "merged" if new else "unchanged"
+        return RecordOutcome.MERGED if new else RecordOutcome.UNCHANGED
 
     def _rename(self, survivor: int | None, merged: int | None) -> Outcome:
         """Gives a record a new identifier. One that belongs to another record is rejected: only a merge may join the two."""
         if survivor is not None and merged is not None and survivor != merged:
             detail = "the new identifier belongs to another patient: if both are the same person, send a merge"
-            return Outcome("rejected", "identifier_in_use", detail)
+            return Outcome(RecordOutcome.REJECTED, "identifier_in_use", detail)
         patient = survivor if survivor is not None else merged
         if patient is None:
             patient = self.work.create().id

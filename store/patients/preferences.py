@@ -40,7 +40,7 @@ from store.patients.reply_review import Review
 from store.patients.settings import SettingsStore
 from store.patients.sms import SmsConsent
 from store.patients.unmerge import Unmerging
-from store.preference import DO_NOT_CONTACT, EMR, STAFF, PatientMerge, PatientStatements, emr, issuer
+from store.preference import DO_NOT_CONTACT, EMR, STAFF, PatientMerge, PatientStatements, RecordOutcome, emr, issuer
 from store.runs.encryption import Sealing
 
 HISTORY = """SELECT seq, at, version, changes, authority, evidence_id, effective, actor, reason, run_id FROM changes
@@ -200,7 +200,7 @@ class Preferences:
     ) -> Patient:
         """Opts one of a patient's numbers in on the patient's behalf. Raises :class:`OptInOff` unless the policy allows it."""
         with self.database.write(enterprise) as transaction:
-            if not self.settings.within(transaction, enterprise).staff_may_record_opt_in:
+            if not self.settings.within(transaction, enterprise).policy.staff_may_record_opt_in:
                 raise OptInOff("staff_may_record_opt_in is off: only a START from the phone itself can opt it in")
             patient = self._reader(transaction, enterprise).patient(PatientRef(id=patient_id))
             where = self.numbering(enterprise).line(line) if line else None
@@ -255,7 +255,7 @@ class Preferences:
 
         Raises :class:`MergeRefused` with what to do first, :class:`PatientUnknown` or :class:`IdentifierAmbiguous`.
         """
-        author = Author(STAFF, now, actor=f"{actor.role}:{actor.name}", reason=reason)
+        author = Author(STAFF, now, actor=str(actor), reason=reason)
         with self.database.write(enterprise) as transaction:
             parted = Unmerging(self.application(transaction, enterprise, author)).run(self._canonical(enterprise, ref))
             detail = {"survivor": shown(parted.survivor), "reason": reason}
@@ -283,9 +283,9 @@ class Preferences:
         joined = self._join(
             transaction, enterprise, author, PatientMerge(item.identifiers[:1], (record,), times.at(ALWAYS), item.evidence_id)
         )
-        if joined.outcome in ("merged", "unchanged"):
+        if joined.outcome in (RecordOutcome.MERGED, RecordOutcome.UNCHANGED):
             return self.application(transaction, enterprise, author, guard).run([item])[0]
-        return Outcome("rejected", "identifier_conflict", joined.detail or "these two records were separated by a user")
+        return Outcome(RecordOutcome.REJECTED, "identifier_conflict", joined.detail or "these two records were separated by a user")
 
     def application(self, transaction: Connection, enterprise: str, author: Author, guard: Guard | None = None) -> Application:
         """A batch of one author, in a transaction that the caller opened."""

@@ -20,7 +20,7 @@ from store.domain.record_refusals import standing as with_refusals
 from store.domain.side_codes import refusals, refusing, with_sides
 from store.patients.patient_batch import PatientBatch
 from store.patients.patient_state import PatientState
-from store.preference import Assertion, Codes, PatientStatements, Statement
+from store.preference import Assertion, Codes, PatientStatements, RecordOutcome, Statement
 
 REASON = "read with another mapping"
 
@@ -55,7 +55,7 @@ def read_again(work: PatientBatch, patient: PatientState, record: int) -> str:
     patient.last_received.setdefault(work.author.authority, work.author.now)
     patient.visible = patient.visible or bool(applied) or now.unreadable != held.unreadable
     _record(work, patient, applied, before, assertions)
-    return "applied" if applied or now.unreadable != held.unreadable else "held" if back else ""
+    return RecordOutcome.APPLIED if applied or now.unreadable != held.unreadable else RecordOutcome.HELD if back else ""
 
 
 def as_read_now(held: SourceAssertions | None, item: PatientStatements, now: datetime, joined: datetime | None) -> dict[str, Assertion]:
@@ -183,7 +183,7 @@ def _held_back(
             mapping=mapping,
             codes={name: OF_KEPT},
         )
-        merged = Merged(now.assertions, {name: pair}, "applied", settled=False, confirmed=now.confirmed)
+        merged = Merged(now.assertions, {name: pair}, RecordOutcome.APPLIED, settled=False, confirmed=now.confirmed)
         back |= work.gate.sift(patient.id, patient.held, item, merged, record=record)
     return back
 

@@ -35,7 +35,7 @@ class Review:
         reply = self.replies.open(self.sms.transaction, self.enterprise, reply_id)
         if decision not in DECISIONS:
             raise ValueRefused(f"the decision must be one of {', '.join(DECISIONS)}")
-        person, changed = f"{actor.role}:{actor.name}", set[int]()
+        person, changed = str(actor), set[int]()
         if decision == OPT_OUT:
             event = of_reply(Recognised(OPT_OUT, reply.scope), reply.line, reply.number, reply.received)
             changed |= self.sms.record(event, add, self._who(reply), person, reason, now)

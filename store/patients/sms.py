@@ -55,7 +55,7 @@ class SmsConsent:
         at = _moment(reply, received_at, now, [*before, *(event for one in bound for event in one.events)])
         if reply.kind != sms_consent.OPT_IN:  # it may have been sent when others had the number
             who = who | self.bindings.owners(number, at)
-        kind, reply = reply.kind, sms_consent.widened(reply, at, self.enterprise.revoke_all_from, self.enterprise.time_zone)
+        kind, reply = reply.kind, sms_consent.widened(reply, at, self.enterprise.policy.revoke_all_from, self.enterprise.time_zone)
         event = of_reply(reply, line, number, at)
         after = add_reply(before, event)
         self._write_event(event, term, "", "", now)
@@ -83,7 +83,7 @@ class SmsConsent:
         may_record(actor)
         number = parsed(patient.id) or 0
         numbers = sorted({phone.number for phone in patient.contact.phones})
-        person, events, bound = f"{actor.role}:{actor.name}", self._events(numbers), self.bindings.of_patients([number])
+        person, events, bound = str(actor), self._events(numbers), self.bindings.of_patients([number])
         changed: set[int] = set()
         for one in sms_consent.by_staff(numbers or [NO_NUMBER], line, now, topic):
             event = ConsentEvent(one.number, line, STAFF, True, now, one.scope, topic)
@@ -112,7 +112,7 @@ class SmsConsent:
         if len(self._owners([number])) > 1:
             raise ValueRefused("several patients have this number: only a START from the phone itself can opt it in")
         (one,) = sms_consent.by_staff([number], line, now, topic)
-        person, event = f"{actor.role}:{actor.name}", ConsentEvent(number, line, STAFF, False, now, one.scope, topic)
+        person, event = str(actor), ConsentEvent(number, line, STAFF, False, now, one.scope, topic)
         before = self._events([number]).get(number, ())
         after = add_by_staff(before, event)
         self._write_event(event, "", person, reason, now)

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from itertools import takewhile
 
 from store.domain.documents import instant
-from store.runs.runs import FAILED, INTERRUPTED, STOPPED, Journal
+from store.runs.runs import INTERRUPTED, Journal, RunStatus
 
 LAST = "SELECT status, error, finished FROM runs WHERE source = ? AND status <> 'queued' ORDER BY started DESC, id DESC LIMIT ?"
 SINCE = "SELECT status, error FROM runs WHERE source = ? AND kind = ? AND started >= ?"
@@ -30,7 +30,7 @@ class InterruptedRuns:
         with self.database.write(enterprise) as transaction:
             self.journal.close_abandoned(transaction, source, now)
             found = self.database.select(transaction, LAST, [source, COUNTED])
-        deaths = list(takewhile(lambda one: one[:2] == (FAILED, INTERRUPTED), found))
+        deaths = list(takewhile(lambda one: one[:2] == (RunStatus.FAILED, INTERRUPTED), found))
         return max(instant(deaths[0][2]) + pause_after(len(deaths)) - now, timedelta(0)) if deaths else timedelta(0)
 
     def came_to_nothing(self, source: str, enterprise: str, kind: str, since: datetime, now: datetime) -> bool:
@@ -38,4 +38,4 @@ class InterruptedRuns:
         with self.database.write(enterprise) as transaction:
             self.journal.close_abandoned(transaction, source, now)
             found = self.database.select(transaction, SINCE, [source, kind, self.database.bound(since)])
-        return all(status == STOPPED or error == INTERRUPTED for status, error in found)
+        return all(status == RunStatus.STOPPED or error == INTERRUPTED for status, error in found)

@@ -14,10 +14,9 @@ from sqlalchemy import Connection
 from store.db.tables import RunRow
 from store.domain.ids import token
 from store.errors import RunActive
-from store.runs.runs import DONE, FAILED, RUNNING, Journal, Run, one_at_a_time
+from store.runs.runs import Journal, Run, RunStatus, one_at_a_time
 
-QUEUED = "queued"
-ENDED = frozenset({DONE, "held", "waiting"})
+ENDED = frozenset({RunStatus.DONE, RunStatus.HELD, RunStatus.WAITING})
 """The statuses of runs that came to their end. A failed run is not among them: it may have lost its worker."""
 LOST = "no worker picked it up: its job is gone from the queue"
 
@@ -33,7 +32,7 @@ class QueuedRuns:
 
         The caller makes sure that at most one run of a source is queued. An older one that is still queued was lost and is closed.
         """
-        run = Run(token("run"), source, enterprise, kind, QUEUED, now)
+        run = Run(token("run"), source, enterprise, kind, RunStatus.QUEUED, now)
         with self.database.write(enterprise) as transaction:
             self.journal.close_abandoned(transaction, source, now)
             if self.database.select(transaction, "SELECT 1 FROM runs WHERE source = ? AND status = 'running'", [source]):
@@ -54,22 +53,22 @@ class QueuedRuns:
             status = self.database.select(transaction, "SELECT status FROM runs WHERE id = ?", [number])[0][0]
             if status in ENDED:
                 return None
-            if status == QUEUED:
-                taken = replace(queued, status=RUNNING, started=now)
+            if status == RunStatus.QUEUED:
+                taken = replace(queued, status=RunStatus.RUNNING, started=now)
                 columns = ("status", "owner", "started", "alive")
                 self.database.update(
-                    transaction, RunRow, ("id",), columns, [(RUNNING, self.journal.owner, now, self.journal.shared(now), number)]
+                    transaction, RunRow, ("id",), columns, [(RunStatus.RUNNING, self.journal.owner, now, self.journal.shared(now), number)]
                 )
             else:
-                taken = Run(token("run"), queued.source, queued.enterprise, queued.kind, RUNNING, now)
+                taken = Run(token("run"), queued.source, queued.enterprise, queued.kind, RunStatus.RUNNING, now)
                 self.journal.add(transaction, taken)
         return taken
 
     def refuse(self, number: str, why: str, now: datetime) -> Run:
         """Closes a run that cannot be done. ``why`` is one line for people."""
-        return self.journal.finish(self.journal.run(number), FAILED, why, now)
+        return self.journal.finish(self.journal.run(number), RunStatus.FAILED, why, now)
 
     def _close_lost(self, transaction: Connection, source: str, now: datetime) -> None:
-        rows = self.database.select(transaction, "SELECT id FROM runs WHERE source = ? AND status = ?", [source, QUEUED])
-        lost = [(FAILED, LOST, now, number) for (number,) in rows]
+        rows = self.database.select(transaction, "SELECT id FROM runs WHERE source = ? AND status = ?", [source, RunStatus.QUEUED])
+        lost = [(RunStatus.FAILED, LOST, now, number) for (number,) in rows]
         self.database.update(transaction, RunRow, ("id",), ("status", "error", "finished"), lost)

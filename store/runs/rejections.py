@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection
@@ -43,7 +44,6 @@ COLUMNS = (
     "evidence_id",
 )
 SUMMARY = "id, source, enterprise, scope, status, reason, detail, path, locator, times, run_id, first_at, last_at, evidence_id"
-OPEN, RESOLVED = STATUSES = "open", "resolved"
 NEWEST = f"SELECT {SUMMARY} FROM rejections WHERE status = ?{{conditions}} ORDER BY last_at DESC, id DESC LIMIT ?"
 """Each status is read by itself, so that every combination of conditions can use an index."""
 USED = "SELECT hour, nameless, nameless_bytes, named_bytes, left_out, bare FROM rejection_room WHERE source = ?"
@@ -51,6 +51,13 @@ USED_COLUMNS = ("source", "enterprise", "hour", "nameless", "nameless_bytes", "n
 AT_ONCE = 500
 SEALED_BEFORE = "SELECT id, payload, key_id FROM rejections WHERE key_id IS NOT NULL AND key_id <> ? AND id > ? ORDER BY id LIMIT ?"
 EXPIRED = "SELECT id FROM rejections WHERE key_id IS NOT NULL AND last_at < ? LIMIT ?"
+
+
+class RejectionStatus(StrEnum):
+    """Whether somebody still has to look at it."""
+
+    OPEN = "open"
+    RESOLVED = "resolved"
 
 
 class Rejected(NamedTuple):
@@ -113,7 +120,7 @@ class RejectionStore:
         digests = [_digest(row) for row in rows]
         by_digest, times_now = dict(zip(digests, rows, strict=True)), Counter(digests)
         known = self._known(transaction, source, list(by_digest))
-        again = [(times + times_now[digest], now, OPEN, number) for digest, (number, times, _) in known.items()]
+        again = [(times + times_now[digest], now, RejectionStatus.OPEN, number) for digest, (number, times, _) in known.items()]
         self.database.update(transaction, RejectionRow, ("id",), ("times", "last_at", "status"), again)
         fate = self._fates(transaction, by_digest, known, source, enterprise, now)
         newly_kept = [(by_digest[digest], known[digest][0]) for digest, one in fate.items() if one == KEEP and digest in known]
@@ -124,7 +131,7 @@ class RejectionStore:
             if digest not in known and fate[digest] != LEAVE_OUT:
                 number = token("rej")
                 sealed = self._sealed(row, number) if fate[digest] == KEEP else (b"", None)
-                content = (row.scope, OPEN, row.reason, row.detail, row.path, row.locator, *sealed)
+                content = (row.scope, RejectionStatus.OPEN, row.reason, row.detail, row.path, row.locator, *sealed)
                 new.append((number, source, enterprise, digest, *content, times_now[digest], run_id, now, now, row.evidence_id))
         self.database.insert(transaction, RejectionRow, COLUMNS, new)
         left_out = sum(times_now[digest] for digest, one in fate.items() if one == LEAVE_OUT)
@@ -134,7 +141,7 @@ class RejectionStore:
         self,
         enterprise: str | None = None,
         source: str | None = None,
-        status: str | None = OPEN,
+        status: str | None = RejectionStatus.OPEN,
         limit: int = 100,
         reason: str | None = None,
     ) -> list[Rejection]:
@@ -142,7 +149,7 @@ class RejectionStore:
         filters = {"enterprise": enterprise, "source": source, "reason": reason}
         wanted = {name: value for name, value in filters.items() if value is not None}
         sql = NEWEST.format(conditions="".join(f" AND {name} = ?" for name in wanted))
-        rows = [row for one in ([status] if status else STATUSES) for row in self._select(sql, [one, *wanted.values(), limit])]
+        rows = [row for one in ([status] if status else RejectionStatus) for row in self._select(sql, [one, *wanted.values(), limit])]
         found = [_rejection(row, b"") for row in rows]
         return sorted(found, key=lambda one: (one.last_at, one.id), reverse=True)[:limit]
 
@@ -176,7 +183,7 @@ class RejectionStore:
 
     def resolve(self, transaction: Connection, number: str, *, now: datetime) -> None:
         """Marks a rejection as resolved: it was replayed and its content is applied."""
-        self.database.update(transaction, RejectionRow, ("id",), ("status", "last_at"), [(RESOLVED, now, number)])
+        self.database.update(transaction, RejectionRow, ("id",), ("status", "last_at"), [(RejectionStatus.RESOLVED, now, number)])
 
     def erase(self, before: datetime) -> int:
         """Erases the payloads that last arrived before that time and returns their number. Reasons and counts are kept."""
@@ -239,9 +246,11 @@ class RejectionStore:
         known = self._known(transaction, source, [digest])
         if known:
             columns = ("times", "detail", "last_at", "status")
-            self.database.update(transaction, RejectionRow, ("id",), columns, [(times, row.detail, now, OPEN, known[digest][0])])
+            self.database.update(
+                transaction, RejectionRow, ("id",), columns, [(times, row.detail, now, RejectionStatus.OPEN, known[digest][0])]
+            )
             return
-        content = (row.scope, OPEN, row.reason, row.detail, row.path, row.locator, b"", None)
+        content = (row.scope, RejectionStatus.OPEN, row.reason, row.detail, row.path, row.locator, b"", None)
         new = (token("rej"), source, enterprise, digest, *content, times, None, now, now, "")
         self.database.insert(transaction, RejectionRow, COLUMNS, [new])
 

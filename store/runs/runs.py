@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from enum import StrEnum
 from typing import Any
 
 from sqlalchemy import Connection
@@ -25,7 +26,7 @@ from store.domain.ids import token
 from store.errors import NotFound, RunActive
 from store.runs.encryption import Sealing
 from store.runs.rejection_room import Room
-from store.runs.rejections import OPEN, RESOLVED, NotKept, Rejected, Rejection, RejectionStore
+from store.runs.rejections import NotKept, Rejected, Rejection, RejectionStatus, RejectionStore
 
 RECEIVED_EVERY = timedelta(seconds=1)
 LEASE = timedelta(minutes=2)
@@ -47,12 +48,39 @@ RUN_COLUMNS = (
     "counts",
     "error",
 )
-RUNNING, DONE, FAILED = "running", "done", "failed"
-STOPPED = "stopped"
-"""The run's process was told to stop. The next run continues from what is committed."""
-__all__ = [
-    "DONE", "FAILED", "LEASE", "OPEN", "READ_AGAIN", "RESOLVED", "RUNNING", "STOPPED", "Journal", "NotKept", "Rejected", "Rejection", "Run",
-]  # fmt: skip
+__all__ = ["LEASE", "READ_AGAIN", "Journal", "NotKept", "Rejected", "Rejection", "RejectionStatus", "Run", "RunKind", "RunStatus"]
+
+
+class RunStatus(StrEnum):
+    """The state of a run in the journal."""
+
+    QUEUED = "queued"
+    """Requested; no worker has taken it yet."""
+    RUNNING = "running"
+    DONE = "done"
+    FAILED = "failed"
+    STOPPED = "stopped"
+    """Its process was told to stop. The next run continues from what is committed."""
+    WAITING = "waiting"
+    """The EMR was not ready in time. The next run continues from its cursor."""
+    HELD = "held"
+    """The safeguard holds changes of it until a person decides."""
+
+
+class RunKind(StrEnum):
+    """What a run does."""
+
+    INCREMENTAL = "incremental"
+    FULL = "full"
+    RESYNC = "resync"
+    """Requested by a person."""
+    INGEST = "ingest"
+    """Reads files."""
+    REMAP = "remap"
+    LIVE = "live"
+    """Keeps the changes of a live feed that the safeguard holds."""
+    CONFIGURATION = "configuration"
+    """Keeps a configuration that the safeguard holds."""
 
 
 READ_AGAIN = "read again"
@@ -70,7 +98,7 @@ class Run:
     source: str
     enterprise: str
     kind: str
-    status: str
+    status: RunStatus
     started: datetime
     finished: datetime | None = None
     since: str | None = None
@@ -81,12 +109,12 @@ class Run:
     @property
     def note(self) -> str | None:
         """A remark on a run that is done, such as that it read again after an interrupted response."""
-        return self.error if self.status == DONE else None
+        return self.error if self.status == RunStatus.DONE else None
 
     @property
     def failure(self) -> str | None:
         """Why the run failed or waits; ``None`` if it is done."""
-        return None if self.status == DONE else self.error
+        return None if self.status == RunStatus.DONE else self.error
 
 
 class Journal:
@@ -105,7 +133,7 @@ class Journal:
 
     def start(self, source: str, enterprise: str, kind: str, *, now: datetime, since: datetime | None = None) -> Run:
         """Starts a run. Raises :class:`RunActive` while another is in progress; one whose process is gone is closed first."""
-        run = Run(token("run"), source, enterprise, kind, RUNNING, now, since=since.isoformat() if since else None)
+        run = Run(token("run"), source, enterprise, kind, RunStatus.RUNNING, now, since=since.isoformat() if since else None)
         with one_at_a_time(source), self.database.write(enterprise) as transaction:
             self.close_abandoned(transaction, source, now)
             self.add(transaction, run)
@@ -142,7 +170,7 @@ class Journal:
         with self.database.write(run.id) as transaction:
             self.database.update(transaction, RunRow, ("id",), ("alive",), [(self.shared(now), run.id)])
 
-    def finish(self, run: Run, status: str, error: str | None, now: datetime) -> Run:
+    def finish(self, run: Run, status: RunStatus, error: str | None, now: datetime) -> Run:
         """Closes the run: ``done``, ``failed``, ``held``, ``waiting`` or ``stopped``."""
         with self.database.write(run.enterprise) as transaction:
             self.database.update(transaction, RunRow, ("id",), ("status", "error", "finished"), [(status, error, now, run.id)])
@@ -200,7 +228,7 @@ class Journal:
         return self.rejection_store.add(transaction, rows, source=source, enterprise=enterprise, run_id=run_id, now=now)
 
     def rejections(
-        self, enterprise: str | None = None, source: str | None = None, status: str | None = OPEN, limit: int = 100
+        self, enterprise: str | None = None, source: str | None = None, status: str | None = RejectionStatus.OPEN, limit: int = 100
     ) -> list[Rejection]:
         """Rejections without their payloads, the newest first."""
         return self.rejection_store.rejections(enterprise, source, status, limit)
@@ -218,7 +246,7 @@ class Journal:
         sql, shared = "SELECT id, owner, alive FROM runs WHERE source = ? AND status = 'running'", self.shared(now)
         running = self.database.select(transaction, sql, [source])
         abandoned = [number for number, owner, alive in running if self._is_gone(owner, instant(alive), shared)]
-        rows = [(FAILED, INTERRUPTED, now, number) for number in abandoned]
+        rows = [(RunStatus.FAILED, INTERRUPTED, now, number) for number in abandoned]
         self.database.update(transaction, RunRow, ("id",), ("status", "error", "finished"), rows)
 
     def shared(self, now: datetime) -> datetime:
@@ -261,7 +289,7 @@ def _where(**conditions: str | None) -> tuple[str, list[Any]]:
 def _run(row: Any) -> Run:
     number, source, enterprise, kind, status, started, finished, since, cursor, counts, error = row
     ended = None if finished is None else instant(finished)
-    return Run(number, source, enterprise, kind, status, instant(started), ended, since, cursor, documents.read(counts), error)
+    return Run(number, source, enterprise, kind, RunStatus(status), instant(started), ended, since, cursor, documents.read(counts), error)
 
 
 def _is_alive(process: int) -> bool:

@@ -18,6 +18,7 @@ from store.db.database import Database
 from store.db.tables_operations import FindingRow
 from store.domain import documents
 from store.domain.documents import instant
+from store.preference import RecordOutcome
 from store.runs.runs import READ_AGAIN
 
 CHECK, COMPARISON = "check", "comparison"
@@ -74,7 +75,12 @@ class Findings:
 
 
 FULL, DRY = "full", "dry"
-AGREES, DIFFERS, OLDER, UNUSABLE = ("unchanged",), ("applied", "merged", "held"), ("stale",), ("rejected",)
+AGREES, DIFFERS, OLDER, UNUSABLE = (
+    (RecordOutcome.UNCHANGED,),
+    (RecordOutcome.APPLIED, RecordOutcome.MERGED, RecordOutcome.HELD),
+    (RecordOutcome.STALE,),
+    (RecordOutcome.REJECTED,),
+)
 LAST_FULL_READ = """SELECT id, started, finished, counts FROM runs WHERE enterprise = ? AND source = ? AND kind = 'full'
  AND status IN ('done', 'held') AND coalesce(error, '') NOT LIKE ? ORDER BY started DESC LIMIT 1"""
 EARLIER_READ = "SELECT 1 FROM runs WHERE enterprise = ? AND source = ? AND started < ? AND status IN ('done', 'held') LIMIT 1"

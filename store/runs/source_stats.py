@@ -15,6 +15,7 @@ from sqlalchemy import Connection
 from store.db.database import Database
 from store.db.tables_operations import ArrivalRow
 from store.domain.documents import instant
+from store.preference import RecordOutcome
 
 GROUPED = """SELECT source, reason, path, count(*) AS rejections, sum(times) AS times, max(id) AS example FROM rejections
  WHERE enterprise = ? AND status = 'open'{} GROUP BY source, reason, path ORDER BY sum(times) DESC, source, reason, path LIMIT ?"""
@@ -48,7 +49,7 @@ def open_rejections(database: Database, enterprise: str, source: str) -> int:
 
 HOUR = timedelta(hours=1)
 KEPT = timedelta(days=35)
-NEWS = ("applied", "merged", "held")
+NEWS = (RecordOutcome.APPLIED, RecordOutcome.MERGED, RecordOutcome.HELD)
 ADD = """INSERT INTO arrivals (source, hour, enterprise, records, news, rejected) VALUES (?, ?, ?, ?, ?, ?)
  ON CONFLICT (source, hour) DO UPDATE SET records = arrivals.records + excluded.records, news = arrivals.news + excluded.news,
  rejected = arrivals.rejected + excluded.rejected RETURNING records"""
@@ -77,7 +78,7 @@ class Arrivals:
         if not records:
             return
         news, hour = sum(outcomes.get(outcome, 0) for outcome in NEWS), self.database.bound(_hour(now))
-        row = [source, hour, enterprise, records, news, outcomes.get("rejected", 0)]
+        row = [source, hour, enterprise, records, news, outcomes.get(RecordOutcome.REJECTED, 0)]
         if int(self.database.select(transaction, ADD, row)[0][0]) == records:
             expired = self.database.select(transaction, EXPIRED, [source, self.database.bound(now - KEPT)])
             self.database.delete(transaction, ArrivalRow, ("source", "hour"), [(name, instant(start)) for name, start in expired])

@@ -15,7 +15,7 @@ from store.db.database import Database
 from store.db.tables import ApiKeyRow
 from store.domain.documents import instant
 from store.domain.ids import token
-from store.domain.lock import Grant, Role
+from store.domain.lock import Actor, Grant, Role
 from store.errors import NotFound, ValueRefused
 
 PREFIX = "esk"
@@ -40,6 +40,11 @@ class ApiKey:
     expires: datetime | None = None
     last_used: datetime | None = None
     grants: frozenset[str] = frozenset()
+
+    @property
+    def actor(self) -> Actor:
+        """Who calls with it."""
+        return Actor(self.role, self.name)
 
     def use_is_noted(self, now: datetime) -> bool:
         """Whether its use within the last hour is already recorded."""

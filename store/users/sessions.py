@@ -18,6 +18,7 @@ from store.audit.audit_log import SIGNED_IN, SIGNED_OUT, TIMED_OUT
 from store.db.database import Database
 from store.db.tables_operations import UserSessionRow
 from store.domain.documents import instant
+from store.domain.lock import Actor
 from store.errors import RoleRefused
 from store.users.users import WRITER, User, UserLog
 
@@ -59,6 +60,11 @@ class Session(NamedTuple):
     csrf: str
     created: datetime
     seen: datetime
+
+    @property
+    def actor(self) -> Actor:
+        """Whose it is."""
+        return Actor(self.role, self.name)
 
 
 class Sessions:
@@ -106,7 +112,9 @@ class Sessions:
             self.database.update(transaction, UserSessionRow, ("digest",), ("enterprise",), [(enterprise, digest(secret))])
             moved = self._session(transaction, secret)
             if moved is not None:
-                self.log.note(transaction, [enterprise], SIGNED_IN, moved.user, actor=_actor(moved), now=now, came_from=visitor.enterprise)
+                self.log.note(
+                    transaction, [enterprise], SIGNED_IN, moved.user, actor=str(moved.actor), now=now, came_from=visitor.enterprise
+                )
 
     def end(self, secret: str, now: datetime) -> None:
         """Ends a session: signed out, or timed out if it had expired."""
@@ -130,7 +138,7 @@ class Sessions:
         self.database.delete(transaction, UserSessionRow, ("digest",), [(one.digest,) for one in ended])
         for one in sorted(ended, key=lambda session: session.enterprise):
             detail = {"over": self._expiry(one).isoformat()} if action == TIMED_OUT else {}
-            self.log.note(transaction, [one.enterprise], action, one.user, actor=_actor(one), now=now, **detail)
+            self.log.note(transaction, [one.enterprise], action, one.user, actor=str(one.actor), now=now, **detail)
 
     def _session(self, connection: Connection, secret: str) -> Session | None:
         return next(iter(self._sessions(connection, " WHERE s.digest = ?", [digest(secret)])), None)
@@ -149,7 +157,3 @@ class Sessions:
 def digest(secret: str) -> str:
     """The digest to store for a session's secret."""
     return hashlib.sha256(secret.encode()).hexdigest()
-
-
-def _actor(session: Session) -> str:
-    return f"{session.role}:{session.name}"

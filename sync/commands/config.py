@@ -13,7 +13,7 @@ import typer
 
 from adapters.base import Explanation, Finding, Payload, Unmappable
 from store import times
-from store.preference import PatientMerge, PatientStatements
+from store.preference import PatientMerge, PatientStatements, RecordOutcome
 from store.times import Time
 from sync.commands import configured, output
 from sync.commands.configured import has_database
@@ -143,8 +143,8 @@ def _item(item: Any) -> dict[str, Any]:
     if isinstance(item, PatientMerge):
         return {"outcome": "merge", "survivor": item.survivor, "merged": item.merged, **_effective(item.effective)}
     if isinstance(item, Unmappable):
-        return {"outcome": "rejected", "reason": item.reason, "detail": item.detail, "path": item.path}
-    return {"outcome": "filtered", "reason": item.reason}
+        return {"outcome": RecordOutcome.REJECTED, "reason": item.reason, "detail": item.detail, "path": item.path}
+    return {"outcome": RecordOutcome.FILTERED, "reason": item.reason}
 
 
 def _print(payload: Payload, one: Explanation) -> None:

@@ -45,10 +45,11 @@ def _warning(database: Database, configured: Enterprise, rule: SafeguardRule) ->
     current = proposal.standing()
     if current.held is not None and current.held.basis == configured.own_basis:
         return held_notice(current.held)
-    found = proposal.extent(current)
-    if current.in_force is None or allows(rule)(found.synced, found.loosened):
+    found = proposal.impact(current)
+    patients = found.impact.patients
+    if current.in_force is None or allows(rule)(found.synced, patients):
         return ""
     return (
-        f"this change would make {found.loosened} of {found.synced} patients more contactable, so the safeguard will hold it for review. "
+        f"this change would make {patients} of {found.synced} patients more contactable, so the safeguard will hold it for review. "
         f"Until then the previous configuration is in force: {current.in_force.words}. If this is not intended, revert the change"
     )

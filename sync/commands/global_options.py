@@ -63,4 +63,4 @@ def person() -> Actor:
 
 def who() -> str:
     """The user who runs the command, for the audit log."""
-    return ":".join(person())
+    return str(person())

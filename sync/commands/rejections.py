@@ -10,8 +10,7 @@ import typer
 
 from store.audit.audit_log import ERASED, RESEALED, VIEWED_PAYLOAD, Audit
 from store.runs.rejection_room import TRUNCATED
-from store.runs.rejections import STATUSES
-from store.runs.runs import Rejection
+from store.runs.runs import Rejection, RejectionStatus
 from sync.commands import difference, global_options, output
 from sync.commands.group import ListByDefault
 from sync.commands.output import AsJson, Limit
@@ -40,8 +39,8 @@ def list_rejections(
     as_json: AsJson = False,
 ) -> None:
     """List rejections, newest first."""
-    if status not in (*STATUSES, "all"):
-        raise UsageError(f"--status must be one of {', '.join(STATUSES)}, all")
+    if status not in (*RejectionStatus, "all"):
+        raise UsageError(f"--status must be one of {', '.join(RejectionStatus)}, all")
     with global_options.opened(context) as parts:
         found = parts.journal.rejections(source=source, status=None if status == "all" else status, limit=limit)
     if as_json:
@@ -91,12 +90,12 @@ def replay_some(
             return
         replays = Replays(parts)
         done = replays.replay_all(chosen, global_options.who())
-    resolved = sum(one["status"] == "resolved" for one in done)
+    resolved = sum(one["status"] == RejectionStatus.RESOLVED for one in done)
     if as_json:
         output.emit({"replayed": len(done), "resolved": resolved, "rejections": done})
     else:
         output.say(f"{resolved} of {len(done)} resolved")
-        for reason, times in Counter(one["reason"] for one in done if one["status"] != "resolved").items():
+        for reason, times in Counter(one["reason"] for one in done if one["status"] != RejectionStatus.RESOLVED).items():
             output.say(f"{times} still rejected: {reason}")
     _note_unreadable(replays.unopened)
 

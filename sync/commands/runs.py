@@ -11,16 +11,16 @@ import typer
 
 from adapters.base import Adapter, Fetch, Listener, Payload
 from store.domain.lock import Actor
-from store.holds.configuration import CONFIGURATION
 from store.holds.review import HeldSet, Verdicts, Waiting
-from store.runs.runs import Run
+from store.preference import RecordOutcome
+from store.runs.runs import Run, RunKind, RunStatus
 from store.runs.source_checks import Findings
 from sync.commands import difference, global_options, output, private
 from sync.commands.group import ListByDefault
 from sync.commands.output import AsJson, Limit
 from sync.commands.times import moment
 from sync.dry_run import dry_run
-from sync.intake import OUTCOMES, UNDECIDED
+from sync.intake import UNDECIDED
 from sync.runtime import Parts, UsageError, adapter, lane
 
 PATIENCE = 3600.0
@@ -44,7 +44,7 @@ def summary(run: Run, waiting: Waiting | None = None) -> dict[str, Any]:
         "status": run.status,
         "started": run.started,
         "finished": run.finished,
-        "counts": {outcome: run.counts.get(outcome, 0) for outcome in (*OUTCOMES, UNDECIDED)},
+        "counts": {outcome: run.counts.get(outcome, 0) for outcome in (*RecordOutcome, UNDECIDED)},
         "error": run.failure,
         "note": run.note,
         "waiting": {"patients": waiting.patients, "since": waiting.since} if waiting else None,
@@ -57,14 +57,14 @@ def show(run: Run, *, as_json: bool) -> None:
         output.emit(summary(run))
     else:
         output.say(f"{run.source}: {run.status}: {output.counted(run.counts)}")
-        if run.counts.get("rejected"):
+        if run.counts.get(RecordOutcome.REJECTED):
             output.say(f"list the rejections with: emr-sync rejections {run.source}")
-    if run.status in ("waiting", "stopped") or run.note:
+    if run.status in (RunStatus.WAITING, RunStatus.STOPPED) or run.note:
         output.note(f"{run.source}: {run.error}")
-    if run.status in ("failed", "held"):
+    if run.status in (RunStatus.FAILED, RunStatus.HELD):
         if run.error:
             output.note(f"{run.source}: {run.error}")
-        raise typer.Exit(HELD if run.status == "held" else 1)
+        raise typer.Exit(HELD if run.status == RunStatus.HELD else 1)
 
 
 @runs.command("list")
@@ -125,7 +125,7 @@ def _decide(context: typer.Context, number: str, as_json: bool, verdict: Callabl
     if as_json:
         output.emit(preview(found))
     else:
-        output.say(f"{number}: {found.verdicts[-1].verdict}, {held.patients} patients")
+        output.say(f"{number}: {found.verdicts[-1].verdict}, {held.impact.patients} patients")
         if found.run.note:
             output.note(f"{found.run.source}: {found.run.note}")
 
@@ -133,21 +133,21 @@ def _decide(context: typer.Context, number: str, as_json: bool, verdict: Callabl
 def preview(found: HeldSet, waiting: Waiting | None = None) -> dict[str, Any]:
     """A run with its held changes, as JSON."""
     held = {
-        "patients": found.patients,
-        "counts": [one._asdict() for one in found.counts],
-        "sample": [one._asdict() for one in found.sample],
+        "patients": found.impact.patients,
+        "counts": [one._asdict() for one in found.impact.counts],
+        "sample": [one._asdict() for one in found.impact.sample],
         "verdicts": [one._asdict() for one in found.verdicts],
     }
     return summary(found.run, waiting) | {"held": held}
 
 
 def _print_held(found: HeldSet) -> None:
-    if found.patients:
-        output.say(f"\nheld: {found.patients} patients would become more contactable")
-        output.table(("attribute", "direction", "patients"), found.counts)
+    if found.impact.patients:
+        output.say(f"\nheld: {found.impact.patients} patients would become more contactable")
+        output.table(("attribute", "direction", "patients"), found.impact.counts)
         output.say("\nexamples")
-        output.table(("patient", "attribute", "direction", "read from", "effective"), found.sample)
-        reject = "revert the configuration" if found.run.kind == CONFIGURATION else f"emr-sync runs reject {found.run.id}"
+        output.table(("patient", "attribute", "direction", "read from", "effective"), found.impact.sample)
+        reject = "revert the configuration" if found.run.kind == RunKind.CONFIGURATION else f"emr-sync runs reject {found.run.id}"
         output.say(f"\nto decide: emr-sync runs approve {found.run.id}, or {reject}")
     if found.verdicts:
         output.table(("decision", "by", "at", "patients"), found.verdicts)
@@ -177,7 +177,7 @@ def resync(
                     Findings(parts.database).keep_comparison(feed.name, feed.enterprise, found.compared, now=parts.clock())
                 difference.show(found, as_json=as_json)
                 return
-            run = parts.engine.run(lane(feed), parts.polled(feed), request, "full" if full else "resync", on_progress, PATIENCE)
+            run = parts.engine.run(lane(feed), parts.polled(feed), request, RunKind.FULL if full else RunKind.RESYNC, on_progress, PATIENCE)
     show(run, as_json=as_json)
 
 

@@ -9,6 +9,7 @@ import typer
 
 from adapters.rehearsal.emr import RehearsalEmr
 from store.domain.lock import Role
+from store.runs.runs import RunStatus
 from sync import demo as stage
 from sync.answers import sheet_of
 from sync.commands import output
@@ -30,7 +31,7 @@ def play(emr: RehearsalEmr, folder: Path, *, once: bool, as_json: bool) -> None:
             output.emit(shown)
         else:
             _show(shown)
-        if any(run["status"] != "done" for run in shown["runs"]):
+        if any(run["status"] != RunStatus.DONE for run in shown["runs"]):
             raise typer.Exit(1)
         if not once:
             _serve(service, shown["patient"]["id"])

@@ -6,11 +6,12 @@ from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import Any
 
-from store.domain.enterprise import Enterprise, Policy, Source
+from store.domain.enterprise import Enterprise, Source
+from store.domain.policies import IN_FILE_ONLY, Policy
 from store.preference import issuer, issuers
 from sync.config.check import checked
 from sync.config.document import Document
-from sync.config.model import EnterprisePart
+from sync.config.model import ENTERPRISE, EnterprisePart
 from sync.config.places import placed
 
 SYNC = "sync_contact_preferences"
@@ -23,7 +24,7 @@ def read_enterprises(document: Document, data: Any) -> dict[str, EnterprisePart]
         document.mistake(("enterprises",), "no enterprise; add one, as 'name:' with its settings indented below")
         return {}
     parts = {
-        name: checked(document, ("enterprises", name), EnterprisePart, part or {})
+        name: checked(document, ("enterprises", name), ENTERPRISE, part or {})
         for name, part in placed(document, "enterprises", data).items()
     }
     found = {name: part for name, part in parts.items() if part is not None}
@@ -57,6 +58,11 @@ def linking(part: EnterprisePart) -> frozenset[str]:
     return frozenset(issuer(names, name) for name in part.linking_authorities)
 
 
+def policy(part: EnterprisePart) -> Policy:
+    """What the file chooses: in the ``policy`` group, and beside it."""
+    return Policy(**part.policy.model_dump(), **{one.name: getattr(part, one.name) for one in IN_FILE_ONLY})
+
+
 def enterprise(name: str, part: EnterprisePart, sources: Iterable[Source]) -> Enterprise:
     """The enterprise as the store needs to know it."""
     return Enterprise(
@@ -67,11 +73,9 @@ def enterprise(name: str, part: EnterprisePart, sources: Iterable[Source]) -> En
         sources=tuple(sources),
         authorities=aliases(part),
         linking=linking(part),
-        policy=Policy(**part.policy.model_dump()),
+        policy=policy(part),
         time_zone=part.time_zone,
         default_region=part.default_region,
-        receipts=part.decision_receipts,
-        revoke_all_from=part.revoke_all_from,
         opt_in_words=frozenset(word.upper() for word in part.opt_in_words),
         opt_out_words=frozenset(word.upper() for word in part.opt_out_words),
     )

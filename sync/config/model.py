@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import date, timedelta
+from collections.abc import Iterable
+from datetime import timedelta
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, create_model, model_validator
 
+from store.domain.policies import IN_FILE_ONLY, OFFERED, Setting
 from sync.config.openid import OpenIdPart
 from sync.config.scalars import Address, Duration, DurationOrForever, Listen, Network, PayloadKey, Region, TimeZone
 from sync.config.scalars import SettingsGroup as SettingsGroup
@@ -89,14 +91,11 @@ class PayloadKeysPart(SettingsGroup):
         return self
 
 
-class PolicyPart(SettingsGroup):
-    """The choices that product sections 6 and 7 leave to the site."""
+def _written(settings: Iterable[Setting]) -> dict[str, Any]:
+    return {one.name: (one.type, one.default) for one in settings}
 
-    when_stale: Literal["flag", "refuse"] = "flag"
-    when_unreadable: Literal["refuse", "flag"] = "refuse"
-    when_preferred_impossible: Literal["refuse", "next"] = "refuse"
-    appointment_may_lift_dnc: bool = False
-    staff_may_record_opt_in: bool = False
+
+PolicyPart: type[SettingsGroup] = create_model("PolicyPart", __base__=SettingsGroup, **_written(OFFERED))
 
 
 class SafeguardPart(SettingsGroup):
@@ -108,7 +107,7 @@ class SafeguardPart(SettingsGroup):
 
 
 class EnterprisePart(SettingsGroup):
-    """One customer organisation."""
+    """One customer organisation. :data:`ENTERPRISE` adds the policies (``store.domain.policies``)."""
 
     display_name: str = ""
     sync_contact_preferences: bool = False
@@ -118,10 +117,8 @@ class EnterprisePart(SettingsGroup):
     authorities: dict[str, list[str]] = Field(default_factory=dict)
     linking_authorities: list[str] = Field(default_factory=list)
     placeholder_identifiers: list[str] = Field(default_factory=list)
-    policy: PolicyPart = PolicyPart()
+    policy: SettingsGroup = SettingsGroup()
     safeguard: SafeguardPart = SafeguardPart()
-    decision_receipts: bool = False
-    revoke_all_from: date | None = None
     opt_in_words: list[str] = Field(default_factory=lambda: ["START", "UNSTOP", "YES"])
     opt_out_words: list[str] = Field(default_factory=list)
     keep_names: bool = True
@@ -132,6 +129,11 @@ class EnterprisePart(SettingsGroup):
         if both:
             raise ValueError(f"{', '.join(sorted(both))} is both an opt-in and an opt-out word; remove it from one list")
         return self
+
+
+ENTERPRISE: type[EnterprisePart] = create_model(
+    "ENTERPRISE", __base__=EnterprisePart, policy=(PolicyPart, PolicyPart()), **_written(IN_FILE_ONLY)
+)
 
 
 class PatientIdPart(SettingsGroup):

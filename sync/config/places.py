@@ -7,11 +7,11 @@ from typing import Any
 
 from store.domain.attributes import ATTRIBUTES
 from sync.config.document import Document
-from sync.config.model import EnterprisePart, PolicyPart, SourcePart, Top
+from sync.config.model import ENTERPRISE, PolicyPart, SourcePart, Top
 from sync.config.options import OPTIONS
 
 OF_SOURCES = frozenset({*SourcePart.model_fields, *(name for options in OPTIONS.values() for name in options.model_fields)})
-OF_ENTERPRISES = frozenset(EnterprisePart.model_fields)
+OF_ENTERPRISES = frozenset(ENTERPRISE.model_fields)
 HOMES = (
     (frozenset(Top.model_fields), "database", "at the top of the file (no indentation)"),
     (OF_ENTERPRISES, "sync_contact_preferences", "to an enterprise (indented like 'sync_contact_preferences')"),

@@ -88,10 +88,10 @@ def test_an_approval_that_dies_is_done_by_the_next_and_nothing_is_doubled(site: 
     places = []
     for place in dying_at_each_commit(database_url, approve):
         places.append(place)
-        assert loosened(site) + site.verdicts.show(run).patients == len(NAMES), "each patient is held or through, never neither"
+        assert loosened(site) + site.verdicts.show(run).impact.patients == len(NAMES), "each patient is held or through, never neither"
         assert once(site)
     assert len(places) >= 2
-    assert (loosened(site), site.journal.run(run).status, site.verdicts.show(run).patients) == (len(NAMES), "done", 0)
+    assert (loosened(site), site.journal.run(run).status, site.verdicts.show(run).impact.patients) == (len(NAMES), "done", 0)
     assert once(site)
 
 
@@ -99,12 +99,12 @@ def test_a_rejection_that_dies_loosens_nobody(site: Clinic, database_url: str) -
     run = loosening(site).id
 
     def reject(again: Clinic) -> None:
-        if again.verdicts.show(run).patients:
+        if again.verdicts.show(run).impact.patients:
             again.verdicts.reject(run, PERSON, again.clock())
 
     for _ in dying_at_each_commit(database_url, reject):
         assert loosened(site) == 0
-    assert (loosened(site), site.verdicts.show(run).patients) == (0, 0)
+    assert (loosened(site), site.verdicts.show(run).impact.patients) == (0, 0)
 
 
 def test_a_run_over_the_limit_that_dies_at_any_commit_loosens_nobody(site: Clinic, database_url: str) -> None:
@@ -114,7 +114,7 @@ def test_a_run_over_the_limit_that_dies_at_any_commit_loosens_nobody(site: Clini
     for _ in dying_at_each_commit(database_url, work):
         assert loosened(site) == 0
     last = site.journal.runs(limit=1)[0]
-    assert (last.status, loosened(site), site.verdicts.show(last.id).patients) == ("held", 0, len(NAMES))
+    assert (last.status, loosened(site), site.verdicts.show(last.id).impact.patients) == ("held", 0, len(NAMES))
 
 
 def test_a_run_within_the_limit_that_dies_is_finished_by_the_next(site: Clinic, database_url: str) -> None:

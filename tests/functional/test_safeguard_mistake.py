@@ -13,8 +13,9 @@ import pytest
 from store.db.database import Database
 from store.domain.decision import Known, decide
 from store.domain.decision_request import Ask
-from store.domain.enterprise import Enterprise, Policy, Source
+from store.domain.enterprise import Enterprise, Source
 from store.domain.patient import PatientRef
+from store.domain.policies import Policy
 from store.patients.preferences import Preferences
 from tests.factories import NOW
 from tests.functional.program import EMR_SYNC, emr_sync, free_port, hospital, written

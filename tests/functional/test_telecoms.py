@@ -10,8 +10,8 @@ import pytest
 
 from adapters.hl7v2.reader import read
 from store.domain.decision import Ask, Decision, decide
-from store.domain.enterprise import Policy
 from store.domain.patient import Patient, PatientRef
+from store.domain.policies import Policy
 from store.errors import StoreError
 from tests.adapters.hl7v2.messages import adt
 from tests.functional.test_identity import DNC, Feed, running

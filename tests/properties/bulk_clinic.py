@@ -14,8 +14,9 @@ from adapters.hl7v2.mapping import Hl7Mapper
 from store.db.database import Database
 from store.domain.decision import decide
 from store.domain.decision_request import Ask, Decision, Known
-from store.domain.enterprise import Enterprise, Policy, Source
+from store.domain.enterprise import Enterprise, Source
 from store.domain.patient import PatientRef
+from store.domain.policies import Policy
 from store.errors import StoreError
 from store.patients.preferences import Preferences
 from store.runs.runs import Journal

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from store.domain.decision import decide
 from store.domain.decision_request import Ask, Known
-from store.domain.enterprise import Policy
 from store.domain.patient import Patient
+from store.domain.policies import Policy
 from tests.properties.evidence import Evidence
 from tests.properties.history import DNC, MAY_BE_UNREADABLE, METHOD, OPT_OUTS
 from tests.properties.owing import Owing

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from store.domain.channels import ORDER
 from store.domain.decision import Appointment, Ask, Known, decide
-from store.domain.enterprise import Policy
+from store.domain.policies import OFFERED, Policy
 from store.domain.sms_consent import OptOut, blocks
 from store.preference import ContactPreferences, Method, Phone
 
@@ -41,6 +41,7 @@ contacts = st.builds(
     consents=st.dictionaries(consent_keys, CONSENT, max_size=4),
     topics=st.dictionaries(st.sampled_from([f"{topic}.{channel}" for topic in TOPICS for channel in ORDER]), CONSENT, max_size=6),
     deceased=st.booleans(),
+    unreadable=st.sampled_from([(), (), ("do_not_contact",), ("consent.sms",), ("preferred_method", "deceased")]),
 )
 opt_outs = st.builds(
     lambda line, number, scope, authority: OptOut(line, number, scope, "billing" if scope == "topic" else None, authority, NOW),
@@ -61,7 +62,7 @@ asks = st.builds(
     appointment=st.none() | st.builds(Appointment, METHODS, st.none() | st.sampled_from(NUMBERS)),
     at=st.none(),
 )
-policies = st.builds(Policy, st.sampled_from(["flag", "refuse"]), st.sampled_from(["refuse", "next"]), st.booleans())
+policies = st.builds(Policy, **{one.name: st.sampled_from([choice.value for choice in one.choices]) for one in OFFERED})
 
 
 @given(asks, known, policies)

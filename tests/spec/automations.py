@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from store.domain.decision import Appointment
-from store.domain.enterprise import Policy
+from store.domain.policies import Policy
 from store.domain.sms_consent import OptOut
 from tests.spec.situation import CELL, CELL_PHONE, HOME, HOME_PHONE, LINE, NEW, SECOND_CELL, SECOND_CELL_PHONE, Case, Table, ask, patient
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from store.domain import reasons, sms_consent
 from store.domain.attributes import entry
 from store.domain.channels import GOVERNS
 from store.domain.lock import TOGGLE_REASONS
+from store.domain.policies import POLICIES, Choice
 from tests.spec.access import CALLS, KEYS, PAGES, ROLES
 from tests.spec.attributes import ATTRIBUTE_ROWS
 from tests.spec.identity import IDENTITY
@@ -56,6 +58,7 @@ def page() -> str:
     parts = [
         HEAD,
         _governance(),
+        _policies(),
         *map(_table, TABLES),
         _identity(),
         _attributes(),
@@ -93,6 +96,30 @@ def _governance() -> str:
         "voice, e-mail consent",
     )
     return _section("Settings by message type", "", head, rows)
+
+
+def _policies() -> str:
+    about = (
+        "An enterprise chooses them in the configuration file: in its `policy` group, or beside it where the last column says so.\n"
+        "Enterprise users can change those of the group on the page *Default settings* or with `PUT /v1/settings`. The value in bold is\n"
+        "the default."
+    )
+    rows = (
+        (
+            f"`{one.name}`: {one.title}" if choice is one.choices[0] else "",
+            f"**{_written(choice)}**" if choice is one.choice(one.default) else _written(choice),
+            f"*{choice.title}.* {choice.effect}" if one.offered else choice.effect,
+            "more" if choice.permits else "",
+            "" if one.offered else "beside `policy`; file only",
+        )
+        for one in POLICIES
+        for choice in one.choices
+    )
+    return _section("Policies", about, ("policy", "value", "effect", "permits contact", "where"), rows)
+
+
+def _written(choice: Choice) -> str:
+    return "left out" if choice.value is None else "a day" if choice.value is date else f"`{choice.text}`"
 
 
 def _table(table: Table) -> str:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from store.domain.decision import Appointment, Ask, Decision, Known
-from store.domain.enterprise import Policy
+from store.domain.policies import Policy
 from store.domain.reasons import APPOINTMENT_NUMBER
 from store.domain.sms_consent import OptOut
 from store.preference import ContactPreferences, Phone

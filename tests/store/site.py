@@ -11,9 +11,10 @@ from store import times
 from store.db.database import Database
 from store.domain.decision import Decision, Known, decide
 from store.domain.decision_request import Ask
-from store.domain.enterprise import Enterprise, Policy, Source
+from store.domain.enterprise import Enterprise, Source
 from store.domain.lock import Actor, Role
 from store.domain.patient import Patient, PatientRef
+from store.domain.policies import Policy
 from store.domain.sms_consent import ReplyOutcome
 from store.errors import StoreError
 from store.patients.apply import Outcome

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from adapters.rehearsal.token import ClientKey
-from store.domain.enterprise import Policy
+from store.domain.policies import Policy
 from store.runs.encryption import new_key
 from sync.config import ConfigError, Settings, chosen, inspect, load
 

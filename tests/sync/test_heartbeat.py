@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from store.runs.runs import RUNNING, Run
+from store.runs.runs import Run, RunStatus
 from sync.heartbeat import alive
 from tests.factories import NOW
 
-RUN = Run("run_1", "adt", "clinic", "incremental", RUNNING, NOW)
+RUN = Run("run_1", "adt", "clinic", "incremental", RunStatus.RUNNING, NOW)
 
 
 class FlakyJournal:

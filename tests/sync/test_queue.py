@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import threading
 
-from store.runs.runs import RUNNING, Run
+from store.runs.runs import Run, RunStatus
 from sync.queue import Depth, Job, LocalQueue
 from tests.factories import NOW
 
@@ -20,7 +20,7 @@ class Held:
         return True
 
     def begin(self, job: Job) -> Run:
-        return Run("run_1", job.source, "clinic", job.kind, RUNNING, NOW)
+        return Run("run_1", job.source, "clinic", job.kind, RunStatus.RUNNING, NOW)
 
     def work(self, run: Run, job: Job) -> bool:
         return self.do(job)

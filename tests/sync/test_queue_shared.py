@@ -17,8 +17,8 @@ from sqlalchemy.exc import OperationalError
 from store.db import schema
 from store.db.database import Database
 from store.errors import RunActive, SchemaOutdated
-from store.runs.queued_runs import QUEUED, QueuedRuns
-from store.runs.runs import RUNNING, Journal, Run
+from store.runs.queued_runs import QueuedRuns
+from store.runs.runs import Journal, Run, RunStatus
 from sync import queue_tables
 from sync.queue import Depth, Job
 from sync.queue_shared import SharedQueue
@@ -69,7 +69,7 @@ class Desk:
         return True
 
     def begin(self, job: Job) -> Run:
-        return Run("run_1", job.source, CLINIC, job.kind, RUNNING, NOW)
+        return Run("run_1", job.source, CLINIC, job.kind, RunStatus.RUNNING, NOW)
 
     def work(self, run: Run, job: Job) -> bool:
         return self.do(job)
@@ -146,7 +146,7 @@ def test_a_run_that_was_asked_for_stands_in_the_journal_and_is_asked_for_once(da
     run = queue.request(Job("a", "resync"))
     with pytest.raises(RunActive, match="waits for a worker"):
         shared(database).request(Job("a", "resync"))
-    assert [(one.id, one.status) for one in journal.runs(CLINIC)] == [(run.id, QUEUED)]
+    assert [(one.id, one.status) for one in journal.runs(CLINIC)] == [(run.id, RunStatus.QUEUED)]
 
 
 def test_machines_share_the_work_and_a_source_is_done_by_one_at_a_time(database: Database) -> None:

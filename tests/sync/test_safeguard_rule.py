@@ -112,8 +112,8 @@ def test_what_restricts_takes_effect_at_once_in_a_held_run(site: Clinic) -> None
 def test_a_preview_says_how_many_in_which_direction_and_names_nobody(site: Clinic) -> None:
     run = site.run(*loosening())
     found = site.verdicts.show(run.id)
-    assert [tuple(one) for one in found.counts] == [("do_not_contact", "yes->no", 5)]
-    assert (found.patients, len(found.sample), found.sample[0].patient[:3], found.verdicts) == (5, 5, "pt_", ())
+    assert [tuple(one) for one in found.impact.counts] == [("do_not_contact", "yes->no", 5)]
+    assert (found.impact.patients, len(found.impact.sample), found.impact.sample[0].patient[:3], found.verdicts) == (5, 5, "pt_", ())
 
 
 def test_an_approved_run_takes_effect_with_the_person_in_the_history(site: Clinic) -> None:
@@ -165,7 +165,7 @@ def test_a_refusal_said_anew_ends_the_memory_of_a_rejection(site: Clinic) -> Non
 def test_newer_evidence_takes_the_place_of_what_is_held(site: Clinic) -> None:
     run = site.run(*loosening())
     site.run(statements("A", minutes=3))
-    assert site.verdicts.show(run.id).patients == 4
+    assert site.verdicts.show(run.id).impact.patients == 4
     site.verdicts.approve(run.id, PERSON, site.clock())
     assert site.values(NAMES) == ["yes", "no", "no", "no", "no"]
 
@@ -173,7 +173,7 @@ def test_newer_evidence_takes_the_place_of_what_is_held(site: Clinic) -> None:
 def test_late_evidence_leaves_what_is_held(site: Clinic) -> None:
     run = site.run(*loosening(10))
     site.run(statements("A", minutes=3))
-    assert site.verdicts.show(run.id).patients == 5
+    assert site.verdicts.show(run.id).impact.patients == 5
     site.verdicts.approve(run.id, PERSON, site.clock())
     assert site.value("A") == "no"
 
@@ -181,7 +181,7 @@ def test_late_evidence_leaves_what_is_held(site: Clinic) -> None:
 def test_a_set_that_newer_evidence_emptied_closes_by_itself(site: Clinic) -> None:
     run = site.run(*loosening())
     later = site.run(*loosening(2))
-    assert (later.status, site.verdicts.show(later.id).patients, site.verdicts.show(run.id).patients) == ("held", 5, 0)
+    assert (later.status, site.verdicts.show(later.id).impact.patients, site.verdicts.show(run.id).impact.patients) == ("held", 5, 0)
     closed = site.journal.run(run.id)
     assert (closed.status, closed.error) == ("done", "the held changes were replaced by newer evidence")
 
@@ -197,7 +197,7 @@ def test_a_held_set_that_nobody_decides_about_counts_as_rejected(site: Clinic) -
     site.clock.now += timedelta(days=2)
     site.run()
     found = site.verdicts.show(run.id)
-    assert (found.run.status, found.patients, [one.verdict for one in found.verdicts]) == ("done", 0, ["expired"])
+    assert (found.run.status, found.impact.patients, [one.verdict for one in found.verdicts]) == ("done", 0, ["expired"])
     assert site.values(NAMES) == ALL_YES
 
 
@@ -213,7 +213,7 @@ def test_what_failed_runs_left_behind_counts_together(site: Clinic) -> None:
     for names in (("A", "B"), ("C", "D")):
         site.engine.run(LANE, FakeAdapter(batch(*loosening(names=names)), permanent()), Fetch(), "incremental")
     run = site.run()
-    assert (run.status, site.verdicts.show(run.id).patients, site.values(NAMES)) == ("held", 4, ALL_YES)
+    assert (run.status, site.verdicts.show(run.id).impact.patients, site.values(NAMES)) == ("held", 4, ALL_YES)
 
 
 def test_a_retried_page_counts_its_patients_once(site: Clinic) -> None:
@@ -295,7 +295,7 @@ def test_a_replaced_phone_a_consent_and_a_topic_are_held(site: Clinic) -> None:
     other = (phone("+12175550109"),)
     open_now = {"consent.sms": "granted", "consent.sms#+12175550101": None, "topic.billing.sms": "granted", "phones": other}
     run = site.run(*(statements(name, open_now, minutes=2) for name in NAMES))
-    assert [tuple(one) for one in site.verdicts.show(run.id).counts] == [
+    assert [tuple(one) for one in site.verdicts.show(run.id).impact.counts] == [
         ("consent.sms", "denied->granted", 5),
         ("consent.sms", "denied->unknown", 5),
         ("phones", "replaced", 5),
@@ -332,7 +332,7 @@ def test_what_was_rejected_waits_when_something_fresh_of_the_same_patient_takes_
     site.run(statements("A", {"consent.sms": "denied"}, minutes=1))
     site.verdicts.reject(site.run(*loosening(2, ("A", "B", "C"))).id, PERSON, site.clock())
     run = site.run(statements("A", {"do_not_contact": "no", "consent.sms": "granted"}, minutes=5))
-    assert (run.status, site.verdicts.show(run.id).patients) == ("held", 1)
+    assert (run.status, site.verdicts.show(run.id).impact.patients) == ("held", 1)
     assert (site.values(NAMES), site.value("A", "consent.sms")) == (ALL_YES, "granted")
 
 
@@ -384,6 +384,6 @@ def test_what_was_rejected_stays_so_when_a_fresh_change_of_the_same_set_is_appro
         site.verdicts.held.mark_rejected(transaction, run.id)
     assert site.live("D=no") == ["held"]
     found = site.verdicts.show(run.id)
-    assert (found.patients, len(found.sample)) == (1, 1)
+    assert (found.impact.patients, len(found.impact.sample)) == (1, 1)
     site.verdicts.approve(run.id, PERSON, site.clock())
     assert (site.values(("C", "D")), site.journal.run(run.id).status) == (["yes", "no"], "done")

@@ -10,7 +10,7 @@ import pytest
 from adapters.base import SourceSettings
 from store.db.database import Database
 from store.runs.interrupted_runs import InterruptedRuns, pause_after
-from store.runs.runs import DONE, FAILED, STOPPED, Journal
+from store.runs.runs import Journal, RunStatus
 from store.runs.schedule_times import ScheduleTimes
 from sync.config import ConfiguredSource, Schedule
 from sync.queue import Job
@@ -98,7 +98,7 @@ def test_it_goes_on_looking_when_the_clock_is_set_back(database: Database) -> No
 
 @pytest.mark.parametrize(
     ("ends", "again"),
-    [("nothing", True), ("dies", True), (STOPPED, True), (DONE, False), (FAILED, False), ("goes on", False)],
+    [("nothing", True), ("dies", True), (RunStatus.STOPPED, True), (RunStatus.DONE, False), (RunStatus.FAILED, False), ("goes on", False)],
 )
 def test_what_a_queue_inside_the_process_forgot_is_asked_for_again(database: Database, ends: str, again: bool) -> None:
     journal = Journal(database)
@@ -114,7 +114,7 @@ def test_what_a_queue_inside_the_process_forgot_is_asked_for_again(database: Dat
         worker = Journal(database)
         worker.owner = ELSEWHERE if ends == "dies" else worker.owner
         run = worker.start("emr", "clinic", "incremental", now=NOW + timedelta(seconds=1))
-        if ends in (DONE, FAILED, STOPPED):
+        if ends in (RunStatus.DONE, RunStatus.FAILED, RunStatus.STOPPED):
             worker.finish(run, ends, None, later)
     if ends == "dies":
         later += journal.lease
@@ -132,7 +132,7 @@ def test_runs_that_die_are_begun_again_after_growing_pauses(database: Database) 
         pauses.append(interrupted.pause("emr", "clinic", now).total_seconds() / 60)
     assert pauses == [0, 1, 2, 4, 8]
     assert interrupted.pause("emr", "clinic", now + 8 * timedelta(minutes=1)) == timedelta(0)
-    journal.finish(journal.start("emr", "clinic", "incremental", now=now), DONE, None, now)
+    journal.finish(journal.start("emr", "clinic", "incremental", now=now), RunStatus.DONE, None, now)
     assert interrupted.pause("emr", "clinic", now) == timedelta(0)
 
 

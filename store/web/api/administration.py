@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 import msgspec
 
 from store.domain.lock import Role
+from store.domain.policies import OFFERED
 from store.patients.preferences import Preferences
 from store.patients.settings import EnterpriseSettings
 from store.web.api.endpoint import ApiResponse, Call, Endpoint
@@ -15,17 +16,18 @@ from store.web.api.wire import SettingsIn
 ENTERPRISE = frozenset({Role.ENTERPRISE})
 
 
-class SettingsOut(msgspec.Struct, frozen=True):
-    """The settings in force. ``do_not_contact_toggle_offered`` is false while the EMR masters Do Not Contact."""
-
-    do_not_contact_toggle: bool
-    do_not_contact_toggle_offered: bool
-    when_stale: str
-    when_unreadable: str
-    when_preferred_impossible: str
-    appointment_may_lift_dnc: bool
-    staff_may_record_opt_in: bool
-    sync_contact_preferences: bool
+SettingsOut = msgspec.defstruct(
+    "SettingsOut",
+    [
+        ("do_not_contact_toggle", bool),
+        ("do_not_contact_toggle_offered", bool),
+        *((one.name, type(one.default)) for one in OFFERED),
+        ("sync_contact_preferences", bool),
+    ],
+    frozen=True,
+    module=__name__,
+    namespace={"__doc__": "The settings in force. ``do_not_contact_toggle_offered`` is false while the EMR masters Do Not Contact."},
+)
 
 
 class Administration:
@@ -53,17 +55,6 @@ class Administration:
         return self._shown(call, settings)
 
     def _shown(self, call: Call, settings: EnterpriseSettings) -> ApiResponse:
-        syncs = self.store.enterprises[call.enterprise].locks
-        policy = settings.policy
-        return ApiResponse(
-            SettingsOut(
-                settings.do_not_contact_toggle,
-                not syncs,
-                policy.when_stale,
-                policy.when_unreadable,
-                policy.when_preferred_impossible,
-                policy.appointment_may_lift_dnc,
-                policy.staff_may_record_opt_in,
-                syncs,
-            )
-        )
+        syncs, policy = self.store.enterprises[call.enterprise].locks, settings.policy
+        chosen = {one.name: getattr(policy, one.name) for one in OFFERED}
+        return ApiResponse(SettingsOut(settings.do_not_contact_toggle, not syncs, **chosen, sync_contact_preferences=syncs))

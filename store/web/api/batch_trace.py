@@ -43,5 +43,4 @@ class BatchCounts:
     def note(self, audit: Audit, now: datetime) -> None:
         """Writes the entry, unless the batch was empty."""
         if asks := sum(self.counts.values()):
-            actor = f"{self.key.role}:{self.key.name}"
-            audit.note(self.key.enterprise, DECIDED_BATCH, self.key.id, actor=actor, now=now, asks=asks, **self.counts)
+            audit.note(self.key.enterprise, DECIDED_BATCH, self.key.id, actor=str(self.key.actor), now=now, asks=asks, **self.counts)

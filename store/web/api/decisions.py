@@ -6,7 +6,7 @@ This is the hot path of the API, so it does not use :mod:`store.web.api.endpoint
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from datetime import datetime
 from functools import partial
 from typing import Any, NamedTuple
@@ -15,13 +15,16 @@ import msgspec
 from litestar import Request
 from litestar.handlers import HTTPRouteHandler
 from litestar.response.base import ASGIResponse
+from litestar.types import Receive
 
 from store.audit.audit_log import Audit
 from store.audit.receipts import Receipts
+from store.db.second_cache import SecondCache
 from store.domain import reasons as why
 from store.domain.decision import decide, refused
 from store.domain.decision_request import DO_NOT_SEND, Decision
 from store.domain.lock import Role
+from store.domain.policies import Policy
 from store.errors import IdentifierAmbiguous, StoreError, ValueRefused
 from store.patients.preferences import Preferences
 from store.users.api_keys import ApiKey
@@ -35,10 +38,9 @@ from store.web.http.body import whole, within
 from store.web.http.border import ESCAPED_NUL
 from store.web.http.lanes import Lanes
 from store.web.http.ndjson import TOO_LONG, ReadAhead, lines
-from store.web.http.policies import Policies
 from store.web.http.problem import ProblemDetails
 from store.web.http.request_batching import RequestBatcher
-from store.web.http.streaming import DuplexResponse
+from store.web.http.streaming import StreamedResponse, received
 from store.web.http.unknown_patients import LookUps
 
 SENDERS = frozenset({Role.SENDER})
@@ -69,7 +71,7 @@ class Decisions:
         self.store, self.callers, self.clock, self.lanes = store, callers, clock, lanes
         self.look_ups = look_ups or LookUps(Alarm(), clock)
         self.audit, self.slots = Audit(store.database), BatchSlots()
-        self.policies = Policies(store.settings.get)
+        self.policies = SecondCache[str, Policy](lambda enterprise: store.settings.get(enterprise).policy)
         self.receipts = Receipts(store.database)
         self.batcher: RequestBatcher[PendingAsk, bytes] = RequestBatcher(self.answer_questions)
 
@@ -85,7 +87,7 @@ class Decisions:
             key = await caller(request, self.callers, SENDERS)
             if request.content_type[0] == NDJSON:
                 self.slots.begin(key.id)
-                return DuplexResponse(partial(self.stream, key), NDJSON, partial(self.slots.end, key.id))
+                return StreamedResponse(partial(self.stream, key), NDJSON, on_end=partial(self.slots.end, key.id))
             with self.slots.slot(key.id):
                 body = await whole_body(request)
                 return ASGIResponse(body=await self.lanes.batches.run(self.answer_array, key, body), media_type=JSON)
@@ -101,7 +103,7 @@ class Decisions:
         for enterprise in {question.enterprise for question in questions}:
             indexes = [index for index, question in enumerate(questions) if question.enterprise == enterprise]
             group = [questions[index] for index in indexes]
-            decisions = self.decide_all(enterprise, [one.ask for one in group], [_actor(one.key) for one in group])
+            decisions = self.decide_all(enterprise, [one.ask for one in group], [str(one.key.actor) for one in group])
             for index, decision in zip(indexes, decisions, strict=True):
                 answers[index] = encode(decision)
                 self.look_ups.count(questions[index].key, 1, why.PATIENT_UNKNOWN in decision.reasons)
@@ -116,7 +118,7 @@ class Decisions:
             _unanswerable(patient) if isinstance(patient, StoreError) else decide(ask, patient, policy, now)
             for ask, patient in zip(asks, known, strict=True)
         ]
-        if self.store.enterprises[enterprise].receipts:
+        if policy.decision_receipts:
             self.receipts.keep(enterprise, asks, known, decisions, actors, now)
         return decisions
 
@@ -141,7 +143,7 @@ class Decisions:
     def answer_array(self, key: ApiKey, body: bytes) -> bytes:
         """A JSON array of requests -> a JSON array of decisions."""
         check_count(body)
-        decisions, counts = self.decide_mixed(key.enterprise, read_array(body), _actor(key)), BatchCounts(key, self.look_ups)
+        decisions, counts = self.decide_mixed(key.enterprise, read_array(body), str(key.actor)), BatchCounts(key, self.look_ups)
         counts.add(decisions)
         counts.note(self.audit, self.clock())
         return encode(decisions)
@@ -149,7 +151,7 @@ class Decisions:
     def answer_lines(self, key: ApiKey, group: Sequence[bytes], counts: BatchCounts) -> bytes:
         """Lines of NDJSON -> the same number of lines."""
         items = [TOO_LONG_ANSWER if line is TOO_LONG else read_item(line) for line in group]
-        decisions = self.decide_mixed(key.enterprise, items, _actor(key))
+        decisions = self.decide_mixed(key.enterprise, items, str(key.actor))
         counts.add(decisions)
         return b"".join(encode(decision) + b"\n" for decision in decisions)
 
@@ -163,11 +165,11 @@ class Decisions:
             decisions += [item if isinstance(item, InvalidAsk) else next(decided) for item in group]
         return decisions
 
-    async def stream(self, key: ApiKey, body: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:
+    async def stream(self, key: ApiKey, receive: Receive) -> AsyncGenerator[bytes, None]:
         """Answers lines as they arrive, in groups, so that memory does not grow with the number of requests."""
         counts = BatchCounts(key, self.look_ups)
         try:
-            async for group in ReadAhead(lines(body, AT_ONCE), AT_ONCE):
+            async for group in ReadAhead(lines(received(receive), AT_ONCE), AT_ONCE):
                 yield await self.lanes.batches.run(self.answer_lines, key, group, counts)
         finally:
             await self.lanes.batches.run(counts.note, self.audit, self.clock())
@@ -220,10 +222,6 @@ async def whole_body(request: Request[Any, Any, Any]) -> bytes:
             check_length(size)
             chunks.append(chunk)
     return b"".join(chunks)
-
-
-def _actor(key: ApiKey) -> str:
-    return f"{key.role}:{key.name}"
 
 
 def _unanswerable(error: StoreError) -> Decision:

@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from typing import Any, NamedTuple
 
 import msgspec
@@ -24,7 +25,7 @@ from store.web.http.auth import Callers, require
 from store.web.http.body import whole
 from store.web.http.border import check_texts
 from store.web.http.problem import ProblemDetails
-from store.web.http.streaming import GeneratorResponse
+from store.web.http.streaming import StreamedResponse, read_in_threads
 
 JSON = "application/json"
 EVERYBODY = frozenset(Role)
@@ -49,12 +50,12 @@ class Call(NamedTuple):
     @property
     def actor(self) -> Actor:
         """The caller, for the history."""
-        return Actor(self.key.role, self.key.name)
+        return self.key.actor
 
     @property
     def who(self) -> str:
         """The caller, for the audit log."""
-        return f"{self.key.role}:{self.key.name}"
+        return str(self.actor)
 
 
 class ApiResponse(NamedTuple):
@@ -113,7 +114,7 @@ async def caller(request: Request[Any, Any, Any], callers: Callers, roles: froze
 def respond(answer: ApiResponse) -> ASGIResponse:
     """The HTTP response of an answer."""
     if isinstance(answer.body, Generator):
-        return GeneratorResponse(answer.body, answer.media, answer.headers)
+        return StreamedResponse(partial(read_in_threads, answer.body), answer.media, answer.headers)
     body = answer.body if isinstance(answer.body, bytes) else b"" if answer.body is None else encode(answer.body)
     return ASGIResponse(body=body, status_code=answer.status, headers=dict(answer.headers), media_type=answer.media)
 

@@ -13,7 +13,8 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Collection, Iterable
 from datetime import datetime, timedelta
-from typing import Any, Generic, TypeVar
+from functools import partial
+from typing import Any
 
 from litestar import Request
 from litestar.handlers import HTTPRouteHandler
@@ -23,6 +24,7 @@ from msgspec.structs import replace
 
 from store.db import schema
 from store.db.clock_skew import is_noticed
+from store.db.second_cache import SecondCache
 from store.domain.enterprise import Enterprise
 from store.errors import SchemaOutdated
 from store.holds.review import waiting
@@ -40,8 +42,6 @@ ANSWERED_WITHIN = 5.0
 """Seconds in which a monitor is answered, whatever the database does."""
 KEY_WITHIN = 1.0
 """Seconds more for whose key it is; after that the answer is a stranger's."""
-T = TypeVar("T")
-KEPT_SECONDS = 1.0
 PROMETHEUS = "text/plain; version=0.0.4"  # the framework adds the charset
 
 
@@ -140,19 +140,6 @@ async def _caller(request: Request[Any, Any, Any], callers: Callers) -> ApiKey |
         return None
 
 
-class SecondCache(Generic[T]):
-    """What was found within the last second, else what is found now. For one thread."""
-
-    def __init__(self, find: Callable[[], T], ticks: Callable[[], float]) -> None:
-        self.find, self.ticks = find, ticks
-        self._found: tuple[T, float] | None = None
-
-    def __call__(self) -> T:
-        if self._found is None or self.ticks() >= self._found[1]:
-            self._found = self.find(), self.ticks() + KEPT_SECONDS
-        return self._found[0]
-
-
 class Health:
     """The answers. ``metrics`` gives the text of all metrics, where there are any; ``intake`` the sources that fail now."""
 
@@ -167,8 +154,8 @@ class Health:
     ) -> None:
         self.store, self.clock, self.intake, self.unknown = store, clock, intake, unknown
         self.processes = Processes(store.database)
-        self.kept = SecondCache(self.readiness, ticks)
-        self.metrics = SecondCache(metrics, ticks) if metrics else None
+        self.kept = SecondCache[None, Readiness](lambda _: self.readiness(), ticks)
+        self.metrics = SecondCache[None, bytes](lambda _: metrics(), ticks) if metrics else None
         self._looking: asyncio.Future[Readiness] | None = None
 
     def handlers(self, callers: Callers, lanes: Lanes) -> list[HTTPRouteHandler]:
@@ -185,7 +172,7 @@ class Health:
         async def metrics(request: Request[Any, Any, Any]) -> ASGIResponse:
             if self.metrics is None:
                 raise ProblemDetails(404, "not_found", "this process has no metrics")
-            return ASGIResponse(body=await lanes.probes.run(self.metrics), media_type=PROMETHEUS)
+            return ASGIResponse(body=await lanes.probes.run(partial(self.metrics.get, None)), media_type=PROMETHEUS)
 
         named = {"/healthz": alive, "/readyz": ready, "/metrics": metrics}
         return [HTTPRouteHandler(path, http_method="GET", status_code=200)(function) for path, function in named.items()]
@@ -193,7 +180,7 @@ class Health:
     async def in_time(self, run: Run = asyncio.to_thread, seconds: float = ANSWERED_WITHIN) -> Readiness:
         """The readiness; of a database that keeps us waiting, that it cannot be reached. One look at a time, however many ask."""
         if self._looking is None or self._looking.done():
-            self._looking = asyncio.ensure_future(run(self.kept))
+            self._looking = asyncio.ensure_future(run(partial(self.kept.get, None)))
         done, _ = await asyncio.wait({self._looking}, timeout=seconds)
         return self._looking.result() if done else replace(UNREACHABLE, intake=self.intake())
 

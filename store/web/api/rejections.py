@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from store.errors import NotFound, ValueRefused
 from store.runs.rejection_room import TRUNCATED
-from store.runs.runs import OPEN, Journal, Rejection
+from store.runs.runs import Journal, Rejection, RejectionStatus
 from store.web.api.endpoint import ApiResponse, Call, Endpoint
 from store.web.api.runs import FILTERS, OPERATORS
 from store.web.api.wire import whole_number
@@ -114,8 +114,8 @@ class RejectionCalls:
 
     def listed(self, call: Call) -> ApiResponse:
         """The enterprise's rejections."""
-        status = call.query.get("status", OPEN)
-        if status not in ("open", "resolved", "all"):
+        status = call.query.get("status", RejectionStatus.OPEN)
+        if status not in (*RejectionStatus, "all"):
             raise ProblemDetails(422, "invalid_request", "status must be open, resolved or all")
         limit, wanted = whole_number(call.query, "limit", 100, 1_000), None if status == "all" else status
         found = self.rejection_store.rejections(call.enterprise, call.query.get("source"), wanted, limit, call.query.get("reason"))
@@ -130,7 +130,7 @@ class RejectionCalls:
         """Replays a selection, each rejection in a transaction of its own: one that fails again does not stop the others."""
         chosen, left = self._chosen(call)
         done = [ReplayedOut(**one) for one in self._sync_work().replay_many(chosen, call.key.name)]
-        return ApiResponse(ReplaysOut(len(done), sum(one.status == "resolved" for one in done), left, done))
+        return ApiResponse(ReplaysOut(len(done), sum(one.status == RejectionStatus.RESOLVED for one in done), left, done))
 
     def preview(self, call: Call) -> ApiResponse:
         """What replaying the selection would change. Nothing is changed."""
@@ -148,7 +148,7 @@ class RejectionCalls:
             if len(body.ids) > AT_ONCE:
                 raise ValueRefused(f"at most {AT_ONCE} ids at once")
             return [self._own(call, number).id for number in dict.fromkeys(body.ids)], 0
-        found = self.rejection_store.rejections(call.enterprise, body.source, OPEN, AT_ONCE, body.reason)
+        found = self.rejection_store.rejections(call.enterprise, body.source, RejectionStatus.OPEN, AT_ONCE, body.reason)
         left = self.rejection_store.count(call.enterprise, body.source or "", body.reason) - len(found)
         return [one.id for one in found if one.reason != TRUNCATED], left
 

@@ -131,7 +131,7 @@ class RunCalls:
         run = self._run(call)
         if self.work is not None:
             self.work.expire(call.enterprise)
-        verdict(run.id, Actor(call.key.role, call.key.name), call.now)
+        verdict(run.id, call.actor, call.now)
         return self._shown(run)
 
     def _shown(self, run: Run) -> ApiResponse:
@@ -148,9 +148,9 @@ def run_out(run: Run, waiting: Waiting | None = None) -> RunOut:
 def run_detail(found: HeldSet, waiting: Waiting | None = None) -> RunDetail:
     """A run with its held changes, as JSON."""
     held = HeldOut(
-        found.patients,
-        [CountOut(*one) for one in found.counts],
-        [ExampleOut(*one) for one in found.sample],
+        found.impact.patients,
+        [CountOut(*one) for one in found.impact.counts],
+        [ExampleOut(*one) for one in found.impact.sample],
         [VerdictOut(*one) for one in found.verdicts],
     )
     run = run_out(found.run, waiting)

@@ -12,6 +12,7 @@ from msgspec import Meta, Struct
 
 from store.domain.decision_request import Appointment, Ask, Decision
 from store.domain.patient import PatientRef
+from store.domain.policies import SETTINGS
 from store.web.http.border import check_nul, check_time, is_utf8
 from store.web.http.problem import ProblemDetails
 
@@ -159,15 +160,15 @@ class ReplyDecisionIn(Struct, frozen=True, forbid_unknown_fields=True):
     reason: Reason = ""
 
 
-class SettingsIn(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """Settings to change; omitted ones stay as they are."""
-
-    do_not_contact_toggle: bool | msgspec.UnsetType = msgspec.UNSET
-    when_stale: Literal["flag", "refuse"] | msgspec.UnsetType = msgspec.UNSET
-    when_unreadable: Literal["refuse", "flag"] | msgspec.UnsetType = msgspec.UNSET
-    when_preferred_impossible: Literal["refuse", "next"] | msgspec.UnsetType = msgspec.UNSET
-    appointment_may_lift_dnc: bool | msgspec.UnsetType = msgspec.UNSET
-    staff_may_record_opt_in: bool | msgspec.UnsetType = msgspec.UNSET
+SettingsIn = msgspec.defstruct(
+    "SettingsIn",
+    [(one.name, one.type | msgspec.UnsetType, msgspec.UNSET) for one in SETTINGS.values()],
+    frozen=True,
+    forbid_unknown_fields=True,
+    omit_defaults=True,
+    module=__name__,
+    namespace={"__doc__": "Settings to change; omitted ones stay as they are."},
+)
 
 
 def read(body: bytes, kind: type[T]) -> T:

@@ -1,4 +1,5 @@
-"""Streamed responses, whose memory does not grow with their length: one is produced while it is sent, the other while its request is read.
+"""Streamed responses, whose memory does not grow with their length: read from the store while they are sent, or written while the request
+is still being read.
 
 The framework's own stream cannot be used: it listens for the end of the connection, which consumes the request's body.
 """
@@ -9,33 +10,47 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Mapping
 from contextlib import aclosing
+from types import MappingProxyType
 
 from litestar.response.base import ASGIResponse
 from litestar.types import Receive, Scope, Send
 
-Answers = Callable[[AsyncIterator[bytes]], AsyncGenerator[bytes, None]]
+log = logging.getLogger("emr_sync.web")
+Chunks = Callable[[Receive], AsyncGenerator[bytes, None]]
 
 
 class CallerDisconnected(Exception):
     """The caller closed the connection."""
 
 
-class DuplexResponse(ASGIResponse):
-    """A response that is written while its request is read. ``answers`` turns chunks of the request into chunks of the response.
+def _nothing() -> None:
+    pass
 
-    If it fails midway, the response is cut off, so that no caller takes it for complete. ``on_end`` is called at the end in any case.
+
+class StreamedResponse(ASGIResponse):
+    """A response in chunks. ``chunks`` may read the request meanwhile.
+
+    If it fails midway, the response is cut off, so that no caller takes it for complete. It ends early if the caller disconnects.
+    ``on_end`` is called at the end in any case.
     """
 
-    def __init__(self, answers: Answers, media_type: str, on_end: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        chunks: Chunks,
+        media_type: str,
+        headers: Mapping[str, str] = MappingProxyType({}),
+        on_end: Callable[[], None] = _nothing,
+    ) -> None:
         super().__init__(media_type=media_type)
-        self.answers, self.kind, self.on_end = answers, media_type, on_end
+        self.chunks, self.on_end = chunks, on_end
+        self.head = [(b"content-type", media_type.encode()), *((name.encode(), value.encode()) for name, value in headers.items())]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Reads and writes until either side ends."""
+        """Sends all chunks, or until the caller disconnects."""
         try:
-            await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", self.kind.encode())]})
-            async with aclosing(self.answers(_chunks(receive))) as answers:
-                async for chunk in answers:
+            await send({"type": "http.response.start", "status": 200, "headers": self.head})
+            async with aclosing(self.chunks(receive)) as chunks:
+                async for chunk in chunks:
                     await send({"type": "http.response.body", "body": chunk, "more_body": True})
         except CallerDisconnected:
             return
@@ -47,7 +62,8 @@ class DuplexResponse(ASGIResponse):
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
-async def _chunks(receive: Receive) -> AsyncIterator[bytes]:
+async def received(receive: Receive) -> AsyncIterator[bytes]:
+    """The chunks of a request. Raises :class:`CallerDisconnected`."""
     while True:
         message = await receive()
         if message["type"] != "http.request":
@@ -57,35 +73,15 @@ async def _chunks(receive: Receive) -> AsyncIterator[bytes]:
             return
 
 
-log = logging.getLogger("emr_sync.web")
-Bytes = Generator[bytes, None, None]
-
-
-class GeneratorResponse(ASGIResponse):
-    """A response from a generator, which runs in a worker thread and is advanced after each piece is sent.
-
-    If it fails midway, the response is cut off, so that no caller takes it for complete. It ends early if the caller disconnects.
-    """
-
-    def __init__(self, pieces: Bytes, media_type: str, headers: Mapping[str, str]) -> None:
-        super().__init__(media_type=media_type)
-        self.pieces = pieces
-        self.head = [(b"content-type", media_type.encode()), *((name.encode(), value.encode()) for name, value in headers.items())]
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Sends all pieces, or until the caller disconnects."""
-        disconnected = asyncio.create_task(_disconnected(receive))
-        try:
-            await send({"type": "http.response.start", "status": 200, "headers": self.head})
-            while not disconnected.done() and (piece := await asyncio.to_thread(next, self.pieces, None)) is not None:
-                await send({"type": "http.response.body", "body": piece, "more_body": True})
-        except Exception as error:
-            log.error("a streamed response was cut off: %s", type(error).__name__)
-            return
-        finally:
-            disconnected.cancel()
-            self.pieces.close()
-        await send({"type": "http.response.body", "body": b"", "more_body": False})
+async def read_in_threads(chunks: Generator[bytes, None, None], receive: Receive) -> AsyncGenerator[bytes, None]:
+    """The chunks of a generator that runs in a worker thread and is advanced after each one is sent."""
+    disconnected = asyncio.create_task(_disconnected(receive))
+    try:
+        while not disconnected.done() and (chunk := await asyncio.to_thread(next, chunks, None)) is not None:
+            yield chunk
+    finally:
+        disconnected.cancel()
+        chunks.close()
 
 
 async def _disconnected(receive: Receive) -> None:

@@ -74,7 +74,7 @@ class OptOutReport:
         return form_filters(visit.form, self.store.enterprises[visit.enterprise], self.store.numbering(visit.enterprise))
 
     def _note(self, visit: Visit, count: int) -> None:
-        self.audit.note(visit.enterprise, VIEWED_OPT_OUTS, "", actor=":".join(visit.actor), now=visit.now, opt_outs=count)
+        self.audit.note(visit.enterprise, VIEWED_OPT_OUTS, "", actor=str(visit.actor), now=visit.now, opt_outs=count)
 
     def _shown(self, visit: Visit, found: OptOutPage, refusal: str = "", status: int = 200) -> Shown:
         form = {name: visit.form.get(name, "") for name in FIELDS}

@@ -125,7 +125,7 @@ class PatientPages:
             patient = self._found(visit, PatientRef(id=requested), visit.now)
         except PatientUnknown:
             return self._form(visit, "Patient not found. Search by identifier.", 404)
-        self.audit.note(visit.enterprise, VIEWED, patient.id, actor=":".join(visit.actor), now=visit.now, version=patient.version)
+        self.audit.note(visit.enterprise, VIEWED, patient.id, actor=str(visit.actor), now=visit.now, version=patient.version)
         enterprise, role = self.store.enterprises[visit.enterprise], visit.visitor.role
         may_record = role in RECORDERS
         phone = card.row(PREFERRED_PHONE, patient, enterprise)
@@ -159,7 +159,7 @@ class PatientPages:
         return Shown("facesheet.html", values, status)
 
     def _found(self, visit: Visit, ref: PatientRef, now: datetime | None) -> Patient:
-        with noted(self.audit, visit.enterprise, ":".join(visit.actor), visit.now):
+        with noted(self.audit, visit.enterprise, str(visit.actor), visit.now):
             return self.store.find(visit.enterprise, ref, now)
 
     def _previews(self, visit: Visit, patient: Patient) -> list[card.DecisionPreview]:

@@ -6,7 +6,8 @@ from collections.abc import Iterable
 
 from store.errors import NotFound, PayloadUnreadable, StoreError
 from store.patients.preferences import Preferences
-from store.runs.runs import OPEN, Journal, Rejection
+from store.preference import RecordOutcome
+from store.runs.runs import Journal, Rejection, RejectionStatus
 from store.runs.source_stats import ranked
 from store.web.http.problem import problem_of
 from store.web.http.work import SyncWork
@@ -37,13 +38,13 @@ class RejectionPages:
     def rejections(self, visit: Visit) -> Shown:
         """Lists rejections, all or of one source or reason, with a ranking of reasons."""
         status, source, reason = (visit.query.get(name) or None for name in ("status", "source", "reason"))
-        wanted = None if status == "all" else OPEN
+        wanted = None if status == "all" else RejectionStatus.OPEN
         found = self.journal.rejection_store.rejections(visit.enterprise, source, wanted, MOST, reason)
         values = {
             "title": "Rejections",
             "rejections": found,
             "ranked": ranked(self.store.database, visit.enterprise, source, REASONS),
-            "status": status or OPEN,
+            "status": status or RejectionStatus.OPEN,
             "source": source,
             "reason": reason,
             "most": MOST,
@@ -62,9 +63,9 @@ class RejectionPages:
         except StoreError as error:
             problem = problem_of(error)
             return self._rejection(visit, problem.detail, int(problem.status))
-        if outcome.get("outcome") == "rejected":
+        if outcome.get("outcome") == RecordOutcome.REJECTED:
             return self._rejection(visit, f"Still not usable: {outcome.get('detail') or outcome.get('reason')}", 409)
-        return Goto(f"/rejections/{one.id}?done={'applied' if outcome.get('outcome') == 'applied' else 'replayed'}")
+        return Goto(f"/rejections/{one.id}?done={RecordOutcome.APPLIED if outcome.get('outcome') == RecordOutcome.APPLIED else 'replayed'}")
 
     def _rejection(self, visit: Visit, refusal: str = "", status: int = 200) -> Shown:
         one = self._summary(visit)

@@ -53,7 +53,7 @@ class RepliesPage:
         replies, enterprise = self.store.replies, visit.enterprise
         waiting = replies.some(enterprise, REVIEW, AT_ONCE)
         decided = [one for state in STATE_NAMES for one in replies.some(enterprise, state, RECENT)]
-        self.audit.note(enterprise, VIEWED_REPLIES, "", actor=":".join(visit.actor), now=visit.now, state=REVIEW, replies=len(waiting))
+        self.audit.note(enterprise, VIEWED_REPLIES, "", actor=str(visit.actor), now=visit.now, state=REVIEW, replies=len(waiting))
         values = {
             "title": "Replies",
             "waiting": waiting,

@@ -7,10 +7,10 @@ from datetime import datetime
 
 from store.domain.lock import Actor
 from store.errors import NotFound, StoreError
-from store.holds.configuration import CONFIGURATION
 from store.holds.review import HeldSet, Verdicts
 from store.patients.preferences import Preferences
-from store.runs.runs import Journal
+from store.preference import RecordOutcome
+from store.runs.runs import Journal, RunKind
 from store.web.http.problem import problem_of
 from store.web.http.work import SyncWork
 from store.web.pages import labels
@@ -55,9 +55,9 @@ class RunPages:
             "title": "Run",
             "found": found,
             "run": run,
-            "records": sum(count for outcome, count in run.counts.items() if outcome != "undecided"),
+            "records": sum(run.counts.get(outcome, 0) for outcome in RecordOutcome),
             "took": labels.span((run.finished or visit.now) - run.started),
-            "source_title": (source.display_name if source else "") or ("" if run.kind == CONFIGURATION else run.source),
+            "source_title": (source.display_name if source else "") or ("" if run.kind == RunKind.CONFIGURATION else run.source),
             "refusal": refusal,
             "done": DONE.get(visit.query.get("done", ""), ""),
         }

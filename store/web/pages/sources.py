@@ -12,7 +12,7 @@ from store.holds.configuration import Bases
 from store.holds.review import Verdicts
 from store.patients.preferences import Preferences
 from store.runs import source_checks
-from store.runs.runs import RUNNING, Journal, Run
+from store.runs.runs import Journal, Run, RunStatus
 from store.runs.source_checks import Agreement, Findings
 from store.runs.source_stats import Arrivals, open_rejections, ranked
 from store.web.http.problem import problem_of
@@ -81,7 +81,7 @@ class SourcePages:
         last_received = self.store.freshness.last_heard(visit.now).get(source.name)
         stale = self.store.freshness.ages(self.store.enterprises[visit.enterprise], visit.now)(source.name).stale
         last = next(iter(self.journal.runs(visit.enterprise, source.name, 1)), None)
-        running = last is not None and last.status == RUNNING
+        running = last is not None and last.status == RunStatus.RUNNING
         state = "running" if running else "no data yet" if last_received is None else "stale" if stale else "fresh"
         return SourceOverview(
             source.name,

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from store.domain.decision import Appointment, Ask, Evidence, Known, decide
-from store.domain.enterprise import Policy
+from store.domain.policies import Policy
 from store.domain.sms_consent import TOPIC, OptOut
 from tests.spec.situation import CELL, HOME, LINE, NOW, OTHER_LINE, ask, patient
 

@@ -78,3 +78,10 @@ def test_sms_consent_is_never_locked(site: Site) -> None:
     actor = Actor(Role.STAFF, "pat")
     site.store.record_sms_opt_out(site.enterprise, patient, line=None, actor=actor, now=site.tick())
     assert not site.may_text("1")
+
+
+@pytest.mark.parametrize(
+    ("actor", "printed"), [(Actor(Role.STAFF, "pat"), "staff:pat"), (Actor("cli", "kim"), "cli:kim"), (Actor("", ""), "")]
+)
+def test_an_actor_prints_as_the_history_names_them(actor: Actor, printed: str) -> None:
+    assert str(actor) == f"{actor}" == printed

@@ -9,9 +9,9 @@ import pytest
 from store import times
 from store.domain.decision import decide
 from store.domain.decision_request import Ask
-from store.domain.enterprise import Policy
 from store.domain.lock import Actor, Role
 from store.domain.patient import PatientRef
+from store.domain.policies import Policy
 from store.errors import PatientUnknown
 from store.preference import PatientMerge
 from tests.store.site import CELL, ENTERPRISE_USER, FHIR, HOME, LINE, LOCAL, OTHER_LINE, SYNCED, WORK, Site, at, cell, merges, mr, says

@@ -8,9 +8,9 @@ import pytest
 
 from store.domain.decision import decide
 from store.domain.decision_request import Ask
-from store.domain.enterprise import Policy
 from store.domain.ids import parsed
 from store.domain.lock import Actor, Role
+from store.domain.policies import Policy
 from store.patients.apply import Application
 from store.patients.patient_batch import Author
 from store.preference import PATIENT, PatientStatements, Statement

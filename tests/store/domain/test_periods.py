@@ -10,9 +10,9 @@ import pytest
 
 from store.domain.decision import Decision, decide
 from store.domain.decision_request import Ask
-from store.domain.enterprise import Policy
 from store.domain.lock import Actor, Role
 from store.domain.patient import PatientRef
+from store.domain.policies import Policy
 from store.errors import StoreError
 from store.holds.falling_due import FallingDue
 from store.holds.gate import HoldAll

@@ -10,9 +10,9 @@ import pytest
 
 from store.domain.decision import Decision, decide
 from store.domain.decision_request import Ask
-from store.domain.enterprise import Policy
 from store.domain.lock import Actor
 from store.domain.patient import PatientRef
+from store.domain.policies import Policy
 from store.holds.retire_source import Release
 from store.preference import PatientStatements, Problem
 from store.runs.runs import Journal

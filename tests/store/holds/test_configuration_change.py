@@ -69,7 +69,7 @@ def running(site: Site) -> Running:
 
 def directions(running: Running, held: HeldBasis | None) -> Mapping[str, int]:
     assert held is not None
-    return {f"{one.attribute} {one.direction}": one.patients for one in running.verdicts.show(held.run_id).counts}
+    return {f"{one.attribute} {one.direction}": one.patients for one in running.verdicts.show(held.run_id).impact.counts}
 
 
 def test_the_first_configuration_is_in_force_at_once(running: Running) -> None:
@@ -152,7 +152,7 @@ def test_a_held_configuration_is_refused_by_putting_it_back(running: Running) ->
         off.verdicts.reject(off.held.run_id, PERSON, off.tick())
     back = off.restarted(SYNCED)
     run = back.verdicts.show(off.held.run_id)
-    assert (back.held, run.run.status, run.run.error, run.patients) == (None, "done", "the previous configuration was restored", 0)
+    assert (back.held, run.run.status, run.run.error, run.impact.patients) == (None, "done", "the previous configuration was restored", 0)
     assert back.configurations[HOSPITAL] == SYNCED
     with pytest.raises(NothingHeld):
         back.verdicts.approve(off.held.run_id, PERSON, back.tick())
@@ -196,8 +196,8 @@ def test_the_examples_name_nobody_and_say_where_the_refusal_was_read(running: Ru
     off = running.restarted(LOCAL)
     assert off.held is not None
     found = off.verdicts.show(off.held.run_id)
-    assert len(found.sample) == 3
-    one = found.sample[0]
+    assert len(found.impact.sample) == 3
+    one = found.impact.sample[0]
     assert (one.patient[:3], one.attribute, one.path, one.effective) == ("pt_", "consent.sms", "at/consent.sms", BEGIN)
     assert found.run.kind == "configuration"
 

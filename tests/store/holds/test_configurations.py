@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from store.db.database import Database
+from store.db.second_cache import KEPT_SECONDS
 from store.domain.enterprise import Enterprise
-from store.holds.configuration import KEPT_FOR, Configurations, ConfigurationState
+from store.holds.configuration import Configurations, ConfigurationState
 
 CLINIC = "clinic"
 
@@ -27,6 +28,6 @@ def test_while_one_caller_looks_the_others_go_by_what_stood(database: Database, 
         return look(connection, name)
 
     monkeypatch.setattr(configurations.bases, "standing", looking)
-    now[0] = KEPT_FOR
+    now[0] = KEPT_SECONDS
     assert configurations[CLINIC] == answered[0]
     assert (len(answered), looks) == (2, [CLINIC])

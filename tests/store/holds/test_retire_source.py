@@ -196,7 +196,7 @@ def test_what_the_safeguard_holds_of_the_source_is_rejected(retiring: Retiring) 
     retiring.journal.finish(run, "held", None, retiring.site.now)
     assert retiring.work.preview(ADT, retiring.site.now).held == 1
     retiring.release()
-    assert retiring.work.verdicts.show(run.id).patients == 0
+    assert retiring.work.verdicts.show(run.id).impact.patients == 0
     assert retiring.site.dnc("1") == "yes"
 
 

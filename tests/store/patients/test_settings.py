@@ -49,15 +49,14 @@ def test_a_setting_takes_effect_on_the_next_flip(site: Site) -> None:
 def test_other_settings_stay_when_one_changes(local: Site) -> None:
     put(local, when_stale="refuse")
     changed = put(local, appointment_may_lift_dnc=True)
-    assert (changed.when_stale, changed.appointment_may_lift_dnc, changed.do_not_contact_toggle) == ("refuse", True, True)
-    assert changed.policy.when_stale == "refuse"
+    assert (changed.policy.when_stale, changed.policy.appointment_may_lift_dnc, changed.do_not_contact_toggle) == ("refuse", True, True)
 
 
 @pytest.mark.parametrize("changes", [{"when_stale": "never"}, {"appointment_may_lift_dnc": "yes"}, {"do_not_contact_toggle": 1}])
 def test_a_value_that_is_not_a_choice_is_refused_and_changes_nothing(local: Site, changes: dict[str, object]) -> None:
     with pytest.raises(ValueRefused):
         put(local, when_preferred_impossible="next", **changes)
-    assert local.store.settings.get(local.enterprise).when_preferred_impossible == "refuse"
+    assert local.store.settings.get(local.enterprise).policy.when_preferred_impossible == "refuse"
 
 
 def test_an_unknown_setting_is_refused(local: Site) -> None:

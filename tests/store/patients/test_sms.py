@@ -11,9 +11,9 @@ import pytest
 from store.audit.audit_log import SMS_OPT_IN, Audit
 from store.domain.decision import decide
 from store.domain.decision_request import Ask
-from store.domain.enterprise import Policy
 from store.domain.lock import Actor, Role
 from store.domain.patient import Patient
+from store.domain.policies import Policy
 from store.domain.sms_consent import NO_CONFIRMATION, OPT_IN_CONFIRMED, OPT_OUT_CONFIRMED, STILL_OPTED_OUT, display
 from store.errors import OptInOff, RoleRefused, ValueRefused
 from tests.store.site import CELL, HOME, LINE, OTHER_LINE, WORK, Site, at, cell, merges, says
@@ -384,7 +384,7 @@ FROM = date(2026, 11, 3)  # one day after the tests' own
 
 
 def revoking(one: Site, **more: Any) -> Site:
-    return one.configured(replace(one.enterprises[one.enterprise], revoke_all_from=FROM, **more))
+    return one.configured(replace(one.enterprises[one.enterprise], policy=Policy(revoke_all_from=FROM), **more))
 
 
 def test_without_the_policy_a_stop_holds_for_its_line_only(one: Site) -> None:

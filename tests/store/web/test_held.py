@@ -11,7 +11,7 @@ from store import times
 from store.domain.ids import parsed
 from store.domain.patient import PatientRef
 from store.holds.configuration_change import Proposal
-from store.holds.held_changes import HELD, HeldChange, HeldChanges
+from store.holds.held_changes import HeldChange, HeldChanges, HeldChangeState
 from store.holds.held_runs import HeldRuns
 from tests.store.web.conftest import ENTERPRISES, NOW, Service
 
@@ -25,7 +25,7 @@ def held(service: Service) -> str:
     with database.write("general") as transaction:
         run = HeldRuns(database).live(transaction, "genhosp-adt", "general", now=NOW)
         key = (patient, "emr:genhosp-adt", "do_not_contact", "general", "genhosp-adt", run)
-        HeldChanges(database).put(transaction, [HeldChange(*key, HELD, False, *WHAT, times.at(NOW), 0, "M77", NOW)])
+        HeldChanges(database).put(transaction, [HeldChange(*key, HeldChangeState.HELD, False, *WHAT, times.at(NOW), 0, "M77", NOW)])
     return run
 
 

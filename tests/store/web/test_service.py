@@ -253,7 +253,7 @@ def test_the_service_is_alive_and_ready_and_has_metrics(service: Service) -> Non
 def test_a_source_that_left_the_configuration_is_reported(fresh: Service) -> None:
     with fresh.store.database.write("general") as transaction:
         fresh.journal.mark_received(transaction, "retired", "general", now=NOW)
-    fresh.store.freshness._read_at = None
+    fresh.store.freshness.last.changed()
     ready = fresh.call("GET", "/readyz", role="operator").json
     assert (ready["ready"], ready["degraded"]) == (True, True)
     assert [one["source"] for one in ready["sources"] if one["state"] == "orphan"] == ["retired"]
@@ -268,7 +268,7 @@ def test_whoever_has_no_good_key_learns_only_whether_the_service_is_ready(fresh:
 def test_a_key_tells_of_its_own_enterprise_only(fresh: Service) -> None:
     with fresh.store.database.write("general") as transaction:
         fresh.journal.mark_received(transaction, "retired", "general", now=NOW)
-    fresh.store.freshness._read_at = None
+    fresh.store.freshness.last.changed()
     ready = fresh.call("GET", "/readyz", enterprise="local").json
     assert ({one["enterprise"] for one in ready["sources"]}, ready["degraded"]) == ({"local"}, False)
 
@@ -276,11 +276,11 @@ def test_a_key_tells_of_its_own_enterprise_only(fresh: Service) -> None:
 def test_readiness_is_looked_at_once_a_second(sqlite_url: str) -> None:
     database, ticks = Database.open(sqlite_url), [0.0]
     health = Health(Preferences(database, ENTERPRISES), None, lambda: NOW, lambda: ticks[0])
-    first = health.kept()
+    first = health.kept.get(None)
     for ticks[0] in (0.0, 0.9):
-        assert health.kept() is first
+        assert health.kept.get(None) is first
     ticks[0] = 1.0
-    assert health.kept() is not first
+    assert health.kept.get(None) is not first
     database.close()
 
 

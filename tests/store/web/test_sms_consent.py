@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from store import times
+from store.domain.policies import Policy
 from store.preference import Phone
 from tests.store.web.conftest import CELL, EARLIER, HOME, LINE, NOW, Service, statements
 
@@ -160,7 +161,7 @@ def test_a_site_switches_to_revoke_all_by_policy_from_a_day_on(fresh: Service, m
     rules = fresh.store.enterprises["general"]
     text(fresh, "STOP", HOME)
     for day, scope, elsewhere in ((date(2999, 1, 1), "line", True), (NOW.date() - timedelta(days=1), "all_lines", False)):
-        monkeypatch.setitem(fresh.store.enterprises, "general", replace(rules, revoke_all_from=day))  # type: ignore[arg-type]
+        monkeypatch.setitem(fresh.store.enterprises, "general", replace(rules, policy=Policy(revoke_all_from=day)))  # type: ignore[arg-type]
         assert text(fresh, "STOP")["scope"] == scope
         assert may_text(fresh, MRN2, OTHER_LINE) is elsewhere
     scopes = {one["number"]: one["scope"] for one in fresh.call("GET", "/v1/sms-consent/report?scope=line", role="manager").json}

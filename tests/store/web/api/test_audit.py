@@ -14,6 +14,7 @@ from store import times
 from store.audit.verify import verify
 from store.domain.lock import Actor
 from store.domain.patient import PatientRef
+from store.domain.policies import Policy
 from store.holds.retire_source import Release
 from store.preference import Identifier, PatientMerge
 from store.web.api.decisions import NDJSON
@@ -27,7 +28,8 @@ NOBODY = {**ASK, "patient": {"value": "MRN9"}}
 @pytest.fixture
 def keeping(database_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Service]:
     """A service whose enterprise keeps receipts."""
-    monkeypatch.setattr(web, "ENTERPRISES", {**ENTERPRISES, "general": replace(ENTERPRISES["general"], receipts=True)})
+    keeps = replace(ENTERPRISES["general"], policy=Policy(decision_receipts=True))
+    monkeypatch.setattr(web, "ENTERPRISES", {**ENTERPRISES, "general": keeps})
     yield from web.serve(database_url)
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from store.db.database import Database
 from store.errors import StoreError
-from store.runs.runs import OPEN, RESOLVED, Journal, Rejected
+from store.runs.runs import Journal, Rejected, RejectionStatus
 from tests.factories import sealing
 from tests.store.site import ADT, FHIR, HOSPITAL, at
 
@@ -26,7 +26,7 @@ def reject(journal: Journal, *rows: Rejected, source: str = ADT, seconds: float 
 def test_a_rejection_is_kept_with_its_reason(journal: Journal) -> None:
     reject(journal, BROKEN)
     (kept,) = journal.rejections()
-    assert (kept.source, kept.enterprise, kept.scope, kept.status, kept.run_id) == (ADT, HOSPITAL, "record", OPEN, "run_1")
+    assert (kept.source, kept.enterprise, kept.scope, kept.status, kept.run_id) == (ADT, HOSPITAL, "record", RejectionStatus.OPEN, "run_1")
     assert (kept.reason, kept.detail, kept.path, kept.locator) == BROKEN[:4]
     assert (kept.times, kept.first_at, kept.last_at) == (1, at(0), at(0))
 
@@ -78,7 +78,8 @@ def test_a_resolved_one_is_no_longer_open_until_it_comes_again(journal: Journal,
     with database.write(HOSPITAL) as transaction:
         journal.resolve(transaction, number, now=at(1))
     assert journal.rejections() == []
-    assert [one.id for one in journal.rejections(status=RESOLVED)] == [one.id for one in journal.rejections(status=None)] == [number]
+    for status in (RejectionStatus.RESOLVED, None):
+        assert [one.id for one in journal.rejections(status=status)] == [number]
     reject(journal, BROKEN, seconds=2)
     assert [(one.id, one.times) for one in journal.rejections()] == [(number, 2)]
 

@@ -12,7 +12,7 @@ import pytest
 
 from store.db.database import Database
 from store.errors import RunActive, StoreError
-from store.runs.runs import DONE, FAILED, LEASE, RUNNING, Journal, Run
+from store.runs.runs import LEASE, Journal, Run, RunStatus
 from tests.store.site import ADT, FHIR, HOSPITAL, at
 
 DIES = """
@@ -38,9 +38,10 @@ def test_a_run_is_opened_counted_and_closed(journal: Journal, database: Database
     run = start(journal)
     with database.write(HOSPITAL) as transaction:
         journal.progress(transaction, run, {"applied": 3}, "c1", now=at(1))
-    assert journal.run(run.id).status == RUNNING
-    closed = journal.finish(run, DONE, None, at(2))
-    assert (closed.status, closed.counts, closed.cursor, closed.started, closed.finished) == (DONE, {"applied": 3}, "c1", at(0), at(2))
+    assert journal.run(run.id).status == RunStatus.RUNNING
+    closed = journal.finish(run, RunStatus.DONE, None, at(2))
+    assert (closed.status, closed.counts, closed.cursor) == (RunStatus.DONE, {"applied": 3}, "c1")
+    assert (closed.started, closed.finished) == (at(0), at(2))
     assert journal.runs() == journal.runs(HOSPITAL) == journal.runs(source=ADT) == [closed]
     assert journal.runs("other") == journal.runs(source=FHIR) == []
 
@@ -49,8 +50,8 @@ def test_a_second_run_of_a_source_is_refused_while_the_first_works(journal: Jour
     run = start(journal)
     with pytest.raises(RunActive):
         start(journal, seconds=1)
-    assert start(journal, FHIR, 1).status == RUNNING
-    journal.finish(run, FAILED, "it rained", at(2))
+    assert start(journal, FHIR, 1).status == RunStatus.RUNNING
+    journal.finish(run, RunStatus.FAILED, "it rained", at(2))
     assert start(journal, seconds=3).id != run.id
     assert journal.run(run.id).error == "it rained"
 
@@ -78,12 +79,12 @@ def test_the_run_of_a_process_that_died_is_taken_over_at_once(journal: Journal, 
     died = subprocess.run([sys.executable, "-c", DIES, database_url, at(0).isoformat()], env=environment, check=False)
     assert died.returncode == 9
     (left,) = journal.runs()
-    assert left.status == RUNNING
+    assert left.status == RunStatus.RUNNING
     run = start(journal, seconds=1)
     closed = journal.run(left.id)
-    assert (closed.status, closed.finished) == (FAILED, at(1))
+    assert (closed.status, closed.finished) == (RunStatus.FAILED, at(1))
     assert "interrupted" in (closed.error or "")
-    assert journal.run(run.id).status == RUNNING
+    assert journal.run(run.id).status == RunStatus.RUNNING
 
 
 def test_a_run_of_another_machine_is_taken_over_when_it_gave_no_sign_of_life(journal: Journal) -> None:
@@ -93,8 +94,8 @@ def test_a_run_of_another_machine_is_taken_over_when_it_gave_no_sign_of_life(jou
     elsewhere.alive(run, at(100))
     with pytest.raises(RunActive):
         journal.start(ADT, HOSPITAL, "pull", now=at(100) + LEASE)
-    assert journal.start(ADT, HOSPITAL, "pull", now=at(100) + LEASE + timedelta(seconds=1)).status == RUNNING
-    assert journal.run(run.id).status == FAILED
+    assert journal.start(ADT, HOSPITAL, "pull", now=at(100) + LEASE + timedelta(seconds=1)).status == RunStatus.RUNNING
+    assert journal.run(run.id).status == RunStatus.FAILED
 
 
 def test_a_run_of_another_machine_is_gone_after_the_lease_and_one_of_this_machine_only_when_its_process_is(database: Database) -> None:
@@ -104,7 +105,7 @@ def test_a_run_of_another_machine_is_gone_after_the_lease_and_one_of_this_machin
     elsewhere.owner = "another-machine:1"
     elsewhere.start(FHIR, HOSPITAL, "pull", now=at(0))
     here.start(ADT, HOSPITAL, "pull", now=at(0))
-    assert journal.start(FHIR, HOSPITAL, "pull", now=at(1) + lease).status == RUNNING
+    assert journal.start(FHIR, HOSPITAL, "pull", now=at(1) + lease).status == RunStatus.RUNNING
     with pytest.raises(RunActive):
         journal.start(ADT, HOSPITAL, "pull", now=at(1) + lease)
 
@@ -159,7 +160,7 @@ def test_runs_are_listed_the_newest_first_and_no_more_than_asked_for(journal: Jo
     runs = []
     for seconds in range(4):
         runs.append(start(journal, seconds=seconds))
-        journal.finish(runs[-1], DONE, None, at(seconds))
+        journal.finish(runs[-1], RunStatus.DONE, None, at(seconds))
     assert [run.id for run in journal.runs(limit=3)] == [run.id for run in runs[:0:-1]]
 
 

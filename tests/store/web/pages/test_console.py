@@ -7,7 +7,7 @@ import pytest
 from store import times
 from store.domain.ids import parsed
 from store.domain.patient import PatientRef
-from store.holds.held_changes import HELD, HeldChange, HeldChanges
+from store.holds.held_changes import HeldChange, HeldChanges, HeldChangeState
 from store.holds.held_runs import HeldRuns
 from store.runs.runs import Rejected
 from tests.store.web.conftest import NOW
@@ -29,7 +29,8 @@ def held(pages: Pages) -> str:
     with pages.store.database.write("general") as transaction:
         run = HeldRuns(pages.store.database).live(transaction, "genhosp-adt", "general", now=NOW)
         row = HeldChange(
-            patient, "emr:genhosp-adt", "do_not_contact", "general", "genhosp-adt", run, HELD, False, "yes->no", "no", "ZCP-2",
+            patient, "emr:genhosp-adt", "do_not_contact", "general", "genhosp-adt",
+            run, HeldChangeState.HELD, False, "yes->no", "no", "ZCP-2",
             times.at(NOW), 0, "M77", NOW,
         )  # fmt: skip
         HeldChanges(pages.store.database).put(transaction, [row])

@@ -2,8 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from store.patients.settings import CHOICES
-from store.web.pages.settings import POLICIES, TOGGLE_POLICY
+from store.domain.policies import SETTINGS, Policy
 from tests.store.web.pages.conftest import Pages
 
 
@@ -33,7 +32,7 @@ def test_switching_the_setting_on_brings_the_toggle_to_the_facesheet(fresh_pages
     assert "Settings saved." in browser.get(saved.where).text
     assert "Do Not Contact: unknown" in browser.get(where).text
     settings = fresh_pages.store.settings.get("quiet")
-    assert (settings.do_not_contact_toggle, settings.when_stale, settings.when_preferred_impossible) == (True, "refuse", "refuse")
+    assert (settings.do_not_contact_toggle, settings.policy) == (True, Policy(when_stale="refuse"))
 
 
 @pytest.mark.parametrize("form", [{"when_stale": "guess"}, {"do_not_contact_toggle": "maybe"}, {"appointment_may_lift_dnc": ""}])
@@ -62,8 +61,6 @@ def test_what_the_configuration_file_settles_is_said_with_what_it_means(pages: P
 
 def test_every_setting_there_is_has_its_question_with_every_choice(pages: Pages) -> None:
     html = pages.signed_in("enterprise", "local").get("/settings").response.text
-    for name, choices in CHOICES.items():
-        for choice in choices:
-            assert f'name="{name}" value="{str(choice).lower()}"' in html
-    for policy in (TOGGLE_POLICY, *POLICIES):
-        assert all(choice.does.endswith(".") for choice in policy.choices)
+    for name, setting in SETTINGS.items():
+        for choice in setting.choices:
+            assert f'name="{name}" value="{str(choice.value).lower()}"' in html

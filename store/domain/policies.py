@@ -1,0 +1,177 @@
+"""The policies of an enterprise, in one catalogue. Configuration, settings page, API, documentation and rules all read it. Pure.
+
+A new policy is one field of :class:`Policy`, and the rule that reads it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from datetime import date
+from typing import Annotated, Any, Literal, NamedTuple, get_args, get_type_hints
+
+
+class Choice(NamedTuple):
+    """A value of a policy. ``effect`` is what it permits or stops, in one line; ``permits``: more contact than without it.
+
+    A type as ``value`` stands for any value of that type, and ``{}`` in ``title`` for the value.
+    """
+
+    value: Any
+    title: str
+    effect: str
+    permits: bool = False
+
+    @property
+    def text(self) -> str:
+        """The value as people write it."""
+        return as_text(self.value)
+
+
+class Setting(NamedTuple):
+    """What a policy decides. ``offered``: in the settings of the enterprise's users, too, not only in the configuration file.
+
+    Its field gives the name, the type of the values as Pydantic and msgspec read it, and the default.
+    """
+
+    title: str
+    choices: tuple[Choice, ...]
+    offered: bool = True
+    name: str = ""
+    type: Any = None
+    default: Any = None
+
+    def takes(self, value: object) -> bool:
+        """Whether the value is one of the choices."""
+        return any(value == one.value and isinstance(value, type(one.value)) for one in self.choices)
+
+    def read(self, text: str) -> object:
+        """The value that a form's text stands for, or the text itself, which is then no choice."""
+        return next((one.value for one in self.choices if one.text == text), text)
+
+    def choice(self, value: object) -> Choice:
+        """The choice that a valid value is."""
+        return next(one for one in self.choices if one.value == value or (isinstance(one.value, type) and isinstance(value, one.value)))
+
+
+def as_text(value: object) -> str:
+    """A value as people write it."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What an enterprise chose. Those not offered in the settings are written beside the ``policy`` group of the configuration."""
+
+    when_stale: Annotated[
+        str,
+        Setting(
+            "When data from a source is stale",
+            (
+                Choice("flag", "Answer and flag", "Decisions use the last known data and are marked as stale.", permits=True),
+                Choice("refuse", "Refuse", "Nothing is sent to the source's patients until it sends data again."),
+            ),
+        ),
+    ] = "flag"
+    when_unreadable: Annotated[
+        str,
+        Setting(
+            "When newer evidence about a preference cannot be read",
+            (
+                Choice("refuse", "Do not send", "Messages that depend on it are not sent until it can be read. This is the safe choice."),
+                Choice(
+                    "flag", "Answer and flag", "Decisions use the previous data and include the reason preference_unreadable.", permits=True
+                ),
+            ),
+        ),
+    ] = "refuse"
+    when_preferred_impossible: Annotated[
+        str,
+        Setting(
+            "When an automation cannot use the preferred contact method",
+            (
+                Choice("refuse", "Do not send", "Only the preferred method is used. This is the safe choice."),
+                Choice("next", "Try the next channel", "Another channel is used if it is permitted.", permits=True),
+            ),
+        ),
+    ] = "refuse"
+    appointment_may_lift_dnc: Annotated[
+        bool,
+        Setting(
+            "When an appointment has its own contact preference",
+            (
+                Choice(False, "Do Not Contact applies", "Automations are not sent, regardless of the choice for the appointment."),
+                Choice(
+                    True, "The appointment takes priority", "The choice overrides Do Not Contact, for this appointment only.", permits=True
+                ),
+            ),
+        ),
+    ] = False
+    staff_may_record_opt_in: Annotated[
+        bool,
+        Setting(
+            "When a patient who opted out of texts asks in person or by phone to get them again",
+            (
+                Choice(
+                    False, "Only by text", "Only a text with START from the patient's phone opts them in again. This is the safe choice."
+                ),
+                Choice(
+                    True,
+                    "Staff may record it",
+                    "Through the API, for one number that no other patient has, with user and reason.",
+                    permits=True,
+                ),
+            ),
+        ),
+    ] = False
+    revoke_all_from: Annotated[
+        date | None,
+        Setting(
+            "A STOP to one line applies to all lines",
+            (
+                Choice(None, "no", "A STOP ends texts from its line; STOP ALL from all lines.", permits=True),
+                Choice(date, "from {}", "From that day on, one STOP ends texts from all lines."),
+            ),
+            offered=False,
+        ),
+    ] = None
+    """The day begins in the enterprise's time zone."""
+    decision_receipts: Annotated[
+        bool,
+        Setting(
+            "Decisions are stored",
+            (
+                Choice(False, "no", "Decisions are not stored. The data known at any time can still be queried."),
+                Choice(True, "yes", "Each decision can be shown again with the data known at the time."),
+            ),
+            offered=False,
+        ),
+    ] = False
+    """With the request (``store.audit.receipts``)."""
+
+
+def _setting(name: str, default: Any, annotation: Any) -> Setting:
+    kind, setting = get_args(annotation)
+    if kind is str:
+        kind = Literal.__getitem__(tuple(one.value for one in setting.choices))
+    found: Setting = setting._replace(name=name, type=kind, default=default)
+    return found
+
+
+HINTS = get_type_hints(Policy, include_extras=True)
+POLICIES = tuple(_setting(one.name, one.default, HINTS[one.name]) for one in fields(Policy))
+OFFERED = tuple(one for one in POLICIES if one.offered)
+IN_FILE_ONLY = tuple(one for one in POLICIES if not one.offered)
+DEFAULTS = Policy()
+
+DO_NOT_CONTACT_TOGGLE = Setting(
+    "Do Not Contact",
+    (
+        Choice(True, "On", "Facesheets show the Do Not Contact toggle. Enterprise users can change it; managers and staff can see it."),
+        Choice(False, "Off", "The toggle is hidden, and nobody can set Do Not Contact here."),
+    ),
+    name="do_not_contact_toggle",
+    type=bool,
+    default=False,
+)
+SETTINGS = {one.name: one for one in (DO_NOT_CONTACT_TOGGLE, *OFFERED)}
+"""What enterprise users may change, by name."""
