@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 from adapters.base import Adapter, Fetch, IncompleteFetch, IngestResult, Mapper
-from store.domain.contactability import loosened
+from store.domain.contactability import permitting_changes
 from store.domain.ids import shown
 from store.domain.patient import Patient, PatientRef
 from store.errors import PatientUnknown
@@ -179,7 +179,7 @@ def _difference(engine: Engine, lane: Lane, reader: PatientReader, patient: str)
     changed = [name for name in sorted(had.keys() | has.keys()) if had.get(name) != has.get(name)]
     if before is None:
         return [Difference("", name, None, has.get(name), NEW) for name in changed]
-    more = loosened(before.preferences, after.preferences, changed)
-    less = loosened(after.preferences, before.preferences, changed)
+    more = permitting_changes(before.preferences, after.preferences, changed)
+    less = permitting_changes(after.preferences, before.preferences, changed)
     directions = dict.fromkeys(less, LESS) | dict.fromkeys(more, MORE)
     return [Difference(patient, name, had.get(name), has.get(name), directions.get(name, OTHER)) for name in changed]

@@ -22,8 +22,8 @@ def propose(database: Database, settings: Settings, now: datetime) -> None:
 def allows(rule: SafeguardRule) -> Allows:
     """The rule for a changed configuration, which is the same as for a run."""
 
-    def is_within_limit(synced: int, loosened: int) -> bool:
-        return safeguard_rule.releases(rule, synced=synced, loosened=loosened, waiting=0)
+    def is_within_limit(synced: int, patients: int) -> bool:
+        return safeguard_rule.releases(rule, synced=synced, patients=patients, waiting=0)
 
     return is_within_limit
 

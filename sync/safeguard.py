@@ -54,8 +54,8 @@ class Safeguard:
         rule, now, verdicts = self.rule(lane), self.clock(), Verdicts(self.preferences, self.journal)
         verdicts.expire(lane.enterprise, after=rule.expires, now=now)
 
-        def releases(synced: int, loosened: int, waiting: int) -> bool:
-            return safeguard_rule.releases(rule, synced=synced, loosened=loosened, waiting=waiting)
+        def releases(synced: int, patients: int, waiting: int) -> bool:
+            return safeguard_rule.releases(rule, synced=synced, patients=patients, waiting=waiting)
 
         settled = verdicts.settle(tally.run, releases, now=now)
         waiting = min(tally.counts[RecordOutcome.HELD], settled.held)
@@ -66,4 +66,5 @@ class Safeguard:
             self.journal.progress(transaction, tally.run, tally.counts, None, now=self.clock())
         if not settled.held:
             return RunStatus.DONE, ""
-        return RunStatus.HELD, safeguard_rule.HELD.format(patients=settled.held, run=tally.run.id)
+        message = safeguard_rule.REJECTED_BEFORE if settled.rejected_before else safeguard_rule.HELD
+        return RunStatus.HELD, message.format(patients=settled.held, run=tally.run.id)

@@ -11,6 +11,7 @@ WINDOW = timedelta(hours=1)
 """The rolling hour over which a live feed is counted, since it has no end."""
 
 HELD = "held by the safeguard: {patients} patients would become more contactable; see emr-sync runs show {run}"
+REJECTED_BEFORE = "held by the safeguard: changes of {patients} patients that were rejected before came again; see emr-sync runs show {run}"
 
 
 def limit(safeguard: SafeguardRule, synced: int) -> int:
@@ -18,12 +19,13 @@ def limit(safeguard: SafeguardRule, synced: int) -> int:
     return max(safeguard.floor, math.floor(synced * safeguard.percent / 100))
 
 
-def releases(safeguard: SafeguardRule, *, synced: int, loosened: int, waiting: int) -> bool:
-    """Whether a run's changes that permit contact take effect at its end.
+def releases(safeguard: SafeguardRule, *, synced: int, patients: int, waiting: int) -> bool:
+    """Whether the changes of a run that would make ``patients`` more contactable take effect at its end.
 
-    Changes that already await review count too: several runs must not do in portions what one run may not do.
+    Changes of the source that already await review count too: several runs must not do in portions what one run may not do. Content that
+    a person rejected before is held whatever this says (``store.holds.review.Verdicts.settle``).
     """
-    return loosened + waiting <= limit(safeguard, synced)
+    return patients + waiting <= limit(safeguard, synced)
 
 
 def room(safeguard: SafeguardRule, *, synced: int, lately: int, waiting: int) -> int:

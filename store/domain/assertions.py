@@ -15,7 +15,7 @@ from typing import Any
 from store import times
 from store.domain import duplicates, ordering, unreadable
 from store.domain.attributes import entry
-from store.domain.contactability import is_refusable, loosened, more_restrictive
+from store.domain.contactability import is_refusable, more_restrictive, permitting_changes
 from store.domain.effective import contact as contact
 from store.domain.enterprise import Enterprise
 from store.domain.ordering import is_newer, stated
@@ -243,7 +243,7 @@ def in_force(by_authority: Mapping[str, Mapping[str, Assertion]], enterprise: En
     if enterprise.waiting is None:
         return found
     other = _under_rules(by_authority, enterprise.waiting)  # held by the safeguard: its refusals count, nothing that it would allow does
-    return found | {name: other[name] for name in loosened(other, found, other) if name != PHONES}
+    return found | {name: other[name] for name in permitting_changes(other, found, other) if name != PHONES}
 
 
 def unread(held: Mapping[str, SourceAssertions], enterprise: Enterprise) -> tuple[str, ...]:

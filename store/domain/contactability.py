@@ -1,8 +1,9 @@
 """What allows less contact, and what permits more (product section 8). Pure.
 
-:func:`more_restrictive` compares two values of one attribute. :func:`loosened` compares what is in force before and after a change: a
-patient becomes more contactable when a refusal ends (Do Not Contact, a denied consent or topic, the method "none", deceased) or a phone
-number is replaced. While another authority still refuses, that refusal is in force. ``store.preference.REFUSALS`` lists what refuses.
+:func:`more_restrictive` compares two values of one attribute. :func:`permitting_changes` compares what is in force before and after a
+change: a patient becomes more contactable when a refusal ends (Do Not Contact, a denied consent or topic, the method "none", deceased) or
+a phone number is replaced. While another authority still refuses, that refusal is in force. ``store.preference.REFUSALS`` lists what
+refuses.
 """
 
 from __future__ import annotations
@@ -30,14 +31,14 @@ def more_restrictive(attribute: str, value: Any, than: Any) -> bool:
     return bool(value == worst) if worst in (value, than) else value is None and is_refusable(attribute)
 
 
-def may_loosen(attribute: str, after: Any) -> bool:
+def may_permit_more(attribute: str, after: Any) -> bool:
     """Whether a new value of one authority can permit more contact; a quick look that spares most payloads the long one."""
     if base(attribute) == PHONES:
         return True
     return attribute != RESTRICTED and refusal(attribute) is not None and not refuses(attribute, after)
 
 
-def loosened(before: InForce, after: InForce, attributes: Iterable[str]) -> dict[str, str]:
+def permitting_changes(before: InForce, after: InForce, attributes: Iterable[str]) -> dict[str, str]:
     """Those of the attributes by which a patient would become more contactable -> in which direction (``yes->no``…)."""
     found = {name: _direction(name, before, after) for name in attributes}
     return {name: direction for name, direction in found.items() if direction}

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 from store import times
 from store.domain import assertions, documents, payload, record_refusals, records
 from store.domain.assertions import SourceAssertions
-from store.domain.contactability import loosened
+from store.domain.contactability import permitting_changes
 from store.domain.enterprise import Enterprise
 from store.domain.ordering import is_newer
 from store.domain.record_refusals import RecordRefusal
@@ -206,7 +206,7 @@ def held_at(
 ) -> dict[str, SourceAssertions]:
     """What every authority asserts at a moment that is now or to come. ``kept`` is what records refuse.
 
-    What should have loosened by ``now`` waits until it is written, which is when the safeguard looks at it.
+    A change due by ``now`` that permits contact waits until it is written, because the safeguard looks at it then.
     """
     held = dict(by_authority)
     for one in in_order(ahead, at):
@@ -219,7 +219,7 @@ def held_at(
         codes = payload.codes(before, replace(one.item, codes=due_codes(before, one)), one.due, begun.unreadable)
         changed = replace(begun, assertions=found.assertions, effective=found.confirmed, confirmed=found.confirmed, codes=codes)
         then = {**held, one.authority: changed}
-        if one.due > now or not loosened(_in_force(held, enterprise), _in_force(then, enterprise), found.changed):
+        if one.due > now or not permitting_changes(_in_force(held, enterprise), _in_force(then, enterprise), found.changed):
             held, kept = then, refused
     return held
 

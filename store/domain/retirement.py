@@ -14,7 +14,7 @@ from store import times
 from store.domain import assertions, local_dnc, payload, unreadable
 from store.domain.assertions import INHERITED, SourceAssertions
 from store.domain.attributes import entry
-from store.domain.contactability import is_refusable, loosened, more_restrictive
+from store.domain.contactability import is_refusable, more_restrictive, permitting_changes
 from store.domain.enterprise import Enterprise
 from store.domain.unreadable import Marks
 from store.preference import DO_NOT_CONTACT, EMR, PREFERRED_METHOD, STAFF, YES, Assertion, PatientStatements, Preference, refuses
@@ -104,7 +104,7 @@ def _holding_fast(
     """Puts every refusal that would be lost into staff's hands. Which number or method comes first is not a refusal."""
     was, after = (_in_force(one, enterprise) for one in (before, {**rest, STAFF: staff}))
     names = [name for name in was if is_refusable(name)]
-    lost = {name: _marked(was[name].assertion, source, now) for name in loosened(was, after, names)}
+    lost = {name: _marked(was[name].assertion, source, now) for name in permitting_changes(was, after, names)}
     staff = replace(staff, assertions={**staff.assertions, **lost})
     return {**rest, STAFF: staff} if staff.assertions or staff.unreadable else {name: held for name, held in rest.items() if name != STAFF}
 

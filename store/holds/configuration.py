@@ -84,7 +84,7 @@ LAST_VALUE = "SELECT basis FROM patients WHERE enterprise = ? ORDER BY id DESC L
 
 
 class HeldBasis(NamedTuple):
-    """A configuration that waits: its run, since when, and how many patients it would loosen."""
+    """A configuration that awaits review: its run, since when, and how many patients it would make more contactable."""
 
     basis: Basis
     run_id: str

@@ -21,7 +21,7 @@ REPLACED = "the configuration was changed again"
 CHANGED, HELD, BY = "changed_configuration", "held_configuration", "configuration"
 
 Allows = Callable[[int, int], bool]
-"""(synced, loosened) -> whether a changed configuration takes effect without a person (``sync.safeguard_rule.releases``)."""
+"""(synced, patients made more contactable) -> whether a changed configuration takes effect without a person."""
 
 
 class Proposal:

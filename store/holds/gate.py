@@ -19,7 +19,7 @@ from sqlalchemy import Connection
 from store.db.database import Database
 from store.domain import local_dnc
 from store.domain.assertions import Merged, SourceAssertions, in_force
-from store.domain.contactability import loosened, may_loosen
+from store.domain.contactability import may_permit_more, permitting_changes
 from store.domain.enterprise import Enterprise
 from store.domain.ordering import stated
 from store.holds.held_changes import HeldChange, HeldChanges, HeldChangeState
@@ -51,7 +51,7 @@ class BatchGuard(ABC):
 
 
 class HoldAll(BatchGuard):
-    """A run: how much it would loosen is known at its end, so everything waits until then."""
+    """A run: how many patients it makes more contactable is known at its end, so every such change waits until then."""
 
     def __init__(self, run_id: str) -> None:
         self.run_id = run_id
@@ -88,9 +88,9 @@ class SourceGate:
 
         What is held is kept for the record that it is about, which may be one with another: so that it goes with it.
         """
-        loose = self._loosened(by_authority, item, merged)
-        held_before = any((record, self.authority, name) in self.kept for name in loose)
-        back = {} if not loose or (not held_before and self.guard.admits(patient)) else loose
+        permitting = self._permitting(by_authority, item, merged)
+        held_before = any((record, self.authority, name) in self.kept for name in permitting)
+        back = {} if not permitting or (not held_before and self.guard.admits(patient)) else permitting
         for name in stated(item):
             key = (record, self.authority, name)
             known = self.kept.get(key)
@@ -121,9 +121,9 @@ class SourceGate:
             item.effective, item.version, item.evidence_id, self.now, item.mapping, item.codes.get(key[2]),
         )  # fmt: skip
 
-    def _loosened(self, by_authority: ByAuthority, item: PatientStatements, merged: Merged) -> dict[str, str]:
+    def _permitting(self, by_authority: ByAuthority, item: PatientStatements, merged: Merged) -> dict[str, str]:
         lifts = local_dnc.lifts(by_authority, item)
-        names = [name for name, (_, after) in merged.changed.items() if may_loosen(name, after)]
+        names = [name for name, (_, after) in merged.changed.items() if may_permit_more(name, after)]
         names += local_dnc.may_yield_to(by_authority, item)  # also where the source only repeats its own
         if not names:
             return {}
@@ -133,7 +133,7 @@ class SourceGate:
         after = said | {self.authority: _only(wanted, merged.assertions)}
         if lifts:
             after[STAFF] = local_dnc.lifted(by_authority[STAFF]).assertions
-        return loosened(before, in_force(after, self.enterprise), names)
+        return permitting_changes(before, in_force(after, self.enterprise), names)
 
 
 def _only(attributes: set[str], assertions: Mapping[str, Assertion]) -> Mapping[str, Assertion]:
@@ -141,7 +141,7 @@ def _only(attributes: set[str], assertions: Mapping[str, Assertion]) -> Mapping[
 
 
 Room = Callable[[int, int, bool], int]
-"""(synced, loosened lately, whether anything waits for a decision) -> how many further patients may be loosened
+"""(synced, made more contactable lately, whether anything awaits review) -> how many more patients may be
 (``sync.safeguard_rule.room``)."""
 
 
@@ -175,7 +175,7 @@ class Window(BatchGuard):
             self._left = self.room(0, self._lately, self._waits)
         if self._waits:
             return False
-        if patient in self.admitted or self.held.was_loosened(self.transaction, self.source, patient, self.since):
+        if patient in self.admitted or self.held.was_permitted(self.transaction, self.source, patient, self.since):
             return True
         if self._left < 1 and not self._exact:
             self._measure(self._lately + len(self.admitted))
@@ -192,9 +192,9 @@ class Window(BatchGuard):
         return self._home
 
     def close(self, held: int) -> None:
-        """Counts who was loosened, and what is held."""
+        """Counts the patients made more contactable, and the changes held."""
         if self.admitted:
-            self.held.loosen(self.transaction, self.source, self.admitted, now=self.now, forget=self.since)
+            self.held.record_permitted(self.transaction, self.source, self.admitted, now=self.now, forget=self.since)
         if held:
             self.runs.count(self.transaction, self.home(), held, now=self.now)
 

@@ -188,12 +188,12 @@ class HeldChanges:
         found = self.database.select(connection, LATELY, [source, self.database.bound(since), source])[0]
         return int(found[0]), bool(found[1])
 
-    def was_loosened(self, connection: Connection, source: str, patient: int, since: datetime) -> bool:
+    def was_permitted(self, connection: Connection, source: str, patient: int, since: datetime) -> bool:
         """Whether a live feed made this patient more contactable since then."""
         sql = "SELECT 1 FROM loosened WHERE source = ? AND patient_id = ? AND at > ?"
         return bool(self.database.select(connection, sql, [source, patient, self.database.bound(since)]))
 
-    def loosen(self, transaction: Connection, source: str, patients: Iterable[int], *, now: datetime, forget: datetime) -> None:
+    def record_permitted(self, transaction: Connection, source: str, patients: Iterable[int], *, now: datetime, forget: datetime) -> None:
         """Counts patients that a live feed made more contactable; now and then forgets those counted before ``forget``."""
         forgot = self._forgot.get(source)
         if forgot is None or not timedelta(0) <= now - forgot < COUNTED_EVERY:

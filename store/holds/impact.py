@@ -14,7 +14,7 @@ from sqlalchemy import Connection
 from store.db.database import Database
 from store.domain import assertions, documents
 from store.domain.assertions import SourceAssertions
-from store.domain.contactability import loosened
+from store.domain.contactability import permitting_changes
 from store.domain.documents import instant, interval
 from store.domain.enterprise import Enterprise
 from store.domain.ids import shown
@@ -92,7 +92,7 @@ def of_configuration(database: Database, connection: Connection, before: Enterpr
         said = {authority: documents.read_assertions(text) for _, authority, text in rows}
         found.synced += any(authority.startswith(EMR) for authority in said)
         was = assertions.in_force(said, before)
-        found.impact.add(patient, was, loosened(was, assertions.in_force(said, after), was))
+        found.impact.add(patient, was, permitting_changes(was, assertions.in_force(said, after), was))
     return found
 
 
@@ -109,7 +109,7 @@ class RetirementImpact:
         """One patient of the source."""
         self.patients += 1
         self.changes.update({base(name) for name in was.keys() | will.keys() if _value(was, name) != _value(will, name)})
-        self.impact.add(patient, was, loosened(was, will, was))
+        self.impact.add(patient, was, permitting_changes(was, will, was))
 
 
 def of_retirement(database: Database, connection: Connection, enterprise: Enterprise, source: str, now: datetime) -> RetirementImpact:

@@ -44,10 +44,10 @@ RELEASE_COLUMNS = ("id", "enterprise", "source", "actor", "at", "patients", "cur
 
 
 class Preview(NamedTuple):
-    """What retiring a source would unlock: patients in all, and by attribute. ``held``: patients that wait for a decision of the safeguard.
+    """What retiring a source would unlock: patients in all, and by attribute. ``held``: patients with changes that await review.
 
-    ``changes``: patients by attribute for whom another source's value would come into force; ``loosens`` those whom that makes more
-    contactable, by attribute and direction.
+    ``changes``: patients by attribute for whom another source's value would come into force. ``more_contactable``: those of them whom that
+    makes more contactable, by attribute and direction.
     """
 
     source: str
@@ -56,7 +56,7 @@ class Preview(NamedTuple):
     attributes: Mapping[str, int]
     held: int
     changes: Mapping[str, int]
-    loosens: Mapping[str, int]
+    more_contactable: Mapping[str, int]
 
 
 class Released(NamedTuple):
@@ -93,8 +93,8 @@ class Release:
         with self.database.read() as connection:
             found = of_retirement(self.database, connection, self.store.enterprises[enterprise], source, now)
             attributes, changes = (dict(sorted(one.items())) for one in (found.attributes, found.changes))
-            loosens = {f"{one.attribute} {one.direction}": one.patients for one in found.impact.counts}
-            return Preview(source, enterprise, found.patients, attributes, self.held.waiting(connection, source), changes, loosens)
+            more_contactable = {f"{one.attribute} {one.direction}": one.patients for one in found.impact.counts}
+            return Preview(source, enterprise, found.patients, attributes, self.held.waiting(connection, source), changes, more_contactable)
 
     def release(self, source: str, actor: Actor, now: datetime) -> Released:
         """Does it, in one transaction. What the safeguard holds of the source is rejected first. Raises :class:`RunActive`."""

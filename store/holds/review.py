@@ -77,7 +77,7 @@ OUTDATED = (
 )
 
 Releases = Callable[[int, int, int], bool]
-"""(synced, loosened by the run, waiting elsewhere) -> whether the run's loosenings take effect (``sync.safeguard_rule.releases``)."""
+"""(synced, patients of the run, waiting elsewhere) -> whether the changes of the run take effect (``sync.safeguard_rule.releases``)."""
 
 
 class HeldSet(NamedTuple):
@@ -89,10 +89,14 @@ class HeldSet(NamedTuple):
 
 
 class Settled(NamedTuple):
-    """How a run ended before the safeguard: patients whose loosenings took effect, and patients held."""
+    """How the safeguard ended a run: the patients whose changes took effect, and those held.
+
+    ``rejected_before``: what is held was rejected before, whatever the limit.
+    """
 
     released: int
     held: int
+    rejected_before: bool
 
 
 class Verdicts:
@@ -148,20 +152,20 @@ class Verdicts:
         return gone
 
     def settle(self, run: Run, releases: Releases, *, now: datetime) -> Settled:
-        """The end of a run: what it would loosen takes effect, or is held, all of it. What was rejected before is held in any case."""
+        """The end of a run: the changes that permit contact take effect, or all are held. Content rejected before is held in any case."""
         with self.database.write(run.enterprise) as transaction:
             self.held.adopt(transaction, run.source, run.id)
             self.runs.close_empty(transaction, run.source, now=now)
-            loosened = self.held.patients(transaction, run.id)
-            if not loosened:
-                return Settled(0, 0)
+            patients = self.held.patients(transaction, run.id)
+            if not patients:
+                return Settled(0, 0, rejected_before=False)
             fresh = self.held.patients(transaction, run.id, fresh_only=True)
             elsewhere = self.held.waiting(transaction, run.source, but=run.id)
-            lets = bool(fresh) and releases(self.held.synced(transaction, run.source), loosened, elsewhere)
+            lets = bool(fresh) and releases(self.held.synced(transaction, run.source), patients, elsewhere)
         if lets:
             self._let_through(run, BY_ITSELF, now, Verdict.RELEASED, fresh_only=True)
         with self.database.read() as connection:
-            return Settled(fresh if lets else 0, self.held.patients(connection, run.id))
+            return Settled(fresh if lets else 0, self.held.patients(connection, run.id), rejected_before=lets or not fresh)
 
     def _decide(self, run_id: str, verdict: Verdict, actor: Actor, now: datetime) -> HeldSet:
         found = self.show(run_id)

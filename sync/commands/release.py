@@ -57,9 +57,9 @@ def _confirmed(parts: Parts, found: Preview, *, as_json: bool) -> bool:
     if found.changes:
         output.say("\nfrom then on the value of another source would be in force for:")
         output.table(("attribute", "patients"), found.changes.items())
-    if found.loosens:
+    if found.more_contactable:
         output.say("\nchanges that would permit more contact:")
-        output.table(("change", "patients"), found.loosens.items())
+        output.table(("change", "patients"), found.more_contactable.items())
     if found.held:
         output.say(f"held changes of {found.held} patients await review: they would be rejected")
     if configured:

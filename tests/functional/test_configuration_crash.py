@@ -38,7 +38,7 @@ class Process(Site):
         self.verdicts = Verdicts(self.store, Journal(database))
 
     def propose(self) -> None:
-        Proposal(self.database, self.enterprises[HOSPITAL]).make(lambda synced, loosened: loosened < 1, self.tick())
+        Proposal(self.database, self.enterprises[HOSPITAL]).make(lambda synced, patients: patients < 1, self.tick())
         self.configurations.look()
 
     def approve(self) -> None:

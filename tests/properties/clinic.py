@@ -11,7 +11,7 @@ from typing import Any
 
 from adapters.base import IngestResult, Payload
 from store.domain import documents
-from store.domain.contactability import loosened
+from store.domain.contactability import permitting_changes
 from store.domain.decision_request import Known
 from store.domain.enterprise import Enterprise, Source
 from store.domain.ids import parsed, shown
@@ -193,7 +193,7 @@ class Clinic:
             now = self.find(name)
             assert now is not None
             names = OPT_OUTS if self.safeguard == HOLDS_ALL and patient.id not in passed else self.rejected_again(group, name)
-            assert not loosened(patient.preferences, now.preferences, names), f"the safeguard let through what loosens {name}"
+            assert not permitting_changes(patient.preferences, now.preferences, names), f"the safeguard let through what loosens {name}"
 
     def rejected_again(self, group: list[Letter], name: str) -> list[str]:
         """The attributes of a record that a letter speaks of alone, of which a person rejected what its source had said."""

@@ -12,7 +12,7 @@ import pytest
 from adapters.base import Fetch, Item, Payload
 from store import times
 from store.db.database import Database
-from store.domain.contactability import loosened, may_loosen
+from store.domain.contactability import may_permit_more, permitting_changes
 from store.domain.enterprise import Enterprise, Source
 from store.domain.lock import Actor
 from store.domain.patient import PatientRef
@@ -46,8 +46,8 @@ def in_force(attribute: str, value: Any) -> dict[str, Preference]:
 @pytest.mark.parametrize("change", CHANGES, ids=lambda one: f"{one.attribute} {one.before}->{one.after}")
 def test_which_changes_permit_contact(change: Change) -> None:
     name, before, after = change.attribute, in_force(change.attribute, change.before), in_force(change.attribute, change.after)
-    assert bool(loosened(before, after, [name])) is (change.safeguard == MAY_BE_HELD)
-    assert may_loosen(name, change.after) or change.safeguard != MAY_BE_HELD, "the quick check misses nothing"
+    assert bool(permitting_changes(before, after, [name])) is (change.safeguard == MAY_BE_HELD)
+    assert may_permit_more(name, change.after) or change.safeguard != MAY_BE_HELD, "the quick check misses nothing"
 
 
 @pytest.mark.parametrize(("floor", "percent", "synced", "limit"), LIMITS)
@@ -57,7 +57,7 @@ def test_the_limit_is_the_larger_of_floor_and_percent(floor: int, percent: float
 
 @pytest.mark.parametrize(("loosens", "waiting", "ends"), ENDS)
 def test_how_a_run_ends(loosens: int, waiting: int, ends: str) -> None:
-    assert safeguard_rule.releases(DEFAULT, synced=100, loosened=loosens, waiting=waiting) is (ends != "held")
+    assert safeguard_rule.releases(DEFAULT, synced=100, patients=loosens, waiting=waiting) is (ends != "held")
 
 
 @pytest.mark.parametrize(("lately", "waiting", "room"), HOURS)
@@ -158,14 +158,14 @@ def configured(text: str) -> Enterprise:
 @pytest.mark.parametrize(("change", "before", "after", "stated", "expected"), CONFIGURATIONS, ids=[row[0] for row in CONFIGURATIONS])
 def test_a_changed_configuration(database: Database, change: str, before: str, after: str, stated: str, expected: str) -> None:
     site = Site(database, configured(before))
-    Proposal(database, configured(before)).make(lambda synced, loosened: True, site.tick())
+    Proposal(database, configured(before)).make(lambda synced, patients: True, site.tick())
     site.apply(says("1", 0, {"language": "en"}))
     for who, _, value in (one.partition(" ") for one in stated.split(", ")):
         if who == "staff":
             site.flip("1", value)
         else:
             site.apply(says("1", 20_000, {"do_not_contact": value}), source=who)
-    held = Proposal(database, configured(after)).make(lambda synced, loosened: loosened < 1, site.tick())
+    held = Proposal(database, configured(after)).make(lambda synced, patients: patients < 1, site.tick())
     store = Preferences(database, Configurations(database, {HOSPITAL: configured(after)}))
     found = store.find(HOSPITAL, PatientRef(value="1")).contact.do_not_contact
     assert found + ("; held" if held else "") == expected

@@ -40,9 +40,9 @@ def test_the_limit_is_the_larger_of_floor_and_percent(floor: int, percent: float
     assert safeguard_rule.limit(SafeguardRule(floor, percent), synced) == expected
 
 
-@pytest.mark.parametrize(("loosened", "waiting", "expected"), [(0, 0, True), (50, 0, True), (51, 0, False), (1, 50, False), (20, 30, True)])
-def test_a_run_releases_what_stays_within_the_limit_together_with_what_waits(loosened: int, waiting: int, expected: bool) -> None:
-    assert safeguard_rule.releases(SafeguardRule(50, 5), synced=100, loosened=loosened, waiting=waiting) is expected
+@pytest.mark.parametrize(("patients", "waiting", "expected"), [(0, 0, True), (50, 0, True), (51, 0, False), (1, 50, False), (20, 30, True)])
+def test_a_run_releases_what_stays_within_the_limit_together_with_what_waits(patients: int, waiting: int, expected: bool) -> None:
+    assert safeguard_rule.releases(SafeguardRule(50, 5), synced=100, patients=patients, waiting=waiting) is expected
 
 
 @pytest.mark.parametrize(("lately", "waiting", "expected"), [(0, 0, 50), (49, 0, 1), (50, 0, 0), (99, 0, 0), (0, 1, 0)])
@@ -142,6 +142,7 @@ def test_a_rejected_run_keeps_what_stands_and_the_same_again_is_held_again(site:
     assert site.run(*loosening()).counts == {"unchanged": 5}, "the very same payloads"
     again = site.run(*loosening(5, ("A",)))  # one patient alone would be within the limit
     assert (again.status, site.value("A")) == ("held", "yes")
+    assert "changes of 1 patients that were rejected before came again" in (again.error or "")
     with pytest.raises(NothingHeld):
         site.verdicts.approve(run.id, PERSON, site.clock())
     site.verdicts.approve(again.id, PERSON, site.clock())

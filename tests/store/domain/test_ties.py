@@ -92,15 +92,15 @@ def test_a_later_version_that_says_the_same_again_counts_at_its_own_time(site: S
 
 
 def test_a_repeat_of_an_earlier_message_of_the_same_second_never_loosens(site: Site) -> None:
-    loose, strict = says("1", 1, NO, evidence="A"), says("1", 1, YES, evidence="B")
-    site.apply(loose, strict)
-    assert site.apply(loose) == ["unchanged"]
+    permitting, strict = says("1", 1, NO, evidence="A"), says("1", 1, YES, evidence="B")
+    site.apply(permitting, strict)
+    assert site.apply(permitting) == ["unchanged"]
     assert site.dnc("1") == "yes"
 
 
 def test_a_repeat_never_loosens_when_both_came_in_one_batch_again(site: Site) -> None:
-    loose, strict = says("1", 1, NO, evidence="A"), says("1", 1, YES, evidence="B")
-    site.apply(loose, strict, loose, strict, loose)
+    permitting, strict = says("1", 1, NO, evidence="A"), says("1", 1, YES, evidence="B")
+    site.apply(permitting, strict, permitting, strict, permitting)
     assert site.dnc("1") == "yes"
 
 
@@ -163,10 +163,10 @@ def test_an_earlier_message_of_the_same_second_does_not_loosen_when_it_is_mapped
 
 
 def test_many_older_messages_do_not_make_the_store_forget_those_of_the_newest_second(site: Site) -> None:
-    loose = says("1", 5_000, NO, evidence="A")
-    site.apply(loose, says("1", 5_000, YES, evidence="B"))
+    permitting = says("1", 5_000, NO, evidence="A")
+    site.apply(permitting, says("1", 5_000, YES, evidence="B"))
     site.apply(*(says("1", second, NO) for second in range(2 * KEPT)))
-    assert site.apply(loose) == ["unchanged"]
+    assert site.apply(permitting) == ["unchanged"]
     assert site.dnc("1") == "yes"
 
 

@@ -35,7 +35,7 @@ def values(retiring: Retiring, patient: str) -> list[Any]:
 def test_it_counts_what_another_source_would_put_in_force_even_against_a_none(retiring: Retiring) -> None:
     found = preview(retiring)
     assert (found.patients, found.changes) == (3, {"phones": 2, "preferred_method": 2})
-    assert found.loosens == {"phones replaced": 2, "preferred_method none->sms": 2}
+    assert found.more_contactable == {"phones replaced": 2, "preferred_method none->sms": 2}
 
 
 def test_and_so_it_becomes_while_every_opt_out_stays(retiring: Retiring) -> None:
@@ -54,9 +54,9 @@ def test_undoing_brings_the_none_back(retiring: Retiring) -> None:
 def test_where_no_other_source_speaks_nothing_changes(site: Site) -> None:
     retiring = Retiring(site)
     retiring.hears(says("1", 0, NONE))
-    assert (preview(retiring).changes, preview(retiring).loosens) == ({}, {})
+    assert (preview(retiring).changes, preview(retiring).more_contactable) == ({}, {})
 
 
 def test_a_source_of_lower_precedence_that_goes_changes_nothing_of_the_first(retiring: Retiring) -> None:
     found = retiring.work.preview(FHIR, retiring.site.now)
-    assert (found.patients, found.changes, found.loosens) == (2, {}, {})
+    assert (found.patients, found.changes, found.more_contactable) == (2, {}, {})

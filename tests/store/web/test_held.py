@@ -32,8 +32,8 @@ def held(service: Service) -> str:
 def held_configuration(service: Service) -> str:
     """Sync switched off, under a safeguard that lets nobody through; its run."""
     database = service.store.database
-    Proposal(database, ENTERPRISES["general"]).make(lambda synced, loosened: True, NOW)
-    found = Proposal(database, SYNC_OFF).make(lambda synced, loosened: loosened < 1, NOW)
+    Proposal(database, ENTERPRISES["general"]).make(lambda synced, patients: True, NOW)
+    found = Proposal(database, SYNC_OFF).make(lambda synced, patients: patients < 1, NOW)
     assert found is not None
     return found.run_id
 
