@@ -97,7 +97,7 @@ def _has_code(concepts: Any, wanted: tuple[str, ...]) -> bool:
     return any(coding.get("code") in wanted or f"{coding.get('system')}|{coding.get('code')}" in wanted for coding in codings)
 
 
-def consent_standing(consent: dict[str, Any], options: ConsentOptions, when: When) -> RecordStatus:
+def consent_status(consent: dict[str, Any], options: ConsentOptions, when: When) -> RecordStatus:
     status = consent.get("status")
     if status in options.statuses:
         whole = (consent,) if _is_of_r5(consent) or _is_opt_out_by_rule(consent) else (consent, *_listed(consent.get("provision")))
@@ -164,7 +164,7 @@ def _below(provisions: Any, when: When, understood: Understood) -> Any:
     return provisions | {"provision": _counting(provisions["provision"], when, understood)} if "provision" in provisions else provisions
 
 
-def flag_standing(flag: dict[str, Any], when: When) -> RecordStatus:
+def flag_status(flag: dict[str, Any], when: When) -> RecordStatus:
     status = flag.get("status")
     if status == "active":
         return within([flag.get("period")], when)
@@ -178,9 +178,9 @@ def period(record: dict[str, Any]) -> dict[str, Any]:
     return found[0] if found else {}
 
 
-def out_of_force(attributes: list[str], standing: RecordStatus, path: str) -> dict[str, Statement]:
+def out_of_force(attributes: list[str], status: RecordStatus, path: str) -> dict[str, Statement]:
     """What a record states that no longer counts: a refusal stands as the most restrictive value, an end takes back what it said."""
-    if standing is RecordStatus.REFUSED:
+    if status is RecordStatus.REFUSED:
         return {attribute: Statement(_refused(attribute), path) for attribute in attributes}
     return {attribute: Statement(None, path) for attribute in attributes}
 
