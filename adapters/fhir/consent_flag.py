@@ -36,7 +36,8 @@ DECISION = (
     f" | Consent.repeat(provision).type | Consent.repeat(except).type | {_BASE_RULE}"
 )
 _base_rule = compile_expression(_BASE_RULE).evaluate
-NOT_UNDERSTOOD = "not understood"  # a type that is in no table: FHIR forbids to process what a modifier extension may turn round
+NOT_UNDERSTOOD = "not understood"  # a type that is in no table
+MODIFIED: dict[str, Any] = {"modifierExtension": [{}]}  # an exception of which only its modifier counts
 DECISIONS = {
     **dict.fromkeys(("permit", "OPTIN", OPT_IN), GRANTED),
     **dict.fromkeys(("deny", "OPTOUT", "OPTOUTE", OPT_OUT, "opt-out", "opt out"), DENIED),
@@ -112,8 +113,8 @@ def consent_status(consent: dict[str, Any], options: ConsentOptions, when: When)
 def counting(consent: dict[str, Any], when: When, understood: Understood) -> dict[str, Any]:
     """The Consent without those of its exceptions that do not count at that moment: each of them is left empty in its place.
 
-    One whose period is over counts no more, and one whose period has not begun not yet, with all below it. One that is not understood
-    may be a refusal, and is not read again on its day: it counts before, as something that cannot be read.
+    One whose period is over counts no more, and one whose period has not begun not yet, with all below it; but a modifier in it that is
+    not understood counts already (``adapters.fhir.modifiers``).
     """
     made = dict(consent)
     if "except" in consent:
@@ -146,7 +147,9 @@ def _counting(provisions: Any, when: When, understood: Understood) -> Any:
     if type(provisions) is not dict:
         return provisions
     found = within([provisions.get("period")], when)
-    if found is RecordStatus.ENDED or (found is RecordStatus.NOT_YET and not not_understood(provisions, "Consent.provision", understood)):
+    if found is RecordStatus.NOT_YET:
+        return MODIFIED if not_understood(provisions, "Consent.provision", understood) else {}
+    if found is RecordStatus.ENDED:
         return {}
     if found is RecordStatus.DOUBTFUL and provisions.get("type") == "permit":
         return provisions | {"type": NOT_UNDERSTOOD}
@@ -159,8 +162,6 @@ def _below(provisions: Any, when: When, understood: Understood) -> Any:
         return [_below(one, when, understood) for one in provisions]
     if type(provisions) is not dict:
         return provisions
-    if not_understood(provisions, "Consent.provision", understood):
-        return provisions | {"type": NOT_UNDERSTOOD}
     return provisions | {"provision": _counting(provisions["provision"], when, understood)} if "provision" in provisions else provisions
 
 

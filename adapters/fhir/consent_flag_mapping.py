@@ -12,7 +12,7 @@ from enum import Enum
 from typing import Any
 
 from adapters.base import Filtered, Item
-from adapters.fhir import absent, consent_flag, link, patient
+from adapters.fhir import absent, consent_flag, link, modifiers, patient
 from adapters.fhir.periods import MOST, RecordStatus, When, turns
 from adapters.fhir.resource import ResourceSource, SourceMapping
 from adapters.fhir.site_rules import apply_rules, in_our_words, leave_out_illegible
@@ -52,16 +52,14 @@ class ConsentFlagMapper:
         status, ahead = self._status(kind, resource, when), turns(resource, when)
         if status is RecordStatus.NOT_YET and all(self._status(kind, resource, when._replace(at=one)) is status for one in ahead):
             return Filtered(f"{kind.lower()}_not_in_force", source.locator)
-        stating = [rule for rule in rules if rule.attribute == options.attribute or rule.apply(resource) is not None]
+        stating = self._stating(kind, resource)
         if hidden and not (is_about and stating):
             if status is RecordStatus.ENDED:
                 return Filtered(f"{kind.lower()}_not_configured", source.locator)
             problems = [Problem(absent.REASON, hidden, absent.DETAIL, base(one.attribute)) for one in rules]
             return self._about(kind, resource, {}, (), status, source, problems)
-        problems = self.mapping.not_understood(kind, resource, [base(rule.attribute) for rule in stating])
-        if status is RecordStatus.UNREADABLE and not problems:
-            problems = _problems("status_unknown", f"{kind}.status", "unknown status", stating)
-        is_read = not problems
+        is_read = status is not RecordStatus.UNREADABLE
+        problems = [] if is_read else _problems("status_unknown", f"{kind}.status", "unknown status", stating)
         ruled = self._ruled(kind, resource, status, when, source, problems) if is_read else {}
         if len(ahead) > MOST and is_read:
             problems += _problems("too_many_periods", f"{kind}.period", f"more than {MOST} start or end", stating)
@@ -73,6 +71,11 @@ class ConsentFlagMapper:
             reason = "not_in_force" if status is RecordStatus.NOT_YET else "not_configured"
             return Filtered(f"{kind.lower()}_{reason}", source.locator)
         return self._about(kind, resource, ruled, later, status, source, problems)
+
+    def _stating(self, kind: str, resource: dict[str, Any]) -> list[Rule]:
+        """The rules that find something in the resource, be it readable or not."""
+        rules = self.mapping.rules[kind]
+        return [rule for rule in rules if rule.attribute == self._consent.attribute or rule.apply(resource) is not None]
 
     def _status(self, kind: str, resource: dict[str, Any], when: When) -> RecordStatus:
         if kind == "Consent":
@@ -101,18 +104,23 @@ class ConsentFlagMapper:
         rules = self.mapping.rules[kind]
         if status is RecordStatus.NOT_YET:
             return {}
-        if status not in (RecordStatus.IN_FORCE, RecordStatus.DOUBTFUL):
+        if status in (RecordStatus.IN_FORCE, RecordStatus.DOUBTFUL):
+            if kind == "Consent":
+                resource = consent_flag.counting(resource, when, self.mapping.understood[kind])
+            ruled = apply_rules(rules, resource, self._region, problems, {})
+            if source.flaw:
+                leave_out_illegible(ruled, rules, resource, problems)
+        else:
             read = [rule.attribute for rule in rules if rule.attribute == self._consent.attribute or _reads(rule, resource)]
-            return consent_flag.out_of_force(read, status, f"{kind}.status")
-        counted = consent_flag.counting(resource, when, self.mapping.understood[kind]) if kind == "Consent" else resource
-        ruled = apply_rules(rules, counted, self._region, problems, {})
-        if source.flaw:
-            leave_out_illegible(ruled, rules, resource, problems)
-        if status is RecordStatus.IN_FORCE:
-            return ruled
+            ruled = consent_flag.out_of_force(read, status, f"{kind}.status")
         permitted = [name for name, one in ruled.items() if not is_opt_out(name, one.value)]
-        detail = "its end cannot be determined: permissions in it are ignored"
-        problems += [Problem(PERIOD_UNREADABLE, f"{kind}.period", detail, name) for name in permitted]
+        if modified := self.mapping.not_understood(kind, resource, source):
+            problems += _problems(modifiers.REASON, modified[0], modifiers.DETAIL, self._stating(kind, resource))
+        elif status is RecordStatus.DOUBTFUL:
+            detail = "its end cannot be determined: permissions in it are ignored"
+            problems += [Problem(PERIOD_UNREADABLE, f"{kind}.period", detail, name) for name in permitted]
+        else:
+            return ruled
         return {name: one for name, one in ruled.items() if name not in permitted}
 
     def _about(

@@ -13,7 +13,7 @@ from adapters.base import Explanation, Filtered, Item, Payload, SourceSettings, 
 from adapters.fhir import consent_flag, explain, reference
 from adapters.fhir.consent_flag_mapping import ConsentFlagMapper
 from adapters.fhir.decode import NotReadable, decode_in_part
-from adapters.fhir.modifiers import understood
+from adapters.fhir.modifiers import not_understood, understood
 from adapters.fhir.options import MOST_RESTRICTIVE, mapper_options
 from adapters.fhir.patient_mapping import PatientMapper
 from adapters.fhir.resource import ResourceSource, SourceMapping
@@ -89,14 +89,17 @@ class FhirMapper:
         if type(entries) is not list:
             return [source.unmappable("bundle_unreadable", "Bundle.entry is not a list", bundle)]
         around = reference.within(entries, source.around, self.settings, source.day)
-        inside = source._replace(body=b"", around=around)
-        return [
-            item
-            for index, entry in enumerate(entries)
-            for item in self._entry(entry, inside._replace(locator=f"{source.locator}#entry[{index}]"))
-        ]
+        inside = source._replace(body=b"", around=around, modifiers=self._round(bundle, "entry", "Bundle", source))
+        return [item for index, entry in enumerate(entries) for item in self._entry(entry, index, inside)]
 
-    def _entry(self, entry: Any, source: ResourceSource) -> list[Item]:
+    def _round(self, holder: Any, inner: str, path: str, source: ResourceSource) -> tuple[str, ...]:
+        """The modifiers that stand round a resource: those of a Bundle or an entry, but for what is in its element ``inner``."""
+        outside = {name: value for name, value in holder.items() if name != inner} if type(holder) is dict else {}
+        return (*source.modifiers, *not_understood(outside, path, frozenset(self.options.understood)))
+
+    def _entry(self, entry: Any, index: int, source: ResourceSource) -> list[Item]:
+        around = self._round(entry, "resource", f"Bundle.entry[{index}]", source)
+        source = source._replace(locator=f"{source.locator}#entry[{index}]", modifiers=around)
         resource = entry.get("resource") if type(entry) is dict else None
         search = entry.get("search") if type(entry) is dict else None
         if type(search) is dict and search.get("mode") == "outcome":

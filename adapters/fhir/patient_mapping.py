@@ -2,25 +2,54 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
 from adapters.base import Item
-from adapters.fhir import identity, link, patient
+from adapters.fhir import identity, link, modifiers, patient
 from adapters.fhir.resource import ResourceSource, SourceMapping
 from adapters.fhir.site_rules import apply_rules, in_our_words, leave_out_illegible, preferred_by
 from adapters.mapping.contact_tables import ContactTables
 from adapters.mapping.identifiers import SEVERAL_OWN, SEVERAL_OWN_DETAIL, for_others
 from adapters.mapping.language import Languages
 from adapters.mapping.partial import Stated
-from adapters.mapping.refusals import can_refuse
+from adapters.mapping.refusals import can_refuse, refuses
 from adapters.mapping.site_rules import Read
 from store import times
-from store.preference import DECEASED, DENIED, PHONES, RESTRICTED, PatientStatements, Problem, base
+from store.preference import (
+    ACTIVE,
+    DECEASED,
+    DENIED,
+    DISPLAY_NAME,
+    EMAIL,
+    LANGUAGE,
+    PHONES,
+    PREFERRED_PHONE,
+    RESTRICTED,
+    PatientStatements,
+    Problem,
+    base,
+)
 
 LONG_AGO = times.at(datetime(1970, 1, 1, tzinfo=UTC))
+REST = ""
+"""What a record states beside the attributes by which it may refuse."""
+ELEMENT = re.compile(r"Patient\._?(\w+)")
+OF_THE_RECORD = ("", "id", "identifier", modifiers.MODIFIER, modifiers.RULES)
+READ_FROM = {
+    "meta": (RESTRICTED,),
+    "deceasedBoolean": (DECEASED,),
+    "deceasedDateTime": (DECEASED,),
+    "active": (ACTIVE,),
+    "communication": (LANGUAGE,),
+    "name": (DISPLAY_NAME,),
+    "telecom": (PHONES, EMAIL, PREFERRED_PHONE),
+}
+"""The attributes that are read from an element without a rule."""
 NO_IDENTIFIER = "the Patient has no id (string) and no active identifier with the system and value that the source uses"
 
 
@@ -42,17 +71,31 @@ class PatientMapper:
             detail = f"{NO_IDENTIFIER}{identity.came(resource, self.mapping.settings, source.day)}"
             return [source.without_patient("patient_id_missing", detail, resource)]
         several = [Problem(SEVERAL_OWN, "Patient.identifier", SEVERAL_OWN_DETAIL)] if others else []
-        problems = self.mapping.not_understood("Patient", resource, self._may_refuse)
-        if problems:
-            item = self.mapping.statements(resource, identifiers, {}, source, [*problems, *several])
-            return [item, *for_others(item, others)]
+        modified = self._modified(resource, source)
+        problems = [Problem(modifiers.REASON, path, modifiers.DETAIL, name) for name, path in modified.items() if name != REST]
         codes: Read = {}
         stated, withheld = self._stated(resource, source, problems, codes)
+        if modified:
+            stated, codes = _refusals_of(modified, stated), {name: one for name, one in codes.items() if not _is_in(modified, name)}
         item = self.mapping.statements(resource, identifiers, stated, source, problems + several, restricted=withheld, codes=codes)
-        if ahead := patient.later(resource, self._region, source.day, self._tables, restricted=withheld):
+        if not _is_in(modified, PHONES) and (ahead := patient.later(resource, self._region, source.day, self._tables, restricted=withheld)):
             item = replace(item, later=ahead)
-        items: list[Item] = self._linked(resource, item, source) if "link" in resource else [item]
+        items: list[Item] = self._linked(resource, item, source) if "link" in resource and REST not in modified else [item]
         return [*items, *for_others(item, others)] if others else items
+
+    def _modified(self, resource: dict[str, Any], source: ResourceSource) -> dict[str, str]:
+        """The attributes that a modifier makes unreadable, with its path: those that are read from the element that it stands in.
+
+        In the record itself, and in what tells whose it is, it is about all of them (:data:`REST`).
+        """
+        found: dict[str, str] = {}
+        for path in self.mapping.not_understood("Patient", resource, source):
+            named = ELEMENT.match(path)
+            element = named[1] if named else ""
+            ruled = [base(rule.attribute) for rule in self.rules if modifiers.reads(rule, element)]
+            for attribute in (*self._may_refuse, REST) if element in OF_THE_RECORD else (*ruled, *READ_FROM.get(element, ())):
+                found.setdefault(attribute, path)
+        return found
 
     def _stated(self, resource: dict[str, Any], source: ResourceSource, problems: list[Problem], codes: Read) -> tuple[Stated, bool]:
         """The statements, and whether something was withheld: what is missing then takes nothing back."""
@@ -95,6 +138,15 @@ class PatientMapper:
             if not stated and not problems:
                 return list(merges)
         return [replace(item, statements=stated, effective=effective, problems=tuple(problems)), *merges]
+
+
+def _is_in(modified: Mapping[str, str], attribute: str) -> bool:
+    return REST in modified or base(attribute) in modified
+
+
+def _refusals_of(modified: Mapping[str, str], stated: Stated) -> Stated:
+    """The statements without those of modified elements that do not refuse."""
+    return {name: one for name, one in stated.items() if refuses(name, one.value) or not _is_in(modified, name)}
 
 
 def _take_nothing_back(ruled: Stated, codes: Read) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
@@ -28,7 +28,8 @@ from store.times import Time
 class ResourceSource(NamedTuple):
     """Where a resource came from; ``body`` is empty for an entry of a Bundle, which is written again when it is rejected.
 
-    ``undated`` is when it was stated if it carries no time of its own. ``flaw`` is why the payload is legible only in part.
+    ``undated`` is when it was stated if it carries no time of its own. ``flaw`` is why the payload is legible only in part; ``modifiers``
+    are the paths of those that stand round the resource, in its Bundle, and are not understood.
     """
 
     locator: str
@@ -37,6 +38,7 @@ class ResourceSource(NamedTuple):
     undated: Time
     around: Surroundings
     flaw: NotReadable | None
+    modifiers: tuple[str, ...] = ()
 
     @property
     def day(self) -> str:
@@ -69,10 +71,9 @@ class SourceMapping:
         """The identifiers of the patient that a Reference of the resource names."""
         return reference.patient(value, self.settings, source.around, resource, source.day)
 
-    def not_understood(self, kind: str, resource: dict[str, Any], attributes: Iterable[str]) -> list[Problem]:
-        """The problem of each of the attributes, where the resource carries a modifier that is not understood."""
-        paths = modifiers.not_understood(resource, kind, self.understood[kind])
-        return [Problem(modifiers.REASON, paths[0], modifiers.DETAIL, attribute) for attribute in attributes] if paths else []
+    def not_understood(self, kind: str, resource: dict[str, Any], source: ResourceSource) -> list[str]:
+        """The paths of all modifiers in a resource and round it that are not understood."""
+        return [*source.modifiers, *modifiers.not_understood(resource, kind, self.understood[kind])]
 
     def statements(
         self,
