@@ -46,7 +46,7 @@ def stated(items: Iterable[Item]) -> list[tuple[str, Any, str]]:
 
 
 def unused(message: Message, paths: Sequence[Path]) -> list[tuple[str, str]]:
-    """(path, text) of valued fields, and of valued components in fields that are read, which neither the standard mapping nor a rule reads."""
+    """(path, text) of valued fields, and of valued components in fields that are read, that neither the standard nor a rule reads."""
     return [row for name, number, at, fields in _segments(message) for row in _unread(message, name, number, at, fields, paths)]
 
 
