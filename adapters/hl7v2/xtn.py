@@ -73,45 +73,45 @@ class TelecomReader:
 
     def read(self, message: Message, field: str, path: str, kind: str, today: date) -> Telecoms:
         """What a field says. ``kind`` is what its numbers are for when they do not say; ``today`` drops what has ended."""
-        said = _Said(path)
+        contents = _Contents(path)
         plain = DELETE not in field and message.delimiters.escape not in field and not message.damaged
         for number, repetition in enumerate(field.split(message.delimiters.repetition), 1):
             if repetition:
                 parts = repetition.split(message.delimiters.component)
-                cleaned = parts + _ABSENT[len(parts) :] if plain else _cleaned(message, parts, said, number, is_text=self._is_text)
+                cleaned = parts + _ABSENT[len(parts) :] if plain else _cleaned(message, parts, contents, number, is_text=self._is_text)
                 if cleaned is not None:
-                    self._hear(said, number, cleaned, kind, today)
-        return said.result()
+                    self._add(contents, number, cleaned, kind, today)
+        return contents.result()
 
     def number(self, message: Message, repetition: str) -> str | None:
         """The number of one repetition in E.164, in use or not; ``None`` when it is no usable phone, or there are several."""
-        parts = _cleaned(message, repetition.split(message.delimiters.component), _Said(""), 1, is_text=False)
+        parts = _cleaned(message, repetition.split(message.delimiters.component), _Contents(""), 1, is_text=False)
         if parts is None:
             return None
         coded = self._tables.codes(parts[1], parts[2])
         found = self._numbers(parts) if coded.is_phone and not coded.is_mail else ()
         return found[0][1] if len(found) == 1 else None
 
-    def _hear(self, said: _Said, number: int, parts: list[str], kind: str, today: date) -> None:
+    def _add(self, contents: _Contents, number: int, parts: list[str], kind: str, today: date) -> None:
         texts = f"{parts[0]}{parts[3]}{parts[6]}{parts[11]}"
         if not texts:
             return
         coded = self._tables.codes(parts[1], parts[2])
         mail = _mail(parts, coded) if coded.is_mail or "@" in texts else ""
-        said.stated = True
+        contents.stated = True
         if parts[12] or parts[13]:
-            said.turn(parts, EMAIL if mail else PHONES, today)
+            contents.turn(parts, EMAIL if mail else PHONES, today)
             if parts[13] and _ended(parts[13], today):
                 return
         order = int(parts[17]) if parts[17].isdecimal() and len(parts[17]) < 10 else None
-        path = f"{said.path}[{number}]"
+        path = f"{contents.path}[{number}]"
         if mail and not _begins_later(parts[12], today):
             for address in telecom.addresses(mail):
-                said.email(address, order, path, self._tables)
+                contents.email(address, order, path, self._tables)
         if coded.is_phone and (not mail or (not coded.is_mail and _has_number(parts))):
-            self._dialled(said, parts, coded.kind or kind, order, path)
+            self._dialled(contents, parts, coded.kind or kind, order, path)
 
-    def _dialled(self, said: _Said, parts: list[str], kind: str, order: int | None, path: str) -> None:
+    def _dialled(self, contents: _Contents, parts: list[str], kind: str, order: int | None, path: str) -> None:
         """The numbers of one repetition. A remark is about each of them."""
         found = self._numbers(parts)
         beside = parts[6]
@@ -122,15 +122,15 @@ class TelecomReader:
         for raw, number in found:
             if number is None or self._tables.is_placeholder(number):
                 written = raw or parts[6] or parts[11] or parts[0]
-                said.unusable(PLACEHOLDER if self._tables.is_placeholder(written) else UNUSABLE, path, remark)
+                contents.unusable(PLACEHOLDER if self._tables.is_placeholder(written) else UNUSABLE, path, remark)
             elif remark == WRONG_NUMBER:
-                said.wrong.add(number)
-                said.problem(REMARKED[remark], path)
+                contents.wrong.add(number)
+                contents.problem(REMARKED[remark], path)
             else:
                 textable = kind == CELL or (number[:2] != "+1" and telecom.is_mobile(number))
-                said.phone(Phone(number, kind, raw, order, textable, _iso(parts[12]), _iso(parts[13])), path)
+                contents.phone(Phone(number, kind, raw, order, textable, _iso(parts[12]), _iso(parts[13])), path)
                 if remark:
-                    said.remark(number, remark, path)
+                    contents.remark(number, remark, path)
 
     def _numbers(self, parts: list[str]) -> list[tuple[str, str | None]]:
         """The numbers as written and in E.164: of the first of the generations that gives a usable one."""
@@ -148,8 +148,8 @@ class TelecomReader:
         return found or [("", None)]
 
 
-class _Said:
-    """What the repetitions of the field at ``path`` have said so far."""
+class _Contents:
+    """What the repetitions of the field at ``path`` hold, as far as they were read."""
 
     __slots__ = ("emails", "path", "phones", "preferred", "problems", "refused", "stated", "turns", "wrong")
 
@@ -248,19 +248,19 @@ def _put_together(country: str, area: str, text: str, region: str | None) -> tup
     return raw, number
 
 
-def _cleaned(message: Message, parts: list[str], said: _Said, number: int, *, is_text: bool) -> list[str] | None:
+def _cleaned(message: Message, parts: list[str], contents: _Contents, number: int, *, is_text: bool) -> list[str] | None:
     """The 18 components, unescaped; a deleted one is as empty as one that is not there. ``None``: one that is read here is no text.
 
     Deleting a number or an address (``^PRN^PH^""``) states the list, deleting a code beside it does not.
     """
-    said.stated = said.stated or any(parts[at] == DELETE for at in ADDRESSES if at < len(parts))
+    contents.stated = contents.stated or any(parts[at] == DELETE for at in ADDRESSES if at < len(parts))
     out = list(_ABSENT)
     for at in (*READ, REMARK) if is_text else READ:
         if at < len(parts) and parts[at] != DELETE:
             try:
                 out[at] = message.unescape(parts[at])
             except UnusableMessage as error:
-                said.illegible(error.problem(f"{said.path}[{number}].{at + 1}", EMAIL if _is_mail(parts) else PHONES))
+                contents.illegible(error.problem(f"{contents.path}[{number}].{at + 1}", EMAIL if _is_mail(parts) else PHONES))
                 if at != REMARK:
                     return None
     return out
