@@ -7,7 +7,7 @@ search, not results. Servers also send an OperationOutcome without a mode: it is
 from __future__ import annotations
 
 from typing import Any, NamedTuple
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urljoin
 
 import msgspec
 
@@ -156,17 +156,3 @@ def _next(bundle: _Bundle, url: str) -> str | None:
     if not link.url:
         raise AdapterError("the server's link to the next page is empty")
     return urljoin(url, link.url)
-
-
-def same_origin(url: str, base_url: str) -> bool:
-    """Whether both are one server: scheme, host and port."""
-    return _origin(url) == _origin(base_url)
-
-
-def _origin(url: str) -> tuple[str, str | None, int | None]:
-    parts = urlsplit(url)
-    try:
-        port = parts.port
-    except ValueError:
-        port = -1
-    return parts.scheme, parts.hostname, port or {"https": 443, "http": 80}.get(parts.scheme)

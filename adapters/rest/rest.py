@@ -112,7 +112,7 @@ class JsonAdapter:
             timeout=server.timeout,
             sleep=self.sleep,
             budget=self.budget,
-            page=server.download.page,
+            download=server.download,
         )
 
     def plan(self) -> Finding:

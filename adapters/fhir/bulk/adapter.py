@@ -23,13 +23,14 @@ from adapters.fhir.bulk.export import Export, Lost, NotTaken, Ready, Running, Ta
 from adapters.fhir.bulk.gaps import Gaps
 from adapters.fhir.bulk.job import BulkState, PendingExport
 from adapters.fhir.bulk.manifest import ExportFile
-from adapters.fhir.client import Clock, FhirClient
+from adapters.fhir.client import FhirClient
 from adapters.fhir.consent_flag import certain_only
 from adapters.fhir.dates import instant
 from adapters.fhir.export_options import ExportOptions, export_options
 from adapters.fhir.group_members import Joiners
 from adapters.fhir.rest import RestAdapter, came_again, utc_now
 from adapters.http import headers
+from adapters.http.auth import Clock
 from adapters.notes import Notes
 from store.preference import PatientStatements
 

@@ -18,7 +18,8 @@ from adapters.base import AdapterError
 from adapters.fhir import outcome
 from adapters.fhir.bulk import manifest
 from adapters.fhir.bulk.manifest import ExportFile, Manifest
-from adapters.fhir.client import REFUSED, FhirClient, RawResponse
+from adapters.fhir.client import FhirClient
+from adapters.http.client import REFUSED, RawResponse
 from adapters.http.completeness import IDLE_PAGES
 from adapters.http.headers import seconds_asked
 from adapters.http.retry import TRANSIENT, told

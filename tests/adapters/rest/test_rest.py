@@ -224,9 +224,9 @@ def test_an_answer_that_cannot_be_used_never_passes_for_an_empty_list(reply: Rep
         ((200, {}, b"<html>p1</html>"), "cannot be used: an HTML page"),
         ((200, {}, b"<?xml version='1.0'?><a/>"), "cannot be used: XML"),
         ((200, {}, b"[" * 100_000), "cannot be used: truncated or invalid JSON"),
-        ((503, {"Retry-After": "7200"}, b"<html>p1</html>"), "the server returned 503, an HTML page; it asked to wait 7200 s"),
-        ((400, {}, b"p1 is unknown"), "(400, text that is not JSON)"),
-        ((403, {}, {"patient": "p1"}), "(403)"),
+        ((503, {"Retry-After": "7200"}, b"<html>p1</html>"), "the server returned 503 (an HTML page); it asked to wait 7200 s"),
+        ((400, {}, b"p1 is unknown"), "the server returned 400 (text that is not JSON): it rejected"),
+        ((403, {}, {"patient": "p1"}), "the server returned 403: access denied"),
     ],
 )
 def test_an_error_tells_what_came_and_quotes_nothing(reply: Reply, told: str) -> None:
