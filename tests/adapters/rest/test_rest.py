@@ -72,6 +72,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
+    do_POST = do_GET
+
     def date_time_string(self, timestamp: float | None = None) -> str:
         return DATE
 
@@ -234,6 +236,20 @@ def test_an_error_tells_what_came_and_quotes_nothing(reply: Reply, told: str) ->
         ids(api.adapter())
     assert told in str(error.value)
     assert "p1" not in str(error.value)
+
+
+def test_a_busy_token_endpoint_is_waited_out() -> None:
+    with answering((503, {"Retry-After": "3"}, {}), (200, {}, {"access_token": "t1"}), page(1)) as api:
+        auth = {"kind": "oauth2", "token_url": f"{api.address}/token", "client_id": "us", "client_secret": "s3cret"}
+        assert ids(api.adapter(auth=auth)) == [["1"]]
+        assert (api.asked, api.sent[-1], api.slept) == (["/token", "/token", "patients?limit=2"], "Bearer t1", [3.0])
+
+
+def test_a_check_tells_that_the_token_endpoint_is_not_there() -> None:
+    auth = {"kind": "oauth2", "token_url": "http://127.0.0.1:1/token", "client_id": "us", "client_secret": "s3cret"}
+    with answering(page(1)) as api:
+        (finding,) = api.adapter(auth=auth).check()
+    assert (finding.ok, finding.detail) == (False, "the token endpoint could not be reached (ConnectionError)")
 
 
 def test_a_server_that_is_not_there_may_be_tried_again() -> None:
