@@ -212,6 +212,7 @@ def test_a_fault_that_does_not_pass_fails_the_run() -> None:
         ((200, {}, b"<html>"), False, "response cannot be used"),
         ((200, {}, {"patients": []}), True, "has no list at results"),
         ((200, {}, []), True, "has no list at results"),
+        ((200, {}, {"results": None}), True, "has no list at results"),
     ],
 )
 def test_an_answer_that_cannot_be_used_never_passes_for_an_empty_list(reply: Reply, permanent: bool, words: str) -> None:
@@ -236,6 +237,16 @@ def test_an_error_tells_what_came_and_quotes_nothing(reply: Reply, told: str) ->
         ids(api.adapter())
     assert told in str(error.value)
     assert "p1" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("items", "answer"),
+    [("results", {"results": []}), ("data.rows", {"data": {"rows": []}}), ("data.rows", {"data": {}}), ("a.b.c", {"a": {"b": {"c": []}}})],
+)
+def test_an_empty_list_is_no_fault_wherever_it_stands(items: str, answer: Any) -> None:
+    with answering((200, {}, answer)) as api:
+        (batch,) = api.adapter(list=LIST | {"items": items}).fetch(Fetch(cursor=NOW.isoformat()))
+        assert (list(batch.items), batch.cursor) == ([], NOW.isoformat())
 
 
 def test_a_busy_token_endpoint_is_waited_out() -> None:
