@@ -72,7 +72,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
-    do_POST = do_GET
+    do_POST = do_GET  # noqa: N815
 
     def date_time_string(self, timestamp: float | None = None) -> str:
         return DATE
@@ -241,7 +241,12 @@ def test_an_error_tells_what_came_and_quotes_nothing(reply: Reply, told: str) ->
 
 @pytest.mark.parametrize(
     ("items", "answer"),
-    [("results", {"results": []}), ("data.rows", {"data": {"rows": []}}), ("data.rows", {"data": {}}), ("a.b.c", {"a": {"b": {"c": []}}})],
+    [
+        ("results", {"results": []}),
+        ("data.rows", {"data": {"rows": []}}),
+        ("data.rows", {"data": {}}),
+        ("a.b.c", {"a": {"b": {"c": []}}}),
+    ],
 )
 def test_an_empty_list_is_no_fault_wherever_it_stands(items: str, answer: Any) -> None:
     with answering((200, {}, answer)) as api:
