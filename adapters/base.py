@@ -227,7 +227,7 @@ class TakesConnections(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class SourceSettings:
-    """What an adapter is built from: one source's configuration, checked, with preset and site mapping already joined.
+    """What an adapter is built from: one source's configuration, checked, and already joined with its preset (named by ``preset``).
 
     ``options`` holds the adapter's own settings (``base_url``, ``auth``, ``listen`` …) as plain data, secrets resolved.
     ``mapping`` is attribute -> rule as in the configuration (``from``, ``values``, ``on_absent``, ``on_unknown``).
@@ -243,7 +243,7 @@ class SourceSettings:
     authority: str = ""
     identifier_type: str | tuple[str, ...] = ""
     mapping: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    preset: Mapping[str, Any] = field(default_factory=dict)
+    preset: str = ""
     options: Mapping[str, Any] = field(default_factory=dict)
     authorities: Mapping[str, str] = field(default_factory=dict)
     default_region: str | None = None
@@ -256,11 +256,6 @@ class SourceSettings:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "authorities", issuers(self.authorities))
-
-    @property
-    def rules(self) -> dict[str, Mapping[str, Any]]:
-        """The site's rules over those of the preset."""
-        return {**(self.preset.get("mapping") or {}), **self.mapping}
 
     @property
     def codes(self) -> tuple[Mapping[str, Any], ...]:

@@ -1,4 +1,4 @@
-"""Reading the options of a source, for every protocol alike: a preset's under the site's own, as text where YAML gives text. Pure.
+"""Reading the options of a source, for every protocol alike; values may be text, as YAML gives it. Pure.
 
 A wrong value is a ``ValueError`` that names the option and what it takes.
 """
@@ -8,14 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from adapters.base import SourceSettings
-
 TRUE, FALSE = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
-
-
-def joined(settings: SourceSettings) -> dict[str, Any]:
-    """The preset's options under the site's own."""
-    return {**(settings.preset.get("options") or {}), **settings.options}
 
 
 def own(name: str, options: Any, known: tuple[str, ...]) -> Mapping[str, Any]:

@@ -26,7 +26,7 @@ def described(feed: ConfiguredSource) -> About:
     rows = [
         ("Source", feed.name),
         ("Adapter", settings.adapter),
-        ("Preset", str(settings.preset.get("name") or "")),
+        ("Preset", settings.preset),
         ("Address", _address(str(options.get("base_url") or ""))),
         *((title, str(options.get(name) or "")) for name, title in PLAIN_OPTIONS.items()),
         ("Authentication", str(auth.get("kind") or "").replace("_", " ") if isinstance(auth, Mapping) else ""),

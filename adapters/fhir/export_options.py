@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 
 from adapters.base import SourceSettings
-from adapters.options import joined, listed, number, one_of, own, switch, texts
+from adapters.options import listed, number, one_of, own, switch, texts
 
 LEVELS = ("patient", "group", "system")
 KNOWN = ("level", "group", "since", "parameters", "file_origins", "give_up_after")
@@ -37,7 +37,7 @@ class ExportOptions:
 
 def export_options(settings: SourceSettings) -> ExportOptions:
     """Raises ``ValueError`` that names the option and what it takes."""
-    options = own("export", joined(settings).get("export") or {}, KNOWN)
+    options = own("export", settings.options.get("export") or {}, KNOWN)
     group = str(options.get("group") or "")
     level = one_of(options, "level", ("group", "patient", "system") if group else LEVELS)
     if (level == "group") != bool(group):

@@ -30,7 +30,7 @@ class FhirMapper:
         self.settings, self.options = settings, mapper_options(settings)
         by_options = consent_flag.consent_rules(self.options.consent) | consent_flag.flag_rules(self.options.flag)
         self.rules = compile_rules(settings, by_options)
-        self.mapping = fingerprint(settings.rules, by_options, self.options.consent, *settings.codes)
+        self.mapping = fingerprint(settings.mapping, by_options, self.options.consent, *settings.codes)
         known = {kind: understood(self.options.understood, self.rules.get(kind, ())) for kind in READ}
         compiled = SourceMapping(settings, self.options, self.rules, known, ZoneInfo(settings.time_zone), self.mapping)
         self._patients, self._records = PatientMapper(compiled), ConsentFlagMapper(compiled)

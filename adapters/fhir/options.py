@@ -15,7 +15,7 @@ from adapters.base import SourceSettings
 from adapters.http.budget import BudgetLimits
 from adapters.http.download import DownloadLimits
 from adapters.http.options import FILE_LIMITS, PAGE_LIMITS, base_url, download, limits
-from adapters.options import joined, listed, number, one_of, own, switch, texts
+from adapters.options import listed, number, one_of, own, switch, texts
 from store.preference import DO_NOT_CONTACT
 
 EVERY = "*"
@@ -81,7 +81,7 @@ class RestOptions:
 
 
 def mapper_options(settings: SourceSettings) -> MapperOptions:
-    options = joined(settings)
+    options = settings.options
     return MapperOptions(
         base_url=str(options.get("base_url") or "").rstrip("/"),
         other_base_urls=listed(options, "other_base_urls"),
@@ -93,7 +93,7 @@ def mapper_options(settings: SourceSettings) -> MapperOptions:
 
 
 def rest_options(settings: SourceSettings) -> RestOptions:
-    options = joined(settings)
+    options = settings.options
     return RestOptions(
         base_url=base_url(options, "the server's FHIR endpoint"),
         auth=options.get("auth") or {},

@@ -47,8 +47,8 @@ class PatientTelecoms:
     def __init__(self, settings: SourceSettings, tables: ContactTables, paths: Sequence[Path]) -> None:
         is_text = not any(path.component == REMARK and path.field in _FIELDS for path in paths)
         self.reader = TelecomReader(settings.default_region, tables, is_text=is_text)
-        self._ruled = frozenset(base(name) for name in settings.rules)
-        self._first_is_preferred = settings.rules.get(PREFERRED_PHONE, {}).get("by") == "first"
+        self._ruled = frozenset(base(name) for name in settings.mapping)
+        self._first_is_preferred = settings.mapping.get(PREFERRED_PHONE, {}).get("by") == "first"
 
     def read(self, message: Message, pid: list[str], today: date, statements: Stated, problems: list[Problem]) -> TelecomRemarks:
         """Adds the lists, and which number is preferred, to ``statements``."""

@@ -21,7 +21,7 @@ from adapters.hl7v2.patient_mapping import NO_PID, PatientMapper, evidence
 from adapters.hl7v2.reader import ENVELOPE, Message, read
 from adapters.mapping.identifiers import SEVERAL_OWN, for_others
 from adapters.mapping.site_rules import UNDECODABLE
-from adapters.options import joined, listed
+from adapters.options import listed
 from store.preference import ACTIVE, PatientStatements, Statement
 
 HEAD_ONLY = b"The message was larger than the limit. Its head, which must not be read as a message:\r"
@@ -38,7 +38,7 @@ class Hl7Mapper:
     """
 
     def __init__(self, settings: SourceSettings) -> None:
-        options = joined(settings)
+        options = settings.options
         self._messages = frozenset(one.upper() for one in listed(options, "messages")) or frozenset({"ADT"})
         self._processing = frozenset(one.upper() for one in listed(options, "processing")) or frozenset({"P"})
         self._charset = charsets.option(options, "charset")

@@ -24,7 +24,7 @@ from adapters.mapping.contact_tables import ContactTables
 from adapters.mapping.identifiers import SEVERAL_OWN, SEVERAL_OWN_DETAIL
 from adapters.mapping.language import Languages
 from adapters.mapping.site_rules import Read, fingerprint
-from adapters.options import joined, listed
+from adapters.options import listed
 from store.preference import (
     DENIED,
     DISPLAY_NAME,
@@ -53,11 +53,11 @@ class PatientMapper:
 
     def __init__(self, settings: SourceSettings) -> None:
         self.identifiers = IdentifierReader(settings)
-        self.mapping = fingerprint(settings.rules, *settings.codes)
+        self.mapping = fingerprint(settings.mapping, *settings.codes)
         tables, self._languages = ContactTables(settings.contact), Languages(settings.languages)
-        self.rules = SiteRules(settings.rules, compile_path, settings.default_region, tables, self._languages)
+        self.rules = SiteRules(settings.mapping, compile_path, settings.default_region, tables, self._languages)
         self._telecoms = PatientTelecoms(settings, tables, self.rules.paths)
-        self._time_from = tuple(listed(joined(settings), "time_from")) or stated_at.ORDER
+        self._time_from = tuple(listed(settings.options, "time_from")) or stated_at.ORDER
         self._zone, self._keep_names = ZoneInfo(settings.time_zone), settings.keep_names
 
     def read(self, message: Message, payload: Payload, *, present: bool = False, subject: Subject | None = None) -> PatientStatements:

@@ -66,13 +66,15 @@ class JsonMapper:
         self.options = record_options(settings)
         self.reader = RecordReader(self.options, settings.default_region, ContactTables(settings.contact))
         self._languages = Languages(settings.languages)
-        self.rules = tuple(_rule(attribute, rule) for attribute, rule in expanded(settings.rules).items() if not standard(attribute, rule))
-        choice = settings.rules.get(PREFERRED_PHONE) or {}
+        self.rules = tuple(
+            _rule(attribute, rule) for attribute, rule in expanded(settings.mapping).items() if not standard(attribute, rule)
+        )
+        choice = settings.mapping.get(PREFERRED_PHONE) or {}
         self._preferred_by = str(choice["by"]) if standard(PREFERRED_PHONE, choice) else "rank"
         self._elements = dict.fromkeys(self.options.name, DISPLAY_NAME)
         self._elements |= {place.each or place.number: PHONES for place in self.options.phones}
         self._elements |= {place.each or place.address: EMAIL for place in self.options.emails}
-        self._zone, self.mapping = ZoneInfo(settings.time_zone), fingerprint(settings.rules, *settings.codes)
+        self._zone, self.mapping = ZoneInfo(settings.time_zone), fingerprint(settings.mapping, *settings.codes)
 
     def read(self, payload: Payload) -> list[Item]:
         """What one record says. Bad input becomes :class:`~adapters.base.Unmappable`."""

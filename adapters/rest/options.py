@@ -15,7 +15,7 @@ from adapters.base import SourceSettings
 from adapters.http.budget import BudgetLimits
 from adapters.http.download import DownloadLimits
 from adapters.http.options import base_url, download, limits
-from adapters.options import joined, number, own, texts
+from adapters.options import number, own, texts
 from store.preference import PhoneKind
 
 KINDS = tuple(kind.value for kind in PhoneKind)
@@ -102,7 +102,7 @@ class ServerOptions:
 
 
 def record_options(settings: SourceSettings) -> RecordOptions:
-    options = joined(settings)
+    options = settings.options
     known = ("id", "patient_id", "name", "phones", "emails", "updated", "merged_into")
     part = own("record", options.get("record") or {}, known)
     if not part.get("id"):
@@ -119,7 +119,7 @@ def record_options(settings: SourceSettings) -> RecordOptions:
 
 def list_options(settings: SourceSettings) -> ListOptions:
     known = ("path", "items", "next", "offset", "limit", "since", "since_format", "parameters", "one", "total", "errors")
-    part = own("list", joined(settings).get("list") or {}, known)
+    part = own("list", settings.options.get("list") or {}, known)
     if not part.get("path"):
         raise ValueError("list.path is missing: set the path below base_url that lists patients, or use a preset")
     plain = {name: str(part.get(name) or "") for name in known if name not in ("parameters", "since_format")}
@@ -130,7 +130,7 @@ def list_options(settings: SourceSettings) -> ListOptions:
 
 
 def server_options(settings: SourceSettings) -> ServerOptions:
-    options = joined(settings)
+    options = settings.options
     return ServerOptions(
         base_url=base_url(options, "the base URL of the API"),
         auth=options.get("auth") or {},

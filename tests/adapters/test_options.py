@@ -5,14 +5,8 @@ from typing import Any
 
 import pytest
 
-from adapters.base import SourceSettings
 from adapters.http.options import base_url, limits
-from adapters.options import joined, listed, number, one_of, own, switch, texts
-
-
-def test_the_site_s_options_stand_over_the_preset_s() -> None:
-    settings = SourceSettings("a", "fhir.rest", preset={"options": {"page_size": 50, "timeout": "30"}}, options={"page_size": "20"})
-    assert joined(settings) == {"page_size": "20", "timeout": "30"}
+from adapters.options import listed, number, one_of, own, switch, texts
 
 
 def test_values_may_be_text() -> None:

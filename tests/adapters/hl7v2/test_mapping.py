@@ -377,10 +377,9 @@ def test_a_no_in_a_second_repetition_counts() -> None:
     assert said["do_not_contact"] == Statement("yes", "ZCP-2[2]")
 
 
-def test_a_rule_of_the_site_replaces_the_standard_reading_and_the_preset() -> None:
+def test_a_rule_of_the_site_replaces_the_standard_reading() -> None:
     rules = {"language": {"from": "ZCP-4"}, "deceased": {"from": "ZCP-5", "values": {"D": "yes", "L": "no"}}}
-    preset = {"mapping": {"language": {"from": "ZCP-9"}, **SITE}}
-    said = statements(adt("A08", "ZCP|1|DNC||spa|L", f15="eng", f30="Y"), mapping=rules, preset=preset)
+    said = statements(adt("A08", "ZCP|1|DNC||spa|L", f15="eng", f30="Y"), mapping=SITE | rules)
     assert said == {
         "do_not_contact": Statement("yes", "ZCP-2"),
         "language": Statement("es", "ZCP-4"),
