@@ -8,9 +8,9 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from adapters.mapping import site_rules
+from adapters.registry import LISTENERS
 from store.web.pages.about import About, DescribedRule
 from sync.config import ConfiguredSource
-from sync.config.options import LISTENERS
 from sync.config.settings import Schedule
 
 UNITS = (("d", 86_400), ("h", 3_600), ("m", 60))

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from adapters.base import AdapterError, SourceSettings
 from adapters.mapping.identifiers import folded
 from adapters.mapping.site_rules import MappingError
-from adapters.registry import ADAPTERS
+from adapters.registry import ADAPTERS, LISTENERS, schema
 from store.domain.enterprise import Source
 from store.preference import ATTRIBUTES, issuer, issuers
 from sync.config import cron, presets
@@ -17,7 +17,6 @@ from sync.config.check import checked
 from sync.config.document import Document
 from sync.config.enterprises import aliases, linking
 from sync.config.model import EnterprisePart, PresetPart, RulePart, SchedulePart, SourcePart
-from sync.config.options import LISTENERS, OPTIONS
 from sync.config.places import placed
 from sync.config.problems import Path, dotted, one_of
 from sync.config.scalars import is_attribute, is_mapped
@@ -84,10 +83,10 @@ def _preset(document: Document, path: Path, data: Mapping[str, Any]) -> PresetPa
 
 def _options(document: Document, path: Path, adapter: str, data: Mapping[str, Any], preset: PresetPart | None) -> Mapping[str, Any] | None:
     """The adapter's own settings, the site's over the preset's; only those that were written."""
-    if adapter not in OPTIONS:
+    if adapter not in ADAPTERS:
         return None
     written = {key: value for key, value in data.items() if key not in OWN}
-    model = checked(document, path, OPTIONS[adapter], presets.options_under(preset, written), OWN)
+    model = checked(document, path, schema(adapter), presets.options_under(preset, written), OWN)
     if model is None:
         return None
     found = model.model_dump(exclude_unset=True)
