@@ -97,3 +97,4 @@ SecondsOrForever = Annotated[
     DurationOrForever, PlainSerializer(lambda value: None if value is None else value.total_seconds(), return_type=float | None)
 ]
 OneOrMore = Annotated[int, Field(ge=1)]
+OneOrSeveral = Annotated[tuple[str, ...], BeforeValidator(lambda value: [value] if isinstance(value, str) else value)]

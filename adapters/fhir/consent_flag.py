@@ -180,7 +180,7 @@ def period(record: dict[str, Any]) -> dict[str, Any]:
 
 
 def out_of_force(attributes: list[str], status: RecordStatus, path: str) -> dict[str, Statement]:
-    """What a record states that no longer counts: a refusal stands as the most restrictive value, an end takes back what it said."""
+    """What a record states that no longer counts: a refusal stands as the most restrictive value, an end takes back what it stated."""
     if status is RecordStatus.REFUSED:
         return {attribute: Statement(_refused(attribute), path) for attribute in attributes}
     return {attribute: Statement(None, path) for attribute in attributes}
@@ -207,20 +207,20 @@ def certain_only(item: PatientStatements, choose: str) -> Item:
     return replace(item, statements=kept, later=later) if kept or later or item.problems else Filtered("not_confirmed", item.locator)
 
 
-def unless_refused(said: PatientStatements, others: Iterable[Item], choose: str) -> Item:
+def unless_refused(item: PatientStatements, others: Iterable[Item], choose: str) -> Item:
     """What a record permits while the most restrictive counts, less what another record of its patient refuses.
 
     A record that cannot be read may refuse. So does one whose refusal begins later.
     """
-    same = [other for other in others if isinstance(other, PatientStatements) and other.identifiers == said.identifiers]
-    others_of = [other for other in same if other.evidence_id != said.evidence_id]
+    same = [other for other in others if isinstance(other, PatientStatements) and other.identifiers == item.identifiers]
+    others_of = [other for other in same if other.evidence_id != item.evidence_id]
     refused = {name for other in same for name, one in other.statements.items() if is_opt_out(name, one.value)}
     refused |= {problem.attribute for other in same for problem in other.problems}
     to_come = {one.attribute for other in others_of for one in other.later if is_opt_out(one.attribute, one.value)}
     to_come |= {name for other in others_of for name, one in other.statements.items() if is_opt_out(name, one.value)}
-    kept = {name: one for name, one in said.statements.items() if _certain(name, one.value, choose) or name not in refused}
-    later = tuple(one for one in said.later if is_opt_out(one.attribute, one.value) or one.attribute not in to_come)
-    return replace(said, statements=kept, later=later) if kept or later or said.problems else Filtered("still_refused", said.locator)
+    kept = {name: one for name, one in item.statements.items() if _certain(name, one.value, choose) or name not in refused}
+    later = tuple(one for one in item.later if is_opt_out(one.attribute, one.value) or one.attribute not in to_come)
+    return replace(item, statements=kept, later=later) if kept or later or item.problems else Filtered("still_refused", item.locator)
 
 
 def _refused(attribute: str) -> str | None:

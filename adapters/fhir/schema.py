@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from adapters.http.schema import BaseUrl, PageLimits, RequestBudget
 from adapters.schema import OneOrMore, Seconds, SettingsGroup, WebAddress
+
+Codes = Annotated[list[str], BeforeValidator(lambda value: [value] if isinstance(value, str) else value)]
 
 
 class FhirAuth(SettingsGroup):
@@ -52,6 +54,23 @@ class ExportPart(SettingsGroup):
     give_up_after: Seconds | None = None
 
 
+class ConsentPart(SettingsGroup):
+    """Which Consents are about messages, and what they decide (``adapters.fhir.options.ConsentOptions``)."""
+
+    attribute: str | None = None
+    statuses: Codes = Field(default_factory=list)
+    category: Codes = Field(default_factory=list)
+    scope: Codes = Field(default_factory=list)
+    choose: Literal["latest", "most_restrictive"] | None = None
+
+
+class FlagPart(SettingsGroup):
+    """Which Flags refuse what."""
+
+    codes: Codes = Field(default_factory=list)
+    attribute: str | None = None
+
+
 class FhirOptions(SettingsGroup):
     """``fhir.rest``."""
 
@@ -67,8 +86,8 @@ class FhirOptions(SettingsGroup):
     overlap: Seconds | None = None
     timeout: Seconds | None = None
     search: dict[str, str] = Field(default_factory=dict)
-    consent: dict[str, Any] = Field(default_factory=dict)
-    flag: dict[str, Any] = Field(default_factory=dict)
+    consent: ConsentPart = ConsentPart()
+    flag: FlagPart = FlagPart()
     ca: str | None = None
     budget: FhirBudget = FhirBudget()
     download: PageLimits = PageLimits()

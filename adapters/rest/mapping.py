@@ -112,10 +112,10 @@ class JsonMapper:
         stated |= self._in_our_words(ruled, phones, problems) | {name: Statement(DENIED, path) for name, path in refused}
         effective = self._effective(record, payload, problems)
         evidence = f"Patient/{self.reader.text(record, self.options.id)}"
-        said = PatientStatements(
+        item = PatientStatements(
             identifiers, stated, effective, evidence, 0, withheld, tuple(problems), payload.locator, codes, self.mapping
         )
-        return [said, *self._merged(record, said)]
+        return [item, *self._merged(record, item)]
 
     def _identifiers(self, record: dict[str, Any], flaw: UnusableRecord | None) -> tuple[Identifier, ...]:
         """The identifier that the source's ``patient_id`` names, and the record's own id."""
@@ -190,12 +190,12 @@ class JsonMapper:
             problems.append(Problem("time_in_future", self.options.updated, "the server's clock or ours is wrong; only refusals apply"))
         return effective
 
-    def _merged(self, record: dict[str, Any], said: PatientStatements) -> list[Item]:
+    def _merged(self, record: dict[str, Any], item: PatientStatements) -> list[Item]:
         survivor = self.reader.text(record, self.options.merged_into)
         if survivor in NO_RECORD:
             return []
         into = (Identifier(self.settings.name, RECORD_ID, survivor),)
-        return [PatientMerge(into, said.identifiers, said.effective, said.evidence_id, said.locator)]
+        return [PatientMerge(into, item.identifiers, item.effective, item.evidence_id, item.locator)]
 
 
 def _rule(attribute: str, rule: Mapping[str, Any]) -> Rule:

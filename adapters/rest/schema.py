@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -26,6 +26,57 @@ class RestAuth(SettingsGroup):
     refresh_token: str | None = None
 
 
+PhoneUse = Literal["cell", "home", "work", "other"]
+
+
+class PhonePart(SettingsGroup):
+    """Where phones stand (``adapters.rest.options.PhonePlace``)."""
+
+    number: str
+    kind: PhoneUse | None = None
+    each: str | None = None
+    kind_from: str | None = None
+    kinds: dict[str, PhoneUse] = Field(default_factory=dict)
+    rank: str | None = None
+    unless: str | None = None
+
+
+class EmailPart(SettingsGroup):
+    """Where addresses stand."""
+
+    address: str
+    each: str | None = None
+    unless: str | None = None
+
+
+class RecordPart(SettingsGroup):
+    """Where the standard parts of a record stand."""
+
+    id: str
+    patient_id: str | None = None
+    name: list[str] = Field(default_factory=list)
+    phones: list[PhonePart] = Field(default_factory=list)
+    emails: list[EmailPart] = Field(default_factory=list)
+    updated: str | None = None
+    merged_into: str | None = None
+
+
+class ListPart(SettingsGroup):
+    """How patients are asked for."""
+
+    path: str
+    items: str | None = None
+    next: str | None = None
+    offset: str | None = None
+    limit: str | None = None
+    since: str | None = None
+    since_format: Literal["utc", "local", "date"] | None = None
+    parameters: dict[str, str] = Field(default_factory=dict)
+    one: str | None = None
+    total: str | None = None
+    errors: str | None = None
+
+
 class RestJsonOptions(SettingsGroup):
     """``rest.json``. ``record`` and ``list`` are usually a preset's."""
 
@@ -37,8 +88,8 @@ class RestJsonOptions(SettingsGroup):
     budget: RequestBudget = RequestBudget()
     download: PageLimits = PageLimits()
     patient_id_from: str | None = None
-    record: dict[str, Any] = Field(default_factory=dict)
-    list: dict[str, Any] = Field(default_factory=dict)
+    record: RecordPart | None = None
+    list: ListPart | None = None
 
 
 class AthenaOptions(RestJsonOptions):

@@ -8,12 +8,11 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, model_validator
 
 from adapters.address import Address
-from adapters.schema import Duration, DurationOrForever, OneOrMore, SettingsGroup
+from adapters.schema import Duration, DurationOrForever, OneOrMore, OneOrSeveral, SettingsGroup
 from sync.config.openid import OpenIdPart
 from sync.config.scalars import Listen, Network, PayloadKey, Region, TimeZone
 
 Fallback = Literal["no_statement", "clear", "reject", "most_restrictive"]
-OneOrSeveral = Annotated[tuple[str, ...], BeforeValidator(lambda value: [value] if isinstance(value, str) else value)]
 
 
 class ApiTlsPart(SettingsGroup):

@@ -192,7 +192,7 @@ class BulkAdapter:
         safe: str | None = None
         with closing(transfer.files(files[state.job.done :])) as fetched:
             for one in fetched:
-                for item, body in self._said(client, one, stated, seen, gaps):
+                for item, body in self._read_file(client, one, stated, seen, gaps):
                     pending.append((item, body))
                     size += len(body)
                     if len(pending) >= BATCH or size >= BATCH_BYTES:
@@ -207,7 +207,7 @@ class BulkAdapter:
             self._joiners.read(under_way.joined)
         return state
 
-    def _said(
+    def _read_file(
         self, client: FhirClient, one: Fetched, stated: datetime | None, seen: dict[bytes, None], gaps: Gaps
     ) -> Iterator[tuple[Item, bytes]]:
         """What the lines of one file say, with their bytes. Why something is missing goes to ``gaps``."""

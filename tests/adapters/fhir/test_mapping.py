@@ -99,15 +99,6 @@ def test_wrong_rule_is_refused_with_its_attribute(attribute: str, written: dict[
     assert error.value.attribute == attribute
 
 
-@pytest.mark.parametrize(
-    "options",
-    [{"trust_last_updated": "perhaps"}, {"consent": "x"}, {"consent": {"statuus": ["active"]}}, {"flag": "x"}, {"flag": {"code": "x"}}],
-)
-def test_wrong_option_is_refused(options: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match=r"trust_last_updated|consent|flag"):
-        mapper(options=options)
-
-
 # Bytes
 
 
