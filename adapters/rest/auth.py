@@ -10,7 +10,7 @@ from typing import Any
 
 from adapters.base import AdapterError
 from adapters.http import auth
-from adapters.http.auth import Auth, BoughtToken, Clock, Purchase, TokenRequest, basic, needed
+from adapters.http.auth import Auth, BoughtToken, Clock, Purchase, Static, TokenRequest, basic, needed
 
 
 class OAuth2(BoughtToken):
@@ -43,4 +43,12 @@ class OAuth2(BoughtToken):
 
 def build(options: Mapping[str, Any], clock: Clock) -> Auth:
     """The authentication that ``auth`` asks for. Raises ``ValueError`` that says what is missing."""
-    return auth.build(options, {"oauth2": lambda: OAuth2(options, clock)})
+    return auth.build(options, {"oauth2": lambda: OAuth2(options, clock), "header": lambda: _in_header(options)})
+
+
+def _in_header(options: Mapping[str, Any]) -> Auth:
+    """A key in a header that the API names, like ``X-Api-Key``."""
+    name, key = needed(options, "header"), needed(options, "token")
+    if not key.isascii() or not key.isprintable():
+        raise ValueError("auth.token contains characters that are not valid in a header: use visible ASCII")
+    return Static({name: key})

@@ -5,16 +5,24 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from adapters.http.schema import BaseUrl, PageLimits, RequestBudget
 from adapters.schema import Seconds, SettingsGroup, WebAddress
 
 
-class RestAuth(SettingsGroup):
-    """How we prove who we are to a JSON API. ``oauth2`` is RFC 6749 with a client secret, with or without a refresh token."""
+def header_name(value: str) -> str:
+    """``X-Api-Key``."""
+    if not value.isascii() or not value.replace("-", "").isalnum():
+        raise ValueError("not the name of a header; write letters, digits and hyphens, like X-Api-Key")
+    return value
 
-    kind: Literal["none", "bearer", "basic", "oauth2"] = "none"
+
+class RestAuth(SettingsGroup):
+    """How we prove who we are to a JSON API. ``oauth2`` is RFC 6749 with a client secret; ``header`` a key in a header of the API's own."""
+
+    kind: Literal["none", "bearer", "basic", "header", "oauth2"] = "none"
+    header: Annotated[str, AfterValidator(header_name)] | None = None
     token: str | None = None
     username: str | None = None
     password: str | None = None

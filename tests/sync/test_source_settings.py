@@ -38,6 +38,8 @@ LINE = 10  # of the first line of a test's own
         ("fhir.rest", "    download: {max_file_bytes: 5}\n", "download.max_file_bytes", "unknown setting"),
         ("fhir.bulk", "    export: {level: ward}\n", "export.level", "Use one of: group, patient, system"),
         ("fhir.bulk", "    export: {grop: x}\n", "export.grop", "Did you mean 'group'?"),
+        ("rest.json", "    auth: {kind: magic}\n" + LIST + RECORD, "auth.kind", "Use one of: basic, bearer, header, none, oauth2"),
+        ("rest.json", "    auth: {kind: header, header: 'X Key', token: '${T}'}\n" + LIST + RECORD, "auth.header", "like X-Api-Key"),
         ("rest.json", "    list: {path: p, sort: x}\n" + RECORD, "list.sort", "unknown setting"),
         ("rest.json", "    list: {path: p, since_format: epoch}\n" + RECORD, "list.since_format", "Use one of: date, local, utc"),
         ("rest.json", "    budget: {parallel: 2}\n" + LIST + RECORD, "budget.parallel", "unknown setting"),
@@ -52,7 +54,7 @@ LINE = 10  # of the first line of a test's own
 def test_a_wrong_setting_is_reported_at_its_line(tmp_path: Path, adapter: str, text: str, where: str, words: str) -> None:
     file = tmp_path / "config.yaml"
     file.write_text(TOP + SOURCE % adapter + text)
-    (found,) = (one for one in inspect(file, {}).mistakes if not one.warning)
+    (found,) = (one for one in inspect(file, {"T": "k"}).mistakes if not one.warning)
     assert (found.where, found.line) == (f"sources.s.{where}", LINE)
     assert words in found.message
 

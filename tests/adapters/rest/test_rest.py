@@ -254,6 +254,12 @@ def test_an_empty_list_is_no_fault_wherever_it_stands(items: str, answer: Any) -
         assert (list(batch.items), batch.cursor) == ([], NOW.isoformat())
 
 
+def test_a_key_in_a_header_of_the_apis_own_is_sent() -> None:
+    with answering(page(1)) as api:
+        assert ids(api.adapter(auth={"kind": "header", "header": "Authorization", "token": "Key k1"})) == [["1"]]
+        assert api.sent == ["Key k1"]
+
+
 def test_a_busy_token_endpoint_is_waited_out() -> None:
     with answering((503, {"Retry-After": "3"}, {}), (200, {}, {"access_token": "t1"}), page(1)) as api:
         auth = {"kind": "oauth2", "token_url": f"{api.address}/token", "client_id": "us", "client_secret": "s3cret"}
@@ -336,6 +342,8 @@ def test_check_names_what_is_wrong(reply: Reply, words: str) -> None:
         ({"budget": {"quiet_hours": ["noon"]}}, "quiet_hours"),
         ({"auth": {"kind": "magic"}}, r"auth\.kind is 'magic'"),
         ({"auth": {"kind": "bearer"}}, r"auth\.token"),
+        ({"auth": {"kind": "header", "token": "k1"}}, r"auth\.header is missing"),
+        ({"auth": {"kind": "header", "header": "X-Api-Key", "token": "k1\r\nX-Other: 1"}}, r"auth\.token"),
         ({"auth": {"kind": "basic", "username": "x"}}, r"auth\.password"),
         ({"auth": {"kind": "oauth2", "token_url": "https://x"}}, r"auth\.client_id"),
     ],
