@@ -228,7 +228,7 @@ class AcceptsConnections(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class SourceSettings:
-    """The validated configuration of one source, from which its adapter is built. Preset and site mapping are already joined.
+    """What an adapter is built from: one source's validated configuration, already joined with its preset (named by ``preset``).
 
     ``options`` are the adapter's own settings (``base_url``, ``auth``, ``listen`` …) as plain data with secrets resolved.
     ``mapping`` is attribute -> rule as in the configuration (``from``, ``values``, ``on_absent``, ``on_unknown``).
@@ -244,7 +244,7 @@ class SourceSettings:
     authority: str = ""
     identifier_type: str | tuple[str, ...] = ""
     mapping: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    preset: Mapping[str, Any] = field(default_factory=dict)
+    preset: str = ""
     options: Mapping[str, Any] = field(default_factory=dict)
     authorities: Mapping[str, str] = field(default_factory=dict)
     default_region: str | None = None
@@ -257,11 +257,6 @@ class SourceSettings:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "authorities", issuers(self.authorities))
-
-    @property
-    def rules(self) -> dict[str, Mapping[str, Any]]:
-        """The rules of the preset, overridden by those of the site."""
-        return {**(self.preset.get("mapping") or {}), **self.mapping}
 
     @property
     def codes(self) -> tuple[Mapping[str, Any], ...]:

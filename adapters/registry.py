@@ -1,10 +1,14 @@
-"""The registry of adapters: name -> module and class. A plain dict, so a search for the name finds it; modules are imported on use."""
+"""The registry of adapters: name -> module and class, and its settings. Plain dicts, so a search for the name finds it; imported on use."""
 
 from __future__ import annotations
 
 from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from adapters.base import Adapter, Listener, SourceSettings
+
+if TYPE_CHECKING:
+    from adapters.schema import SettingsGroup
 
 ADAPTERS = {
     "fhir.bulk": "adapters.fhir.bulk.adapter:BulkAdapter",
@@ -16,9 +20,31 @@ ADAPTERS = {
     "rest.json": "adapters.rest.rest:JsonAdapter",
 }
 
+SCHEMAS = {
+    "fhir.bulk": "adapters.fhir.schema:BulkOptions",
+    "fhir.rest": "adapters.fhir.schema:FhirOptions",
+    "hl7v2.files": "adapters.hl7v2.schema:FilesOptions",
+    "hl7v2.mllp": "adapters.hl7v2.schema:MllpOptions",
+    "hl7v2.sftp": "adapters.hl7v2.schema:SftpOptions",
+    "rest.athena": "adapters.rest.schema:AthenaOptions",
+    "rest.json": "adapters.rest.schema:RestJsonOptions",
+}
+LISTENERS = frozenset({"hl7v2.mllp"})
+"""Adapters whose EMR calls us: they are not read on a schedule."""
+
+
+def schema(adapter: str) -> type[SettingsGroup]:
+    """The adapter's own settings. ``KeyError`` for a name that is not registered."""
+    found: type[SettingsGroup] = _named(SCHEMAS[adapter])
+    return found
+
 
 def build(settings: SourceSettings) -> Adapter | Listener:
     """Builds the adapter of a source. It opens no connection yet. ``KeyError`` for a name that is not registered."""
-    module, _, name = ADAPTERS[settings.adapter].partition(":")
-    adapter: Adapter | Listener = getattr(import_module(module), name)(settings)
+    adapter: Adapter | Listener = _named(ADAPTERS[settings.adapter])(settings)
     return adapter
+
+
+def _named(place: str) -> Any:
+    module, _, name = place.partition(":")
+    return getattr(import_module(module), name)

@@ -17,12 +17,12 @@ from litestar import Request
 from litestar.handlers import HTTPRouteHandler
 from litestar.response.base import ASGIResponse
 
+from adapters.address import Address
 from bench import asks, site
 from bench.databases import Databases
 from bench.receiver import wait_for
 from store.web.app import create_app
 from sync.config.loading import load
-from sync.config.scalars import Address
 from sync.roles import WebRole
 from sync.runtime import Parts
 

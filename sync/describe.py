@@ -8,9 +8,9 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from adapters.mapping import site_rules
+from adapters.registry import LISTENERS
 from store.web.pages.about import About, DescribedRule
 from sync.config import ConfiguredSource
-from sync.config.options import LISTENERS
 from sync.config.settings import Schedule
 
 UNITS = (("d", 86_400), ("h", 3_600), ("m", 60))
@@ -26,7 +26,7 @@ def described(feed: ConfiguredSource) -> About:
     rows = [
         ("Source", feed.name),
         ("Adapter", settings.adapter),
-        ("Preset", str(settings.preset.get("name") or "")),
+        ("Preset", settings.preset),
         ("Address", _address(str(options.get("base_url") or ""))),
         *((title, str(options.get(name) or "")) for name, title in PLAIN_OPTIONS.items()),
         ("Authentication", str(auth.get("kind") or "").replace("_", " ") if isinstance(auth, Mapping) else ""),

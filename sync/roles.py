@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 import uvicorn
 
+from adapters.address import Address
 from adapters.base import AdapterError, IngestResult, Listener, Payload, ReportsPeerErrors, Unmappable
 from adapters.mapping.evidence import message_name
 from adapters.notes import HasNotes
@@ -21,7 +22,6 @@ from store.runs.runs import Rejected
 from store.runs.source_notes import SourceNotes
 from sync import logs
 from sync.config import ConfiguredSource, Settings, api_tls
-from sync.config.scalars import Address
 from sync.http_connections import bounded
 from sync.runtime import Parts, UsageError, lane
 

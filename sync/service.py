@@ -12,17 +12,17 @@ from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
 
+from adapters.address import Address
 from adapters.base import AcceptsConnections, Listener
+from adapters.registry import LISTENERS
 from store.runs.processes import Place
 from store.runs.schedule_times import ScheduleTimes
 from sync import descriptors, logs
 from sync.api import build_api
 from sync.config import Settings, plain
 from sync.config.database import is_open_to_others
-from sync.config.options import LISTENERS
 from sync.config.plain import Exposed
 from sync.config.problems import dotted
-from sync.config.scalars import Address
 from sync.housekeeping import (
     ATTESTED_EVERY,
     DUE_EVERY,

@@ -7,7 +7,7 @@ search, not results. Servers also send an OperationOutcome without a mode: it is
 from __future__ import annotations
 
 from typing import Any, NamedTuple
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urljoin
 
 import msgspec
 
@@ -21,17 +21,20 @@ class _BundleLink(msgspec.Struct):
     url: str | None = None
 
 
-class _Mode(msgspec.Struct):
+class _Mode(msgspec.Struct, rename="camel", omit_defaults=True):
     mode: str | None = None
+    modifier_extension: Any = None
 
 
-class _Entry(msgspec.Struct):
+class _Entry(msgspec.Struct, rename="camel", omit_defaults=True):
     resource: msgspec.Raw = msgspec.Raw(b"")
     search: _Mode | None = None
+    modifier_extension: Any = None
 
 
-class _Meta(msgspec.Struct, rename="camel"):
+class _Meta(msgspec.Struct, rename="camel", omit_defaults=True):
     last_updated: str | None = None
+    modifier_extension: Any = None
 
 
 class _Head(msgspec.Struct, rename="camel"):
@@ -39,16 +42,19 @@ class _Head(msgspec.Struct, rename="camel"):
     id: Any = None
 
 
-class _Bundle(msgspec.Struct, rename="camel"):
+class _Bundle(msgspec.Struct, rename="camel", omit_defaults=True):
     resource_type: str
     total: Any = None
     link: list[_BundleLink] | None = None
     entry: list[_Entry] | None = None
     meta: _Meta | None = None
+    modifier_extension: Any = None
+    implicit_rules: Any = None
 
 
 class BundlePage(msgspec.Struct, frozen=True):
-    """``resources`` are raw JSON. ``searched_at`` is when the server says it searched, as it wrote it.
+    """``resources`` are raw JSON; one round which modifiers stand is in a Bundle with them. ``searched_at`` is when the server says it
+    searched, as it wrote it.
 
     ``keys`` tell the matches apart, ``included`` is how many came beside them; ``error`` is what the server reports as one, in codes.
     """
@@ -69,6 +75,7 @@ class _Result(NamedTuple):
 
 
 _decode = msgspec.json.Decoder(_Bundle).decode
+_encode = msgspec.json.Encoder().encode
 _head = msgspec.json.Decoder(_Head).decode
 
 
@@ -80,7 +87,7 @@ def read(body: bytes, url: str) -> BundlePage:
         raise AdapterError(_not_a_bundle(body)) from None
     if bundle.resource_type != "Bundle":
         raise AdapterError(_not_a_bundle(body))
-    outcomes, results = _sorted(bundle.entry or [])
+    outcomes, results = _sorted(bundle)
     return BundlePage(
         tuple(one.body for one in results),
         _count(bundle.total),
@@ -110,11 +117,11 @@ def _not_a_bundle(body: bytes) -> str:
     return f"a search returned {outcome.described(body)} instead of a Bundle"
 
 
-def _sorted(entries: list[_Entry]) -> tuple[list[bytes], list[_Result]]:
+def _sorted(bundle: _Bundle) -> tuple[list[bytes], list[_Result]]:
     """What is about the search, and what it found."""
     outcomes: list[bytes] = []
     results: list[_Result] = []
-    for entry in entries:
+    for entry in bundle.entry or []:
         body, mode = bytes(entry.resource), entry.search.mode if entry.search else None
         if body in (b"", b"null"):
             continue
@@ -123,8 +130,15 @@ def _sorted(entries: list[_Entry]) -> tuple[list[bytes], list[_Result]]:
             outcomes.append(body)
         else:
             key = hash(f"{head.resource_type}/{head.id}") if isinstance(head.id, str) else hash(body)
-            results.append(_Result(body, key, mode == "include"))
+            results.append(_Result(_with_modifiers(bundle, entry) or body, key, mode == "include"))
     return outcomes, results
+
+
+def _with_modifiers(bundle: _Bundle, entry: _Entry) -> bytes:
+    """The entry in its Bundle, where that or the entry carries a modifier (``adapters.fhir.modifiers``); else nothing."""
+    holders = (bundle, bundle.meta, entry, entry.search)
+    carried = bundle.implicit_rules is not None or any(one is not None and one.modifier_extension is not None for one in holders)
+    return _encode(msgspec.structs.replace(bundle, entry=[entry], total=None, link=None)) if carried else b""
 
 
 def _read_head(body: bytes) -> _Head:
@@ -142,17 +156,3 @@ def _next(bundle: _Bundle, url: str) -> str | None:
     if not link.url:
         raise AdapterError("the server's link to the next page is empty")
     return urljoin(url, link.url)
-
-
-def same_origin(url: str, base_url: str) -> bool:
-    """Whether both are one server: scheme, host and port."""
-    return _origin(url) == _origin(base_url)
-
-
-def _origin(url: str) -> tuple[str, str | None, int | None]:
-    parts = urlsplit(url)
-    try:
-        port = parts.port
-    except ValueError:
-        port = -1
-    return parts.scheme, parts.hostname, port or {"https": 443, "http": 80}.get(parts.scheme)

@@ -35,7 +35,8 @@ DECISION = (
     f" | Consent.repeat(provision).type | Consent.repeat(except).type | {_BASE_RULE}"
 )
 _base_rule = compile_expression(_BASE_RULE).evaluate
-NOT_UNDERSTOOD = "not understood"  # a type that is in no table: FHIR forbids to process what a modifier extension may turn round
+NOT_UNDERSTOOD = "not understood"  # a type that is in no table
+MODIFIED: dict[str, Any] = {"modifierExtension": [{}]}  # an exception of which only its modifier counts
 DECISIONS = {
     **dict.fromkeys(("permit", "OPTIN", OPT_IN), GRANTED),
     **dict.fromkeys(("deny", "OPTOUT", "OPTOUTE", OPT_OUT, "opt-out", "opt out"), DENIED),
@@ -96,7 +97,7 @@ def _has_code(concepts: Any, wanted: tuple[str, ...]) -> bool:
     return any(coding.get("code") in wanted or f"{coding.get('system')}|{coding.get('code')}" in wanted for coding in codings)
 
 
-def consent_standing(consent: dict[str, Any], options: ConsentOptions, when: When) -> RecordStatus:
+def consent_status(consent: dict[str, Any], options: ConsentOptions, when: When) -> RecordStatus:
     status = consent.get("status")
     if status in options.statuses:
         whole = (consent,) if _is_of_r5(consent) or _is_opt_out_by_rule(consent) else (consent, *_listed(consent.get("provision")))
@@ -111,8 +112,8 @@ def consent_standing(consent: dict[str, Any], options: ConsentOptions, when: Whe
 def counting(consent: dict[str, Any], when: When, understood: Understood) -> dict[str, Any]:
     """The Consent without those of its exceptions that do not count at that moment: each of them is left empty in its place.
 
-    One whose period is over counts no more, and one whose period has not begun not yet, with all below it. One that is not understood
-    may be a refusal, and is not read again on its day: it counts before, as something that cannot be read.
+    One whose period is over counts no more, and one whose period has not begun not yet, with all below it; but a modifier in it that is
+    not understood counts already (``adapters.fhir.modifiers``).
     """
     made = dict(consent)
     if "except" in consent:
@@ -145,7 +146,9 @@ def _counting(provisions: Any, when: When, understood: Understood) -> Any:
     if type(provisions) is not dict:
         return provisions
     found = within([provisions.get("period")], when)
-    if found is RecordStatus.ENDED or (found is RecordStatus.NOT_YET and not not_understood(provisions, "Consent.provision", understood)):
+    if found is RecordStatus.NOT_YET:
+        return MODIFIED if not_understood(provisions, "Consent.provision", understood) else {}
+    if found is RecordStatus.ENDED:
         return {}
     if found is RecordStatus.DOUBTFUL and provisions.get("type") == "permit":
         return provisions | {"type": NOT_UNDERSTOOD}
@@ -158,12 +161,10 @@ def _below(provisions: Any, when: When, understood: Understood) -> Any:
         return [_below(one, when, understood) for one in provisions]
     if type(provisions) is not dict:
         return provisions
-    if not_understood(provisions, "Consent.provision", understood):
-        return provisions | {"type": NOT_UNDERSTOOD}
     return provisions | {"provision": _counting(provisions["provision"], when, understood)} if "provision" in provisions else provisions
 
 
-def flag_standing(flag: dict[str, Any], when: When) -> RecordStatus:
+def flag_status(flag: dict[str, Any], when: When) -> RecordStatus:
     status = flag.get("status")
     if status == "active":
         return within([flag.get("period")], when)
@@ -177,9 +178,9 @@ def period(record: dict[str, Any]) -> dict[str, Any]:
     return found[0] if found else {}
 
 
-def out_of_force(attributes: list[str], standing: RecordStatus, path: str) -> dict[str, Statement]:
-    """What a record states that no longer counts: a refusal stands as the most restrictive value, an end takes back what it said."""
-    if standing is RecordStatus.REFUSED:
+def out_of_force(attributes: list[str], status: RecordStatus, path: str) -> dict[str, Statement]:
+    """The statements of a record that no longer counts: refused, it states the opt-out; ended, it takes back what it stated."""
+    if status is RecordStatus.REFUSED:
         return {attribute: Statement(opt_out(attribute), path) for attribute in attributes}
     return {attribute: Statement(None, path) for attribute in attributes}
 
@@ -205,20 +206,20 @@ def certain_only(item: PatientStatements, choose: str) -> Item:
     return replace(item, statements=kept, later=later) if kept or later or item.problems else Filtered("not_confirmed", item.locator)
 
 
-def unless_refused(said: PatientStatements, others: Iterable[Item], choose: str) -> Item:
+def unless_refused(item: PatientStatements, others: Iterable[Item], choose: str) -> Item:
     """What a record permits while the most restrictive counts, less what another record of its patient refuses.
 
     A record that cannot be read may refuse. So does one whose refusal begins later.
     """
-    same = [other for other in others if isinstance(other, PatientStatements) and other.identifiers == said.identifiers]
-    others_of = [other for other in same if other.evidence_id != said.evidence_id]
+    same = [other for other in others if isinstance(other, PatientStatements) and other.identifiers == item.identifiers]
+    others_of = [other for other in same if other.evidence_id != item.evidence_id]
     refused = {name for other in same for name, one in other.statements.items() if is_opt_out(name, one.value)}
     refused |= {problem.attribute for other in same for problem in other.problems}
     to_come = {one.attribute for other in others_of for one in other.later if is_opt_out(one.attribute, one.value)}
     to_come |= {name for other in others_of for name, one in other.statements.items() if is_opt_out(name, one.value)}
-    kept = {name: one for name, one in said.statements.items() if _certain(name, one.value, choose) or name not in refused}
-    later = tuple(one for one in said.later if is_opt_out(one.attribute, one.value) or one.attribute not in to_come)
-    return replace(said, statements=kept, later=later) if kept or later or said.problems else Filtered("still_refused", said.locator)
+    kept = {name: one for name, one in item.statements.items() if _certain(name, one.value, choose) or name not in refused}
+    later = tuple(one for one in item.later if is_opt_out(one.attribute, one.value) or one.attribute not in to_come)
+    return replace(item, statements=kept, later=later) if kept or later or item.problems else Filtered("still_refused", item.locator)
 
 
 def _list(value: Any) -> list[Any]:

@@ -17,7 +17,8 @@ import msgspec
 
 from adapters.base import AdapterError, Batch, Filtered, IncompleteFetch, Unmappable
 from adapters.fhir import group_members
-from adapters.fhir.client import FhirClient, StatusError
+from adapters.fhir.client import FhirClient
+from adapters.http.client import StatusError
 from adapters.http.download import TooLarge
 
 BATCH = 100

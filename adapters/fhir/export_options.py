@@ -7,10 +7,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 
 from adapters.base import SourceSettings
-from adapters.options import joined, listed, number, one_of, section, switch, texts
-
-LEVELS = ("patient", "group", "system")
-KNOWN = ("level", "group", "since", "parameters", "file_origins", "give_up_after")
+from adapters.options import listed, number
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,16 +34,16 @@ class ExportOptions:
 
 def export_options(settings: SourceSettings) -> ExportOptions:
     """Raises ``ValueError`` that names the option and what it takes."""
-    options = section("export", joined(settings).get("export") or {}, KNOWN)
+    options = settings.options.get("export") or {}
     group = str(options.get("group") or "")
-    level = one_of(options, "level", ("group", "patient", "system") if group else LEVELS)
+    level = str(options.get("level") or ("group" if group else "patient"))
     if (level == "group") != bool(group):
         raise ValueError("export.group and export.level: group must be used together: set the id of the group that the EMR created for you")
     return ExportOptions(
         level=level,
         group=group,
-        since=switch(options, "since", default=True),
-        parameters=texts(options, "parameters"),
+        since=bool(options.get("since", True)),
+        parameters=options.get("parameters") or {},
         file_origins=listed(options, "file_origins"),
         give_up_after=timedelta(seconds=number(options, "give_up_after", 7 * 86400, least=60, most=90 * 86400)),
     )

@@ -1,17 +1,21 @@
-"""Modifier extensions and implicit rules: a part that is not understood may turn the meaning of the whole round. Pure.
+"""Modifier extensions and implicit rules: one that is not understood may turn the meaning of what it stands in round. Pure.
 
-FHIR forbids to process what carries one that is not understood (FHIR R4 2.4.2; implicitRules: 2.27.3). What such a record might refuse is
-then unreadable. A site names those that do not matter to it (``understood``); one that a rule of its mapping reads is understood too.
+FHIR allows them in some elements only and forbids to process what carries one that is not understood (FHIR R4 2.4.2; implicitRules:
+2.27.3). Here one counts wherever it stands, also where FHIR allows none: what it stands in permits nothing and is unreadable, and what
+refuses in it is applied. A site names those that do not matter to it (``understood``); one that a rule of its mapping reads is understood.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from adapters.mapping.site_rules import Rule
 
 REASON, DETAIL = "modifier_not_understood", "it may change the meaning of the record: add it to 'understood' if it does not matter"
+MODIFIER, RULES = "modifierExtension", "implicitRules"
+_QUOTED, _WORD = re.compile(r"'(?:[^'\\]|\\.)*'"), re.compile(r"[A-Za-z]\w*")
 
 Understood = frozenset[str]
 
@@ -22,13 +26,43 @@ def understood(named: Iterable[str], rules: Iterable[Rule]) -> Understood:
     return frozenset(named) | quoted
 
 
-def not_understood(element: dict[str, Any], path: str, known: Understood) -> list[str]:
-    """The paths of what is not understood, in an element or a resource."""
-    entries = element.get("modifierExtension")
-    listed = entries if type(entries) is list else [] if entries is None else [entries]
-    found = [f"{path}.modifierExtension[{index}]" for index, entry in enumerate(listed) if not _is_known(entry, known)]
-    rules = element.get("implicitRules")
-    return found if rules is None or rules in known else [*found, f"{path}.implicitRules"]
+def not_understood(element: Any, path: str, known: Understood) -> list[str]:
+    """The paths of what is not understood in an element or a resource, at any depth."""
+    return list(_unknown(element, path, known)) if _carries_any(element) else []
+
+
+def reads(rule: Rule, element: str) -> bool:
+    """Whether a rule's expression names the element of a resource, or the choice that it is one of (``deceased``)."""
+    words = {word for path in rule.paths for word in _WORD.findall(_QUOTED.sub("", path))}
+    return any(element == word or (element.startswith(word) and element[len(word)].isupper()) for word in words)
+
+
+def _carries_any(element: Any) -> bool:
+    """Nearly every resource carries none, and is looked through without writing paths."""
+    unseen = [element]
+    while unseen:
+        one = unseen.pop()
+        if type(one) is dict:
+            if MODIFIER in one or RULES in one:
+                return True
+            unseen += [value for value in one.values() if type(value) is dict or type(value) is list]
+        elif type(one) is list:
+            unseen += one
+    return False
+
+
+def _unknown(element: Any, path: str, known: Understood) -> Iterator[str]:
+    if type(element) is list:
+        for index, one in enumerate(element):
+            yield from _unknown(one, f"{path}[{index}]", known)
+    elif type(element) is dict:
+        entries = element.get(MODIFIER)
+        listed = entries if type(entries) is list else [] if entries is None else [entries]
+        yield from (f"{path}.{MODIFIER}[{index}]" for index, entry in enumerate(listed) if not _is_known(entry, known))
+        if element.get(RULES) is not None and element[RULES] not in known:
+            yield f"{path}.{RULES}"
+        for name, value in element.items():
+            yield from _unknown(value, f"{path}.{name}", known)
 
 
 def _is_known(entry: Any, known: Understood) -> bool:

@@ -14,8 +14,8 @@ from typing import Any
 from adapters.base import SourceSettings
 from adapters.http.budget import BudgetLimits
 from adapters.http.download import DownloadLimits
-from adapters.http.options import FILE_LIMITS, PAGE_LIMITS, base_url, download, limits
-from adapters.options import joined, listed, number, one_of, section, switch, texts
+from adapters.http.options import base_url, download, limits
+from adapters.options import listed, number
 from store.preference import DO_NOT_CONTACT
 
 EVERY = "*"
@@ -81,44 +81,43 @@ class RestOptions:
 
 
 def mapper_options(settings: SourceSettings) -> MapperOptions:
-    options = joined(settings)
+    options = settings.options
     return MapperOptions(
         base_url=str(options.get("base_url") or "").rstrip("/"),
         other_base_urls=listed(options, "other_base_urls"),
         understood=listed(options, "understood"),
-        trust_last_updated=switch(options, "trust_last_updated", default=True),
+        trust_last_updated=bool(options.get("trust_last_updated", True)),
         consent=_consent(options.get("consent") or {}),
         flag=_flag(options.get("flag") or {}),
     )
 
 
 def rest_options(settings: SourceSettings) -> RestOptions:
-    options = joined(settings)
+    options = settings.options
     return RestOptions(
         base_url=base_url(options, "the server's FHIR endpoint"),
         auth=options.get("auth") or {},
         read=_read(options),
         group=str(options.get("group") or ""),
-        page_size=int(number(options, "page_size", 200, least=1, most=10_000)),
+        page_size=int(options.get("page_size") or 200),
         overlap=timedelta(seconds=number(options, "overlap", 300, least=0, most=30 * 86400)),
         timeout=number(options, "timeout", 60, least=1, most=3600),
-        search=texts(options, "search"),
+        search=options.get("search") or {},
         ca=_certificates(str(options.get("ca") or "")),
-        trust_total=switch(options, "trust_total", default=True),
+        trust_total=bool(options.get("trust_total", True)),
         limits=limits(options, settings.time_zone),
-        download=download(options, FILE_LIMITS if settings.adapter == "fhir.bulk" else PAGE_LIMITS),
+        download=download(options),
     )
 
 
-def _consent(options: Any) -> ConsentOptions:
-    part = section("consent", options, ("attribute", "statuses", "category", "scope", "choose"))
+def _consent(part: Mapping[str, Any]) -> ConsentOptions:
     return ConsentOptions(
         attribute=str(part.get("attribute") or ""),
         statuses=listed(part, "statuses") or ("active",),
         category=_named(part, "category"),
         scope=_named(part, "scope"),
         every=EVERY in (*listed(part, "category"), *listed(part, "scope")),
-        choose=one_of(part, "choose", (LATEST, MOST_RESTRICTIVE)),
+        choose=part.get("choose") or LATEST,
     )
 
 
@@ -127,13 +126,12 @@ def _named(part: Mapping[str, Any], name: str) -> tuple[str, ...]:
     return () if EVERY in codes else codes
 
 
-def _flag(options: Any) -> FlagOptions:
-    part = section("flag", options, ("codes", "attribute"))
+def _flag(part: Mapping[str, Any]) -> FlagOptions:
     return FlagOptions(listed(part, "codes"), str(part.get("attribute") or DO_NOT_CONTACT))
 
 
 def _read(options: Mapping[str, Any]) -> str:
-    read = one_of(options, "read", ("auto", "incremental", "full", "crawl"))
+    read = str(options.get("read") or "auto")
     if read == "crawl" and not options.get("group"):
         raise ValueError("read: crawl needs group, the id of the group whose members are read one by one")
     return read

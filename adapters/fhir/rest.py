@@ -18,12 +18,13 @@ from pathlib import Path
 from adapters.base import AdapterError, Batch, Fetch, Filtered, Finding, IncompleteFetch, Item, Payload, SourceSettings
 from adapters.fhir import auth, crawl, files, identity, outcome, probe
 from adapters.fhir.capability import LAST_UPDATED, Plan
-from adapters.fhir.client import Clock, FhirClient, SearchPage
+from adapters.fhir.client import FhirClient, SearchPage
 from adapters.fhir.consent_flag import certain_only, to_confirm, unless_refused
 from adapters.fhir.decode import NotReadable, decode, decode_in_part
 from adapters.fhir.mapping import FhirMapper
 from adapters.fhir.options import MOST_RESTRICTIVE, RestOptions, rest_options
 from adapters.http import headers
+from adapters.http.auth import Clock
 from adapters.http.budget import Budget
 from adapters.notes import Notes
 from store.preference import PatientStatements
@@ -75,7 +76,7 @@ class RestAdapter:
         return files.payloads(path)
 
     def client(self) -> FhirClient:
-        return FhirClient(
+        client = FhirClient(
             self.options.base_url,
             self.auth,
             clock=self.clock,
@@ -83,9 +84,10 @@ class RestAdapter:
             sleep=self.sleep,
             budget=self.budget,
             ca=self.options.ca,
-            trust_total=self.options.trust_total,
             download=self.options.download,
         )
+        client.trust_total = self.options.trust_total
+        return client
 
     def _all(self, client: FhirClient, request: Fetch, plan: Plan) -> Iterator[Batch]:
         """Every kind, also when another one cannot be read: what a Consent refuses is applied even when the Patients break off."""

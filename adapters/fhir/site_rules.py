@@ -34,7 +34,7 @@ def compile_rules(settings: SourceSettings, by_options: Mapping[str, Mapping[str
     Raises :class:`~adapters.mapping.site_rules.MappingError` for the first rule that is wrong.
     """
     sorted_rules: dict[str, list[Rule]] = {}
-    for attribute, written in expanded({**by_options, **settings.rules}).items():
+    for attribute, written in expanded({**by_options, **settings.mapping}).items():
         if standard(attribute, written):
             continue
         types = {name for path in paths(written) for name in _types(str(written.get("written_as") or attribute), path)}
@@ -55,13 +55,13 @@ def counting_every_consent(settings: SourceSettings, options: ConsentOptions, ru
         return ()
     unfiltered = [one for one in rules.get("Consent", ()) if not all(FILTER.search(path) for path in one.paths)]
     return tuple(
-        "consent" if one.attribute == options.attribute and one.attribute not in settings.rules else one.attribute for one in unfiltered
+        "consent" if one.attribute == options.attribute and one.attribute not in settings.mapping else one.attribute for one in unfiltered
     )
 
 
 def preferred_by(settings: SourceSettings) -> str:
     """How the standard elements tell the preferred phone: by ``rank``, or ``first``."""
-    rule = settings.rules.get(PREFERRED_PHONE) or {}
+    rule = settings.mapping.get(PREFERRED_PHONE) or {}
     return str(rule["by"]) if standard(PREFERRED_PHONE, rule) else "rank"
 
 

@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import UTC, date, datetime, time
 from typing import NamedTuple
 
-from adapters.hl7v2.reader import Message
+from adapters.base import SourceSettings
+from adapters.hl7v2.path import Path
+from adapters.hl7v2.reader import DELETE, Message
 from adapters.hl7v2.xtn import CELL, TelecomReader
-from store.preference import PHONES, Later, Statement, slot
+from adapters.mapping.contact_tables import ContactTables
+from store.preference import EMAIL, PHONES, PREFERRED_PHONE, Later, Problem, Statement, base, slot
 
 MOST_DAYS = 50
+REMARK = 9  # XTN.9 is text, unless the site keeps a code there
+# Field, what its numbers are for when they do not say (v2-to-FHIR), slots.
+TELECOMS = tuple(
+    (number, path, kind, slot(PHONES, path), slot(EMAIL, path))
+    for number, path, kind in ((13, "PID-13", "home"), (14, "PID-14", "work"), (40, "PID-40", "other"))
+)
+_FIELDS = frozenset(number for number, *_ in TELECOMS)
+Stated = dict[str, Statement]
 
 
 class Turning(NamedTuple):
@@ -28,6 +39,61 @@ class TelecomRemarks(NamedTuple):
 
     refused: tuple[tuple[str, str], ...]
     turns: tuple[Turning, ...]
+
+
+class PatientTelecoms:
+    """Reads PID-13, PID-14 and PID-40 the way one source is configured. ``paths`` are those that its rules read."""
+
+    def __init__(self, settings: SourceSettings, tables: ContactTables, paths: Sequence[Path]) -> None:
+        is_text = not any(path.component == REMARK and path.field in _FIELDS for path in paths)
+        self.reader = TelecomReader(settings.default_region, tables, is_text=is_text)
+        self._ruled = frozenset(base(name) for name in settings.mapping)
+        self._first_is_preferred = settings.mapping.get(PREFERRED_PHONE, {}).get("by") == "first"
+
+    def read(self, message: Message, pid: list[str], today: date, statements: Stated, problems: list[Problem]) -> TelecomRemarks:
+        """Adds the lists, and which number is preferred, to ``statements``."""
+        preferred: list[tuple[int, str, str]] = []
+        refused: list[tuple[str, str]] = []
+        turns: list[Turning] = []
+        wrong: set[str] = set()
+        for number, path, kind, phones, emails in TELECOMS:
+            field = pid[number]
+            if not field:
+                continue
+            if field == DELETE:
+                statements[phones] = statements[emails] = Statement(None, path)
+                continue
+            found = self.reader.read(message, field, path, kind, today)
+            if found.states_phones:  # the list sent is the whole list: what it leaves out is taken back
+                statements[phones] = Statement(found.phones or None, path)
+            if found.states_emails:
+                statements[emails] = Statement(found.emails or None, path)
+            preferred += found.preferred
+            refused += found.refused
+            wrong |= found.wrong
+            problems += found.problems
+            turns += [Turning(day, path, one, field, kind) for day, one in found.turns if one not in self._ruled]
+        agree(statements, wrong)
+        if self._first_is_preferred:
+            self._prefer_first(message, pid[13], today, statements)
+        elif preferred:
+            _prefer(preferred, statements)
+        return TelecomRemarks(tuple(refused), tuple(sorted(turns)[:MOST_DAYS]))
+
+    def _prefer_first(self, message: Message, field: str, today: date, statements: Stated) -> None:
+        """The primary number is the first repetition of PID-13; an empty one before others is a primary number that was not sent."""
+        first = field.split(message.delimiters.repetition, 1)[0]
+        phones = self.reader.read(message, first, "PID-13", "home", today).phones if first and first != DELETE else ()
+        if phones:
+            statements[PREFERRED_PHONE] = Statement(phones[0].number, "PID-13[1]")
+
+
+def _prefer(preferred: Sequence[tuple[int, str, str]], statements: Stated) -> None:
+    """XTN.18. Its scope may be a type of number only, so two different numbers at the top leave the matter open."""
+    top = min(preferred)[0]
+    first = [one for one in preferred if one[0] == top]
+    if len({number for _, number, _ in first}) == 1:
+        statements[PREFERRED_PHONE] = Statement(first[0][1], first[0][2])
 
 
 def agree(statements: dict[str, Statement], wrong: Collection[str]) -> None:

@@ -32,6 +32,7 @@ from pathlib import Path
 from typing import Any
 
 from adapters import options as read_options
+from adapters.address import address
 from adapters.base import Finding, Ingest, Payload, SourceSettings, Unmappable
 from adapters.hl7v2 import files, tls
 from adapters.hl7v2.ack import Acknowledger
@@ -256,10 +257,10 @@ def _admission(options: Mapping[str, Any]) -> Admission:
 
 
 def _address(option: str, text: str) -> Address:
-    host, _, port = text.rpartition(":")
-    if not host or not port.isdecimal() or int(port) > 65535:
-        raise ValueError(f"{option} must be 'host:port', for example 127.0.0.1:2575")
-    return host.strip("[]"), int(port)
+    try:
+        return address(text)
+    except ValueError as error:
+        raise ValueError(f"{option} is {error}") from None
 
 
 def _run(main: Coroutine[Any, Any, None]) -> None:

@@ -11,11 +11,7 @@ from typing import Any
 
 from adapters.http.budget import BudgetLimits, quiet_hours
 from adapters.http.download import DownloadLimits
-from adapters.options import listed, number, section
-
-PAGE_LIMITS = ("max_page_bytes", "page_deadline")
-FILE_LIMITS = (*PAGE_LIMITS, "max_file_bytes", "max_line_bytes", "file_deadline")
-LIMITS = ("requests_per_minute", "parallel", "quiet_hours", "bulk_every")
+from adapters.options import listed, number
 
 
 def base_url(options: Mapping[str, Any], what: str) -> str:
@@ -26,21 +22,21 @@ def base_url(options: Mapping[str, Any], what: str) -> str:
     return url
 
 
-def limits(options: Mapping[str, Any], time_zone: str, known: tuple[str, ...] = LIMITS) -> BudgetLimits:
-    """The source's ``budget``; ``known`` are the limits that its protocol can keep."""
-    part = section("budget", options.get("budget") or {}, known)
+def limits(options: Mapping[str, Any], time_zone: str) -> BudgetLimits:
+    """The source's ``budget``."""
+    part = options.get("budget") or {}
     return BudgetLimits(
-        requests_per_minute=number(part, "requests_per_minute", 0, least=0, most=60_000),
-        parallel=int(number(part, "parallel", 4, least=1, most=32)),
+        requests_per_minute=float(part.get("requests_per_minute") or 0),
+        parallel=int(part.get("parallel") or 4),
         quiet=tuple(quiet_hours(text) for text in listed(part, "quiet_hours")),
         bulk_every=timedelta(seconds=number(part, "bulk_every", 0, least=0, most=90 * 86400)),
         time_zone=time_zone,
     )
 
 
-def download(options: Mapping[str, Any], known: tuple[str, ...] = PAGE_LIMITS) -> DownloadLimits:
+def download(options: Mapping[str, Any]) -> DownloadLimits:
     """The source's ``download``: how large answers may be, and how long they may take."""
-    part, defaults = section("download", options.get("download") or {}, known), DownloadLimits()
+    part, defaults = options.get("download") or {}, DownloadLimits()
     return DownloadLimits(
         max_page_bytes=int(number(part, "max_page_bytes", defaults.max_page_bytes, least=1, most=2**40)),
         max_file_bytes=int(number(part, "max_file_bytes", defaults.max_file_bytes, least=1, most=2**40)),

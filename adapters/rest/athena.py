@@ -25,7 +25,7 @@ from zoneinfo import ZoneInfo
 from adapters.base import AdapterError, Batch, Fetch, Finding, IncompleteFetch, SourceSettings
 from adapters.http.auth import Clock
 from adapters.http.completeness import Whole
-from adapters.options import joined, number
+from adapters.options import number
 from adapters.rest.client import JsonClient
 from adapters.rest.rest import JsonAdapter, sample, utc_now
 
@@ -44,7 +44,7 @@ class AthenaAdapter(JsonAdapter):
 
     def __init__(self, settings: SourceSettings, *, clock: Clock = utc_now, sleep: Callable[[float], None] = time.sleep) -> None:
         super().__init__(settings, clock=clock, sleep=sleep)
-        options = joined(settings)
+        options = settings.options
         practice = str(options.get("practice_id") or "")
         if not practice.isascii() or not practice.isalnum():
             raise ValueError("practice_id is missing or not a number: set the practice ID")

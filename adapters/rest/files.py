@@ -44,8 +44,16 @@ def records(data: Any, items: str) -> list[Any] | None:
     if not items:
         return data if type(data) is list else [data]
     found = compile_nodes(items)(data) if type(data) is dict else []
-    held = data.get(items.partition(".")[0]) if type(data) is dict else None
-    return [node.value for node in found] if found or held in ([], {}) else None
+    return [node.value for node in found] if found or _is_empty(data, items) else None
+
+
+def _is_empty(data: Any, items: str) -> bool:
+    """Whether the answer has the list, or something on the way to it, and nothing is in it."""
+    for step in items.split("."):
+        data = data.get(step.partition("[")[0]) if type(data) is dict else None
+        if data in ([], {}):
+            return True
+    return False
 
 
 def encoded(record: Any) -> bytes:

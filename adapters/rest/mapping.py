@@ -65,13 +65,15 @@ class JsonMapper:
         self.options = record_options(settings)
         self.reader = RecordReader(self.options, settings.default_region, ContactTables(settings.contact))
         self._languages = Languages(settings.languages)
-        self.rules = tuple(_rule(attribute, rule) for attribute, rule in expanded(settings.rules).items() if not standard(attribute, rule))
-        choice = settings.rules.get(PREFERRED_PHONE) or {}
+        self.rules = tuple(
+            _rule(attribute, rule) for attribute, rule in expanded(settings.mapping).items() if not standard(attribute, rule)
+        )
+        choice = settings.mapping.get(PREFERRED_PHONE) or {}
         self._preferred_by = str(choice["by"]) if standard(PREFERRED_PHONE, choice) else "rank"
         self._elements = dict.fromkeys(self.options.name, DISPLAY_NAME)
         self._elements |= {place.each or place.number: PHONES for place in self.options.phones}
         self._elements |= {place.each or place.address: EMAIL for place in self.options.emails}
-        self._zone, self.mapping = ZoneInfo(settings.time_zone), fingerprint(settings.rules, *settings.codes)
+        self._zone, self.mapping = ZoneInfo(settings.time_zone), fingerprint(settings.mapping, *settings.codes)
 
     def read(self, payload: Payload) -> list[Item]:
         """What one record says. Bad input becomes :class:`~adapters.base.Unmappable`."""
@@ -110,10 +112,10 @@ class JsonMapper:
         stated |= {name: Statement(DENIED, path) for name, path in refused}
         effective = self._effective(record, payload, problems)
         evidence = f"Patient/{self.reader.text(record, self.options.id)}"
-        said = PatientStatements(
+        item = PatientStatements(
             identifiers, stated, effective, evidence, 0, withheld, tuple(problems), payload.locator, codes, self.mapping
         )
-        return [said, *self._merged(record, said)]
+        return [item, *self._merged(record, item)]
 
     def _identifiers(self, record: dict[str, Any], flaw: UnusableRecord | None) -> tuple[Identifier, ...]:
         """The identifier that the source's ``patient_id`` names, and the record's own id."""
@@ -170,12 +172,12 @@ class JsonMapper:
             problems.append(Problem("time_in_future", self.options.updated, "the server's clock or ours is wrong; only refusals apply"))
         return effective
 
-    def _merged(self, record: dict[str, Any], said: PatientStatements) -> list[Item]:
+    def _merged(self, record: dict[str, Any], item: PatientStatements) -> list[Item]:
         survivor = self.reader.text(record, self.options.merged_into)
         if survivor in NO_RECORD:
             return []
         into = (Identifier(self.settings.name, RECORD_ID, survivor),)
-        return [PatientMerge(into, said.identifiers, said.effective, said.evidence_id, said.locator)]
+        return [PatientMerge(into, item.identifiers, item.effective, item.evidence_id, item.locator)]
 
 
 def _rule(attribute: str, rule: Mapping[str, Any]) -> Rule:

@@ -15,11 +15,9 @@ from adapters.base import SourceSettings
 from adapters.http.budget import BudgetLimits
 from adapters.http.download import DownloadLimits
 from adapters.http.options import base_url, download, limits
-from adapters.options import joined, number, section, texts
+from adapters.options import listed, number
 from store.preference import PhoneKind
 
-KINDS = tuple(kind.value for kind in PhoneKind)
-FORMATS = ("utc", "local", "date")
 Plain = Mapping[str, Any]
 
 
@@ -102,68 +100,44 @@ class ServerOptions:
 
 
 def record_options(settings: SourceSettings) -> RecordOptions:
-    options = joined(settings)
-    known = ("id", "patient_id", "name", "phones", "emails", "updated", "merged_into")
-    part = section("record", options.get("record") or {}, known)
+    part = settings.options.get("record") or {}
     if not part.get("id"):
         raise ValueError("record.id is missing: set the path of the record's own id, or use a preset")
     plain = {name: str(part.get(name) or "") for name in ("id", "updated", "merged_into")}
     return RecordOptions(
         **plain,
-        patient_id=str(options.get("patient_id_from") or part.get("patient_id") or ""),
-        name=tuple(str(one) for one in _list("record.name", part.get("name"))),
-        phones=tuple(_phone(f"record.phones[{n}]", one) for n, one in enumerate(_list("record.phones", part.get("phones")))),
-        emails=tuple(_email(f"record.emails[{n}]", one) for n, one in enumerate(_list("record.emails", part.get("emails")))),
+        patient_id=str(settings.options.get("patient_id_from") or part.get("patient_id") or ""),
+        name=listed(part, "name"),
+        phones=tuple(_phone(one) for one in part.get("phones") or ()),
+        emails=tuple(EmailPlace(**_written(one)) for one in part.get("emails") or ()),
     )
 
 
 def list_options(settings: SourceSettings) -> ListOptions:
-    known = ("path", "items", "next", "offset", "limit", "since", "since_format", "parameters", "one", "total", "errors")
-    part = section("list", joined(settings).get("list") or {}, known)
+    part = settings.options.get("list") or {}
     if not part.get("path"):
         raise ValueError("list.path is missing: set the path below base_url that lists patients, or use a preset")
-    plain = {name: str(part.get(name) or "") for name in known if name not in ("parameters", "since_format")}
-    format_ = str(part.get("since_format") or FORMATS[0])
-    if format_ not in FORMATS:
-        raise ValueError(f"list.since_format is {format_!r}: use one of {', '.join(FORMATS)}")
-    return ListOptions(**plain, since_format=format_, parameters=texts(part, "parameters"))
+    return ListOptions(**_written(part))
 
 
 def server_options(settings: SourceSettings) -> ServerOptions:
-    options = joined(settings)
+    options = settings.options
     return ServerOptions(
         base_url=base_url(options, "the base URL of the API"),
         auth=options.get("auth") or {},
-        page_size=int(number(options, "page_size", 100, least=1, most=10_000)),
+        page_size=int(options.get("page_size") or 100),
         overlap=timedelta(seconds=number(options, "overlap", 300, least=0, most=30 * 86400)),
         timeout=number(options, "timeout", 60, least=1, most=3600),
-        limits=limits(options, settings.time_zone, ("requests_per_minute", "quiet_hours")),
+        limits=limits(options, settings.time_zone),
         download=download(options),
     )
 
 
-def _phone(where: str, written: Any) -> PhonePlace:
-    known = ("number", "kind", "each", "kind_from", "kinds", "rank", "unless")
-    place = {name: value for name, value in section(where, written, known).items() if value is not None}
-    kinds = {str(code).casefold(): str(kind) for code, kind in (place.pop("kinds", None) or {}).items()}
-    wrong = next((kind for kind in (*kinds.values(), str(place.get("kind") or KINDS[0])) if kind not in KINDS), None)
-    if wrong is not None:
-        raise ValueError(f"{where} has the kind {wrong!r}: use one of {', '.join(KINDS)}")
-    if not place.get("number"):
-        raise ValueError(f"{where}.number is missing: set the path of the number")
-    return PhonePlace(**{name: str(value) for name, value in place.items()}, kinds=kinds)
+def _phone(part: Plain) -> PhonePlace:
+    kinds = {code.casefold(): kind for code, kind in (part.get("kinds") or {}).items()}
+    return PhonePlace(**{**_written(part), "kinds": kinds})
 
 
-def _email(where: str, written: Any) -> EmailPlace:
-    place = {name: str(value) for name, value in section(where, written, ("address", "each", "unless")).items() if value is not None}
-    if not place.get("address"):
-        raise ValueError(f"{where}.address is missing: set the path of the address")
-    return EmailPlace(**place)
-
-
-def _list(name: str, value: Any) -> list[Any]:
-    if value is None:
-        return []
-    if not isinstance(value, (list, tuple)):
-        raise ValueError(f"{name} is a list: write it with a '-' for each entry")
-    return list(value)
+def _written(part: Plain) -> dict[str, Any]:
+    """The settings that have a value."""
+    return {name: value for name, value in part.items() if value is not None}

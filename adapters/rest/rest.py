@@ -112,7 +112,7 @@ class JsonAdapter:
             timeout=server.timeout,
             sleep=self.sleep,
             budget=self.budget,
-            page=server.download.page,
+            download=server.download,
         )
 
     def plan(self) -> Finding:
@@ -191,7 +191,7 @@ class JsonAdapter:
 
     def _link(self, answer: JsonResponse) -> str | None:
         found = self._next(answer.data) if self._next else []
-        return next((said for node in found if (said := text(node.value))), None)
+        return next((known for node in found if (known := text(node.value))), None)
 
     def _limited(self, size: int) -> dict[str, str]:
         return {**self.list.parameters, **({self.list.limit: str(size)} if self.list.limit else {})}

@@ -8,13 +8,13 @@ from typing import Annotated, Any
 
 import typer
 
+from adapters.schema import duration
 from store.audit.audit_log import ERASED, RESEALED, VIEWED_PAYLOAD, Audit
 from store.runs.rejection_room import TRUNCATED
 from store.runs.runs import Rejection, RejectionStatus
 from sync.commands import difference, global_options, output
 from sync.commands.group import ListByDefault
 from sync.commands.output import AsJson, Limit
-from sync.config.scalars import duration
 from sync.replays import Replays
 from sync.runtime import Parts, UsageError
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from sync.config.scalars import duration
+from adapters.schema import duration
 from sync.runtime import UsageError
 
 

@@ -8,14 +8,13 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, create_model, model_validator
 
+from adapters.address import Address
+from adapters.schema import Duration, DurationOrForever, OneOrMore, OneOrSeveral, SettingsGroup
 from store.domain.policies import IN_FILE_ONLY, OFFERED, Setting
 from sync.config.openid import OpenIdPart
-from sync.config.scalars import Address, Duration, DurationOrForever, Listen, Network, PayloadKey, Region, TimeZone
-from sync.config.scalars import SettingsGroup as SettingsGroup
+from sync.config.scalars import Listen, Network, PayloadKey, Region, TimeZone
 
 Fallback = Literal["no_statement", "clear", "reject", "most_restrictive"]
-OneOrSeveral = Annotated[tuple[str, ...], BeforeValidator(lambda value: [value] if isinstance(value, str) else value)]
-OneOrMore = Annotated[int, Field(ge=1)]
 
 
 class ApiTlsPart(SettingsGroup):

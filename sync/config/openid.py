@@ -8,11 +8,11 @@ from urllib.parse import urlsplit
 
 from pydantic import BeforeValidator, Field
 
+from adapters.schema import SettingsGroup
 from store.users.openid import OpenId, RoleRule
 from store.users.roles import ROLES
 from sync.config.document import Document
 from sync.config.problems import one_of
-from sync.config.scalars import SettingsGroup
 
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from adapters.registry import SCHEMAS, schema
 from store.domain.attributes import ATTRIBUTES
 from sync.config.document import Document
 from sync.config.model import ENTERPRISE, PolicyPart, SourcePart, Top
-from sync.config.options import OPTIONS
 
-OF_SOURCES = frozenset({*SourcePart.model_fields, *(name for options in OPTIONS.values() for name in options.model_fields)})
+OF_SOURCES = frozenset({*SourcePart.model_fields, *(name for adapter in SCHEMAS for name in schema(adapter).model_fields)})
 OF_ENTERPRISES = frozenset(ENTERPRISE.model_fields)
 HOMES = (
     (frozenset(Top.model_fields), "database", "at the top of the file (no indentation)"),

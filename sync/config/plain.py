@@ -11,8 +11,8 @@ from ipaddress import ip_address
 from typing import Any, NamedTuple
 from urllib.parse import parse_qs, urlsplit
 
+from adapters.address import address
 from sync.config.problems import Path, UsageError, dotted
-from sync.config.scalars import address
 from sync.config.settings import ConfiguredSource, Settings
 
 POSTGRESQL = "postgresql+psycopg://"

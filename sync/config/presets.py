@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
+from typing import Any
 
+from adapters.mapping import allow_list
 from sync.config.check import checked
 from sync.config.document import read
-from sync.config.model import PresetPart
+from sync.config.model import PresetPart, RulePart
 from sync.config.problems import ConfigError
 
 
@@ -29,3 +32,18 @@ def preset(name: str) -> PresetPart:
     if found is None or document.mistakes:
         raise ConfigError(f"preset {name}", document.mistakes)
     return found
+
+
+def options_under(preset: PresetPart | None, site: Mapping[str, Any]) -> dict[str, Any]:
+    """The site's options over the preset's."""
+    return {**(preset.options if preset else {}), **site}
+
+
+def rules_under(preset: PresetPart | None, site: Mapping[str, RulePart]) -> dict[str, Mapping[str, Any]]:
+    """The site's rules over the preset's, as adapters take them."""
+    own = _plain(site)
+    return (allow_list.under(_plain(preset.mapping), own) if preset else {}) | own
+
+
+def _plain(mapping: Mapping[str, RulePart]) -> dict[str, Mapping[str, Any]]:
+    return {attribute: rule.model_dump(by_alias=True, exclude_none=True, exclude={"source"}) for attribute, rule in mapping.items()}

@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
+from adapters.address import Address
 from adapters.base import SourceSettings
 from store.domain.enterprise import Enterprise
 from store.runs.encryption import Sealing
 from store.runs.rejection_room import Room
 from store.users.openid import OpenId
 from store.users.unknown_alarm import Alarm
-from sync.config.address import Address
 from sync.config.cron import Cron
 from sync.config.problems import ConfigProblem
 

@@ -7,10 +7,9 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 from adapters.base import AdapterError, SourceSettings
-from adapters.mapping import allow_list
 from adapters.mapping.identifiers import folded
 from adapters.mapping.site_rules import MappingError
-from adapters.registry import ADAPTERS
+from adapters.registry import ADAPTERS, LISTENERS, schema
 from store.domain.attributes import ATTRIBUTES
 from store.domain.enterprise import Source
 from store.preference import issuer, issuers
@@ -19,7 +18,6 @@ from sync.config.check import checked
 from sync.config.document import Document
 from sync.config.enterprises import aliases, linking
 from sync.config.model import EnterprisePart, PresetPart, RulePart, SchedulePart, SourcePart
-from sync.config.options import LISTENERS, OPTIONS
 from sync.config.places import placed
 from sync.config.problems import Path, dotted, one_of
 from sync.config.scalars import is_attribute, is_mapped
@@ -86,10 +84,10 @@ def _preset(document: Document, path: Path, data: Mapping[str, Any]) -> PresetPa
 
 def _options(document: Document, path: Path, adapter: str, data: Mapping[str, Any], preset: PresetPart | None) -> Mapping[str, Any] | None:
     """The adapter's own settings, the site's over the preset's; only those that were written."""
-    if adapter not in OPTIONS:
+    if adapter not in ADAPTERS:
         return None
     written = {key: value for key, value in data.items() if key not in OWN}
-    model = checked(document, path, OPTIONS[adapter], (preset.options if preset else {}) | written, OWN)
+    model = checked(document, path, schema(adapter), presets.options_under(preset, written), OWN)
     if model is None:
         return None
     found = model.model_dump(exclude_unset=True)
@@ -117,15 +115,13 @@ def feed(
 
 def _settings(name: str, written: Written, enterprise: EnterprisePart) -> SourceSettings:
     part, preset = written.part, written.preset
-    site_rules = _rules(written.rules)
-    preset_rules = allow_list.under(_rules(preset.mapping), site_rules) if preset else {}
     return SourceSettings(
         name=name,
         adapter=part.adapter,
         authority=part.patient_id.authority,
         identifier_type=part.patient_id.type,
-        mapping=preset_rules | site_rules,
-        preset={"name": preset.name, "mapping": preset_rules, "options": preset.options} if preset else {},
+        mapping=presets.rules_under(preset, written.rules),
+        preset=preset.name if preset else "",
         options=written.options,
         authorities=aliases(enterprise),
         default_region=part.default_region or enterprise.default_region,
@@ -136,10 +132,6 @@ def _settings(name: str, written: Written, enterprise: EnterprisePart) -> Source
         contact=part.contact.model_dump(exclude_defaults=True),
         languages=part.languages,
     )
-
-
-def _rules(mapping: Mapping[str, RulePart]) -> dict[str, Mapping[str, Any]]:
-    return {attribute: rule.model_dump(by_alias=True, exclude_none=True, exclude={"source"}) for attribute, rule in mapping.items()}
 
 
 def _only_polled(document: Document, path: Path, part: SourcePart) -> None:
@@ -177,7 +169,7 @@ def _compiled(document: Document, path: Path, settings: SourceSettings, build: B
             document.mistake((*path, "mapping", error.attribute), str(error))
             if error.attribute not in settings.mapping:
                 return None
-            settings = replace(settings, mapping={key: rule for key, rule in settings.mapping.items() if key != error.attribute}, preset={})
+            settings = replace(settings, mapping={key: rule for key, rule in settings.mapping.items() if key != error.attribute})
         except (ValueError, KeyError, AdapterError, OSError) as error:
             if any(one.where.startswith(dotted(path)) and not one.warning for one in document.mistakes):
                 return None  # it misses only what those errors left out

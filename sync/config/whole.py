@@ -9,13 +9,12 @@ from collections.abc import Iterator
 from pathlib import Path as FilePath
 from typing import Any
 
+from adapters.address import Address, address
+from adapters.registry import LISTENERS
 from sync.config import database
-from sync.config.address import Address
 from sync.config.document import Document
-from sync.config.options import LISTENERS
 from sync.config.plain import exposed
 from sync.config.problems import Path, UsageError, dotted
-from sync.config.scalars import address
 from sync.config.settings import ConfiguredSource, Settings
 
 EVERYWHERE = frozenset({"0.0.0.0", "::", "*"})  # compared, not bound

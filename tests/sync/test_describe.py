@@ -19,7 +19,7 @@ def feed(adapter: str = "fhir.rest", schedule: Schedule | None = None, **options
         "language": {"from": ["PID-15", "ZCP-9"]},
         "preferred_phone": {"by": "rank"},
     }
-    return ConfiguredSource("emr", "clinic", SourceSettings("emr", adapter, "CLINIC", "MR", rules, {"name": "epic"}, options), schedule)
+    return ConfiguredSource("emr", "clinic", SourceSettings("emr", adapter, "CLINIC", "MR", rules, "epic", options), schedule)
 
 
 def test_a_source_is_described_without_secrets() -> None:

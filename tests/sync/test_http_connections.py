@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from sync.config.address import Address
+from adapters.address import Address
 from sync.config.settings import ConnectionLimits, Settings
 from sync.http_connections import Bounded, bounded
 from sync.roles import WebRole

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from adapters.address import Address
 from adapters.rehearsal.emr import RehearsalEmr
 from store.db import schema
 from store.db.database import Database
@@ -19,7 +20,6 @@ from store.domain.patient import PatientRef
 from store.runs.encryption import new_key
 from store.runs.runs import Run
 from sync.config import Settings, load
-from sync.config.scalars import Address
 from sync.demo import ADT, ENTERPRISE, FHIR, configuration
 from sync.housekeeping import database_watch
 from sync.queue import Job

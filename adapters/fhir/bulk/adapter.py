@@ -23,13 +23,14 @@ from adapters.fhir.bulk.export import Export, Lost, NotTaken, Ready, Running, Ta
 from adapters.fhir.bulk.gaps import Gaps
 from adapters.fhir.bulk.job import BulkState, PendingExport
 from adapters.fhir.bulk.manifest import ExportFile
-from adapters.fhir.client import Clock, FhirClient
+from adapters.fhir.client import FhirClient
 from adapters.fhir.consent_flag import certain_only
 from adapters.fhir.dates import instant
 from adapters.fhir.export_options import ExportOptions, export_options
 from adapters.fhir.group_members import Joiners
 from adapters.fhir.rest import RestAdapter, came_again, utc_now
 from adapters.http import headers
+from adapters.http.auth import Clock
 from adapters.notes import Notes
 from store.preference import PatientStatements
 
@@ -191,7 +192,7 @@ class BulkAdapter:
         safe: str | None = None
         with closing(transfer.files(files[state.job.done :])) as fetched:
             for one in fetched:
-                for item, body in self._said(client, one, stated, seen, gaps):
+                for item, body in self._read_file(client, one, stated, seen, gaps):
                     pending.append((item, body))
                     size += len(body)
                     if len(pending) >= BATCH or size >= BATCH_BYTES:
@@ -206,7 +207,7 @@ class BulkAdapter:
             self._joiners.read(under_way.joined)
         return state
 
-    def _said(
+    def _read_file(
         self, client: FhirClient, one: Fetched, stated: datetime | None, seen: dict[bytes, None], gaps: Gaps
     ) -> Iterator[tuple[Item, bytes]]:
         """What the lines of one file say, with their bytes. Why something is missing goes to ``gaps``."""

@@ -17,12 +17,12 @@ from typing import IO, TYPE_CHECKING, NamedTuple
 from urllib.parse import urljoin, urlsplit
 
 from adapters.base import AdapterError
-from adapters.fhir import bundle
 from adapters.fhir.bulk import ndjson
 from adapters.fhir.bulk.export import NDJSON, Lost
 from adapters.fhir.bulk.manifest import ExportFile
-from adapters.fhir.client import REDIRECTS, REFUSED, FhirClient
+from adapters.fhir.client import FhirClient
 from adapters.http import download
+from adapters.http.client import REDIRECTS, REFUSED, same_origin
 from adapters.http.download import DownloadLimits
 from adapters.http.retry import TRANSIENT, Retryable
 
@@ -125,7 +125,7 @@ class Transfer:
         url = file.url
         for hop in range(REDIRECTS + 1):
             headers = {"Accept": NDJSON, "Accept-Encoding": "gzip"}
-            if self._may_have_token(file, url) and (hop == 0 or bundle.same_origin(url, self.client.base_url)):
+            if self._may_have_token(file, url) and (hop == 0 or same_origin(url, self.client.base_url)):
                 headers |= self.client.authorize()
             response = self.client.open(self._safe(url), headers)
             if not response.is_redirect:
@@ -135,7 +135,7 @@ class Transfer:
         raise AdapterError("too many redirects from the server", permanent=True)
 
     def _may_have_token(self, file: ExportFile, url: str) -> bool:
-        return file.token and any(bundle.same_origin(url, origin) for origin in (self.client.base_url, *self.origins))
+        return file.token and any(same_origin(url, origin) for origin in (self.client.base_url, *self.origins))
 
     def _safe(self, url: str) -> str:
         if urlsplit(self.client.base_url).scheme == "https" and urlsplit(url).scheme != "https":

@@ -18,7 +18,8 @@ from adapters.base import AdapterError
 from adapters.fhir import outcome
 from adapters.fhir.bulk import manifest
 from adapters.fhir.bulk.manifest import ExportFile, Manifest
-from adapters.fhir.client import REFUSED, FhirClient, RawResponse
+from adapters.fhir.client import FhirClient
+from adapters.http.client import REFUSED, RawResponse
 from adapters.http.completeness import IDLE_PAGES
 from adapters.http.headers import seconds_asked
 from adapters.http.retry import TRANSIENT, told
@@ -82,17 +83,17 @@ class Export:
         else:
             answer = self.client.ask("GET", f"{url}?{urlencode(wanted)}", ASYNC)
         if patients and answer.status in NOT_KNOWN:
-            raise NotTaken(f"export request for some patients: {_said(answer)}", permanent=True)
+            raise NotTaken(f"export request for some patients: {_reported(answer)}", permanent=True)
         if answer.status in TRANSIENT:
-            raise AdapterError(f"export request: {_said(answer)}", retry_after=self._asked(answer))
+            raise AdapterError(f"export request: {_reported(answer)}", retry_after=self._asked(answer))
         if answer.status in (404, 405, 410, 501):
-            raise AdapterError(f"{_said(answer)}: export not supported; check export.level and export.group", permanent=True)
+            raise AdapterError(f"{_reported(answer)}: export not supported; check export.level and export.group", permanent=True)
         if answer.status in REFUSED:
-            raise AdapterError(f"{_said(answer)}: access to the export denied; check auth and its scope", permanent=True)
+            raise AdapterError(f"{_reported(answer)}: access to the export denied; check auth and its scope", permanent=True)
         where = _header(answer, "Content-Location")
         if answer.status != 202 or not where:
             throttled = "throttled" in outcome.summary(answer.body)
-            raise AdapterError(f"export request: {_said(answer)}, without a status URL", permanent=not throttled)
+            raise AdapterError(f"export request: {_reported(answer)}, without a status URL", permanent=not throttled)
         return Taken(urljoin(answer.url, where), self._asked(answer), answer.asked)
 
     def poll(self, status: str) -> Running | Ready:
@@ -117,8 +118,8 @@ class Export:
         if answer.status in TRANSIENT and (answer.status == 429 or all(code in PASSING_ISSUES for code in issues)):
             return Running(self._asked(answer), None, failing=answer.status != 429)
         if answer.status in REFUSED:
-            raise AdapterError(f"export status request: {_said(answer)}; check auth", permanent=True)
-        raise Lost(f"export status request: {_said(answer)}; the export will be requested again")
+            raise AdapterError(f"export status request: {_reported(answer)}; check auth", permanent=True)
+        raise Lost(f"export status request: {_reported(answer)}; the export will be requested again")
 
     def _whole(self, first: Manifest, seen: set[str]) -> Running | Ready:
         """The manifest with all that its ``next`` links lead to. A part that is not ready makes the whole not ready."""
@@ -165,6 +166,6 @@ def _percent(progress: str) -> int | None:
     return min(int(found[1]), 100) if found else None
 
 
-def _said(answer: RawResponse) -> str:
+def _reported(answer: RawResponse) -> str:
     asked = seconds_asked(_header(answer, "Retry-After"), answer.at)
     return f"the server returned {answer.status}{outcome.told(answer.body)}{told(asked)}"

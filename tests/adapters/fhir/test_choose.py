@@ -95,11 +95,6 @@ def test_a_rejected_payload_that_is_replayed_permits_nothing_either() -> None:
     assert values(mapper.claims(payload)) == ["granted"]
 
 
-def test_other_words_are_a_mistake() -> None:
-    with pytest.raises(ValueError, match=r"choose is 'first': use one of latest, most_restrictive"):
-        FhirMapper(settings(options={"consent": CONSENT | {"choose": "first"}}))
-
-
 SOMEBODY_ELSE = {"reference": "Patient/p2"}
 
 

@@ -56,16 +56,6 @@ def test_rule_wins_over_the_standard_element() -> None:
     assert found["active"].value is False
 
 
-def test_site_rule_wins_over_the_presets() -> None:
-    preset = {"mapping": {"consent.sms": rule("text", values={"true": "granted"})}}
-    found = stated(
-        patient(extension=[extension("text", valueBoolean=True)]),
-        mapping={"consent.sms": rule("text", values={"true": "denied"})},
-        preset=preset,
-    )
-    assert found["consent.sms"].value == "denied"
-
-
 @pytest.mark.parametrize(("code", "number"), [("home", "+12175550101"), ("cell", "+12175550102"), ("217-555-0101", "+12175550101")])
 def test_preferred_phone_of_a_rule_is_a_kind_or_a_number(code: str, number: str) -> None:
     resource = patient(telecom=PHONES, extension=[extension("call", valueString=code)])
@@ -107,22 +97,6 @@ def test_wrong_rule_is_refused_with_its_attribute(attribute: str, written: dict[
     with pytest.raises(MappingError, match=named.replace("(", r"\(").replace(")", r"\)")) as error:
         mapper(mapping={attribute: written})
     assert error.value.attribute == attribute
-
-
-@pytest.mark.parametrize(
-    "options",
-    [{"trust_last_updated": "perhaps"}, {"consent": "x"}, {"consent": {"statuus": ["active"]}}, {"flag": "x"}, {"flag": {"code": "x"}}],
-)
-def test_wrong_option_is_refused(options: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match=r"trust_last_updated|consent|flag"):
-        mapper(options=options)
-
-
-def test_presets_options_stand_where_the_site_says_nothing() -> None:
-    made = mapper(
-        preset={"options": {"trust_last_updated": False, "base_url": "https://a.example"}}, options={"base_url": "https://b.example/"}
-    )
-    assert (made.options.trust_last_updated, made.options.base_url) == (False, "https://b.example")
 
 
 # Bytes

@@ -423,7 +423,7 @@ def test_time_and_version_are_the_resources_own() -> None:
 
 
 def test_time_of_receipt_counts_where_the_servers_is_not_trusted() -> None:
-    assert said(patient(), options={"trust_last_updated": "false"}).effective == times.at(RECEIVED)
+    assert said(patient(), options={"trust_last_updated": False}).effective == times.at(RECEIVED)
 
 
 def test_time_from_the_future_is_a_problem() -> None:

@@ -21,7 +21,7 @@ PHONES = [{"system": "phone", "value": "217-555-0101", "use": "home"}, {"system"
 def of(name: str) -> SourceSettings:
     preset = presets.preset(name)
     rules = {attribute: rule.model_dump(by_alias=True, exclude_none=True) for attribute, rule in preset.mapping.items()}
-    return settings(preset={"options": preset.options}, mapping=rules)
+    return settings(options=preset.options, mapping=rules)
 
 
 def said(name: str, resource: dict[str, Any]) -> PatientStatements:

@@ -22,7 +22,7 @@ SITE = {
 
 def test_the_example_message_maps_as_documented() -> None:
     preset = yaml.safe_load((ROOT / "adapters/presets/hl7v2-standard.yaml").read_text())
-    mapper = Hl7Mapper(settings(preset=preset, mapping=SITE))
+    mapper = Hl7Mapper(settings(mapping=preset["mapping"] | SITE))
     (payload,) = payloads(ROOT / "tests/fixtures/hl7v2/adt_a08_do_not_contact.hl7")
     assert isinstance(payload, Payload)
     (item,) = mapper.read(payload)

@@ -377,11 +377,10 @@ def test_a_refusal_in_a_second_repetition_counts() -> None:
     assert found["do_not_contact"] == Statement("yes", "ZCP-2[2]")
 
 
-def test_a_rule_of_the_site_replaces_the_standard_reading_and_the_preset() -> None:
+def test_a_rule_of_the_site_replaces_the_standard_reading() -> None:
     rules = {"language": {"from": "ZCP-4"}, "deceased": {"from": "ZCP-5", "values": {"D": "yes", "L": "no"}}}
-    preset = {"mapping": {"language": {"from": "ZCP-9"}, **SITE}}
-    found = statements(adt("A08", "ZCP|1|DNC||spa|L", f15="eng", f30="Y"), mapping=rules, preset=preset)
-    assert found == {
+    said = statements(adt("A08", "ZCP|1|DNC||spa|L", f15="eng", f30="Y"), mapping=SITE | rules)
+    assert said == {
         "do_not_contact": Statement("yes", "ZCP-2"),
         "language": Statement("es", "ZCP-4"),
         "deceased": Statement(False, "ZCP-5"),
@@ -437,7 +436,35 @@ def test_explain_shows_stated_unused_and_unmapped_values() -> None:
     assert explained.unmapped == [("ZCP-2", "HM")]
 
 
-def test_explain_of_an_unreadable_message_is_the_rejection() -> None:
+@pytest.mark.parametrize(
+    ("fields", "segment", "path", "unused"),
+    [
+        ({"f13": "(217)555-0123^PRN^PH^^1^217^5550123^99^^^x"}, "", "", [("PID-13.8", "99"), ("PID-13.11", "x")]),
+        ({"f13": "2175550123^PRN^PH^^^^^99~2175550124^PRN^PH^^^^^98"}, "", "", [("PID-13.8", "99~98")]),
+        ({"f13": "2175550123^PRN^PH^^^^^99"}, "", "PID-13.8", []),
+        ({"f13": "2175550123^PRN^PH^^^^^99~2175550124^PRN^PH^^^^^98"}, "", "PID-13[2].8", [("PID-13[1].8", "99")]),
+        ({"f3": "MRN10001^7^M10^GENHOSP^MR^FAC"}, "", "", [("PID-3.2", "7"), ("PID-3.3", "M10"), ("PID-3.6", "FAC")]),
+        ({"f5": "EVERYWOMAN^EVE^E^JR^DR^PHD^L"}, "", "", [("PID-5.5", "DR"), ("PID-5.6", "PHD")]),
+        ({"f15": "en^English^ISO639~es^Spanish"}, "", "", [("PID-15[2]", "es^Spanish")]),
+        ({"f30": "N^No^HL70136"}, "", "", [("PID-30.3", "HL70136")]),
+        ({"f29": "", "f33": "20261101^D"}, "", "", [("PID-33.2", "D")]),
+        ({}, "ZCP||DNC^Do not contact^LOCAL", "ZCP-2", [("ZCP-2.2", "Do not contact"), ("ZCP-2.3", "LOCAL")]),
+        ({}, "ZCP||^Do not contact", "ZCP-2", []),
+        ({}, "ZCP||DNC^Do not contact^x^^^^^^^^^y", ["ZCP-2.1", "ZCP-2.12"], [("ZCP-2.2", "Do not contact"), ("ZCP-2.3", "x")]),
+        ({}, "ZCP||A&B^C", "ZCP-2.1.2", [("ZCP-2.2", "C")]),
+        ({}, "NK1|||||5550001\rNK1|||||5550002^x", "NK1[2]-5", [("NK1[1]-5", "5550001"), ("NK1[2]-5.2", "x")]),
+        ({}, f"ZCP||DNC^{'x' * 200}", "ZCP-2", [("ZCP-2.2", "x" * 119 + "…")]),
+    ],
+)
+def test_explain_lists_components_that_nothing_reads(
+    fields: dict[str, str], segment: str, path: str | list[str], unused: list[tuple[str, str]]
+) -> None:
+    mapping = {"do_not_contact": {"from": path, "values": {"DNC": "yes"}}} if path else {}
+    explained = Hl7Mapper(settings(mapping=mapping)).explain(Payload(adt("A08", *([segment] if segment else []), **fields), "x", RECEIVED))
+    assert explained.unused == unused
+
+
+def test_explain_of_what_cannot_be_read_is_the_refusal() -> None:
     explained = Hl7Mapper(settings()).explain(Payload(b"hello", "x", RECEIVED))
     assert [type(one) for one in explained.items] == [Unmappable]
     assert not explained.stated

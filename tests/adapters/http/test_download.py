@@ -92,7 +92,7 @@ def test_a_page_within_the_limit_is_read_whole_whatever_its_encoding() -> None:
 def test_json_apis_have_the_same_limit() -> None:
     body = BOMB
     with serving(always((200, GZIPPED, body))) as server:
-        client = JsonClient(server.root, Static({}), clock=lambda: NOW, sleep=lambda _: None, page=SMALL.page)
+        client = JsonClient(server.root, Static({}), clock=lambda: NOW, sleep=lambda _: None, download=SMALL)
         with closing(client):
             assert highest(lambda: client.get("patients")) < 4 * MIB + 2 * len(body)
             with pytest.raises(AdapterError, match=r"download\.max_page_bytes"):
@@ -214,7 +214,7 @@ def test_a_server_that_drips_is_listened_to_until_the_deadline(head: bytes) -> N
             assert not caught.value.permanent
             with pytest.raises(AdapterError, match=r"an export file did not arrive within 0\.05 s \(download\.file_deadline\)"):
                 Transfer(client).fetch(a_file(root))
-        api = JsonClient(root, Static({}), clock=lambda: NOW, sleep=lambda _: None, page=SHORT.page)
+        api = JsonClient(root, Static({}), clock=lambda: NOW, sleep=lambda _: None, download=SHORT)
         with closing(api), pytest.raises(AdapterError, match=r"download\.page_deadline"):
             api.get("patients")
 

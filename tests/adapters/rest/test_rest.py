@@ -72,6 +72,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
+    do_POST = do_GET  # noqa: N815
+
     def date_time_string(self, timestamp: float | None = None) -> str:
         return DATE
 
@@ -210,6 +212,7 @@ def test_a_fault_that_does_not_pass_fails_the_run() -> None:
         ((200, {}, b"<html>"), False, "response cannot be used"),
         ((200, {}, {"patients": []}), True, "has no list at results"),
         ((200, {}, []), True, "has no list at results"),
+        ((200, {}, {"results": None}), True, "has no list at results"),
     ],
 )
 def test_an_answer_that_cannot_be_used_never_passes_for_an_empty_list(reply: Reply, permanent: bool, words: str) -> None:
@@ -224,9 +227,9 @@ def test_an_answer_that_cannot_be_used_never_passes_for_an_empty_list(reply: Rep
         ((200, {}, b"<html>p1</html>"), "cannot be used: an HTML page"),
         ((200, {}, b"<?xml version='1.0'?><a/>"), "cannot be used: XML"),
         ((200, {}, b"[" * 100_000), "cannot be used: truncated or invalid JSON"),
-        ((503, {"Retry-After": "7200"}, b"<html>p1</html>"), "the server returned 503, an HTML page; it asked to wait 7200 s"),
-        ((400, {}, b"p1 is unknown"), "(400, text that is not JSON)"),
-        ((403, {}, {"patient": "p1"}), "(403)"),
+        ((503, {"Retry-After": "7200"}, b"<html>p1</html>"), "the server returned 503 (an HTML page); it asked to wait 7200 s"),
+        ((400, {}, b"p1 is unknown"), "the server returned 400 (text that is not JSON): it rejected"),
+        ((403, {}, {"patient": "p1"}), "the server returned 403: access denied"),
     ],
 )
 def test_an_error_tells_what_came_and_quotes_nothing(reply: Reply, told: str) -> None:
@@ -234,6 +237,41 @@ def test_an_error_tells_what_came_and_quotes_nothing(reply: Reply, told: str) ->
         ids(api.adapter())
     assert told in str(error.value)
     assert "p1" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("items", "answer"),
+    [
+        ("results", {"results": []}),
+        ("data.rows", {"data": {"rows": []}}),
+        ("data.rows", {"data": {}}),
+        ("a.b.c", {"a": {"b": {"c": []}}}),
+    ],
+)
+def test_an_empty_list_is_no_fault_wherever_it_stands(items: str, answer: Any) -> None:
+    with answering((200, {}, answer)) as api:
+        (batch,) = api.adapter(list=LIST | {"items": items}).fetch(Fetch(cursor=NOW.isoformat()))
+        assert (list(batch.items), batch.cursor) == ([], NOW.isoformat())
+
+
+def test_a_key_in_a_header_of_the_apis_own_is_sent() -> None:
+    with answering(page(1)) as api:
+        assert ids(api.adapter(auth={"kind": "header", "header": "Authorization", "token": "Key k1"})) == [["1"]]
+        assert api.sent == ["Key k1"]
+
+
+def test_a_busy_token_endpoint_is_waited_out() -> None:
+    with answering((503, {"Retry-After": "3"}, {}), (200, {}, {"access_token": "t1"}), page(1)) as api:
+        auth = {"kind": "oauth2", "token_url": f"{api.address}/token", "client_id": "us", "client_secret": "s3cret"}
+        assert ids(api.adapter(auth=auth)) == [["1"]]
+        assert (api.asked, api.sent[-1], api.slept) == (["/token", "/token", "patients?limit=2"], "Bearer t1", [3.0])
+
+
+def test_a_check_tells_that_the_token_endpoint_is_not_there() -> None:
+    auth = {"kind": "oauth2", "token_url": "http://127.0.0.1:1/token", "client_id": "us", "client_secret": "s3cret"}
+    with answering(page(1)) as api:
+        (finding,) = api.adapter(auth=auth).check()
+    assert (finding.ok, finding.detail) == (False, "the token endpoint could not be reached (ConnectionError)")
 
 
 def test_a_server_that_is_not_there_may_be_tried_again() -> None:
@@ -301,13 +339,11 @@ def test_check_names_what_is_wrong(reply: Reply, words: str) -> None:
     [
         ({"base_url": "ehr.example"}, "base_url"),
         ({"list": {}}, r"list\.path"),
-        ({"list": {"path": "p", "sort": "x"}}, r"unknown setting list\.sort"),
-        ({"list": LIST | {"since_format": "epoch"}}, "since_format is 'epoch'"),
-        ({"page_size": 0}, "page_size"),
-        ({"budget": {"parallel": 2}}, r"unknown setting budget\.parallel"),
         ({"budget": {"quiet_hours": ["noon"]}}, "quiet_hours"),
         ({"auth": {"kind": "magic"}}, r"auth\.kind is 'magic'"),
         ({"auth": {"kind": "bearer"}}, r"auth\.token"),
+        ({"auth": {"kind": "header", "token": "k1"}}, r"auth\.header is missing"),
+        ({"auth": {"kind": "header", "header": "X-Api-Key", "token": "k1\r\nX-Other: 1"}}, r"auth\.token"),
         ({"auth": {"kind": "basic", "username": "x"}}, r"auth\.password"),
         ({"auth": {"kind": "oauth2", "token_url": "https://x"}}, r"auth\.client_id"),
     ],

@@ -434,9 +434,7 @@ def test_a_group_that_is_not_there_needs_a_person(emr: RehearsalEmr) -> None:
     [
         ({"level": "group"}, "export.group"),
         ({"level": "patient", "group": "x"}, "export.group"),
-        ({"level": "ward"}, "level"),
         ({"give_up_after": 1}, "give_up_after"),
-        ({"grop": "x"}, "grop"),
     ],
 )
 def test_wrong_settings_are_named_before_anything_is_opened(export: dict[str, Any], named: str) -> None:

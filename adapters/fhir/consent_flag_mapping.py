@@ -1,0 +1,207 @@
+"""A Consent or a Flag in, what it states of its patient out: now, and when its periods begin and end. Pure.
+
+Which records count, and what they decide, is in ``adapters.fhir.consent_flag``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
+from enum import Enum
+from typing import Any
+
+from adapters.base import Filtered, Item
+from adapters.fhir import absent, consent_flag, link, modifiers, patient
+from adapters.fhir.periods import MOST, RecordStatus, When, turns
+from adapters.fhir.resource import ResourceSource, SourceMapping
+from adapters.fhir.site_rules import apply_rules, leave_out_illegible
+from adapters.mapping.language import Languages
+from adapters.mapping.partial import Stated
+from adapters.mapping.site_rules import Rule
+from adapters.mapping.texts import with_texts
+from store import times
+from store.preference import Later, Problem, Statement, base, is_opt_out
+from store.times import Time
+
+DATED, PERIOD_UNREADABLE = "Consent.dateTime", "period_unreadable"
+
+
+class _Permits(Enum):
+    """Whether all that a record states permits contact, and all of it can be read."""
+
+    ONLY = "only"
+    IN_PART = "in part"
+    NOTHING = "nothing"
+
+
+class ConsentFlagMapper:
+    """Maps the Consents and Flags of one source."""
+
+    def __init__(self, mapping: SourceMapping) -> None:
+        self.mapping, self._consent = mapping, mapping.options.consent
+        self._region, self._languages = mapping.settings.default_region, Languages(mapping.settings.languages)
+
+    def item(self, kind: str, resource: dict[str, Any], source: ResourceSource) -> Item:
+        """What a Consent or a Flag states."""
+        rules, options = self.mapping.rules.get(kind, ()), self._consent
+        is_about = kind != "Consent" or consent_flag.is_about_messages(resource, options)
+        hidden = consent_flag.subject_withheld(kind, resource, options) if rules else ""
+        if not rules or not (is_about or hidden):
+            return Filtered(f"{kind.lower()}_not_configured", source.locator)
+        when = When(source.received, self.mapping.zone)
+        status, ahead = self._status(kind, resource, when), turns(resource, when)
+        if status is RecordStatus.NOT_YET and all(self._status(kind, resource, when._replace(at=one)) is status for one in ahead):
+            return Filtered(f"{kind.lower()}_not_in_force", source.locator)
+        stating = self._stating(kind, resource)
+        if hidden and not (is_about and stating):
+            if status is RecordStatus.ENDED:
+                return Filtered(f"{kind.lower()}_not_configured", source.locator)
+            problems = [Problem(absent.REASON, hidden, absent.DETAIL, base(one.attribute)) for one in rules]
+            return self._about(kind, resource, {}, (), status, source, problems)
+        is_read = status is not RecordStatus.UNREADABLE
+        problems = [] if is_read else _problems("status_unknown", f"{kind}.status", "unknown status", stating)
+        ruled = self._ruled(kind, resource, status, when, source, problems) if is_read else {}
+        if len(ahead) > MOST and is_read:
+            problems += _problems("too_many_periods", f"{kind}.period", f"more than {MOST} start or end", stating)
+            ahead = []
+        later = self._later(kind, resource, ruled, ahead, source, problems) if is_read and ahead else ()
+        if patient.is_part(resource):  # what it lacks may refuse
+            ruled, later = link.opt_outs(ruled), tuple(one for one in later if is_opt_out(one.attribute, one.value))
+        if not ruled and not later and not problems:
+            reason = "not_in_force" if status is RecordStatus.NOT_YET else "not_configured"
+            return Filtered(f"{kind.lower()}_{reason}", source.locator)
+        return self._about(kind, resource, ruled, later, status, source, problems)
+
+    def _stating(self, kind: str, resource: dict[str, Any]) -> list[Rule]:
+        """The rules that find something in the resource, be it readable or not."""
+        rules = self.mapping.rules[kind]
+        return [rule for rule in rules if rule.attribute == self._consent.attribute or rule.apply(resource) is not None]
+
+    def _status(self, kind: str, resource: dict[str, Any], when: When) -> RecordStatus:
+        if kind == "Consent":
+            return consent_flag.consent_status(resource, self._consent, when)
+        return consent_flag.flag_status(resource, when)
+
+    def _later(
+        self, kind: str, resource: dict[str, Any], ruled: Stated, ahead: Sequence[datetime], source: ResourceSource, problems: list[Problem]
+    ) -> tuple[Later, ...]:
+        """What a Consent or Flag will state, at each moment at which a period of it begins or ends, where that is something else."""
+        found: list[Later] = []
+        before = with_texts(ruled, (), self._region, self._languages, [])
+        for turn in ahead:
+            when, unread = When(turn, self.mapping.zone), list[Problem]()
+            then = self._ruled(kind, resource, self._status(kind, resource, when), when, source, unread)
+            then = with_texts(then, (), self._region, self._languages, unread)
+            found += _changes(before, then, turn, f"{kind}.period")
+            problems += [one for one in unread if one.reason != PERIOD_UNREADABLE and one not in problems]
+            before = then
+        return tuple(found)
+
+    def _ruled(
+        self, kind: str, resource: dict[str, Any], status: RecordStatus, when: When, source: ResourceSource, problems: list[Problem]
+    ) -> Stated:
+        """What a Consent or Flag states at a moment, whose status is known."""
+        rules = self.mapping.rules[kind]
+        if status is RecordStatus.NOT_YET:
+            return {}
+        if status in (RecordStatus.IN_FORCE, RecordStatus.DOUBTFUL):
+            if kind == "Consent":
+                resource = consent_flag.counting(resource, when, self.mapping.understood[kind])
+            ruled = apply_rules(rules, resource, self._region, problems, {})
+            if source.flaw:
+                leave_out_illegible(ruled, rules, resource, problems)
+        else:
+            read = [rule.attribute for rule in rules if rule.attribute == self._consent.attribute or _reads(rule, resource)]
+            ruled = consent_flag.out_of_force(read, status, f"{kind}.status")
+        permitted = [name for name, one in ruled.items() if not is_opt_out(name, one.value)]
+        if modified := self.mapping.not_understood(kind, resource, source):
+            problems += _problems(modifiers.REASON, modified[0], modifiers.DETAIL, self._stating(kind, resource))
+        elif status is RecordStatus.DOUBTFUL:
+            detail = "its end cannot be determined: permissions in it are ignored"
+            problems += [Problem(PERIOD_UNREADABLE, f"{kind}.period", detail, name) for name in permitted]
+        else:
+            return ruled
+        return {name: one for name, one in ruled.items() if name not in permitted}
+
+    def _about(
+        self,
+        kind: str,
+        resource: dict[str, Any],
+        ruled: Stated,
+        later: tuple[Later, ...],
+        status: RecordStatus,
+        source: ResourceSource,
+        problems: list[Problem],
+    ) -> Item:
+        """The statements of a Consent or Flag about the patient it refers to."""
+        subject = resource.get("patient") or resource.get("subject")
+        target = subject.get("reference") if type(subject) is dict else None
+        identifiers = self.mapping.patient(subject, resource, source)
+        if not identifiers and isinstance(target, str) and target.partition("/")[0] in ("Group", "Location", "Organization"):
+            return Filtered("subject_not_patient", source.locator)
+        if not identifiers:
+            return source.without_patient("patient_reference_missing", f"{kind} does not refer to a patient on this server", resource)
+        stated = with_texts(ruled, (), self._region, self._languages, problems)
+        asserted = self._asserted(kind, resource, status, _permits(stated, later, problems), source, problems)
+        return replace(self.mapping.statements(resource, identifiers, stated, source, problems, asserted=asserted), later=later)
+
+    def _asserted(
+        self, kind: str, resource: dict[str, Any], status: RecordStatus, permits: _Permits, source: ResourceSource, problems: list[Problem]
+    ) -> tuple[Time, str] | None:
+        """When a Consent was given, where it only permits.
+
+        Everything else counts from the record's last change, since a record is edited in place and keeps its date; and an end from when
+        it came, a refusal from when it was given, if that is later. What it permits beside something else may be as old as its date.
+        """
+        meta = resource.get("meta")
+        updated = self.mapping.time(meta.get("lastUpdated")) if type(meta) is dict and self.mapping.options.trust_last_updated else None
+        changed = updated or source.undated
+        dated, path = self._dated(resource, changed, problems) if kind == "Consent" else None, DATED
+        if dated and permits is _Permits.ONLY:
+            return dated, path
+        if status is RecordStatus.ENDED:
+            dated, path = self.mapping.time(consent_flag.period(resource).get("end")), f"{kind}.period.end"
+        if dated and updated and dated.is_after(updated):
+            return dated, path
+        if dated and permits is _Permits.IN_PART:
+            return Time(min(dated.earliest, changed.earliest), changed.latest), path
+        return None
+
+    def _dated(self, consent: dict[str, Any], changed: Time, problems: list[Problem]) -> Time | None:
+        """The date of a Consent; where it cannot be read, any moment until it last ``changed``."""
+        written = next((consent[name] for name in ("dateTime", "date") if consent.get(name) is not None), None)
+        dated = self.mapping.time(written)
+        if dated is not None or written is None:
+            return dated
+        problems.append(Problem("time_unreadable", DATED, "it is not a dateTime; only refusals apply"))
+        return times.unknown(changed.latest)
+
+
+def _problems(reason: str, path: str, detail: str, rules: Sequence[Rule]) -> list[Problem]:
+    return [Problem(reason, path, detail, base(rule.attribute)) for rule in rules]
+
+
+def _reads(rule: Rule, resource: dict[str, Any]) -> bool:
+    """Whether a rule finds something here that it can read."""
+    return isinstance(rule.apply(resource), Statement)
+
+
+def _changes(before: Stated, then: Stated, turn: datetime, period: str) -> list[Later]:
+    """What is stated from ``turn`` on that was not stated before; ``period`` is the path of what is not stated any more."""
+    found = []
+    for attribute in {**before, **then}:
+        new, old = then.get(attribute), before.get(attribute)
+        value = new.value if new is not None else None
+        if value != (old.value if old is not None else None):
+            found.append(Later(attribute, turn, value, new.path if new is not None and value is not None else period))
+    return found
+
+
+def _permits(stated: Stated, later: Sequence[Later], problems: Sequence[Problem]) -> _Permits:
+    values = [(name, one.value) for name, one in stated.items()]
+    values += [(one.attribute, one.value) for one in later if one.value is not None]
+    permitted = [bool(value) and not is_opt_out(name, value) for name, value in values]
+    if permitted and all(permitted) and not problems:
+        return _Permits.ONLY
+    return _Permits.IN_PART if any(permitted) else _Permits.NOTHING

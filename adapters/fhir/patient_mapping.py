@@ -1,0 +1,159 @@
+"""A Patient in, what it states out: standard elements (``adapters.fhir.patient``), the site's rules, and merges by its links. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any
+
+from adapters.base import Item
+from adapters.fhir import identity, link, modifiers, patient
+from adapters.fhir.resource import ResourceSource, SourceMapping
+from adapters.fhir.site_rules import apply_rules, leave_out_illegible, preferred_by
+from adapters.mapping.contact_tables import ContactTables
+from adapters.mapping.identifiers import SEVERAL_OWN, SEVERAL_OWN_DETAIL, for_others
+from adapters.mapping.language import Languages
+from adapters.mapping.partial import Stated
+from adapters.mapping.site_rules import Read
+from adapters.mapping.texts import with_texts
+from store import times
+from store.preference import (
+    ACTIVE,
+    DECEASED,
+    DENIED,
+    DISPLAY_NAME,
+    EMAIL,
+    LANGUAGE,
+    PHONES,
+    PREFERRED_PHONE,
+    RESTRICTED,
+    PatientStatements,
+    Problem,
+    base,
+    opt_out,
+    refuses,
+)
+
+LONG_AGO = times.at(datetime(1970, 1, 1, tzinfo=UTC))
+REST = ""
+"""What a record states beside the attributes by which it may refuse."""
+ELEMENT = re.compile(r"Patient\._?(\w+)")
+OF_THE_RECORD = ("", "id", "identifier", modifiers.MODIFIER, modifiers.RULES)
+READ_FROM = {
+    "meta": (RESTRICTED,),
+    "deceasedBoolean": (DECEASED,),
+    "deceasedDateTime": (DECEASED,),
+    "active": (ACTIVE,),
+    "communication": (LANGUAGE,),
+    "name": (DISPLAY_NAME,),
+    "telecom": (PHONES, EMAIL, PREFERRED_PHONE),
+}
+"""The attributes that are read from an element without a rule."""
+NO_IDENTIFIER = "the Patient has no id (string) and no active identifier with the system and value that the source uses"
+
+
+class PatientMapper:
+    """Maps the Patients of one source."""
+
+    def __init__(self, mapping: SourceMapping) -> None:
+        self.mapping, self.rules = mapping, mapping.rules.get("Patient", ())
+        self._region = mapping.settings.default_region
+        self._tables, self._languages = ContactTables(mapping.settings.contact), Languages(mapping.settings.languages)
+        self._preferred_by = preferred_by(mapping.settings)
+        ruled = (base(rule.attribute) for rule in self.rules)
+        self._may_refuse = tuple(dict.fromkeys([*(name for name in ruled if opt_out(name) is not None), DECEASED, RESTRICTED]))
+
+    def items(self, resource: dict[str, Any], source: ResourceSource) -> list[Item]:
+        """What the Patient states, and the merges that its links state."""
+        identifiers, others = identity.identifiers(resource, self.mapping.settings, source.day)
+        if not identifiers:
+            detail = f"{NO_IDENTIFIER}{identity.came(resource, self.mapping.settings, source.day)}"
+            return [source.without_patient("patient_id_missing", detail, resource)]
+        several = [Problem(SEVERAL_OWN, "Patient.identifier", SEVERAL_OWN_DETAIL)] if others else []
+        modified = self._modified(resource, source)
+        problems = [Problem(modifiers.REASON, path, modifiers.DETAIL, name) for name, path in modified.items() if name != REST]
+        codes: Read = {}
+        stated, withheld = self._stated(resource, source, problems, codes)
+        if modified:
+            stated, codes = _refusals_of(modified, stated), {name: one for name, one in codes.items() if not _is_in(modified, name)}
+        item = self.mapping.statements(resource, identifiers, stated, source, problems + several, restricted=withheld, codes=codes)
+        if not _is_in(modified, PHONES) and (ahead := patient.later(resource, self._region, source.day, self._tables, restricted=withheld)):
+            item = replace(item, later=ahead)
+        items: list[Item] = self._linked(resource, item, source) if "link" in resource and REST not in modified else [item]
+        return [*items, *for_others(item, others)] if others else items
+
+    def _modified(self, resource: dict[str, Any], source: ResourceSource) -> dict[str, str]:
+        """The attributes that a modifier makes unreadable, with its path: those that are read from the element that it stands in.
+
+        In the record itself, and in what tells whose it is, it is about all of them (:data:`REST`).
+        """
+        found: dict[str, str] = {}
+        for path in self.mapping.not_understood("Patient", resource, source):
+            named = ELEMENT.match(path)
+            element = named[1] if named else ""
+            ruled = [base(rule.attribute) for rule in self.rules if modifiers.reads(rule, element)]
+            for attribute in (*self._may_refuse, REST) if element in OF_THE_RECORD else (*ruled, *READ_FROM.get(element, ())):
+                found.setdefault(attribute, path)
+        return found
+
+    def _stated(self, resource: dict[str, Any], source: ResourceSource, problems: list[Problem], codes: Read) -> tuple[Stated, bool]:
+        """The statements, and whether something was withheld: what is missing then takes nothing back."""
+        ruled = apply_rules(self.rules, resource, self._region, problems, codes)
+        if source.flaw:
+            leave_out_illegible(ruled, self.rules, resource, problems)
+        restricted = ruled.get(RESTRICTED) or patient.restriction(resource, problems)
+        is_restricted = restricted is not None and restricted.value is True
+        withheld = is_restricted or patient.is_part(resource) or any(one.attribute == RESTRICTED for one in problems)
+        if withheld:
+            _take_nothing_back(ruled, codes)
+        stated = patient.statements(
+            resource,
+            self.mapping.settings,
+            source.day,
+            problems,
+            self._tables,
+            self._languages,
+            restricted=withheld,
+            preferred_by=self._preferred_by,
+        )
+        denied = {name: one for name, one in stated.items() if one.value == DENIED}
+        phones = stated[PHONES].value or () if PHONES in stated else ()
+        if restricted is not None:
+            stated[RESTRICTED] = restricted
+        stated |= with_texts(ruled, phones, self._region, self._languages, problems) | denied
+        return stated, withheld
+
+    def _linked(self, resource: dict[str, Any], item: PatientStatements, source: ResourceSource) -> list[Item]:
+        """The statements, and the merges that the links state. Of a record merged away only its refusals are kept.
+
+        Where times are not trusted they are set long ago: read again with every run, they must not pass for news of the survivor.
+        """
+        problems, named = list(item.problems), partial(self.mapping.patient, resource=resource, source=source)
+        merges = list(link.merges(resource, item, named, self.mapping.understood["Patient"], problems))
+        stated, effective = dict(item.statements), item.effective
+        if any(set(merge.merged) == set(item.identifiers) for merge in merges):
+            stated, item = link.opt_outs(stated), replace(item, codes={}, later=())
+            effective = effective if self.mapping.options.trust_last_updated else LONG_AGO
+            if not stated and not problems:
+                return list(merges)
+        return [replace(item, statements=stated, effective=effective, problems=tuple(problems)), *merges]
+
+
+def _is_in(modified: Mapping[str, str], attribute: str) -> bool:
+    return REST in modified or base(attribute) in modified
+
+
+def _refusals_of(modified: Mapping[str, str], stated: Stated) -> Stated:
+    """The statements without those of modified elements that do not refuse."""
+    return {name: one for name, one in stated.items() if refuses(name, one.value) or not _is_in(modified, name)}
+
+
+def _take_nothing_back(ruled: Stated, codes: Read) -> None:
+    """Leaves out what rules take back; nor does a record of which a part was withheld say that there is no code."""
+    for attribute in [name for name, one in ruled.items() if one.value is None]:
+        del ruled[attribute]
+        if attribute in codes and not codes[attribute].found:
+            del codes[attribute]

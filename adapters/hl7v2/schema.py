@@ -1,0 +1,90 @@
+"""The settings of HL7 v2 sources: names and kinds. What is not written is left to the adapter's own default."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from adapters.schema import HostName, ListenText, OneOrMore, Peer, Seconds, SecondsOrForever, SecondsOrNever, SettingsGroup
+
+AckCode = Literal["AA", "AE", "AR"]
+
+
+class Hl7Options(SettingsGroup):
+    """What every HL7 v2 source has."""
+
+    charset: str | None = None
+    charset_fallback: str | None = None
+    messages: list[Annotated[str, Field(pattern=r"^[A-Za-z]{3}$")]] | None = None
+    processing: list[Literal["P", "T", "D", "N", "V"]] | None = None
+    time_from: Annotated[list[Literal["EVN-2", "MSH-7", "PID-33"]], Field(min_length=1)] | None = None
+
+
+class AckPart(SettingsGroup):
+    """How messages are acknowledged: the code of each outcome, and the mode whatever MSH-15 and MSH-16 ask for."""
+
+    mode: Literal["auto", "original", "enhanced"] | None = None
+    applied: AckCode | None = None
+    partial: AckCode | None = None
+    unchanged: AckCode | None = None
+    stale: AckCode | None = None
+    merged: AckCode | None = None
+    filtered: AckCode | None = None
+    held: AckCode | None = None
+    rejected: AckCode | None = None
+    unavailable: AckCode | None = None
+
+
+class TlsPart(SettingsGroup):
+    """TLS of an MLLP connection: PEM, as ``file:PATH``. Listeners have ``client_ca``; those that connect ``ca`` and ``server_name``."""
+
+    certificate: str | None = None
+    key: str | None = None
+    password: str | None = None
+    client_ca: str | None = None
+    ca: str | None = None
+    server_name: str | None = None
+
+
+class MllpOptions(Hl7Options):
+    """``hl7v2.mllp``."""
+
+    listen: ListenText | None = None
+    connect: ListenText | None = None
+    tls: TlsPart | None = None
+    ack: AckPart | None = None
+    sequence: bool | None = None
+    max_message_bytes: OneOrMore | None = None
+    max_connections: OneOrMore | None = None
+    max_connections_per_address: OneOrMore | None = None
+    peers: list[Peer] | None = None
+    idle_timeout: SecondsOrNever | None = None
+    frame_timeout: SecondsOrNever | None = None
+    answer_within: Seconds | None = None
+    group_size: OneOrMore | None = None
+
+
+class FilesOptions(Hl7Options):
+    """``hl7v2.files``."""
+
+    path: str
+    settle: Seconds | None = None
+    after: Literal["move", "keep"] | None = None
+    keep_done: SecondsOrForever | None = None
+
+
+class SftpOptions(Hl7Options):
+    """``hl7v2.sftp``."""
+
+    host: HostName
+    port: Annotated[int, Field(ge=1, le=65535)] | None = None
+    user: str
+    password: str | None = None
+    private_key: str | None = None
+    host_key: str | list[str]
+    path: str | None = None
+    settle: Seconds | None = None
+    timeout: Seconds | None = None
+    after: Literal["move", "keep"] | None = None
+    keep_done: SecondsOrForever | None = None

@@ -1,0 +1,108 @@
+"""The settings of JSON sources: names and kinds. What is not written is left to the adapter's own default."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field
+
+from adapters.http.schema import BaseUrl, PageLimits, RequestBudget
+from adapters.schema import Seconds, SettingsGroup, WebAddress
+
+
+def header_name(value: str) -> str:
+    """``X-Api-Key``."""
+    if not value.isascii() or not value.replace("-", "").isalnum():
+        raise ValueError("not the name of a header; write letters, digits and hyphens, like X-Api-Key")
+    return value
+
+
+class RestAuth(SettingsGroup):
+    """How we prove who we are to a JSON API. ``oauth2`` is RFC 6749 with a client secret; ``header`` a key in a header of the API's own."""
+
+    kind: Literal["none", "bearer", "basic", "header", "oauth2"] = "none"
+    header: Annotated[str, AfterValidator(header_name)] | None = None
+    token: str | None = None
+    username: str | None = None
+    password: str | None = None
+    token_url: WebAddress | None = None
+    client_id: str | None = None
+    client_secret: str | None = None
+    client_in: Literal["header", "form"] | None = None
+    scope: str | None = None
+    refresh_token: str | None = None
+
+
+PhoneUse = Literal["cell", "home", "work", "other"]
+
+
+class PhonePart(SettingsGroup):
+    """Where phones stand (``adapters.rest.options.PhonePlace``)."""
+
+    number: str
+    kind: PhoneUse | None = None
+    each: str | None = None
+    kind_from: str | None = None
+    kinds: dict[str, PhoneUse] = Field(default_factory=dict)
+    rank: str | None = None
+    unless: str | None = None
+
+
+class EmailPart(SettingsGroup):
+    """Where addresses stand."""
+
+    address: str
+    each: str | None = None
+    unless: str | None = None
+
+
+class RecordPart(SettingsGroup):
+    """Where the standard parts of a record stand."""
+
+    id: str
+    patient_id: str | None = None
+    name: list[str] = Field(default_factory=list)
+    phones: list[PhonePart] = Field(default_factory=list)
+    emails: list[EmailPart] = Field(default_factory=list)
+    updated: str | None = None
+    merged_into: str | None = None
+
+
+class ListPart(SettingsGroup):
+    """How patients are asked for."""
+
+    path: str
+    items: str | None = None
+    next: str | None = None
+    offset: str | None = None
+    limit: str | None = None
+    since: str | None = None
+    since_format: Literal["utc", "local", "date"] | None = None
+    parameters: dict[str, str] = Field(default_factory=dict)
+    one: str | None = None
+    total: str | None = None
+    errors: str | None = None
+
+
+class RestJsonOptions(SettingsGroup):
+    """``rest.json``. ``record`` and ``list`` are usually a preset's."""
+
+    base_url: BaseUrl
+    auth: RestAuth = RestAuth()
+    page_size: Annotated[int, Field(ge=1, le=10_000)] | None = None
+    overlap: Seconds | None = None
+    timeout: Seconds | None = None
+    budget: RequestBudget = RequestBudget()
+    download: PageLimits = PageLimits()
+    patient_id_from: str | None = None
+    record: RecordPart | None = None
+    list: ListPart | None = None
+
+
+class AthenaOptions(RestJsonOptions):
+    """``rest.athena``."""
+
+    practice_id: str
+    departments: Sequence[str] = ()
+    replay: Seconds | None = None
