@@ -73,7 +73,7 @@ class Bindings:
         gone = list(gone)
         self.database.upsert(self.connection, FormerNumberRow, FORMER_COLUMNS, [(self.enterprise, one, who, now) for who, one in gone])
         numbers = sorted({number for _, number in gone})
-        words = self._words(numbers) if numbers else {}
+        words = self._words(numbers)
         if not words:
             return
         bound = self.of_numbers(sorted(words))
@@ -84,10 +84,10 @@ class Bindings:
         """Two records become one. Every opt-out of a number that the two do not have any more (``lost``: by record) stays."""
         lost = list(lost)
         self.database.upsert(self.connection, FormerNumberRow, FORMER_COLUMNS, [(self.enterprise, one, who, now) for who, one in lost])
-        words = self._words(sorted({number for _, number in lost}))
-        mine = self.of_patients([survivor, merged])
+        words, mine = self._words(sorted({number for _, number in lost})), self.of_patients([survivor, merged])
         self._bind({(record, number): opted_out(words.get(number, ())) for record, number in lost}, mine, now)
-        self.keep([one._replace(patient=survivor) for one in self.of_patients([merged])], now)
+        theirs = self.of_patients([merged]) if words else [one for one in mine if one.patient == merged]
+        self.keep([one._replace(patient=survivor) for one in theirs], now)
 
     def part(
         self, survivor: int, merged: int, below: Collection[int], since: datetime, listed: Mapping[bool, Collection[str]], now: datetime
@@ -101,7 +101,7 @@ class Bindings:
 
     def share(self, patient: int, everybody: Collection[int], numbers: Collection[str], now: datetime) -> None:
         """One patient turns out to be several: every opt-out of its numbers, and all that bound it, holds for each."""
-        mine, words = self.of_patients([patient]), self._words(sorted(numbers)) if numbers else {}
+        mine, words = self.of_patients([patient]), self._words(sorted(numbers))
         found = {number: opted_out(said) for number, said in words.items()}
         for one in mine:
             found[one.number] = joined(found.get(one.number, ()), one.words)
@@ -118,7 +118,7 @@ class Bindings:
         self.keep(changed, now)
 
     def _words(self, numbers: list[str]) -> dict[str, tuple[Word, ...]]:
-        rows = self.database.select(self.connection, WORDS, [self.enterprise, numbers])
+        rows = self.database.select(self.connection, WORDS, [self.enterprise, numbers]) if numbers else []
         return {number: documents.read_words(words) for number, words in rows}
 
     def _bound(self, sql: str, parameters: list[Any]) -> list[Bound]:

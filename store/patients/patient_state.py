@@ -126,8 +126,13 @@ def sources(authorities: Iterable[str]) -> str:
     return ",".join(sorted([name[len(EMR) :] for name in authorities if name.startswith(EMR)]))
 
 
-def read(database: Database, transaction: Connection, basis: str, numbers: list[int]) -> dict[int, PatientState]:
-    """Patients with all that anybody asserts about them. ``basis`` is the one that values are in force for now."""
+def read(
+    database: Database, transaction: Connection, basis: str, numbers: list[int], *, with_lineages: bool = True
+) -> dict[int, PatientState]:
+    """Patients with all that anybody asserts about them. ``basis`` is the one that values are in force for now.
+
+    Without lineages, of which a patient may have hundreds, its ``lineage`` and ``joined`` stay empty: for who applies no payload to it.
+    """
     found: dict[int, PatientState] = {}
     on_file: dict[int, dict[str, int]] = {}
     joined = set()
@@ -145,7 +150,7 @@ def read(database: Database, transaction: Connection, basis: str, numbers: list[
             patient.hold(row[9:])
     for number, patient in found.items():
         patient.numbers = dict.fromkeys(patient.listed, 0) | on_file[number]
-    for number, lineage in lineages(database, transaction, list(joined)).items():
+    for number, lineage in lineages(database, transaction, list(joined) if with_lineages else []).items():
         found[number].lineage, found[number].joined = lineage, lineage.joined
     return found
 
