@@ -194,8 +194,9 @@ class Health:
         """The readiness; of a database that keeps us waiting, that it cannot be reached. One look at a time, however many ask."""
         if self._looking is None or self._looking.done():
             self._looking = asyncio.ensure_future(run(self.kept))
-        done, _ = await asyncio.wait({self._looking}, timeout=seconds)
-        return self._looking.result() if done else replace(UNREACHABLE, intake=self.intake())
+        looking = self._looking  # when this one is done, the next caller may have begun another
+        done, _ = await asyncio.wait({looking}, timeout=seconds)
+        return looking.result() if done else replace(UNREACHABLE, intake=self.intake())
 
     def readiness(self) -> Readiness:
         """Looks at the database, its schema and the sources."""
