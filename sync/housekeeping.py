@@ -18,7 +18,7 @@ from store.users.sessions import Sessions
 from sync import logs
 from sync.runtime import Parts
 
-EVERY, ATTESTED_EVERY, RESTATED_EVERY, DUE_EVERY, LOOKED_EVERY = 3600.0, 10.0, 10.0, 10.0, 30.0
+EVERY, ATTESTED_EVERY, RESTATED_EVERY, DUE_EVERY, LOOKED_EVERY, FAILURES_EVERY = 3600.0, 10.0, 10.0, 10.0, 30.0, 5.0
 Chore = Callable[[], int]
 """Does what is due; returns how many, for the log."""
 
@@ -116,6 +116,20 @@ def database_watch(parts: Parts) -> dict[str, Chore]:
         return 0
 
     return {"database checked": look}
+
+
+def failure_watch(parts: Parts) -> dict[str, Chore]:
+    """Logs what failed, once a minute for each kind: an outage may be over before anybody else looks."""
+    log = logs.logger()
+
+    def look() -> int:
+        parts.look_at_memory()
+        for one, event in ((parts.database.failures, "the database could not be used"), (parts.memory, "memory is short")):
+            if state := one.untold():
+                log.warning(event, failures=state.count, since=state.since.isoformat(), reason=state.reason)
+        return 0
+
+    return {"failures logged": look}
 
 
 def _note_heads(parts: Parts) -> int:

@@ -26,12 +26,14 @@ from sync.config.scalars import Address
 from sync.housekeeping import (
     ATTESTED_EVERY,
     DUE_EVERY,
+    FAILURES_EVERY,
     LOOKED_EVERY,
     RESTATED_EVERY,
     Housekeeping,
     attestation,
     chores,
     database_watch,
+    failure_watch,
     falling_due,
     restatement,
 )
@@ -138,6 +140,7 @@ class Service:
         listening = [(feed, found) for feed in feeds if isinstance(found := adapter(feed), Listener)] if "listen" in self.wanted else []
         connections = self._connections([(feed.name, found) for feed, found in listening])
         yield Housekeeping(database_watch(self.parts), LOOKED_EVERY)
+        yield Housekeeping(failure_watch(self.parts), FAILURES_EVERY)
         yield Presence(self.parts, self._places())
         for feed, listener in listening:
             self.listeners.append(ListenRole(self.parts, feed, listener, self.fail))
