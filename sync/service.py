@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
@@ -111,8 +112,9 @@ class Service:
         """Drains and stops: no new requests, messages and runs; what is under way is committed and answered."""
         self.ended.set()
         self.parts.engine.stop.set()
-        for role in reversed(self._started):
-            role.stop()
+        with ThreadPoolExecutor(max(1, len(self._started)), "stop") as stopping:  # each may wait for a lock: not one after the other
+            for stopped in [stopping.submit(role.stop) for role in reversed(self._started)]:
+                stopped.result()
         self._started.clear()
         self.queue.close()
         self.log.info("stopped")
