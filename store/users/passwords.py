@@ -1,6 +1,6 @@
 """Passwords: made at random, kept as argon2id hashes (RFC 9106), checked in the same time whether or not there is such a user.
 
-Each check takes 64 MiB and all cores for a moment: ``store.web.http.lanes`` limits how many are made at the same time.
+Each check takes 64 MiB and one core for a moment: ``store.web.http.lanes`` limits how many are made at the same time.
 
 They are compared in one Unicode form (NFKC), so that it does not matter which keyboard an accent was typed on (NIST SP 800-63B).
 
@@ -17,6 +17,7 @@ import re
 import secrets
 import unicodedata
 from collections.abc import Collection, Iterator
+from dataclasses import replace
 from functools import cache
 from itertools import pairwise
 
@@ -79,7 +80,8 @@ def _without_rows(text: str) -> Iterator[str]:
 
 LETTERS = "abcdefghijkmnpqrstuvwxyz23456789"  # none that is taken for another when read aloud
 GROUPS, LETTERS_IN_GROUP = 4, 5
-COST = RFC_9106_LOW_MEMORY  # of a new hash: 64 MiB, three passes, four threads
+COST = replace(RFC_9106_LOW_MEMORY, parallelism=1)
+"""Of a new hash: 64 MiB and three passes. In one thread: four would take every core from whoever waits for a decision."""
 
 
 def made() -> str:

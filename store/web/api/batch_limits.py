@@ -29,16 +29,21 @@ def check_length(size: int) -> None:
         raise ProblemDetails(413, "batch_too_large", TOO_LONG)
 
 
-def check_count(body: bytes) -> None:
-    """Raises :class:`ProblemDetails` 413 for an array of too many items. What is no array of items is let by: reading it says so."""
-    commas = body.count(b",")
-    if commas > MOST_COMMAS or _items(body, commas) > MOST_IN_ARRAY:
+def check_commas(commas: int) -> None:
+    """Raises :class:`ProblemDetails` 413 for more commas than any array may have. For a body that is still to come in part, too."""
+    if commas > MOST_COMMAS:
         raise ProblemDetails(413, "batch_too_large", TOO_MANY)
 
 
-def _items(body: bytes, commas: int) -> int:
-    if commas < MOST_IN_ARRAY:
-        return 0  # too few for too many items, which is all that matters
+def check_count(body: bytes) -> None:
+    """Raises :class:`ProblemDetails` 413 for an array of too many items. What is no array of items is let by: reading it says so."""
+    commas = body.count(b",")
+    check_commas(commas)
+    if commas >= MOST_IN_ARRAY and _items(body) > MOST_IN_ARRAY:  # fewer are too few for too many items
+        raise ProblemDetails(413, "batch_too_large", TOO_MANY)
+
+
+def _items(body: bytes) -> int:
     try:
         return len(decode_raw(body))  # finds where each item ends, and reads none
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):

@@ -61,7 +61,7 @@ def _logged(work: Callable[[], object]) -> None:
 
 
 class Lanes(NamedTuple):
-    """All lanes of one service. A password's check takes 64 MiB and every core for a moment, so only two are made at a time."""
+    """All lanes of one service. A password's check takes 64 MiB and one core for a moment, so they are made one at a time."""
 
     keys: WorkerThreads
     notes: WorkerThreads
@@ -78,7 +78,7 @@ class Lanes(NamedTuple):
             notes=WorkerThreads("notes", 1),
             probes=WorkerThreads("probes", 1),
             pages=WorkerThreads("pages", 6),
-            passwords=WorkerThreads("passwords", 2, waiting=16),
+            passwords=WorkerThreads("passwords", 1, waiting=16),
             batches=WorkerThreads("batches", 3),
         )
 
