@@ -82,6 +82,7 @@ async def idle_mllp(target: Target, done: Counter[str]) -> None:
     done["connections"] += 1
     await reader.read(1)
     writer.close()
+    await asyncio.sleep(PACE / 10)
 
 
 async def unfinished_frames(target: Target, done: Counter[str]) -> None:

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 from typing import Any
 
 from store.audit.audit_log import ASKED_FOR_RESYNC, VIEWED_PAYLOAD, Audit
 from store.domain.lock import Role
 from store.errors import ValueRefused
-from store.patients.preferences import Preferences
 from store.runs.processes import Processes, standing
 from store.runs.runs import Run
 from store.users.sessions import Sessions
@@ -89,12 +87,6 @@ def _look_ups(parts: Parts) -> LookUps:
     return LookUps(parts.settings.unknown, parts.clock, tell)
 
 
-def _stale(preferences: Preferences, now: datetime) -> dict[str, bool]:
-    """Source -> whether it is silent for longer than its freshness."""
-    ages = ((one, preferences.freshness.ages(one, now)) for one in preferences.enterprises.values())
-    return {source.name: age(source.name).stale for enterprise, age in ages for source in enterprise.sources}
-
-
 def metrics_text(parts: Parts, queue: Depth | None, look_ups: Mapping[str, tuple[int, int]]) -> bytes:
     """All metrics, read now."""
     processes = Processes(parts.database)
@@ -106,7 +98,7 @@ def metrics_text(parts: Parts, queue: Depth | None, look_ups: Mapping[str, tuple
         parts.database.compare_clocks().total_seconds(),
         standing(processes.read(), processes.now()),
         look_ups,
-        _stale(parts.preferences, parts.clock()),
+        parts.preferences.freshness.stale(parts.preferences.enterprises.values(), parts.clock()),
         {one.kind: one.total for one in (parts.database.failures, parts.memory)},
         memory.available(),
     )

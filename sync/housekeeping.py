@@ -118,6 +118,29 @@ def database_watch(parts: Parts) -> dict[str, Chore]:
     return {"database checked": look}
 
 
+def source_watch(parts: Parts) -> dict[str, Chore]:
+    """Logs when a source becomes stale and when it is heard again. While the database is away, the other watch says so."""
+    log, stale = logs.logger(), set[str]()
+
+    def look() -> int:
+        try:
+            found = parts.preferences.freshness.stale(parts.preferences.enterprises.values(), parts.clock())
+        except Exception as error:
+            if not outage.told(error):
+                raise
+            return 0
+        for source, is_stale in found.items():
+            if is_stale and source not in stale:
+                log.warning("no data from a source for longer than its freshness", source=source)
+                stale.add(source)
+            elif not is_stale and source in stale:
+                log.info("data from a source again", source=source)
+                stale.remove(source)
+        return 0
+
+    return {"sources checked": look}
+
+
 def failure_watch(parts: Parts) -> dict[str, Chore]:
     """Logs what failed, once a minute for each kind: an outage may be over before anybody else looks."""
     log = logs.logger()

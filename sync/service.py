@@ -37,6 +37,7 @@ from sync.housekeeping import (
     failure_watch,
     falling_due,
     restatement,
+    source_watch,
 )
 from sync.presence import Presence
 from sync.queue import Job, LocalQueue, Queue
@@ -141,7 +142,7 @@ class Service:
         feeds, settings = self.parts.settings.feeds.values(), self.parts.settings
         listening = [(feed, found) for feed in feeds if isinstance(found := adapter(feed), Listener)] if "listen" in self.wanted else []
         connections = self._connections([(feed.name, found) for feed, found in listening])
-        yield Housekeeping(database_watch(self.parts), LOOKED_EVERY)
+        yield Housekeeping({**database_watch(self.parts), **source_watch(self.parts)}, LOOKED_EVERY)
         yield Housekeeping(failure_watch(self.parts), FAILURES_EVERY)
         yield Presence(self.parts, self._places())
         for feed, listener in listening:

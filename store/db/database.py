@@ -10,6 +10,7 @@ import hashlib
 import json
 import logging
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
@@ -21,7 +22,7 @@ from sqlalchemy.exc import DBAPIError
 
 from store.db import clock_skew, outage, sql
 from store.db.limits import LIMITS, POOL, DatabaseLimits
-from store.db.outage import BUSY, Unavailable
+from store.db.outage import BUSY, WAITED, Unavailable
 from store.db.recent_failures import RecentFailures
 from store.db.sql import Rows, SqlStatement
 from store.db.sqlite_file import SqliteFile
@@ -108,6 +109,7 @@ class Database:
         Raises when another is the writer for longer than ``limits`` say. ``unbounded`` waits for as long as it takes, as a change of the
         schema must.
         """
+        began = time.monotonic()
         if self.is_sqlite:
             options = {"immediate": True, "unbounded": unbounded}
             with (
@@ -116,6 +118,7 @@ class Database:
                 self.engine.connect().execution_options(**options) as connection,
                 connection.begin(),
             ):
+                self._note_wait(began)
                 yield connection
                 self._check_file()
             return
@@ -123,6 +126,7 @@ class Database:
             if unbounded:
                 self.select(connection, NO_LIMITS, [])
             self._lock(connection, _lock_number(enterprise))
+            self._note_wait(began)
             yield connection
 
     @contextmanager
@@ -134,6 +138,11 @@ class Database:
             if reason := outage.told(error):
                 self.failures.add(reason)
             raise
+
+    def _note_wait(self, began: float) -> None:
+        """A peer that stood still may be over before anything fails."""
+        if time.monotonic() - began >= self.limits.slow:
+            self.failures.add(WAITED)
 
     def _check_file(self) -> None:
         """Raises ``Unavailable`` when the file is not there any more: nothing is read from, or committed into, the void."""

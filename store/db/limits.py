@@ -20,6 +20,8 @@ class DatabaseLimits:
     connect: float = 5
     lock: float = 10
     """Until a lock that another holds is given up: the caller then hears that the database is busy."""
+    slow: float = 5
+    """From so long a wait for such a lock on, operators are told of it though nothing failed."""
     idle: float = 8
     """Between two statements of one transaction; PostgreSQL then ends the connection, and its locks."""
     statement: float = 300

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
@@ -55,6 +55,11 @@ class Freshness:
             return found
 
         return age
+
+    def stale(self, enterprises: Iterable[Enterprise], now: datetime) -> dict[str, bool]:
+        """Source -> whether it is silent for longer than its freshness."""
+        heard = self.last_heard(now)
+        return {one.name: _silent(each, one.name, heard.get(one.name), now) for each in enterprises for one in each.sources}
 
     def _read(self) -> dict[str, datetime]:
         with self.database.read() as connection:

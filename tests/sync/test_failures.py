@@ -16,13 +16,13 @@ from structlog.testing import capture_logs
 
 from store.db.database import Database
 from store.db.limits import LIMITS
-from store.db.outage import BUSY
+from store.db.outage import BUSY, WAITED
 from store.web.api.health import Health, Readiness
 from store.web.app import create_app
 from sync import memory
 from sync.api import metrics_text
 from sync.config.loading import load
-from sync.housekeeping import failure_watch
+from sync.housekeeping import failure_watch, source_watch
 from sync.queue import Depth
 from sync.runtime import Parts
 from tests.functional.program import hospital, written
@@ -75,6 +75,15 @@ def test_an_outage_between_two_looks_is_seen_afterwards(parts: Parts, database_u
     assert [(line["event"], line["reason"], line["log_level"]) for line in lines] == [("the database could not be used", BUSY, "warning")]
 
 
+def test_a_long_wait_for_a_lock_is_seen_though_nothing_failed(parts: Parts, database_url: str) -> None:
+    with closing(Database.open(database_url, replace(LIMITS, slow=0.0))) as database:  # any wait is a long one
+        with database.write(ENTERPRISE):
+            pass
+        state = database.failures.state()
+    assert state is not None
+    assert state.reason == WAITED
+
+
 def test_what_is_wrong_with_a_request_is_no_outage(parts: Parts) -> None:
     with pytest.raises(ValueError, match="ours"), parts.database.read():
         raise ValueError("ours")
@@ -104,6 +113,15 @@ def test_a_request_that_failed_for_lack_of_memory_is_counted(parts: Parts) -> No
 
 
 def test_a_silent_source_shows(parts: Parts) -> None:
+    look = source_watch(parts)["sources checked"]
+    with capture_logs() as lines:
+        look()
+        look()
+    assert [(line["event"], line["source"], line["log_level"]) for line in lines] == [
+        ("no data from a source for longer than its freshness", SOURCE, "warning")
+    ]
+    assert [one.state for one in ready(parts).sources] == ["stale"]
+    assert ready(parts).degraded
     assert f'emr_sync_stale_sources{{source="{SOURCE}"}} 1.0' in metrics(parts)
     with parts.database.write(ENTERPRISE) as transaction:
         parts.journal.heard(transaction, SOURCE, ENTERPRISE, now=parts.clock())
