@@ -23,6 +23,8 @@ from store.runs.runs import Journal
 
 ELSEWHERE, PEER = 5.0, 15.0
 """Seconds: until others serve the callers of a process that is lost; until intake goes on after a peer froze."""
+LOGGED = 6.0
+"""Seconds in which the log is told of failures that are over."""
 NOTICED = 25.0
 """Seconds in which the others notice that a process is gone."""
 FREEZE = """
@@ -154,6 +156,7 @@ def _frozen(stage: Stage, server: Server, *copy: str) -> None:
         peer.stdout.readline()
         stage.recovered()
         peer.kill()
+    time.sleep(LOGGED)
     stage.measured, stage.seconds, stage.target = _log(server, mark), stage.emr.longest(), PEER
 
 
