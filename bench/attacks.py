@@ -23,7 +23,7 @@ from bench.load_http import request
 from bench.pages import EMR_SYNC, SEALED
 from bench.receiver import wait_for
 
-MOST_MS, RATE, SETTLING = 100.0, 100.0, 3.0
+MOST_MS, RATE, SETTLING, MOST_SETTLING = 100.0, 100.0, 3.0, 5
 ALONE = "no attack"
 
 
@@ -36,12 +36,20 @@ def run(databases: Databases, *, quick: bool) -> Iterator[Figure]:
             key = asks.fill(config, patients)
             requests = [request("/v1/decisions", body, key) for body in asks.bodies(patients)]
             with _serving(config, http):
-                alone: dict[str, float] = {}
+                alone: dict[str, Any] = {}
                 for name in (ALONE, *ATTACKS):
-                    open_loop.result(open_loop.start(http, requests, rate=RATE, seconds=SETTLING))
+                    _settle(http, requests, alone)
                     found, done = _measured(name, (http, mllp, key), requests, seconds)
                     alone = alone or found
                     yield from _figures(kind, name, found, alone, done)
+
+
+def _settle(port: int, requests: list[bytes], alone: dict[str, Any]) -> None:
+    """Until what the last attack left, such as passwords still to be checked, is done."""
+    for _ in range(MOST_SETTLING):
+        found = open_loop.result(open_loop.start(port, requests, rate=RATE, seconds=SETTLING))
+        if not alone or found["p50"] <= 2 * alone["p50"]:
+            return
 
 
 def _measured(name: str, target: tuple[int, int, str], requests: list[bytes], seconds: float) -> tuple[dict[str, Any], dict[str, int]]:

@@ -78,7 +78,7 @@ class Lanes(NamedTuple):
             notes=WorkerThreads("notes", 1),
             probes=WorkerThreads("probes", 1),
             pages=WorkerThreads("pages", 6),
-            passwords=WorkerThreads("passwords", 1, waiting=16),
+            passwords=WorkerThreads("passwords", 1, waiting=8),
             batches=WorkerThreads("batches", 3),
         )
 
