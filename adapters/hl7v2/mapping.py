@@ -13,7 +13,7 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import date
-from functools import partial
+from functools import lru_cache, partial
 from zoneinfo import ZoneInfo
 
 from adapters.base import Explanation, Filtered, Item, Payload, SourceSettings, Unmappable
@@ -289,7 +289,7 @@ class Hl7Mapper:
             codes,
             self.mapping,
             later=tuple(later(message, heard.turns, self._telecoms)) if heard.turns else (),
-            content=hashlib.blake2b(payload.body, digest_size=5).hexdigest(),
+            content=_content(payload.body),
         )
 
     def _pids(self, message: Message, today: date) -> list[list[str]]:
@@ -370,6 +370,12 @@ def _rejected(error: UnusableMessage, payload: Payload) -> Unmappable:
 def _added(item: PatientStatements) -> PatientStatements:
     """A person who is added is active, also after a deletion; unless a rule of the site says otherwise."""
     return replace(item, statements={ACTIVE: Statement(True, "MSH-9.2"), **item.statements})
+
+
+@lru_cache(maxsize=1)
+def _content(body: bytes) -> str:
+    """Computed once for a message that is about thousands of patients."""
+    return hashlib.blake2b(body, digest_size=5).hexdigest()
 
 
 def _evidence(message: Message, payload: Payload) -> str:
