@@ -26,6 +26,7 @@ BENCHES = {
     "ingest": "bench.ingest",
     "bulk": "bench.bulk",
     "pages": "bench.pages",
+    "attacks": "bench.attacks",
 }
 
 

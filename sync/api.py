@@ -17,9 +17,9 @@ from store.web.http.unknown_patients import LookUps, UnknownPatients
 from store.web.http.work import SyncWork, UnmappedCode
 from store.web.pages.provider import Provider
 from store.web.pages.site import Access
-from sync import logs
+from sync import logs, memory
 from sync.describe import described
-from sync.queue import Job, Queue
+from sync.queue import Depth, Job, Queue
 from sync.replay import replay
 from sync.replays import Replays
 from sync.runtime import Parts, UsageError, adapter, lane
@@ -87,29 +87,40 @@ def _look_ups(parts: Parts) -> LookUps:
     return LookUps(parts.settings.unknown, parts.clock, notify)
 
 
+def metrics_text(parts: Parts, queue: Depth | None, look_ups: Mapping[str, tuple[int, int]]) -> bytes:
+    """All metrics, read now."""
+    processes = Processes(parts.database)
+    return parts.metrics.text(
+        parts.journal.last_heard(),
+        parts.verdicts.waiting(),
+        queue,
+        parts.preferences.unreadable(),
+        parts.database.compare_clocks().total_seconds(),
+        standing(processes.read(), processes.now()),
+        look_ups,
+        parts.preferences.freshness.stale(parts.preferences.enterprises.values(), parts.clock()),
+        {one.kind: one.total for one in (parts.database.failures, parts.memory)},
+        memory.available(),
+    )
+
+
 def build_api(parts: Parts, queue: Queue) -> Any:
     """The ASGI application over these parts."""
     on_request = OnRequest(parts, queue)
     sessions = Sessions(parts.database, idle=parts.settings.session_idle, longest=parts.settings.session_longest)
     look_ups = _look_ups(parts)
-    openid, processes = parts.settings.openid, Processes(parts.database)
+    openid = parts.settings.openid
     return create_app(
         parts.preferences,
         parts.journal,
         parts.keys,
         work=SyncWork(on_request.resync, on_request.replay, parts.expire, on_request.replay_many, on_request.preview, on_request.codes),
-        metrics=lambda: parts.metrics.text(
-            parts.journal.last_heard(),
-            parts.verdicts.waiting(),
-            queue.depth(),
-            parts.preferences.unreadable(),
-            parts.database.compare_clocks().total_seconds(),
-            standing(processes.read(), processes.now()),
-            look_ups.totals(),
-        ),
+        metrics=lambda: metrics_text(parts, queue.depth(), look_ups.totals()),
         clock=parts.clock,
         closing=parts.engine.stop.is_set,
         intake=parts.intake_health.failing,
+        failures=parts.failures,
+        out_of_memory=lambda: parts.memory.add(memory.FAILED),
         look_ups=look_ups,
         access=Access(Users(parts.database), sessions, lambda source: described(parts.feed(source)), Provider(openid) if openid else None),
     )

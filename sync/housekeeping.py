@@ -18,7 +18,7 @@ from store.users.sessions import Sessions
 from sync import logs
 from sync.runtime import Parts
 
-EVERY, ATTESTED_EVERY, RESTATED_EVERY, DUE_EVERY, LOOKED_EVERY = 3600.0, 10.0, 10.0, 10.0, 30.0
+EVERY, ATTESTED_EVERY, RESTATED_EVERY, DUE_EVERY, LOOKED_EVERY, FAILURES_EVERY = 3600.0, 10.0, 10.0, 10.0, 30.0, 5.0
 Chore = Callable[[], int]
 """Does what is due and returns the number, for the log."""
 
@@ -116,6 +116,43 @@ def database_watch(parts: Parts) -> dict[str, Chore]:
         return 0
 
     return {"database checked": check}
+
+
+def source_watch(parts: Parts) -> dict[str, Chore]:
+    """Logs when a source becomes stale and when it is heard again. While the database is away, the other watch says so."""
+    log, stale = logs.logger(), set[str]()
+
+    def look() -> int:
+        try:
+            found = parts.preferences.freshness.stale(parts.preferences.enterprises.values(), parts.clock())
+        except Exception as error:
+            if not outage.explanation(error):
+                raise
+            return 0
+        for source, is_stale in found.items():
+            if is_stale and source not in stale:
+                log.warning("no data from a source for longer than its freshness", source=source)
+                stale.add(source)
+            elif not is_stale and source in stale:
+                log.info("data from a source again", source=source)
+                stale.remove(source)
+        return 0
+
+    return {"sources checked": look}
+
+
+def failure_watch(parts: Parts) -> dict[str, Chore]:
+    """Logs what failed, once a minute for each kind: an outage may be over before anybody else looks."""
+    log = logs.logger()
+
+    def look() -> int:
+        parts.look_at_memory()
+        for one, event in ((parts.database.failures, "the database could not be used"), (parts.memory, "memory is short")):
+            if state := one.untold():
+                log.warning(event, failures=state.count, since=state.since.isoformat(), reason=state.reason)
+        return 0
+
+    return {"failures logged": look}
 
 
 def _note_heads(parts: Parts) -> int:

@@ -70,12 +70,16 @@ class Metrics:
         skew: float = 0.0,
         processes: Standing = NOBODY,
         look_ups: Mapping[str, tuple[int, int]] = MappingProxyType({}),
+        stale: Mapping[str, bool] = MappingProxyType({}),
+        failures: Mapping[str, int] = MappingProxyType({}),
+        memory: int | None = None,
     ) -> bytes:
         """Everything in Prometheus' text format. All that is handed in was read just now."""
         from prometheus_client import CollectorRegistry, generate_latest
 
         registry = CollectorRegistry()
         measured = [*_measured(heard, held, queue, unreadable), *_standing(processes), *_asked(look_ups), _skew(skew)]
+        measured += [_stale(stale), _failures(failures), _memory(memory)]
         registry.register(_Families(lambda: [*self._counted(), *measured]))
         return generate_latest(registry)
 
@@ -129,6 +133,21 @@ def _asked(look_ups: Mapping[str, tuple[int, int]]) -> Iterator[Any]:
 
 def _skew(seconds: float) -> Any:
     return _gauge("emr_sync_clock_skew_seconds", "Seconds that this machine's clock is ahead of the database's", [], {(): seconds})
+
+
+def _stale(by_source: Mapping[str, bool]) -> Any:
+    about = "1 where nothing was received from the source for longer than its freshness"
+    return _gauge("emr_sync_stale_sources", about, ["source"], {(source,): is_stale for source, is_stale in by_source.items()})
+
+
+def _failures(by_kind: Mapping[str, int]) -> Any:
+    about = "Uses of the database that failed because it was unavailable, and failures for lack of memory"
+    return _counter("emr_sync_failures", about, ["kind"], {(kind,): total for kind, total in by_kind.items()})
+
+
+def _memory(available: int | None) -> Any:
+    found = {} if available is None else {(): available}
+    return _gauge("emr_sync_memory_available_bytes", "How much more memory this process can get", [], found)
 
 
 class _Families:

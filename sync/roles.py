@@ -20,7 +20,7 @@ from adapters.notes import HasNotes
 from store.db import outage
 from store.runs.runs import Rejected
 from store.runs.source_notes import SourceNotes
-from sync import logs
+from sync import logs, memory
 from sync.config import ConfiguredSource, Settings, api_tls
 from sync.http_connections import bounded
 from sync.runtime import Parts, UsageError, lane
@@ -77,6 +77,8 @@ class ListenRole:
         try:
             answers = self.parts.engine.ingest(self._lane, self.listener.mapper, payloads)
         except Exception as error:
+            if isinstance(error, MemoryError):
+                self.parts.memory.add(memory.FAILED)
             self._why = outage.explanation(error) or logs.place(error)
             raise
         self._why = TOO_LATE

@@ -11,13 +11,14 @@ from adapters.mapping.telecom import e164
 from adapters.notes import HasNotes
 from store.db import outage, schema
 from store.db.database import Database
+from store.db.recent_failures import FailureState, RecentFailures
 from store.holds.configuration import Configurations
 from store.holds.review import Verdicts
 from store.patients.preferences import Preferences
 from store.runs.runs import Journal
 from store.runs.source_notes import SourceNotes
 from store.users.api_keys import ApiKeys
-from sync import logs, payload_key, retry
+from sync import logs, memory, payload_key, retry
 from sync.config import ConfiguredSource, Settings
 from sync.config.problems import UsageError as UsageError
 from sync.engine import Engine
@@ -59,6 +60,7 @@ class Parts:
     engine: Engine = field(init=False)
     verdicts: Verdicts = field(init=False)
     intake_health: IntakeHealth = field(init=False)
+    memory: RecentFailures = field(default_factory=lambda: RecentFailures("memory"))
 
     def __post_init__(self) -> None:
         self.configurations = Configurations(self.database, self.settings.enterprises)
@@ -111,6 +113,17 @@ class Parts:
     def expire(self, enterprise: str) -> int:
         """Rejects changes that were held for too long; returns the number of sets."""
         return len(self.verdicts.expire(enterprise, after=self.settings.safeguards[enterprise].expires, now=self.clock()))
+
+    def failures(self) -> tuple[FailureState, ...]:
+        """What failed here within the last minutes."""
+        self.look_at_memory()
+        return tuple(state for one in (self.database.failures, self.memory) if (state := one.state()))
+
+    def look_at_memory(self) -> None:
+        """Counts that little is left, where that is so."""
+        left = memory.available()
+        if left is not None and left < memory.LOW:
+            self.memory.add(memory.SHORT)
 
     def close(self) -> None:
         """Closes the database."""

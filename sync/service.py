@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
@@ -26,14 +27,17 @@ from sync.config.problems import dotted
 from sync.housekeeping import (
     ATTESTED_EVERY,
     DUE_EVERY,
+    FAILURES_EVERY,
     LOOKED_EVERY,
     RESTATED_EVERY,
     Housekeeping,
     attestation,
     chores,
     database_watch,
+    failure_watch,
     falling_due,
     restatement,
+    source_watch,
 )
 from sync.presence import Presence
 from sync.queue import Job, LocalQueue, Queue
@@ -109,8 +113,9 @@ class Service:
         """Drains and stops: no new requests, messages or runs; those in progress are committed and answered."""
         self.ended.set()
         self.parts.engine.stop.set()
-        for role in reversed(self._started):
-            role.stop()
+        with ThreadPoolExecutor(max(1, len(self._started)), "stop") as stopping:  # each may wait for a lock: not one after the other
+            for stopped in [stopping.submit(role.stop) for role in reversed(self._started)]:
+                stopped.result()
         self._started.clear()
         self.queue.close()
         self.log.info("stopped")
@@ -137,7 +142,8 @@ class Service:
         feeds, settings = self.parts.settings.feeds.values(), self.parts.settings
         listening = [(feed, found) for feed in feeds if isinstance(found := adapter(feed), Listener)] if "listen" in self.wanted else []
         connections = self._connections([(feed.name, found) for feed, found in listening])
-        yield Housekeeping(database_watch(self.parts), LOOKED_EVERY)
+        yield Housekeeping({**database_watch(self.parts), **source_watch(self.parts)}, LOOKED_EVERY)
+        yield Housekeeping(failure_watch(self.parts), FAILURES_EVERY)
         yield Presence(self.parts, self._places())
         for feed, listener in listening:
             self.listeners.append(ListenRole(self.parts, feed, listener, self.fail))

@@ -17,6 +17,9 @@ from adapters.hl7v2.reader import Message
 from store.preference import Identifier, PatientMerge
 from store.times import Time
 
+MOST_IN_MESSAGE = 100
+"""Each merge is work for two whole records while the enterprise has one writer: a frame of some kilobytes must not keep it for long."""
+
 
 def merges(
     message: Message, identifiers: IdentifierReader, effective: Time, evidence: str, locator: str, *, renamed: bool = False
@@ -29,7 +32,11 @@ def merges(
     pairs = [_pair(message, pid, mrg, identifiers, today) for pid, mrg in _groups(message)]
     if not pairs:
         raise UnusableMessage("merge_incomplete", "a merge needs a PID and an MRG segment", "MRG")
-    return [PatientMerge(survivor, record, effective, evidence, locator, renamed) for survivor, gone in pairs for record in _records(gone)]
+    found = [PatientMerge(survivor, record, effective, evidence, locator, renamed) for survivor, gone in pairs for record in _records(gone)]
+    if len(found) > MOST_IN_MESSAGE:
+        detail = f"the message has {len(found)} merges: send at most {MOST_IN_MESSAGE} in one message"
+        raise UnusableMessage("too_many_merges", detail, "MRG")
+    return found
 
 
 def moved(message: Message, identifiers: IdentifierReader, today: date) -> tuple[Identifier, ...]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import replace
 from datetime import date
+from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 from adapters.base import Payload, SourceSettings
@@ -91,7 +92,7 @@ class PatientMapper:
             codes,
             self.mapping,
             later=tuple(later(message, remarks.turns, self._telecoms.reader)) if remarks.turns else (),
-            content=hashlib.blake2b(payload.body, digest_size=5).hexdigest(),
+            content=_content(payload.body),
         )
 
     def read_contact(self, message: Message, payload: Payload, subject: Subject | None = None) -> PatientStatements:
@@ -142,6 +143,12 @@ class PatientMapper:
         self.rules.apply(message, statements, problems, codes, present=present)
         if message.odd or message.strange:
             torn.leave_unread(self.rules.unread(message), statements, problems, codes)
+
+
+@lru_cache(maxsize=1)
+def _content(body: bytes) -> str:
+    """A hash of the body, computed once for a message about many patients."""
+    return hashlib.blake2b(body, digest_size=5).hexdigest()
 
 
 def evidence(message: Message, payload: Payload) -> str:

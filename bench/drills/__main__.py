@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import argparse
 import json
-import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import chain
 from pathlib import Path
 
@@ -15,11 +14,13 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.drills import on_postgresql, on_sqlite
+from bench.drills.disks import NOT_ALLOWED, mounted, small_disk, unmount
 from bench.drills.outcome import Outcome
 from bench.drills.server import Server
 from bench.drills.stage import Stage
 
 HEADINGS = ("drill", "sent", "lost", "doubled", "wrong", "permitted", "intake s", "decisions s", "answers", "readiness", "metrics", "log")
+SERVER_MEGABYTES = 320
 NAMES = (*on_postgresql.DRILLS, *on_sqlite.DRILLS)
 
 
@@ -42,10 +43,18 @@ def main() -> int:
 
 
 def _over_postgresql(chosen: list[str]) -> Iterator[tuple[str, Outcome | str]]:
-    names = [name for name in on_postgresql.DRILLS if name in chosen]
-    if not names:
-        return
-    server = Server()
+    names = [name for name in on_postgresql.DRILLS if name in chosen and name not in on_postgresql.ON_SMALL_DISK]
+    if names:
+        yield from _over_server(Server(), names)
+    for name in (name for name in on_postgresql.DRILLS if name in chosen and name in on_postgresql.ON_SMALL_DISK):
+        with small_disk(SERVER_MEGABYTES) as disk:
+            if disk is None:
+                yield name, NOT_ALLOWED
+            else:
+                yield from _over_server(Server(disk), [name])
+
+
+def _over_server(server: Server, names: Sequence[str]) -> Iterator[tuple[str, Outcome | str]]:
     try:
         for number, name in enumerate(names):
             with tempfile.TemporaryDirectory() as folder:
@@ -66,9 +75,9 @@ def _over_sqlite(chosen: list[str]) -> Iterator[tuple[str, Outcome | str]]:
         with tempfile.TemporaryDirectory() as folder:
             disk = Path(folder) / "disk"
             disk.mkdir()
-            small = name in on_sqlite.ON_SMALL_DISK and on_sqlite.mounted(disk)
+            small = name in on_sqlite.ON_SMALL_DISK and mounted(disk)
             if name in on_sqlite.ON_SMALL_DISK and not small:
-                yield name, "left out: this user may not mount a tmpfs"
+                yield name, NOT_ALLOWED
                 continue
             stage = Stage(Path(folder), f"sqlite:///{disk / 'drill.db'}")
             try:
@@ -79,7 +88,7 @@ def _over_sqlite(chosen: list[str]) -> Iterator[tuple[str, Outcome | str]]:
             finally:
                 stage.abandon()
                 if small:
-                    subprocess.run(["umount", "-l", str(disk)], check=False)
+                    unmount(disk)
 
 
 def _table(found: list[Outcome]) -> Table:

@@ -13,6 +13,7 @@ from contextlib import ExitStack, closing, suppress
 import psycopg
 
 from adapters.rehearsal.emr import RehearsalEmr
+from bench.drills.disks import filled
 from bench.drills.machines import Machine, until
 from bench.drills.server import Server, Wire
 from bench.drills.stage import HOSPITAL, SILENCE, Stage
@@ -22,6 +23,8 @@ from store.runs.runs import Journal
 
 ELSEWHERE, PEER = 5.0, 15.0
 """Seconds: until others serve the callers of a process that is lost; until intake goes on after a peer froze."""
+LOGGED = 6.0
+"""Seconds in which the log is told of failures that are over."""
 NOTICED = 25.0
 """Seconds in which the others notice that a process is gone."""
 FREEZE = """
@@ -153,6 +156,7 @@ def _frozen(stage: Stage, server: Server, *copy: str) -> None:
         peer.stdout.readline()
         stage.recovered()
         peer.kill()
+    time.sleep(LOGGED)
     stage.measured, stage.seconds, stage.target = _log(server, mark), stage.emr.longest(), PEER
 
 
@@ -240,6 +244,40 @@ def cut_network(stage: Stage, server: Server) -> None:
     stage.recovered()
 
 
+def cut_emr(stage: Stage, server: Server) -> None:
+    """the network between the EMR and the listener takes everything and carries nothing for 25 s; then old connections are dead"""
+    stage.serve("api,listen,schedule,work")
+    wire = Wire(stage.listeners[0])
+    stage.afterwards.append(wire.close)
+    stage.listeners[:] = [wire.port]
+    stage.begin()
+    wire.cut.set()
+    time.sleep(25)
+    wire.mend()
+    stage.recovered()
+
+
+def full_disk(stage: Stage, server: Server) -> None:
+    """the server's disk (a tmpfs, with its data and its log of transactions) is full for 15 s"""
+    stage.serve("api,listen,schedule,work")
+    stage.begin()
+    mark = server.log.stat().st_size
+    with filled(server.folder.parent):
+        began = time.monotonic()
+        with suppress(psycopg.Error), closing(psycopg.connect(server.conninfo("postgres"), autocommit=True)) as other:
+            while True:  # until the log of transactions needs a file that the disk has no room for
+                other.execute("SELECT pg_logical_emit_message(false, 'drill', repeat('x', 1000000))")
+        time.sleep(max(0.0, began + 15 - time.monotonic()))
+    stage.measured = _log(server, mark)
+    if not server.is_up():
+        (server.data / "postmaster.pid").unlink(missing_ok=True)
+        server.start()
+        stage.manual = "free space; start PostgreSQL, where nothing else does"
+    else:
+        stage.manual = "free space"
+    stage.recovered()
+
+
 def clock(shift: str, told: str) -> Callable[[Stage, Server], None]:
     """One of two listeners, and one of two APIs, has a wrong clock."""
 
@@ -299,9 +337,13 @@ DRILLS: Mapping[str, Callable[[Stage, Server], None]] = {
     "silence": silence,
     "foreign-lock": foreign_lock,
     "cut-network": cut_network,
+    "cut-emr": cut_emr,
+    "full-server-disk": full_disk,
     "clock-behind": clock("-2h", "two hours behind"),
     "clock-ahead": clock("+2h", "two hours ahead"),
     "clock-20-minutes": clock("-20m", "20 minutes behind"),
     "clock-30-seconds": clock("-30s", "30 seconds behind"),
     "descriptors": descriptors,
 }
+ON_SMALL_DISK = frozenset({"full-server-disk"})
+"""With a server of their own."""

@@ -5,13 +5,13 @@ from __future__ import annotations
 import resource
 import shutil
 import sqlite3
-import subprocess
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import closing
 from pathlib import Path
 
+from bench.drills.disks import filled
 from bench.drills.machines import until
 from bench.drills.stage import Stage
 from bench.drills.traffic import call
@@ -34,16 +34,8 @@ def full_disk(stage: Stage, file: Path) -> None:
     """the disk (a tmpfs) is full for 15 s"""
     stage.serve(ALL)
     stage.begin()
-    filler = file.parent / "filler"
-    with filler.open("wb") as stream:
-        try:
-            while True:
-                stream.write(bytes(1 << 16))
-                stream.flush()
-        except OSError:
-            pass
-    time.sleep(15)
-    filler.unlink()
+    with filled(file.parent):
+        time.sleep(15)
     stage.recovered()
     stage.manual = "make room"
 
@@ -156,11 +148,6 @@ def _again(stage: Stage) -> None:
     """The same configuration, started anew."""
     stage.serve(ALL, stage.machines[-1].config)
     until(lambda: call(stage.apis[0], "GET", "/readyz")[0] == 200)
-
-
-def mounted(folder: Path, megabytes: int = 24) -> bool:
-    """A small disk of its own, where this user may mount one."""
-    return subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={megabytes}m", "tmpfs", str(folder)], check=False).returncode == 0
 
 
 DRILLS: Mapping[str, Callable[[Stage, Path], None]] = {

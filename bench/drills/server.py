@@ -21,10 +21,10 @@ HOST = "127.0.0.1"
 
 
 class Server:
-    """Durable defaults, on loopback by TCP."""
+    """Durable defaults, on loopback by TCP. ``disk``: the folder that it is kept in, where it is not that of temporary files."""
 
-    def __init__(self) -> None:
-        self.folder = Path(tempfile.mkdtemp(prefix="emr-sync-drills-"))
+    def __init__(self, disk: Path | None = None) -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix="emr-sync-drills-", dir=disk))
         self.folder.chmod(0o755)
         self.data, self.port, self.log = self.folder / "data", free_port(), self.folder / "data" / "server.log"
         (self.folder / "run").mkdir(mode=0o700)
@@ -62,6 +62,14 @@ class Server:
         head = int((self.data / "postmaster.pid").read_text().split()[0])
         found = subprocess.run(["ps", "-o", "pid=", "--ppid", str(head)], capture_output=True, text=True, check=False).stdout
         return [head, *(int(pid) for pid in found.split())]
+
+    def is_up(self) -> bool:
+        """Whether it takes connections."""
+        try:
+            psycopg.connect(self.conninfo("postgres"), connect_timeout=2).close()
+        except psycopg.OperationalError:
+            return False
+        return True
 
     def signal(self, number: signal.Signals) -> None:
         """To all of them."""

@@ -147,7 +147,8 @@ class Stage:
 
     def _key(self, role: str) -> str:
         with self._database() as opened:
-            return ApiKeys(opened).create(role, HOSPITAL, role, datetime.now(UTC))[1]
+            grants = ["patients"] if role == "sender" else []  # to look up, afterwards, what is stated of them
+            return ApiKeys(opened).create(role, HOSPITAL, role, datetime.now(UTC), grants=grants)[1]
 
     @contextmanager
     def _database(self) -> Iterator[Database]:

@@ -10,6 +10,7 @@ import hashlib
 import json
 import logging
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
@@ -19,9 +20,10 @@ from sqlalchemy import Connection, create_engine, make_url
 from sqlalchemy.engine import Engine
 from sqlalchemy.exc import DBAPIError
 
-from store.db import clock_skew, sql
+from store.db import clock_skew, outage, sql
 from store.db.limits import LIMITS, POOL, DatabaseLimits
-from store.db.outage import BUSY, Unavailable
+from store.db.outage import BUSY, WAITED, Unavailable
+from store.db.recent_failures import RecentFailures
 from store.db.sql import Rows, SqlStatement
 from store.db.sqlite_file import SqliteFile
 
@@ -58,6 +60,7 @@ class Database:
         self.is_sqlite = engine.dialect.name == "sqlite"
         self.clock: Callable[[], datetime] = utc_now
         self.skew = clock_skew.NONE
+        self.failures = RecentFailures("database")
         self._listed: Callable[[list[Any]], str] = json.dumps if self.is_sqlite else sql.listed
         self._errors: type[Exception] = engine.dialect.loaded_dbapi.Error
         self._one_writer = threading.Lock()
@@ -94,9 +97,10 @@ class Database:
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """A connection to read with. Each statement sees what is committed."""
-        self._check_file()
-        with self._reads.connect() as connection:
-            yield connection
+        with self._counted():
+            self._check_file()
+            with self._reads.connect() as connection:
+                yield connection
 
     @contextmanager
     def write(self, enterprise: str, *, unbounded: bool = False) -> Iterator[Connection]:
@@ -105,17 +109,40 @@ class Database:
         Raises when another writer holds the lock for longer than ``limits`` allow. ``unbounded`` waits as long as necessary, for changes
         of the schema.
         """
+        began = time.monotonic()
         if self.is_sqlite:
             options = {"immediate": True, "unbounded": unbounded}
-            with self._only_thread(unbounded), self.engine.connect().execution_options(**options) as connection, connection.begin():
+            with (
+                self._counted(),
+                self._only_thread(unbounded),
+                self.engine.connect().execution_options(**options) as connection,
+                connection.begin(),
+            ):
+                self._note_wait(began)
                 yield connection
                 self._check_file()
             return
-        with self.engine.begin() as connection:
+        with self._counted(), self.engine.begin() as connection:
             if unbounded:
                 self.select(connection, NO_LIMITS, [])
             self._lock(connection, _lock_number(enterprise))
+            self._note_wait(began)
             yield connection
+
+    @contextmanager
+    def _counted(self) -> Iterator[None]:
+        """Whatever uses the database passes here, so a failure that nobody looks at in time is known all the same."""
+        try:
+            yield
+        except Exception as error:
+            if reason := outage.explanation(error):
+                self.failures.add(reason)
+            raise
+
+    def _note_wait(self, began: float) -> None:
+        """A peer that stood still may be over before anything fails."""
+        if time.monotonic() - began >= self.limits.slow:
+            self.failures.add(WAITED)
 
     def _check_file(self) -> None:
         """Raises ``Unavailable`` when the file is gone, so that nothing is read from or committed to a deleted file."""

@@ -20,6 +20,8 @@ class DatabaseLimits:
     connect: float = 5
     lock: float = 10
     """How long to wait for a lock; then the caller is told that the database is busy."""
+    slow: float = 5
+    """A wait for a lock from which on operators are told, although nothing failed."""
     idle: float = 8
     """Between two statements of a transaction; then PostgreSQL ends the connection and releases its locks."""
     statement: float = 300

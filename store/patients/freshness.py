@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import datetime
 from typing import NamedTuple
 
@@ -49,6 +49,11 @@ class Freshness:
             return found
 
         return age
+
+    def stale(self, enterprises: Iterable[Enterprise], now: datetime) -> dict[str, bool]:
+        """Source -> whether it has sent nothing for longer than its ``freshness``."""
+        last = self.last_heard(now)
+        return {one.name: _is_stale(each, one.name, last.get(one.name), now) for each in enterprises for one in each.sources}
 
     def _read(self, _: None) -> dict[str, datetime]:
         with self.database.read() as connection:

@@ -88,7 +88,7 @@ class Joining:
 
     def _complete(self, patient_id: int) -> str:
         """Adds the identifiers of a merge whose two records are one patient already, perhaps linked by another identifier."""
-        patient = self.work.resume([patient_id])[patient_id]
+        patient = self.work.resume([patient_id], with_lineages=False)[patient_id]
         self._keep_identifiers(patient, self.item.survivor)
         self._keep_identifiers(patient, self.item.merged, replaced=True)
         new = bool(self.work.identifiers.new)
@@ -111,7 +111,7 @@ class Joining:
         return any(instant(effective) == times.received(self.stated, instant(at)).latest for effective, at in found)
 
     def _join(self, survivor_id: int | None, merged_id: int | None) -> int:
-        opened = self.work.resume([one for one in (survivor_id, merged_id) if one is not None])
+        opened = self.work.resume([one for one in (survivor_id, merged_id) if one is not None], with_lineages=False)
         survivor = opened[survivor_id] if survivor_id is not None else self.work.create()
         self._keep_identifiers(survivor, self.item.survivor)
         merged = opened[merged_id] if merged_id is not None else self.work.create()
@@ -126,8 +126,10 @@ class Joining:
         self.work.finish()
         Bindings(self.database, self.transaction, self.work.enterprise.name).join(survivor.id, merged.id, lost, self.work.author.now)
         self._retire(survivor, merged, before)
-        self.work.future.move(survivor.id, merged.id)
-        self.work.refusals.move(survivor.id, merged.id)
+        if merged.has_future:
+            self.work.future.move(survivor.id, merged.id)
+        if merged.is_refused:
+            self.work.refusals.move(survivor.id, merged.id)
         return survivor.id
 
     def _keep_identifiers(self, patient: PatientState, identifiers: Sequence[Identifier], *, replaced: bool = False) -> None:

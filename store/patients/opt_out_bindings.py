@@ -73,7 +73,7 @@ class Bindings:
         gone = list(gone)
         self.database.upsert(self.connection, FormerNumberRow, FORMER_COLUMNS, [(self.enterprise, one, who, now) for who, one in gone])
         numbers = sorted({number for _, number in gone})
-        events = self._events(numbers) if numbers else {}
+        events = self._events(numbers)
         if not events:
             return
         bound = self.of_numbers(sorted(events))
@@ -84,10 +84,10 @@ class Bindings:
         """Merges the bindings of two records. Every opt-out of a number they lose by it (``lost``: by record) is kept."""
         lost = list(lost)
         self.database.upsert(self.connection, FormerNumberRow, FORMER_COLUMNS, [(self.enterprise, one, who, now) for who, one in lost])
-        events = self._events(sorted({number for _, number in lost}))
-        bound = self.of_patients([survivor, merged])
+        events, bound = self._events(sorted({number for _, number in lost})), self.of_patients([survivor, merged])
         self._bind({(record, number): opted_out(events.get(number, ())) for record, number in lost}, bound, now)
-        self.keep([one._replace(patient=survivor) for one in self.of_patients([merged])], now)
+        of_merged = self.of_patients([merged]) if events else [one for one in bound if one.patient == merged]
+        self.keep([one._replace(patient=survivor) for one in of_merged], now)
 
     def part(
         self, survivor: int, merged: int, below: Collection[int], since: datetime, listed: Mapping[bool, Collection[str]], now: datetime
@@ -101,7 +101,7 @@ class Bindings:
 
     def share(self, patient: int, everybody: Collection[int], numbers: Collection[str], now: datetime) -> None:
         """Splits one patient into several: every opt-out of its numbers and every binding holds for each."""
-        bound, events = self.of_patients([patient]), self._events(sorted(numbers)) if numbers else {}
+        bound, events = self.of_patients([patient]), self._events(sorted(numbers))
         found = {number: opted_out(known) for number, known in events.items()}
         for one in bound:
             found[one.number] = joined(found.get(one.number, ()), one.events)
@@ -118,7 +118,7 @@ class Bindings:
         self.keep(changed, now)
 
     def _events(self, numbers: list[str]) -> dict[str, Events]:
-        rows = self.database.select(self.connection, EVENTS, [self.enterprise, numbers])
+        rows = self.database.select(self.connection, EVENTS, [self.enterprise, numbers]) if numbers else []
         return {number: documents.read_consent_events(text) for number, text in rows}
 
     def _bound(self, sql: str, parameters: list[Any]) -> list[OptOutBinding]:

@@ -73,9 +73,9 @@ class PatientBatch:
             self._sides = Sides(self.database, self.transaction)
         return self._sides
 
-    def resume(self, numbers: Iterable[int]) -> dict[int, PatientState]:
+    def resume(self, numbers: Iterable[int], *, with_lineages: bool = True) -> dict[int, PatientState]:
         """Opens patients to work on one by one; follow with :meth:`finish`."""
-        self._load(numbers)
+        self._load(numbers, with_lineages=with_lineages)
         return self.open
 
     def create(self) -> PatientState:
@@ -112,11 +112,11 @@ class PatientBatch:
         for written in (self.open, self.identifiers, self.changes):
             written.clear()
 
-    def _load(self, patients: Iterable[int]) -> None:
+    def _load(self, patients: Iterable[int], *, with_lineages: bool = True) -> None:
         wanted = [patient for patient in patients if patient not in self.open]
         if not wanted:
             return
-        found = patient_state.read(self.database, self.transaction, self.enterprise.basis, wanted)
+        found = patient_state.read(self.database, self.transaction, self.enterprise.basis, wanted, with_lineages=with_lineages)
         self.open |= found
         held = [record for patient in found.values() if patient.is_held or patient.lineage for record in patient.records]
         if self.gate is not None and held:

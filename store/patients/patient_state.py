@@ -135,8 +135,13 @@ def sources(authorities: Iterable[str]) -> str:
     return ",".join(sorted([name[len(EMR) :] for name in authorities if name.startswith(EMR)]))
 
 
-def read(database: Database, transaction: Connection, basis: str, numbers: list[int]) -> dict[int, PatientState]:
-    """Patients with the assertions of every authority. ``basis`` is the enterprise's present configuration."""
+def read(
+    database: Database, transaction: Connection, basis: str, numbers: list[int], *, with_lineages: bool = True
+) -> dict[int, PatientState]:
+    """Patients with the assertions of every authority. ``basis`` is the enterprise's present configuration.
+
+    Without lineages, of which a patient may have hundreds, ``lineage`` and ``joined`` stay empty: for callers that apply no payload.
+    """
     found: dict[int, PatientState] = {}
     on_file: dict[int, dict[str, int]] = {}
     joined = set()
@@ -154,7 +159,7 @@ def read(database: Database, transaction: Connection, basis: str, numbers: list[
             patient.hold(row[9:])
     for number, patient in found.items():
         patient.numbers = dict.fromkeys(patient.listed, 0) | on_file[number]
-    for number, lineage in lineages(database, transaction, list(joined)).items():
+    for number, lineage in lineages(database, transaction, list(joined) if with_lineages else []).items():
         found[number].lineage, found[number].joined = lineage, lineage.joined
     return found
 

@@ -1,6 +1,6 @@
 """Passwords: generation, argon2id hashes (RFC 9106), and the rules for passwords that people choose (NIST SP 800-63B-4, 3.1.1.2).
 
-A check takes the same time whether or not the user exists. It needs 64 MiB and all cores for a moment: ``store.web.http.lanes`` limits how
+A check takes the same time whether or not the user exists. It needs 64 MiB and one core for a moment: ``store.web.http.lanes`` limits how
 many run at once. Passwords are compared in one Unicode form (NFKC), so that it does not matter how a keyboard composes an accent.
 
 A password must have at least 15 characters, since it is the only factor. There are no rules on kinds of characters and no expiry: both lead
@@ -13,6 +13,7 @@ import re
 import secrets
 import unicodedata
 from collections.abc import Collection, Iterator
+from dataclasses import replace
 from functools import cache
 from itertools import pairwise
 
@@ -75,7 +76,8 @@ def _without_rows(text: str) -> Iterator[str]:
 
 LETTERS = "abcdefghijkmnpqrstuvwxyz23456789"  # no characters that are easily confused
 GROUPS, LETTERS_IN_GROUP = 4, 5
-COST = RFC_9106_LOW_MEMORY  # for new hashes: 64 MiB, three passes, four threads
+COST = replace(RFC_9106_LOW_MEMORY, parallelism=1)
+"""For new hashes: 64 MiB and three passes, in one thread. Four would take every core from senders who wait for a decision."""
 
 
 def generate() -> str:

@@ -25,7 +25,7 @@ from store.web.api.audit import AuditCalls
 from store.web.api.decisions import Decisions
 from store.web.api.endpoint import JSON, Endpoint
 from store.web.api.feed import ChangeFeed
-from store.web.api.health import Health, Intake, nothing_fails
+from store.web.api.health import Failed, Health, Intake, nothing_failed, nothing_fails
 from store.web.api.openapi import document
 from store.web.api.operations import Operations
 from store.web.api.opt_outs import OptOuts
@@ -55,6 +55,10 @@ def never() -> bool:
     return False
 
 
+def nobody_counts() -> None:
+    """For a service without metrics."""
+
+
 def create_app(
     store: Preferences,
     journal: Journal,
@@ -66,6 +70,8 @@ def create_app(
     closing: Callable[[], bool] = never,
     access: Access | None = None,
     intake: Intake = nothing_fails,
+    failures: Failed = nothing_failed,
+    out_of_memory: Callable[[], None] = nobody_counts,
     look_ups: LookUps | None = None,
     ticks: Callable[[], float] = time.monotonic,
     lanes: Lanes | None = None,
@@ -73,7 +79,8 @@ def create_app(
     """The application. ``work`` is what ``sync`` does on request; without it those endpoints do not exist.
 
     ``closing`` turns true when the service is about to stop, so that long polls end instead of delaying it. ``access`` controls who may
-    sign in to the pages; without it there are no pages. ``intake`` returns the sources whose messages cannot be processed now.
+    sign in to the pages; without it there are no pages. ``intake`` returns the sources whose messages cannot be processed now,
+    ``failures`` what failed within the last minutes. ``out_of_memory`` is called for each request that failed for lack of memory.
     ``look_ups`` counts the patients that keys ask about. ``ticks`` is a clock in seconds for caches.
     """
     lanes = lanes or Lanes.create()
@@ -88,7 +95,7 @@ def create_app(
         *decisions.handlers(),
         *(row.handler(callers, clock) for row in rows),
         ChangeFeed(store, callers, closing).handler(),
-        *Health(store, metrics, clock, ticks, intake, look_ups.ringing).handlers(callers, lanes),
+        *Health(store, metrics, clock, ticks, intake, look_ups.ringing, failures).handlers(callers, lanes),
         _schema(rows),
     ]
     lifespan: list[Lifespan] = [threads_closed(lanes)]
@@ -98,7 +105,7 @@ def create_app(
         lifespan.append(pages_running(site))
     return Litestar(
         handlers,
-        exception_handlers={Exception: problem.answer},
+        exception_handlers={Exception: problem.answer, MemoryError: problem.counting(out_of_memory)},
         on_startup=[freeze_modules],
         before_send=[add_strict_headers],
         on_shutdown=[decisions.batcher.close],

@@ -33,6 +33,7 @@ REASONS = {
     "not_hl7",
     "patient_id_missing",
     "patient_segment_missing",
+    "too_many_merges",
     "undecodable",
 }
 

@@ -181,6 +181,31 @@ def test_metrics_count_what_was_done(settings: Settings) -> None:
     assert f'emr_sync_last_heard_timestamp_seconds{{source="{FHIR}"}}' in text
 
 
+class Meeting:
+    """A role whose stop ends when the other one's does."""
+
+    def __init__(self, barrier: threading.Barrier) -> None:
+        self.barrier = barrier
+
+    def start(self) -> None:
+        """Nothing."""
+
+    def stop(self) -> None:
+        """Raises ``BrokenBarrierError`` where nobody else is stopped meanwhile."""
+        self.barrier.wait()
+
+
+def test_roles_stop_at_the_same_time_so_that_their_waits_do_not_add_up(settings: Settings) -> None:
+    parts = Parts.open(settings)
+    try:
+        service, barrier = Service(parts, ["api"]), threading.Barrier(2, timeout=20)
+        service._started += [Meeting(barrier), Meeting(barrier)]
+        service.stop()
+        assert not barrier.broken
+    finally:
+        parts.close()
+
+
 def test_a_port_that_is_taken_is_said_before_anything_starts(settings: Settings) -> None:
     with serving(settings, ["api"]) as service:
         assert service.address is not None

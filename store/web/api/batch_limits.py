@@ -29,16 +29,21 @@ def check_length(size: int) -> None:
         raise ProblemDetails(413, "batch_too_large", TOO_LONG)
 
 
-def check_count(body: bytes) -> None:
-    """Raises :class:`ProblemDetails` 413 for an array with too many items. Anything else is accepted here and fails when it is decoded."""
-    commas = body.count(b",")
-    if commas > MOST_COMMAS or _items(body, commas) > MOST_IN_ARRAY:
+def check_commas(commas: int) -> None:
+    """Raises :class:`ProblemDetails` 413 for more commas than any array may have, also before the whole body has arrived."""
+    if commas > MOST_COMMAS:
         raise ProblemDetails(413, "batch_too_large", TOO_MANY)
 
 
-def _items(body: bytes, commas: int) -> int:
-    if commas < MOST_IN_ARRAY:
-        return 0  # the exact number does not matter below the limit
+def check_count(body: bytes) -> None:
+    """Raises :class:`ProblemDetails` 413 for an array with too many items. Anything else is accepted here and fails when it is decoded."""
+    commas = body.count(b",")
+    check_commas(commas)
+    if commas >= MOST_IN_ARRAY and _items(body) > MOST_IN_ARRAY:  # with fewer commas there cannot be too many items
+        raise ProblemDetails(413, "batch_too_large", TOO_MANY)
+
+
+def _items(body: bytes) -> int:
     try:
         return len(decode_raw(body))  # finds the end of each item without decoding it
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):

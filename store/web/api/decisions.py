@@ -29,7 +29,7 @@ from store.errors import IdentifierAmbiguous, StoreError, ValueRefused
 from store.patients.preferences import Preferences
 from store.users.api_keys import ApiKey
 from store.users.unknown_alarm import Alarm
-from store.web.api.batch_limits import NDJSON, BatchSlots, check_count, check_length
+from store.web.api.batch_limits import NDJSON, BatchSlots, check_commas, check_count, check_length
 from store.web.api.batch_trace import BatchCounts
 from store.web.api.endpoint import JSON, caller, encode
 from store.web.api.wire import AskIn, InvalidAsk, read
@@ -212,14 +212,16 @@ TOO_LONG_ANSWER = invalid("the line is too long")
 
 
 async def whole_body(request: Request[Any, Any, Any]) -> bytes:
-    """The body of an array, which must fit into memory. Raises :class:`ProblemDetails` 408 or 413."""
-    chunks, size = [], 0
+    """The body of an array, which must fit into memory. Raises :class:`ProblemDetails` 408, or 413 as soon as it is too large."""
+    chunks, size, commas = [], 0, 0
     announced = request.headers.get("content-length", "")
     check_length(int(announced) if announced.isdecimal() else 0)
     async with within(LONGEST_SECONDS):
         async for chunk in request.stream():
             size += len(chunk)
             check_length(size)
+            commas += chunk.count(b",")
+            check_commas(commas)
             chunks.append(chunk)
     return b"".join(chunks)
 

@@ -24,6 +24,7 @@ from msgspec.structs import replace
 
 from store.db import schema
 from store.db.clock_skew import is_noticed
+from store.db.recent_failures import FailureState
 from store.db.second_cache import SecondCache
 from store.domain.enterprise import Enterprise
 from store.errors import SchemaOutdated
@@ -75,6 +76,7 @@ class Readiness(Struct, frozen=True):
     ``clock_skew``: seconds by which this machine's clock is ahead of the database's; from five on the service is degraded, too.
     ``intake``: sources whose messages cannot be handled, by any process; the service is degraded until one is committed again.
     ``processes``: those that are gone and were not replaced; the service is degraded until one in their place starts.
+    ``failures``: what failed in this process within the last minutes, short outages of the database and lack of memory; it is degraded.
     ``unknown_patients``: keys that ask this process about too many patients whom nobody knows; the service is degraded while they do.
     """
 
@@ -88,6 +90,7 @@ class Readiness(Struct, frozen=True):
     intake: tuple[IntakeState, ...] = ()
     processes: tuple[ProcessState, ...] = ()
     unknown_patients: tuple[UnknownPatients, ...] = ()
+    failures: tuple[FailureState, ...] = ()
 
     def told(self, enterprise: str | None) -> Readiness | dict[str, bool]:
         """What a caller of this enterprise may know; a stranger (``None``) only whether it is ready."""
@@ -98,7 +101,7 @@ class Readiness(Struct, frozen=True):
         intake = tuple(one for one in self.intake if one.enterprise == enterprise)
         processes = tuple(one for one in self.processes if one.enterprise in ("", enterprise))
         unknown = tuple(one for one in self.unknown_patients if one.enterprise == enterprise)
-        degraded = _degraded(sources, held, (*intake, *processes, *unknown), self.clock_skew)
+        degraded = _degraded(sources, held, (*intake, *processes, *unknown, *self.failures), self.clock_skew)
         theirs = {"sources": sources, "held": held, "intake": intake, "processes": processes, "unknown_patients": unknown}
         return replace(self, degraded=degraded, **theirs)
 
@@ -111,12 +114,18 @@ def nothing_fails() -> tuple[IntakeState, ...]:
     return ()
 
 
+def nothing_failed() -> tuple[FailureState, ...]:
+    """For a process that keeps no count."""
+    return ()
+
+
 def nobody_asks() -> tuple[UnknownPatients, ...]:
     """For a process that is asked nothing."""
     return ()
 
 
 Intake = Callable[[], tuple[IntakeState, ...]]
+Failed = Callable[[], tuple[FailureState, ...]]
 Run = Callable[[Callable[[], "Readiness"]], Awaitable["Readiness"]]
 """Has a look taken in another thread."""
 
@@ -151,8 +160,9 @@ class Health:
         ticks: Callable[[], float] = time.monotonic,
         intake: Intake = nothing_fails,
         unknown: Callable[[], tuple[UnknownPatients, ...]] = nobody_asks,
+        failures: Failed = nothing_failed,
     ) -> None:
-        self.store, self.clock, self.intake, self.unknown = store, clock, intake, unknown
+        self.store, self.clock, self.intake, self.unknown, self.failures = store, clock, intake, unknown, failures
         self.processes = Processes(store.database)
         self.kept = SecondCache[None, Readiness](lambda _: self.readiness(), ticks)
         self.metrics = SecondCache[None, bytes](lambda _: metrics(), ticks) if metrics else None
@@ -181,8 +191,9 @@ class Health:
         """The readiness; of a database that keeps us waiting, that it cannot be reached. One look at a time, however many ask."""
         if self._looking is None or self._looking.done():
             self._looking = asyncio.ensure_future(run(partial(self.kept.get, None)))
-        done, _ = await asyncio.wait({self._looking}, timeout=seconds)
-        return self._looking.result() if done else replace(UNREACHABLE, intake=self.intake())
+        looking = self._looking  # when this one is done, the next caller may have begun another
+        done, _ = await asyncio.wait({looking}, timeout=seconds)
+        return looking.result() if done else self._unreachable()
 
     def readiness(self) -> Readiness:
         """Looks at the database, its schema and the sources."""
@@ -194,12 +205,12 @@ class Health:
         except SchemaOutdated:
             return Readiness(ready=False, degraded=False, database="ok", schema="outdated", sources=(), intake=intake)
         except Exception:  # whatever the driver raises: its text may name hosts and users
-            return replace(UNREACHABLE, intake=intake)
+            return self._unreachable()
         intake, absent = joined((*intake, *self._others(seen, now))), tuple(_absent(one) for one in gone(seen, now))
-        unknown = self.unknown()
+        unknown, failures = self.unknown(), self.failures()
         return Readiness(
             ready=True,
-            degraded=_degraded(sources, held, (*intake, *absent, *unknown), skew.total_seconds()),
+            degraded=_degraded(sources, held, (*intake, *absent, *unknown, *failures), skew.total_seconds()),
             database="ok",
             schema="ok",
             sources=sources,
@@ -208,7 +219,11 @@ class Health:
             intake=intake,
             processes=absent,
             unknown_patients=unknown,
+            failures=failures,
         )
+
+    def _unreachable(self) -> Readiness:
+        return replace(UNREACHABLE, intake=self.intake(), failures=self.failures())
 
     def _others(self, seen: Iterable[Seen], now: datetime) -> list[IntakeState]:
         """What other processes cannot take."""

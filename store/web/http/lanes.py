@@ -60,7 +60,7 @@ def _logged(work: Callable[[], object]) -> None:
 
 
 class Lanes(NamedTuple):
-    """All lanes of one service. A password check takes 64 MiB and all cores for a moment, so only two run at a time."""
+    """All lanes of one service. A password check takes 64 MiB and one core for a moment, so only one runs at a time."""
 
     keys: WorkerThreads
     notes: WorkerThreads
@@ -77,7 +77,7 @@ class Lanes(NamedTuple):
             notes=WorkerThreads("notes", 1),
             probes=WorkerThreads("probes", 1),
             pages=WorkerThreads("pages", 6),
-            passwords=WorkerThreads("passwords", 2, waiting=16),
+            passwords=WorkerThreads("passwords", 1, waiting=8),
             batches=WorkerThreads("batches", 3),
         )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any
 
@@ -77,6 +78,16 @@ def answer(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]
         template = request.scope.get("path_template", "")
         log.error("%s %s failed: %s", request.scope["method"], template, outage.explanation(error) or type(error).__name__)
     return Response(problem.body(), status_code=problem.status, headers=problem.headers, media_type=MEDIA_TYPE)
+
+
+def counting(count: Callable[[], None]) -> Callable[[Request[Any, Any, Any], Exception], Response[bytes]]:
+    """The same for errors that somebody counts."""
+
+    def counted(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
+        count()
+        return answer(request, error)
+
+    return counted
 
 
 def status_of(kind: type[Exception]) -> tuple[int, str] | None:

@@ -56,6 +56,25 @@ def test_an_incomplete_merge_is_refused_completely(segments: tuple[str, ...], re
     assert refused(adt("A40", *segments)).reason == reason
 
 
+@pytest.mark.parametrize("as_repetitions", [True, False])
+@pytest.mark.parametrize("number", [100, 101])
+def test_a_message_has_a_hundred_merges_at_most(number: int, as_repetitions: bool) -> None:
+    gone = [f"G{n}^^^GENHOSP^MR" for n in range(number)]
+    body = adt("A40", *(["MRG|" + "~".join(gone)] if as_repetitions else [f"MRG|{one}" for one in gone]))
+    found = items(body)
+    if number == 100:
+        assert len(found) == number
+    else:
+        assert refused(body).reason == "too_many_merges"
+
+
+def test_what_refuses_in_a_message_of_too_many_merges_still_counts() -> None:
+    rejected, stated = items(adt("A40", *(f"MRG|G{n}^^^GENHOSP^MR" for n in range(101)), f30="Y"))
+    assert isinstance(rejected, Unmappable)
+    assert isinstance(stated, PatientStatements)
+    assert stated.statements["deceased"].value is True
+
+
 def test_an_account_merge_is_filtered_while_both_sides_are_one_patient() -> None:
     assert items(adt("A35", "MRG|MRN10001^^^GENHOSP^MR||ACC1")) == [Filtered("account_merge", "test#1")]
     assert items(adt("A35", "MRG|||ACC1")) == [Filtered("account_merge", "test#1")]

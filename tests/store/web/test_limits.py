@@ -64,6 +64,13 @@ def test_a_body_that_says_it_is_too_long_is_refused_before_it_comes(service: Ser
         assert connection.recv(1000).startswith(b"HTTP/1.1 413 ")
 
 
+def test_a_body_of_too_many_values_is_refused_before_the_rest_of_it_comes(service: Service) -> None:
+    head = f"POST {BATCH} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {service.token('general', 'sender')}\r\n"
+    with socket.create_connection(("127.0.0.1", service.port), timeout=20) as connection:
+        connection.sendall(f"{head}content-length: {MOST_BYTES}\r\n\r\n[".encode() + b"0," * (MOST_COMMAS + 1))
+        assert connection.recv(1000).startswith(b"HTTP/1.1 413 ")
+
+
 @contextmanager
 def streaming(service: Service) -> Iterator[socket.socket]:
     """A batch of an enterprise that was begun and does not end."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from http.client import IncompleteRead
@@ -332,6 +333,22 @@ def test_a_database_that_keeps_us_waiting_is_not_ready_and_asked_once(fresh: Ser
     late, then = asyncio.run(look())
     assert [(one.ready, one.database) for one in late] == [(False, "unreachable")] * 3
     assert (then.ready, asked.acquire(blocking=False), asked.acquire(blocking=False)) == (True, True, False)
+
+
+def test_readiness_is_told_where_the_next_look_begins_before_the_last_one_is_answered(fresh: Service) -> None:
+    async def look() -> tuple[Readiness, Readiness]:
+        health = Health(fresh.store, None, lambda: NOW)
+        others: list[asyncio.Task[Readiness]] = []
+
+        async def run(found: Callable[[], Readiness]) -> Readiness:
+            if not others:
+                others.append(asyncio.create_task(health.in_time(run)))
+                return found()
+            return await asyncio.to_thread(found)
+
+        return await health.in_time(run), await others[0]
+
+    assert [one.ready for one in asyncio.run(look())] == [True, True]
 
 
 def test_readiness_waits_for_no_key_that_cannot_be_checked(fresh: Service) -> None:

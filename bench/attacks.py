@@ -1,0 +1,93 @@
+"""How long senders wait for a decision while somebody tries to stop the answers, beside the same service left alone.
+
+One service answers and listens, with everything in one process; a sender asks 100 times a second, whatever the answers take.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from bench import asks, open_loop, site
+from bench.attackers import ATTACKS
+from bench.databases import Databases
+from bench.figure import Figure
+from bench.load_http import request
+from bench.pages import EMR_SYNC, SEALED
+from bench.receiver import wait_for
+
+MOST_MS, RATE, SETTLING, MOST_SETTLING = 100.0, 100.0, 3.0, 5
+ALONE = "no attack"
+
+
+def run(databases: Databases, *, quick: bool) -> Iterator[Figure]:
+    patients, seconds = (500, 5.0) if quick else (5_000, 30.0)
+    for kind in databases.kinds:
+        with databases.fresh(kind) as url, asks.folder() as folder:
+            http, mllp = site.free_port(), site.free_port()
+            config = _config(folder, url, http, mllp)
+            key = asks.fill(config, patients)
+            requests = [request("/v1/decisions", body, key) for body in asks.bodies(patients)]
+            with _serving(config, http):
+                alone: dict[str, Any] = {}
+                for name in (ALONE, *ATTACKS):
+                    _settle(http, requests, alone)
+                    found, done = _measured(name, (http, mllp, key), requests, seconds)
+                    alone = alone or found
+                    yield from _figures(kind, name, found, alone, done)
+
+
+def _settle(port: int, requests: list[bytes], alone: dict[str, Any]) -> None:
+    """Until what the last attack left, such as passwords still to be checked, is done."""
+    for _ in range(MOST_SETTLING):
+        found = open_loop.result(open_loop.start(port, requests, rate=RATE, seconds=SETTLING))
+        if not alone or found["p50"] <= 2 * alone["p50"]:
+            return
+
+
+def _measured(name: str, target: tuple[int, int, str], requests: list[bytes], seconds: float) -> tuple[dict[str, Any], dict[str, int]]:
+    if name == ALONE:
+        return open_loop.result(open_loop.start(target[0], requests, rate=RATE, seconds=seconds)), {}
+    command = [sys.executable, "-m", "bench.attackers", name, *map(str, target)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as attackers:
+        try:
+            found = open_loop.result(open_loop.start(target[0], requests, rate=RATE, seconds=seconds))
+        finally:
+            told, _ = attackers.communicate("")
+    return found, json.loads(told)
+
+
+def _figures(kind: str, name: str, found: dict[str, Any], alone: dict[str, Any], done: dict[str, int]) -> Iterator[Figure]:
+    details = {"requests": found["requests"], "most_ms": found["most"], "attack": done}
+    for share, most in (("p50", None), ("p99", MOST_MS)):
+        floor, told = (alone[share], ALONE) if name != ALONE else (None, "")
+        yield Figure("attacks", f"decision {share}, {name}", found[share], "ms", floor, told, most=most, database=kind, details=details)
+    if name != ALONE:
+        yield Figure("attacks", f"times it was tried, {name}", sum(done.values()), "", database=kind, details=details)
+    yield Figure("attacks", f"decisions that failed, {name}", found["failures"], "", most=0, database=kind, details=details)
+
+
+def _config(folder: Path, url: str, http: int, mllp: int) -> Path:
+    path = site.write(folder, url, listen=f"127.0.0.1:{http}", mllp=f"127.0.0.1:{mllp}")
+    path.write_text(yaml.safe_dump(yaml.safe_load(path.read_text()) | SEALED, sort_keys=False))
+    return path
+
+
+@contextmanager
+def _serving(config: Path, port: int) -> Iterator[None]:
+    subprocess.run([EMR_SYNC, "-c", str(config), "migrate"], check=True, stdout=subprocess.DEVNULL)  # the tables of the queue
+    command = [EMR_SYNC, "-c", str(config), "serve", "--only", "api,listen"]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        try:
+            wait_for(port, process)
+            yield
+        finally:
+            process.terminate()
+            process.wait(60)
