@@ -31,6 +31,7 @@ from store.preference import (
     Statement,
     base,
     refusal,
+    refuses,
 )
 
 FIELDS = (13, 14, 40)
@@ -130,8 +131,12 @@ class SiteRules:
                 outcome = self._usable(rule, outcome, message, statements, problems)
                 for name in [one for one in statements if base(one) == rule.attribute]:
                     del statements[name]
-            statements.pop(rule.attribute, None)
-            if outcome is not None:
+            standard = statements.pop(rule.attribute, None)
+            if outcome is not None and outcome.value is not None:
+                statements[rule.attribute] = outcome
+            elif standard is not None and refuses(rule.attribute, standard.value):
+                statements[rule.attribute] = standard  # a refusal in the standard field counts beside a rule that finds nothing
+            elif outcome is not None:
                 statements[rule.attribute] = outcome
         statements |= self._each.apply(message, problems, codes)
 

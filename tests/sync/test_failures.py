@@ -124,6 +124,6 @@ def test_a_silent_source_shows(parts: Parts) -> None:
     assert ready(parts).degraded
     assert f'emr_sync_stale_sources{{source="{SOURCE}"}} 1.0' in metrics(parts)
     with parts.database.write(ENTERPRISE) as transaction:
-        parts.journal.heard(transaction, SOURCE, ENTERPRISE, now=parts.clock())
+        parts.journal.mark_received(transaction, SOURCE, ENTERPRISE, now=parts.clock())
     heard = Parts(parts.settings, parts.database)  # the other keeps for a second what it read
     assert f'emr_sync_stale_sources{{source="{SOURCE}"}} 0.0' in metrics(heard)

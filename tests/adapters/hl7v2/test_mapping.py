@@ -416,6 +416,27 @@ def test_absence_may_be_made_to_reject() -> None:
     assert [(one.reason, one.attribute) for one in stated(adt(), mapping=rules).problems] == [("value_absent", "do_not_contact")]
 
 
+@pytest.mark.parametrize(
+    ("segment", "fields", "attribute", "expected"),
+    [
+        ("", {"f30": "Y"}, "deceased", True),
+        ("ZPD||", {"f30": "Y"}, "deceased", True),
+        ("ZPD||??", {"f30": "Y"}, "deceased", True),
+        ("ZPD||SILENT", {"f30": "Y"}, "deceased", True),
+        ("ZPD||ALIVE", {"f30": "Y"}, "deceased", False),
+        ("", {"f30": "N"}, "deceased", None),
+        ("PD1||||||||||||Y", {}, "restricted", True),
+        ("ZPD||ALIVE\rPD1||||||||||||Y", {}, "restricted", False),
+    ],
+)
+def test_a_refusal_in_a_standard_field_counts_unless_the_rule_states_something_else(
+    segment: str, fields: dict[str, str], attribute: str, expected: object
+) -> None:
+    rule = {"from": "ZPD-2", "values": {"DEAD": "true", "ALIVE": "false", "SILENT": "no_statement"}, "on_absent": "no_statement"}
+    found = statements(adt("A08", *([segment] if segment else []), **fields), mapping={attribute: rule})
+    assert (found[attribute].value if attribute in found else None) == expected
+
+
 def test_an_invalid_rule_is_named_when_the_mapper_is_built() -> None:
     with pytest.raises(MappingError, match="ZCP2"):
         Hl7Mapper(settings(mapping={"do_not_contact": {"from": "ZCP2"}}))
