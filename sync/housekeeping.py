@@ -119,7 +119,7 @@ def database_watch(parts: Parts) -> dict[str, Chore]:
 
 
 def source_watch(parts: Parts) -> dict[str, Chore]:
-    """Logs when a source becomes stale and when it is heard again. While the database is away, the other watch says so."""
+    """Logs when a source becomes stale and when it delivers data again. While the database is away, the other watch says so."""
     log, stale = logs.logger(), set[str]()
 
     def look() -> int:
