@@ -51,6 +51,6 @@ def later(message: Message, turns: Iterable[Turning], telecoms: TelecomReader) -
         found = telecoms.read(message, turn.field, turn.path, turn.kind, turn.day)
         is_phones = turn.attribute == PHONES
         if found.states_phones if is_phones else found.states_emails:
-            values = found.phones if is_phones else found.emails
+            values = found.numbers if is_phones else found.emails
             due = datetime.combine(turn.day, time(), UTC)
             yield Later(slot(turn.attribute, turn.path), due, values or None, turn.path)

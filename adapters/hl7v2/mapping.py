@@ -337,7 +337,7 @@ class Hl7Mapper:
                 continue
             found = self._telecoms.read(message, field, path, kind, today)
             if found.states_phones:  # the list sent is the whole list: what it leaves out is taken back
-                statements[phones] = Statement(found.phones or None, path)
+                statements[phones] = Statement(found.numbers or None, path)
             if found.states_emails:
                 statements[emails] = Statement(found.emails or None, path)
             preferred += found.preferred

@@ -27,7 +27,7 @@ from adapters.mapping.contact_tables import (
     ContactTables,
     has_words,
 )
-from store.preference import EMAIL, PHONES, Phone, PhoneKind, Problem
+from store.preference import EMAIL, FAX, PHONES, Phone, PhoneKind, Problem
 
 CELL = PhoneKind.CELL.value
 ADDRESSES = (0, 3, 5, 6, 11)  # the components, from 0, that hold a number or an address
@@ -46,9 +46,9 @@ NO_ADDRESS = Problem("email_unusable", "", "this is not an e-mail address", EMAI
 class Telecoms(NamedTuple):
     """What a field says. A list is stated only if it holds something, or nothing that could not be used.
 
-    ``phones`` in the order sent; ``preferred`` are (preference order, number, path), the lowest order is the most preferred; ``refused``
-    are (attribute, path) of consents that remarks deny; ``turns`` are the days ahead on which an entry begins or is over, with the list's
-    attribute; ``wrong`` are numbers that a remark says are not the patient's.
+    ``phones`` in the order sent; ``faxes`` are the patient's numbers that are no telephones; ``preferred`` are (preference order, number,
+    path), the lowest order is the most preferred; ``refused`` are (attribute, path) of consents that remarks deny; ``turns`` are the days
+    ahead on which an entry begins or is over, with the list's attribute; ``wrong`` are numbers that a remark says are not the patient's.
     """
 
     states_phones: bool
@@ -60,6 +60,12 @@ class Telecoms(NamedTuple):
     refused: tuple[tuple[str, str], ...] = ()
     turns: frozenset[tuple[date, str]] = frozenset()
     wrong: frozenset[str] = frozenset()
+    faxes: tuple[Phone, ...] = ()
+
+    @property
+    def numbers(self) -> tuple[Phone, ...]:
+        """All of the patient's numbers."""
+        return self.phones + self.faxes
 
 
 class TelecomReader:
@@ -110,6 +116,8 @@ class TelecomReader:
                 said.email(address, order, path, self._tables)
         if coded.is_phone and (not mail or (not coded.is_mail and _has_number(parts))):
             self._dialled(said, parts, coded.kind or kind, order, path)
+        elif not coded.is_phone:
+            self._faxed(said, parts)
 
     def _dialled(self, said: _Said, parts: list[str], kind: str, order: int | None, path: str) -> None:
         """The numbers of one repetition. A remark is about each of them."""
@@ -132,6 +140,12 @@ class TelecomReader:
                 if remark:
                     said.remark(number, remark, path)
 
+    def _faxed(self, said: _Said, parts: list[str]) -> None:
+        """The numbers of a fax, a pager or the like; what else it holds is no number."""
+        for raw, number in self._numbers(parts):
+            if number is not None and not self._tables.is_placeholder(number):
+                said.faxes[number] = Phone(number, FAX, raw, None, False, _iso(parts[12]), _iso(parts[13]))
+
     def _numbers(self, parts: list[str]) -> list[tuple[str, str | None]]:
         """The numbers as written and in E.164: of the first of the generations that gives a usable one."""
         region = contact_tables.region(parts[4]) or self._region if parts[4] else self._region
@@ -151,11 +165,12 @@ class TelecomReader:
 class _Said:
     """What the repetitions of the field at ``path`` have said so far."""
 
-    __slots__ = ("emails", "path", "phones", "preferred", "problems", "refused", "stated", "turns", "wrong")
+    __slots__ = ("emails", "faxes", "path", "phones", "preferred", "problems", "refused", "stated", "turns", "wrong")
 
     def __init__(self, path: str) -> None:
         self.path, self.stated = path, False
         self.phones: dict[tuple[str, str | None, str | None], Phone] = {}
+        self.faxes: dict[str, Phone] = {}
         self.emails: list[tuple[int, str]] = []
         self.preferred: list[tuple[int, str, str]] = []
         self.problems: list[Problem] = []
@@ -214,6 +229,7 @@ class _Said:
             tuple(self.refused),
             frozenset(self.turns),
             frozenset(self.wrong),
+            tuple([fax for fax in self.faxes.values() if fax.number not in {phone.number for phone in phones}]),
         )
 
 

@@ -19,6 +19,7 @@ from store.domain.effective import contact as contact
 from store.domain.enterprise import Enterprise
 from store.domain.ordering import forbids, is_newer, stated
 from store.domain.ordering import more_restrictive as more_restrictive
+from store.domain.phone_numbers import for_contact
 from store.domain.unreadable import Marks
 from store.preference import (
     DO_NOT_CONTACT,
@@ -262,6 +263,7 @@ def _under_rules(by_authority: Mapping[str, Mapping[str, Assertion]], enterprise
             value = assertion.value
             if value is None or not (emr_has_effect or not attribute.startswith(NEEDS_SYNC)):
                 continue
+            value = for_contact(value) if attribute.startswith(PHONES) else value
             candidate = Preference(value, authority, assertion)
             if attribute not in result and "#" not in attribute:
                 result[attribute] = candidate  # the usual case: nothing to join with
