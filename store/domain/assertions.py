@@ -95,10 +95,10 @@ def merge(
 ) -> Merged:
     """One payload's statements onto what its authority said before. ``recorded`` is the time of receipt.
 
-    A payload that was seen before is not handed in: it changes nothing. ``doubtful``: it may be a repeat (``store.domain.duplicates``),
-    but not of what stands under its own evidence id and says something else: then the record was changed without a new version or time.
-    ``joined``: when the patient last became one with another record; see :func:`_of_the_other_record`. ``decided``: what stands of some
-    attributes, whatever is newer (``store.domain.records``).
+    A payload that was seen before is not handed in: it changes nothing. ``doubtful``: its receipt does not make it the later one, but for
+    what stands under its own evidence id: then the record was changed without a new version or time. ``joined``: when the patient last
+    became one with another record; see :func:`_of_the_other_record`. ``decided``: what stands of some attributes, whatever is newer
+    (``store.domain.records``).
     """
     if held is None:
         return _first(item, recorded, joined)

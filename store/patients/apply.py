@@ -114,20 +114,19 @@ class Application(PatientBatch):
         held = patient.held.get(authority)
         if held is not None and duplicates.knows(held.seen, key) and not payload.was_read_otherwise(held, item):
             return again or "unchanged"
-        doubtful = held is not None and duplicates.resembles(held.seen, key)
-        first = duplicates.first_receipt(held.seen, item.content, item.effective) if held is not None else None
-        line = duplicates.came(held.seen if held is not None else "", item.content, item.effective, receipt)
+        first = duplicates.first_receipt(held.seen, item.content, item.effective, item.evidence_id) if held is not None else None
+        line = duplicates.came(held.seen if held is not None else "", item.content, item.effective, item.evidence_id, receipt)
         item = payload.of_restricted(held, payload.as_received(item, first or receipt))
         is_dated = self._keep_ahead(patient, item, record)
         item = periods.until_then(held, item) if item.later else item
         whole, item = item, without_late(patient.held, authority, item)
-        merged, refused = self._merged(patient, item, record, doubtful=doubtful)
+        merged, refused = self._merged(patient, item, record)
         back: frozenset[str] = frozenset()
         if self.gate is not None and not patient.is_new:
             back = self.gate.sift(patient.id, patient.held, item, merged, record=record or patient.id)
             if back:
                 item = payload.without(item, back)
-                merged, refused = self._merged(patient, item, record, doubtful=doubtful)
+                merged, refused = self._merged(patient, item, record)
                 merged = replace(merged, outcome="held")
         merged = merged if item is whole else replace(merged, settled=False)
         self.undecided += merged.undecided
@@ -153,7 +152,7 @@ class Application(PatientBatch):
         return changed
 
     def _merged(
-        self, patient: PatientState, item: PatientStatements, record: int | None, *, doubtful: bool, is_due: bool = False
+        self, patient: PatientState, item: PatientStatements, record: int | None, *, doubtful: bool = False, is_due: bool = False
     ) -> tuple[assertions.Merged, list[RecordRefusal] | None]:
         """What would stand with a payload, and what records would refuse, where any does or did. ``is_due``: or was, and was held."""
         authority, now = self.author.authority, self.author.now

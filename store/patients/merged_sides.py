@@ -109,10 +109,9 @@ def _after(records: Records, heard: ReceivedPayload, joined: datetime | None) ->
     key = duplicates.key(heard.digest, item.effective, item.version, item.evidence_id)
     if held is not None and duplicates.knows(held.seen, key) and not payload.was_read_otherwise(held, item):
         return None
-    doubtful = held is not None and duplicates.resembles(held.seen, key)
     item = without_late(records, heard.authority, payload.of_restricted(held, item))
     stands = decided(held, item, heard.now, joined)
-    merged = assertions.merge(held, item, heard.now, doubtful=doubtful, joined=joined, decided=stands)
+    merged = assertions.merge(held, item, heard.now, joined=joined, decided=stands)
     line, since = (duplicates.remember(held.seen, key), held.since) if held is not None else (key, heard.now)
     was, before = (held.unreadable, held.current()) if held is not None else ({}, {})
     marks = unreadable.after(was, before, item, whole=True, joined=joined)
