@@ -72,6 +72,9 @@ class RecordOutcome(StrEnum):
     MERGED = "merged"
 
 
+FAX = "fax"
+"""The kind of a patient's number that nobody is contacted on (a fax, a pager). A STOP from it binds the patient all the same."""
+
 YES = "yes"
 NO = "no"
 GRANTED = "granted"

@@ -24,11 +24,12 @@ from adapters.mapping.contact_tables import (
     has_words,
     standard,
 )
-from store.preference import EMAIL, PHONES, Phone, PhoneKind, Problem
+from store.preference import EMAIL, FAX, PHONES, Phone, PhoneKind, Problem
 
 KINDS = {"mobile": PhoneKind.CELL.value, "home": PhoneKind.HOME.value, "work": PhoneKind.WORK.value}
 PHONE_SYSTEMS = ("phone", "sms")
-OTHER_SYSTEMS = ("fax", "pager", "url", "other")
+FAXES = ("fax", "pager", "other")
+OTHER_SYSTEMS = (*FAXES, "url")
 DIRECT = "http://hl7.org/fhir/us/core/StructureDefinition/us-core-direct"
 LAST = 1 << 31  # behind every rank: positiveInt ends here
 
@@ -41,11 +42,16 @@ class Contacts:
     """
 
     phones: dict[str, Phone] = field(default_factory=dict)
+    faxes: dict[str, Phone] = field(default_factory=dict)  # the patient's numbers that are no telephones
     emails: list[tuple[int, str]] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
     withheld: set[str] = field(default_factory=set)
     refused: list[tuple[str, str]] = field(default_factory=list)  # consents that remarks deny, and where
     leading: tuple[int, str | None] | None = None  # index and number of the phone listed first, whether usable or not
+
+    def numbers(self) -> tuple[Phone, ...]:
+        """All of the patient's numbers."""
+        return (*self.phones.values(), *(fax for number, fax in self.faxes.items() if number not in self.phones))
 
     def ordered_emails(self) -> tuple[str, ...]:
         """The most preferred first; the order sent among equals."""
@@ -99,7 +105,7 @@ def system(entry: dict[str, Any]) -> str | None:
 
 def _list_of(system: str | None) -> str | None:
     """The attribute that contact points of a system are listed in."""
-    return PHONES if system in PHONE_SYSTEMS else EMAIL if system == "email" else None
+    return PHONES if system in (*PHONE_SYSTEMS, *FAXES) else EMAIL if system == "email" else None
 
 
 def _day(day: str, later: int = 0) -> str | None:
@@ -135,6 +141,8 @@ def _point(contacts: Contacts, entry: dict[str, Any], index: int, region: str | 
     elif kind is None:
         missing = Problem("contact_system_missing", f"{path}.system", "a ContactPoint with a value needs a system (cpt-2)", PHONES)
         contacts.unusable("", missing)
+    elif kind in FAXES:
+        _faxes(contacts, entry, region, tables)
     elif kind not in OTHER_SYSTEMS:
         contacts.unusable("", Problem("contact_system_unknown", f"{path}.system", "it is not a ContactPointSystem code", PHONES))
 
@@ -163,11 +171,22 @@ def _phones(contacts: Contacts, entry: dict[str, Any], path: str, region: str | 
 def _phone(contacts: Contacts, entry: dict[str, Any], number: str) -> None:
     use = entry["use"].strip().casefold() if isinstance(entry.get("use"), str) else ""
     textable = use == "mobile" or system(entry) == "sms" or telecom.is_mobile(number)
-    period = entry.get("period")
-    start, end = (first_day(period.get("start")), last_day(period.get("end"))) if type(period) is dict else (None, None)
-    phone = Phone(number, KINDS.get(use, PhoneKind.OTHER.value), entry["value"], _rank(entry.get("rank")), textable, start, end)
+    phone = Phone(number, KINDS.get(use, PhoneKind.OTHER.value), entry["value"], _rank(entry.get("rank")), textable, *_days(entry))
     known = contacts.phones.get(number)
     contacts.phones[number] = _joined(known, phone) if known else phone
+
+
+def _faxes(contacts: Contacts, entry: dict[str, Any], region: str | None, tables: ContactTables) -> None:
+    """The numbers of a fax, a pager or another such entry; what else it holds is no number."""
+    for raw in telecom.several(entry["value"], region):
+        number = telecom.e164(raw, region)
+        if number is not None and not tables.is_placeholder(number):
+            contacts.faxes[number] = Phone(number, FAX, raw, None, False, *_days(entry))
+
+
+def _days(entry: dict[str, Any]) -> tuple[str | None, str | None]:
+    period = entry.get("period")
+    return (first_day(period.get("start")), last_day(period.get("end"))) if type(period) is dict else (None, None)
 
 
 def _joined(first: Phone, second: Phone) -> Phone:

@@ -134,8 +134,8 @@ def later(resource: dict[str, Any], region: str | None, today: str, tables: Cont
 
 def _lists(stated: Stated, found: contact.Contacts, restricted: bool) -> None:
     withheld = found.withheld if not restricted else {""}
-    _list(stated, PHONES, tuple(found.phones.values()), withheld, contact.PHONE_SYSTEMS)
-    _list(stated, EMAIL, found.ordered_emails(), withheld, ("email",))
+    _list(stated, PHONES, found.numbers(), withheld, contact.PHONE_SYSTEMS, holds=bool(found.phones))
+    _list(stated, EMAIL, found.ordered_emails(), withheld, ("email",), holds=bool(found.emails))
 
 
 def _preferred(stated: Stated, found: contact.Contacts, entries: list[Any], by: str) -> None:
@@ -149,12 +149,10 @@ def _preferred(stated: Stated, found: contact.Contacts, entries: list[Any], by: 
         stated[PREFERRED_PHONE] = Statement(preferred, path)
 
 
-def _list(stated: Stated, attribute: str, values: tuple[Any, ...], withheld: set[str], systems: tuple[str, ...]) -> None:
-    """The whole list; an empty one takes back what was stated, unless entries were withheld from us."""
-    if values:
-        stated[attribute] = Statement(values, "Patient.telecom")
-    elif not withheld.intersection(("", *systems)):
-        stated[attribute] = Statement(None, "Patient.telecom")
+def _list(stated: Stated, attribute: str, values: tuple[Any, ...], withheld: set[str], systems: tuple[str, ...], *, holds: bool) -> None:
+    """The whole list; one that holds nothing to use takes back what was stated, unless entries were withheld from us."""
+    if holds or not withheld.intersection(("", *systems)):
+        stated[attribute] = Statement(values or None, "Patient.telecom")
 
 
 def _rank_index(entries: list[Any], raw: str) -> int:

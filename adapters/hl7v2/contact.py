@@ -65,7 +65,7 @@ class PatientTelecoms:
                 continue
             found = self.reader.read(message, field, path, kind, today)
             if found.states_phones:  # the list sent is the whole list: what it leaves out is taken back
-                statements[phones] = Statement(found.phones or None, path)
+                statements[phones] = Statement(found.numbers or None, path)
             if found.states_emails:
                 statements[emails] = Statement(found.emails or None, path)
             preferred += found.preferred
@@ -117,6 +117,6 @@ def later(message: Message, turns: Iterable[Turning], telecoms: TelecomReader) -
         found = telecoms.read(message, turn.field, turn.path, turn.kind, turn.day)
         is_phones = turn.attribute == PHONES
         if found.states_phones if is_phones else found.states_emails:
-            values = found.phones if is_phones else found.emails
+            values = found.numbers if is_phones else found.emails
             due = datetime.combine(turn.day, time(), UTC)
             yield Later(slot(turn.attribute, turn.path), due, values or None, turn.path)

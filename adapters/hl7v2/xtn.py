@@ -27,7 +27,7 @@ from adapters.mapping.contact_tables import (
     ContactTables,
     has_words,
 )
-from store.preference import EMAIL, PHONES, Phone, PhoneKind, Problem
+from store.preference import EMAIL, FAX, PHONES, Phone, PhoneKind, Problem
 
 CELL = PhoneKind.CELL.value
 ADDRESSES = (0, 3, 5, 6, 11)  # components, counted from 0, that contain a number or an address
@@ -46,9 +46,10 @@ NO_ADDRESS = Problem("email_unusable", "", "this is not an e-mail address", EMAI
 class Telecoms(NamedTuple):
     """The contents of a field. A list is stated only if it has entries or if no entry was unusable.
 
-    ``phones`` are in the order sent. ``preferred`` are (preference order, number, path); the lowest order is the most preferred (XTN.18).
-    ``refused`` are (attribute, path) of consents that remarks deny. ``turns`` are the future days on which an entry begins or ends, with
-    the attribute of its list. ``wrong`` are numbers that, by a remark, are not the patient's.
+    ``phones`` are in the order sent. ``faxes`` are the patient's numbers that are no telephones. ``preferred`` are (preference order,
+    number, path); the lowest order is the most preferred (XTN.18). ``refused`` are (attribute, path) of consents that remarks deny.
+    ``turns`` are the future days on which an entry begins or ends, with the attribute of its list. ``wrong`` are numbers that, by a
+    remark, are not the patient's.
     """
 
     states_phones: bool
@@ -60,6 +61,12 @@ class Telecoms(NamedTuple):
     refused: tuple[tuple[str, str], ...] = ()
     turns: frozenset[tuple[date, str]] = frozenset()
     wrong: frozenset[str] = frozenset()
+    faxes: tuple[Phone, ...] = ()
+
+    @property
+    def numbers(self) -> tuple[Phone, ...]:
+        """All of the patient's numbers."""
+        return self.phones + self.faxes
 
 
 class TelecomReader:
@@ -111,6 +118,8 @@ class TelecomReader:
                 contents.email(address, order, path, self._tables)
         if coded.is_phone and (not mail or (not coded.is_mail and _has_number(parts))):
             self._add_numbers(contents, parts, coded.kind or kind, order, path)
+        elif not coded.is_phone:
+            self._add_faxes(contents, parts)
 
     def _add_numbers(self, contents: _Contents, parts: list[str], kind: str, order: int | None, path: str) -> None:
         """Adds the numbers of one repetition. A remark applies to each of them."""
@@ -133,6 +142,12 @@ class TelecomReader:
                 if remark:
                     contents.remark(number, remark, path)
 
+    def _add_faxes(self, contents: _Contents, parts: list[str]) -> None:
+        """Adds the numbers of a fax, a pager or the like."""
+        for raw, number in self._numbers(parts):
+            if number is not None and not self._tables.is_placeholder(number):
+                contents.faxes[number] = Phone(number, FAX, raw, None, False, _iso(parts[12]), _iso(parts[13]))
+
     def _numbers(self, parts: list[str]) -> list[tuple[str, str | None]]:
         """The numbers as written and in E.164, from the first component that gives a usable one."""
         region = contact_tables.region(parts[4]) or self._region if parts[4] else self._region
@@ -152,11 +167,12 @@ class TelecomReader:
 class _Contents:
     """Collects the contents of the repetitions of the field at ``path``."""
 
-    __slots__ = ("emails", "path", "phones", "preferred", "problems", "refused", "stated", "turns", "wrong")
+    __slots__ = ("emails", "faxes", "path", "phones", "preferred", "problems", "refused", "stated", "turns", "wrong")
 
     def __init__(self, path: str) -> None:
         self.path, self.stated = path, False
         self.phones: dict[tuple[str, str | None, str | None], Phone] = {}
+        self.faxes: dict[str, Phone] = {}
         self.emails: list[tuple[int, str]] = []
         self.preferred: list[tuple[int, str, str]] = []
         self.problems: list[Problem] = []
@@ -215,6 +231,7 @@ class _Contents:
             tuple(self.refused),
             frozenset(self.turns),
             frozenset(self.wrong),
+            tuple([fax for fax in self.faxes.values() if fax.number not in {phone.number for phone in phones}]),
         )
 
 

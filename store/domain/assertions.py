@@ -19,6 +19,7 @@ from store.domain.contactability import is_refusable, more_restrictive, permitti
 from store.domain.effective import contact as contact
 from store.domain.enterprise import Enterprise
 from store.domain.ordering import is_newer, stated
+from store.domain.phone_numbers import for_contact
 from store.domain.unreadable import Marks
 from store.preference import (
     DO_NOT_CONTACT,
@@ -93,10 +94,10 @@ def merge(
 ) -> Merged:
     """One payload's statements onto what its authority said before. ``recorded`` is the time of receipt.
 
-    A payload that was seen before is not handed in: it changes nothing. ``doubtful``: it may be a repeat (``store.domain.duplicates``),
-    but not of what stands under its own evidence id and says something else: then the record was changed without a new version or time.
-    ``joined``: when the patient last became one with another record; see :func:`_of_the_other_record`. ``decided``: what stands of some
-    attributes, whatever is newer (``store.domain.records``).
+    A payload that was seen before is not handed in: it changes nothing. ``doubtful``: its receipt does not make it the later one, but for
+    what stands under its own evidence id: then the record was changed without a new version or time. ``joined``: when the patient last
+    became one with another record; see :func:`_of_the_other_record`. ``decided``: what stands of some attributes, whatever is newer
+    (``store.domain.records``).
     """
     if held is None:
         return _first(item, recorded, joined)
@@ -261,6 +262,7 @@ def _under_rules(by_authority: Mapping[str, Mapping[str, Assertion]], enterprise
             value = assertion.value
             if value is None or not (emr_has_effect or not entry(attribute).needs_sync):
                 continue
+            value = for_contact(value) if attribute.startswith(PHONES) else value
             candidate = Preference(value, authority, assertion)
             if attribute not in result and "#" not in attribute:
                 result[attribute] = candidate  # the usual case: nothing to join with

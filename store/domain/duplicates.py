@@ -1,8 +1,8 @@
 """The payloads of one authority about one patient that were seen lately, as one line of text. Pure.
 
-A payload that comes again changes nothing, however late: not even where its time is that of what stands now. The same content for
-the same time under another control id may be a repeat or news (with a time that names only the day, yes - no - yes is three
-messages), and so may another content under a control id that was seen: such a payload can only restrict.
+A payload that comes again changes nothing, however late: not even where its time is that of what stands now. The same content for the
+same time under another control id is news: with a time that names only the day, en - es - en is three messages. So is the same content
+of a FHIR resource without version and time in a file of a later time; the same file read twice is a repeat.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from zlib import crc32
 
+from store.domain import ordering
 from store.times import BEGINNING, Time
 
 KEPT = 64
@@ -22,34 +23,27 @@ MICROSECOND = timedelta(microseconds=1)
 
 def key(digest: str, effective: Time, version: int, evidence_id: str) -> str:
     """The key of a payload, some 35 letters: what it states, for which time, under which evidence id, in which version."""
-    return f"{digest[:DIGEST_LETTERS]}.{_time(effective)}.{crc32(evidence_id.encode()):x}.{version}"
+    return f"{digest[:DIGEST_LETTERS]}.{_time(effective, evidence_id)}.{crc32(evidence_id.encode()):x}.{version}"
 
 
-def first_receipt(seen: str, content: str, effective: Time) -> datetime | None:
+def first_receipt(seen: str, content: str, effective: Time, evidence_id: str) -> datetime | None:
     """When a payload came first, by whatever mapping it was read then; known of those whose time only their receipt ended."""
-    start = f"{CAME}{content}.{_time(effective)}."
+    start = f"{CAME}{content}.{_time(effective, evidence_id)}."
     found = next((one for one in seen.split() if one.startswith(start)), "") if content else ""
     return EPOCH + int(found.removeprefix(start), 16) * MICROSECOND if found else None
 
 
-def came(seen: str, content: str, effective: Time, receipt: datetime) -> str:
+def came(seen: str, content: str, effective: Time, evidence_id: str, receipt: datetime) -> str:
     """The line, with when a payload came that has a time which its receipt ends."""
     is_open = effective.earliest == BEGINNING or effective.latest > receipt
-    if not content or not is_open or first_receipt(seen, content, effective) is not None:
+    if not content or not is_open or first_receipt(seen, content, effective, evidence_id) is not None:
         return seen
-    return remember(seen, f"{CAME}{content}.{_time(effective)}.{_whole(receipt):x}")
+    return remember(seen, f"{CAME}{content}.{_time(effective, evidence_id)}.{_whole(receipt):x}")
 
 
 def knows(seen: str, payload: str) -> bool:
     """Whether this very payload was seen."""
     return f" {payload} " in f" {seen} "
-
-
-def resembles(seen: str, payload: str) -> bool:
-    """Whether it may be a repeat: a payload of its time with its content or its evidence id was seen, or too many to remember."""
-    content, time, evidence, _ = payload.split(".")
-    same_time = [parts for parts in (one.split(".") for one in seen.split() if not one.startswith(CAME)) if parts[1] == time]
-    return len(same_time) >= KEPT or any(parts[0] == content or parts[2] == evidence for parts in same_time)
 
 
 def remember(seen: str, payload: str) -> str:
@@ -75,9 +69,11 @@ def _without_one(payloads: list[str]) -> str:
     return " ".join(payloads)
 
 
-def _time(effective: Time) -> str:
+def _time(effective: Time, evidence_id: str) -> str:
+    """The time of a payload. An unknown one ends at its receipt, which is no part of a payload but where nothing else tells its copies
+    apart."""
     time = f"{_whole(effective.earliest):x}"  # whole numbers: two times never get one key
-    if effective.end is not None and effective.earliest != BEGINNING:  # an unknown time ends at its receipt, which is no part of a payload
+    if effective.end is not None and (effective.earliest != BEGINNING or ordering.is_unversioned(evidence_id)):
         time += f"~{_whole(effective.latest):x}"
     return time
 

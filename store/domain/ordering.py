@@ -59,6 +59,11 @@ def refuser(evidence_id: str) -> str:
     return evidence_id.partition(VERSION)[0] if evidence_id.startswith((*APART, PATIENT)) else ""
 
 
+def is_unversioned(evidence_id: str) -> bool:
+    """Whether an evidence id names such a record without its version."""
+    return bool(refuser(evidence_id)) and VERSION not in evidence_id
+
+
 def wins(attribute: str, value: Any, than: Any, *, received_later: bool) -> bool:
     """Whether a value counts against another one where nobody can tell which is newer."""
     if is_refusable(attribute) or refuses(attribute, value) or refuses(attribute, than):

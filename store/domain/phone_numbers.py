@@ -12,13 +12,18 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 
 from store.errors import ValueRefused
-from store.preference import PHONES, Assertion, base
+from store.preference import FAX, PHONES, Assertion, Phone, base
 
 
 def listed(said: Iterable[Mapping[str, Assertion]]) -> frozenset[str]:
     """The numbers in what each authority asserts about a patient."""
     lists = [one.value for assertions in said for name, one in assertions.items() if base(name) == PHONES]
     return frozenset([phone.number for phones in lists for phone in phones or ()])
+
+
+def for_contact(phones: tuple[Phone, ...]) -> tuple[Phone, ...]:
+    """Without a fax, a pager and the like."""
+    return tuple([phone for phone in phones if phone.kind != FAX])
 
 
 ReadNumber = Callable[[str, str | None], str | None]

@@ -112,13 +112,12 @@ class Application(PatientBatch):
         key = duplicates.key(digest, item.effective, item.version, item.evidence_id)
         if held is not None and duplicates.knows(seen, key) and not payload.was_read_otherwise(held, item):
             return reread or RecordOutcome.UNCHANGED
-        doubtful = duplicates.resembles(seen, key)
-        first = duplicates.first_receipt(seen, item.content, item.effective)
-        seen = duplicates.remember(duplicates.came(seen, item.content, item.effective, receipt), key)
+        first = duplicates.first_receipt(seen, item.content, item.effective, item.evidence_id)
+        seen = duplicates.remember(duplicates.came(seen, item.content, item.effective, item.evidence_id, receipt), key)
         item = payload.of_restricted(held, payload.as_received(item, first or receipt))
         has_future_news = self._keep_future(patient, item, record)
         item = periods.until_then(held, item) if item.later else item
-        merged = self._merge(patient, item, digest, record, seen, doubtful=doubtful)
+        merged = self._merge(patient, item, digest, record, seen)
         marks = held.unreadable if held is not None else {}
         if merged.outcome == RecordOutcome.UNCHANGED and (has_future_news or patient.held[self.author.authority].unreadable != marks):
             return RecordOutcome.APPLIED
@@ -144,18 +143,16 @@ class Application(PatientBatch):
         patient.visible = patient.visible or changed
         return changed
 
-    def _merge(
-        self, patient: PatientState, item: PatientStatements, digest: str, record: int | None, seen: str, *, doubtful: bool
-    ) -> assertions.Merged:
+    def _merge(self, patient: PatientState, item: PatientStatements, digest: str, record: int | None, seen: str) -> assertions.Merged:
         """Merges what may take effect now. What the gate holds back waits for a person; the record itself is told of the rest."""
         effective = self._without_late(patient, item)
-        merged, refused = self._merged(patient, effective, record, doubtful=doubtful)
+        merged, refused = self._merged(patient, effective, record)
         back: frozenset[str] = frozenset()
         if self.gate is not None and not patient.is_new:
             back = self.gate.sift(patient.id, patient.held, effective, merged, record=record or patient.id)
         if back:
             effective = payload.without(effective, back)
-            merged, refused = self._merged(patient, effective, record, doubtful=doubtful)
+            merged, refused = self._merged(patient, effective, record)
             merged = replace(merged, outcome=RecordOutcome.HELD)
         merged = merged if effective is item else replace(merged, settled=False)
         self.undecided += merged.undecided
@@ -169,7 +166,7 @@ class Application(PatientBatch):
         return without_late(patient.held, self.author.authority, item) if STAFF in patient.held else item
 
     def _merged(
-        self, patient: PatientState, item: PatientStatements, record: int | None, *, doubtful: bool, is_due: bool = False
+        self, patient: PatientState, item: PatientStatements, record: int | None, *, doubtful: bool = False, is_due: bool = False
     ) -> tuple[assertions.Merged, list[RecordRefusal] | None]:
         """The assertions with a payload, and the refusals of records where there are any. ``is_due``: it was stated or held before."""
         authority, now = self.author.authority, self.author.now

@@ -109,10 +109,9 @@ def _merged(records: Records, received: ReceivedPayload, joined: datetime | None
     key = duplicates.key(received.digest, item.effective, item.version, item.evidence_id)
     if held is not None and duplicates.knows(held.seen, key) and not payload.was_read_otherwise(held, item):
         return None
-    doubtful = held is not None and duplicates.resembles(held.seen, key)
     item = without_late(records, received.authority, payload.of_restricted(held, item))
     stated_by_records = decided(held, item, received.now, joined)
-    merged = assertions.merge(held, item, received.now, doubtful=doubtful, joined=joined, decided=stated_by_records)
+    merged = assertions.merge(held, item, received.now, joined=joined, decided=stated_by_records)
     seen, since = (duplicates.remember(held.seen, key), held.since) if held is not None else (key, received.now)
     marks, before = (held.unreadable, held.current()) if held is not None else ({}, {})
     marks = unreadable.after(marks, before, item, whole=True, joined=joined)

@@ -47,6 +47,14 @@ def test_a_cell_by_the_codes_that_are_sent_is_texted_and_a_fax_is_not_called(fee
     assert asked(feed, "voice").address == CELL
 
 
+def test_an_opt_out_from_a_fax_of_the_patient_closes_the_line_to_texts_at_the_cell(feed: Feed) -> None:
+    sent(feed, f13="2175550123^P^M~2175550199^PRN^FAX")
+    now = datetime.now(UTC)
+    answer = feed.service.parts.preferences.record_reply("hospital", "+12175550190", "+12175550199", "STOP", now, now)
+    assert answer.patients == 1
+    assert asked(feed, "sms").decision == "do_not_send"
+
+
 def test_what_cannot_be_used_leaves_what_stands(feed: Feed) -> None:
     sent(feed, f13="2175550123^PRS^CP")
     for field in ("see notes^PRN^CP", "9999999999^PRN^CP", "^PRN^CP^^1^217^3125550123"):

@@ -1,7 +1,8 @@
 """How an HL7 v2 telecommunication number (XTN) is read: by HL7's public v2-to-FHIR maps, and by the codes that EMRs use beyond them.
 
 Source: HL7/v2-to-fhir, "Data type XTN to ContactPoint", "Table HL70201 to use", "Table HL70202 to system" and "Segment PID to
-Patient". A ContactPoint of system *phone* is a phone here, *email* an e-mail address; *fax*, *pager* and *other* are neither.
+Patient". A ContactPoint of system *phone* is a phone here, *email* an e-mail address; *fax*, *pager* and *other* are neither: their
+numbers are kept as *fax*. Nobody is contacted there, but an opt-out from such a number counts.
 Numbers without a country are US numbers. Every number and address is invented.
 """
 
@@ -28,6 +29,7 @@ class Row(NamedTuple):
     clears: bool = True
 
 
+FAX = "fax +12175550123"
 TELECOMS = (
     Row("0201: PRN is home", "PID-13", "^PRN^PH^^1^217^5550123", "home +12175550123"),
     Row("0201: WPN is work", "PID-13", "^WPN^PH^^1^217^5550123", "work +12175550123"),
@@ -35,13 +37,13 @@ TELECOMS = (
     Row("0202: CP is a mobile phone", "PID-13", "^PRN^CP^^1^217^5550123", "cell +12175550123"),
     Row("0202: CP with use work is a mobile phone", "PID-14", "^WPN^CP^^1^217^5550123", "cell +12175550123"),
     Row("0202: PH is a phone", "PID-40", "^^PH^^1^217^5550123", "other +12175550123"),
-    Row("0202: FX is a fax", "PID-13", "^PRN^FX^^1^217^5550123", ""),
-    Row("0202: BP is a pager", "PID-13", "^PRN^BP^^1^217^5550123", ""),
-    Row("0201: BPN is a pager", "PID-13", "^BPN^^^1^217^5550123", ""),
-    Row("0202: MD is other", "PID-13", "^PRN^MD^^1^217^5550123", ""),
-    Row("0202: SAT is other", "PID-13", "^PRN^SAT^^1^217^5550123", ""),
-    Row("0202: TDD is other", "PID-13", "^PRN^TDD^^1^217^5550123", ""),
-    Row("0202: TTY is other", "PID-13", "^PRN^TTY^^1^217^5550123", ""),
+    Row("0202: FX is a fax", "PID-13", "^PRN^FX^^1^217^5550123", "fax +12175550123"),
+    Row("0202: BP is a pager", "PID-13", "^PRN^BP^^1^217^5550123", "fax +12175550123"),
+    Row("0201: BPN is a pager", "PID-13", "^BPN^^^1^217^5550123", "fax +12175550123"),
+    Row("0202: MD is other", "PID-13", "^PRN^MD^^1^217^5550123", "fax +12175550123"),
+    Row("0202: SAT is other", "PID-13", "^PRN^SAT^^1^217^5550123", "fax +12175550123"),
+    Row("0202: TDD is other", "PID-13", "^PRN^TDD^^1^217^5550123", "fax +12175550123"),
+    Row("0202: TTY is other", "PID-13", "^PRN^TTY^^1^217^5550123", "fax +12175550123"),
     Row("0202: Internet is e-mail", "PID-13", "^NET^Internet^pat@example.org", "email pat@example.org"),
     Row("0202: Internet in capitals", "PID-13", "^NET^INTERNET^pat@example.org", "email pat@example.org"),
     Row("0202: X.400 is e-mail", "PID-13", "^NET^X.400^pat@example.org", "email pat@example.org"),
@@ -77,8 +79,14 @@ TELECOMS = (
         Row(f"in practice: equipment {code} is a cell phone", "PID-13", f"2175550123^PRN^{code}", "cell +12175550123")
         for code in ("CELL", "Mobile", "MC")
     ),
-    *(Row(f"in practice: equipment {code} is not a phone", "PID-13", f"2175550123^PRN^{code}", "") for code in ("FAX", "PAGER", "Beeper")),
-    *(Row(f"in practice: use {code} is not a phone", "PID-13", f"2175550123^{code}", "") for code in ("FAX", "FX", "PG", "BP")),
+    *(
+        Row(f"in practice: equipment {code} is not a phone", "PID-13", f"2175550123^PRN^{code}", "fax +12175550123")
+        for code in ("FAX", "PAGER", "Beeper")
+    ),
+    *(
+        Row(f"in practice: use {code} is not a phone", "PID-13", f"2175550123^{code}", "fax +12175550123")
+        for code in ("FAX", "FX", "PG", "BP")
+    ),
     Row("in practice: an unknown use is other", "PID-13", "2175550123^LOCAL", "other +12175550123"),
     Row("in practice: the same number twice, once as a cell phone", "PID-13", "2175550123^PRN^PH~2175550123^PRN^CP", "cell +12175550123"),
     Row("6 and 7 both hold the area code", "PID-13", "^PRN^PH^^1^217^2175550123", "home +12175550123"),

@@ -148,12 +148,19 @@ def test_rank_is_a_positive_number_or_none_stated(rank: Any, kept: int | None) -
         {"period": {"end": "2026-10-31"}},
         {"period": {"end": "2026-09"}},
         {"period": {"end": "2025"}},
-        {"system": "fax"},
-        {"system": "pager"},
+        {"use": "old", "system": "fax"},
+        {"period": {"end": "2026-10-31"}, "system": "pager"},
     ],
 )
 def test_phone_not_in_use_is_left_out(changes: dict[str, Any]) -> None:
     assert telecom(**changes)["phones"] == Statement(None, "Patient.telecom")
+
+
+@pytest.mark.parametrize("system", ["fax", "pager", "other"])
+def test_a_number_that_is_no_phone_is_kept_as_a_fax_and_never_preferred(system: str) -> None:
+    found = telecom(system=system, rank=1)
+    assert [(phone.kind, phone.textable, phone.rank) for phone in found["phones"].value] == [("fax", False, None)]
+    assert "preferred_phone" not in found
 
 
 @pytest.mark.parametrize("end", ["2026-11-01", "2026-11", "2026", "2027-01-01T00:00:00Z"])

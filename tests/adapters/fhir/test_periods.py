@@ -119,7 +119,7 @@ def test_a_day_on_which_a_phone_comes_or_goes_is_told_also_where_the_list_is_the
         {"system": "fax", "value": "217-555-0103", "period": {"end": "2026-11-30"}},
     ]
     item = said(patient(telecom=entries))
-    assert [phone.number[-4:] for phone in item.statements["phones"].value] == ["0101", "0102"]
+    assert [phone.number[-4:] for phone in item.statements["phones"].value] == ["0101", "0102", "0103"]
     (ends,) = item.later
     assert (ends.attribute, ends.due) == ("phones", datetime(2026, 12, 1, tzinfo=UTC))
     assert [phone.number[-4:] for phone in ends.value] == ["0101"]

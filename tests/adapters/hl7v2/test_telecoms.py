@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from store.preference import Phone
+from store.preference import PREFERRED_PHONE, Phone
 from tests.adapters.hl7v2.messages import adt, stated
 
 
@@ -69,7 +69,20 @@ def test_a_mobile_number_by_its_numbering_plan_is_textable() -> None:
 
 @pytest.mark.parametrize("codes", ["^PRN^FX", "^BPN^BP", "^WPN^FX", "^PRN^TDD", "^PRN^TTY", "^PRN^MD"])
 def test_a_fax_or_pager_is_not_a_phone(codes: str) -> None:
-    assert [phone.number for phone in phones(f"(217)555-0199{codes}~(217)555-0123")] == ["+12175550123"]
+    found = phones(f"(217)555-0199{codes}~(217)555-0123")
+    assert [(phone.number, phone.kind) for phone in found] == [("+12175550123", "home"), ("+12175550199", "fax")]
+
+
+def test_a_number_that_is_also_a_phone_is_no_fax() -> None:
+    assert [phone.kind for phone in phones("(217)555-0123^PRN^FX~(217)555-0123^PRS^CP")] == ["cell"]
+
+
+def test_a_fax_is_never_the_preferred_number() -> None:
+    assert PREFERRED_PHONE not in stated(adt(f13="^PRN^FX^^1^217^5550199^^^^^^^^^^^1~^PRN^PH^^1^217^5550123")).statements
+
+
+def test_beside_a_phone_that_cannot_be_used_a_fax_does_not_replace_the_list() -> None:
+    assert "phones#PID-13" not in stated(adt(f13="see notes^PRN^PH~(217)555-0199^PRN^FX")).statements
 
 
 @pytest.mark.parametrize(
@@ -135,7 +148,8 @@ def test_a_site_has_codes_remarks_and_placeholders_of_its_own() -> None:
     field = "2175550120^ZZ~2175550121^PRN^PH~2175550122^^KX~2175550123 nur SMS~2175550124 Mutter~(217) 555-0199~^NET^^kein@example.org"
     item = stated(adt(f13=field), contact=contact)
     kinds = [(one.number, one.kind) for one in item.statements["phones#PID-13"].value]
-    assert kinds == [("+12175550120", "cell"), ("+12175550121", "other"), ("+12175550123", "home"), ("+12175550124", "home")]
+    by_kind = [("+12175550120", "cell"), ("+12175550121", "other"), ("+12175550123", "home"), ("+12175550124", "home")]
+    assert kinds == [*by_kind, ("+12175550122", "fax")]
     assert item.statements["consent.voice#+12175550123"].value == "denied"
     assert [one.reason for one in item.problems] == ["phone_refused", "phone_placeholder", "email_placeholder"]
 

@@ -7,7 +7,9 @@ from dataclasses import replace
 import pytest
 
 from store import times
+from store.domain import documents
 from store.domain.duplicates import KEPT
+from store.preference import PatientStatements
 from tests.store.site import Site, at, merges, says
 
 YES, NO = {"do_not_contact": "yes"}, {"do_not_contact": "no"}
@@ -177,3 +179,55 @@ def test_versions_of_two_consents_do_not_compare_so_the_refusal_counts(site: Sit
     site.apply(says("2", 1, granted, evidence="Consent/c/_history/9", version=9))
     site.apply(says("2", 1, denied, evidence="Consent/d/_history/1", version=1))
     assert [site.value(one, "consent.sms") for one in ("1", "2")] == ["denied", "denied"]
+
+
+# Without a time, or with the same one: A, B, A
+
+
+def undated(said: dict[str, str], evidence: str, received: float) -> PatientStatements:
+    """A payload that does not say when it was stated: its file was written then, or it came then."""
+    return replace(says("1", 0, said, evidence=evidence), effective=times.unknown(at(received)), content=documents.digest((), said))
+
+
+EN, ES = {"language": "en"}, {"language": "es"}
+DENIED, GRANTED = {"consent.sms": "denied"}, {"consent.sms": "granted"}
+
+
+def test_the_same_content_under_another_control_id_is_no_repeat(site: Site) -> None:
+    site.apply(undated(EN, "A", 1), undated(ES, "B", 2), undated(EN, "C", 3))
+    assert site.value("1", "language") == "en"
+    site.apply(says("2", 1, EN, evidence="A"), says("2", 1, ES, evidence="B"), says("2", 1, EN, evidence="C"))
+    assert site.value("2", "language") == "en"
+
+
+def test_the_same_content_under_the_same_control_id_is_a_repeat_whenever_it_comes(site: Site) -> None:
+    site.apply(undated(EN, "A", 1), undated(ES, "B", 2))
+    assert site.apply(undated(EN, "A", 3)) == ["unchanged"]
+    assert site.value("1", "language") == "es"
+
+
+def test_a_resource_without_version_and_time_in_a_later_file_counts_and_the_same_file_again_does_not(site: Site) -> None:
+    site.apply(undated(EN, "Patient/1", 1), undated(ES, "Patient/1", 2), undated(EN, "Patient/1", 3))
+    assert site.value("1", "language") == "en"
+    assert site.apply(undated(ES, "Patient/1", 2)) == ["unchanged"]
+    assert site.value("1", "language") == "en"
+
+
+@pytest.mark.parametrize("evidence", [("Patient/1", "Patient/1", "Patient/1"), ("A", "B", "C")])
+@pytest.mark.parametrize("order", [(DENIED, GRANTED, DENIED), (GRANTED, DENIED, GRANTED)])
+def test_without_a_time_the_refusal_counts_in_every_order(site: Site, order: tuple[dict[str, str], ...], evidence: tuple[str, ...]) -> None:
+    site.apply(*(undated(said, name, second) for second, (said, name) in enumerate(zip(order, evidence, strict=True), 1)))
+    assert site.value("1", "consent.sms") == "denied"
+
+
+def test_a_refusal_in_a_file_that_is_newer_than_a_dated_permission_is_no_repeat_of_one_before_it(site: Site) -> None:
+    site.apply(undated(DENIED, "Patient/1", 1), says("1", 2, GRANTED, evidence="Patient/1"))
+    assert site.value("1", "consent.sms") == "granted"
+    site.apply(undated(DENIED, "Patient/1", 3))
+    assert site.value("1", "consent.sms") == "denied"
+
+
+def test_however_many_messages_came_without_a_time_the_next_counts(site: Site) -> None:
+    site.apply(*(undated({"language": "en", "display_name": f"N{count}"}, f"E{count}", count) for count in range(KEPT + 5)))
+    site.apply(undated(ES, "next", 100))
+    assert site.value("1", "language") == "es"

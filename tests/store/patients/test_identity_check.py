@@ -79,6 +79,11 @@ def test_what_was_joined_is_listed_with_what_would_change(site: Site) -> None:
     assert site.value("1001", "language") == "es", "a look changes nothing"
 
 
+def test_patients_of_another_enterprise_are_not_looked_at(site: Site) -> None:
+    old_patient(site)
+    assert check(site.configured(replace(RULES, name="another"))).find() == []
+
+
 def test_parted_patients_keep_every_refusal_and_nothing_else(site: Site) -> None:
     found = old_patient(site)
     assert len(set(split(site, found))) == 3

@@ -11,6 +11,7 @@ from store.domain.lock import Actor, Role
 from store.domain.patient import PatientRef
 from store.domain.sms_consent import OPT_OUT_CONFIRMED, display
 from store.patients.preferences import Preferences
+from store.preference import FAX, Phone
 from tests.store.site import ADT, CELL, FHIR, HOME, LINE, OTHER_LINE, SYNCED, WORK, Site, at, cell, merges, says
 
 STAFF = Actor(Role.STAFF, "sam")
@@ -104,6 +105,23 @@ def test_a_stop_from_a_number_that_only_the_second_source_lists_binds(site: Site
     assert site.text("STOP", number=HOME).patients == 1
     assert (site.may_text("1"), shown(site)) == (False, "Opted Out of 1 number")
     then(site)
+
+
+def test_a_stop_from_a_fax_or_pager_of_the_patient_binds(site: Site) -> None:
+    site.apply(says("1", 0, {"phones": (cell(CELL), Phone(HOME, FAX))}))
+    assert site.may_text("1")
+    assert site.text("STOP", number=HOME).patients == 1
+    assert (site.may_text("1"), shown(site)) == (False, "Opted Out of 1 number")
+    then(site)
+
+
+def test_a_fax_is_never_an_address_and_a_phone_of_another_list_with_its_number_is(site: Site) -> None:
+    fax = (Phone(HOME, FAX),)
+    site.apply(says("1", 0, {"phones": fax, "preferred_phone": HOME}))
+    assert site.decision("1", channels=("sms", "voice")).decision == "do_not_send"
+    assert site.find("1").preferences["phones"].value == ()
+    site.apply(says("2", 0, {"phones#PID-13": fax, "phones#PID-14": (cell(HOME),)}))
+    assert site.may_text("2")
 
 
 def test_a_number_that_only_the_second_source_lists_is_looked_at_though_it_said_stop_before(site: Site) -> None:
