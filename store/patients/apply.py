@@ -173,7 +173,7 @@ class Application(PatientBatch):
         held = patient.held.get(authority)
         merging = periods.merged if is_due else _merged
         merged = merging(held, item, now, doubtful=doubtful, joined=patient.joined)
-        if not patient.is_refused and not record_refusals.is_told(item, held):
+        if not patient.is_refused and not record_refusals.may_change(item, held):
             return merged, None
         refusals = record_refusals.after(
             self.refusals_of(patient), item, held, patient.id, authority, record or patient.id, replaces=is_due
