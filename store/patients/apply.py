@@ -113,7 +113,7 @@ class Application(PatientBatch):
         if held is not None and duplicates.knows(seen, key) and not payload.was_read_otherwise(held, item):
             return reread or RecordOutcome.UNCHANGED
         first = duplicates.first_receipt(seen, item.content, item.effective, item.evidence_id)
-        seen = duplicates.remember(duplicates.came(seen, item.content, item.effective, item.evidence_id, receipt), key)
+        seen = duplicates.remember(duplicates.with_receipt(seen, item.content, item.effective, item.evidence_id, receipt), key)
         item = payload.of_restricted(held, payload.as_received(item, first or receipt))
         has_future_news = self._keep_future(patient, item, record)
         item = periods.until_then(held, item) if item.later else item
