@@ -1,6 +1,6 @@
 """A local Do Not Contact beside what an EMR says of the same patient, once two records became one. Pure.
 
-Before a merge it yields to whatever an EMR has stated about its own record (``assertions.in_force``). What an EMR had said of the *other*
+Before a merge it yields to whatever an EMR has stated about its own record (``effective.in_force``). What an EMR had said of the *other*
 record does not lift it (product rule 5.7): it is marked at the merge, and yields to what an EMR states about the patient since.
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from store.domain import assertions
+from store.domain import assertions, effective
 from store.domain.assertions import BY_MERGE, SourceAssertions
 from store.domain.enterprise import Enterprise
 from store.domain.ordering import stated
@@ -21,7 +21,7 @@ Records = Mapping[str, SourceAssertions]
 def stands(held: Records, enterprise: Enterprise) -> bool:
     """Whether a local Do Not Contact is in force, or would be as soon as the enterprise syncs."""
     said = {authority: one.assertions for authority, one in held.items()}
-    found = assertions.in_force(said, replace(enterprise, syncs=True)).get(DO_NOT_CONTACT)
+    found = effective.in_force(said, replace(enterprise, syncs=True)).get(DO_NOT_CONTACT)
     return found is not None and (found.authority, found.value) == (STAFF, YES)
 
 
@@ -42,7 +42,7 @@ def may_yield(held: Records) -> list[str]:
     A local Do Not Contact, and whatever staff has of a retired source.
     """
     said = held[STAFF].assertions if STAFF in held else {}
-    return [name for name, one in said.items() if refuses(name, one.value) and assertions.yields(name, one)]
+    return [name for name, one in said.items() if refuses(name, one.value) and effective.yields(name, one)]
 
 
 def has_not_yielded(held: Records) -> bool:

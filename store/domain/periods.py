@@ -17,7 +17,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from store import times
-from store.domain import assertions, documents, payload, record_refusals, records
+from store.domain import assertions, documents, effective, payload, record_refusals, records
 from store.domain.assertions import SourceAssertions
 from store.domain.contactability import permitting_changes
 from store.domain.enterprise import Enterprise
@@ -225,4 +225,4 @@ def held_at(
 
 
 def _in_force(held: Mapping[str, SourceAssertions], enterprise: Enterprise) -> dict[str, Any]:
-    return dict(assertions.in_force({name: one.current() for name, one in held.items()}, enterprise))
+    return dict(effective.in_force({name: one.current() for name, one in held.items()}, enterprise))

@@ -18,8 +18,9 @@ from sqlalchemy import Connection
 
 from store.db.database import Database
 from store.domain import local_dnc
-from store.domain.assertions import Merged, SourceAssertions, in_force
+from store.domain.assertions import Merged, SourceAssertions
 from store.domain.contactability import may_permit_more, permitting_changes
+from store.domain.effective import in_force
 from store.domain.enterprise import Enterprise
 from store.domain.ordering import stated
 from store.holds.held_changes import HeldChange, HeldChanges, HeldChangeState
