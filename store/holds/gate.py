@@ -48,7 +48,7 @@ class BatchGuard(ABC):
 
     def gate(self, database: Database, transaction: Connection, enterprise: Enterprise, authority: str, now: datetime) -> SourceGate:
         """The gate of one batch of one authority, as ``store.patients.gating`` wants it."""
-        return SourceGate(HeldChanges(database), transaction, enterprise, authority, self, now)
+        return SourceGate(database, transaction, enterprise, authority, self, now)
 
 
 class HoldAll(BatchGuard):
@@ -71,9 +71,9 @@ class SourceGate:
     """The safeguard of one batch of one source. ``load``, then ``sift`` each payload, then ``write``."""
 
     def __init__(
-        self, held: HeldChanges, transaction: Connection, enterprise: Enterprise, authority: str, guard: BatchGuard, now: datetime
+        self, database: Database, transaction: Connection, enterprise: Enterprise, authority: str, guard: BatchGuard, now: datetime
     ) -> None:
-        self.held, self.transaction, self.enterprise = held, transaction, enterprise
+        self.database, self.transaction, self.enterprise = database, transaction, enterprise
         self.authority, self.guard, self.now = authority, guard, now
         self.kept: dict[Key, HeldChange] = {}
         self.put: dict[Key, HeldChange] = {}
@@ -81,7 +81,7 @@ class SourceGate:
 
     def load(self, patients: Iterable[int]) -> None:
         """What is kept already about the patients of the batch."""
-        for row in self.held.of_patients(self.transaction, self.authority, list(patients)):
+        for row in HeldChanges(self.database).of_patients(self.transaction, self.authority, list(patients)):
             self.kept[row.patient_id, row.authority, row.attribute] = row
 
     def sift(self, patient: int, by_authority: ByAuthority, item: PatientStatements, merged: Merged, *, record: int) -> frozenset[str]:
@@ -107,11 +107,13 @@ class SourceGate:
 
     def write(self) -> None:
         """Writes what is held back now, and forgets what newer evidence replaced."""
-        self.held.drop(self.transaction, sorted(self.dropped - self.put.keys()))
-        self.held.put(self.transaction, list(self.put.values()))
+        if self.put or self.dropped:
+            held = HeldChanges(self.database)
+            held.drop(self.transaction, sorted(self.dropped - self.put.keys()))
+            held.put(self.transaction, list(self.put.values()))
         self.guard.close(len(self.put))
         if self.dropped:
-            HeldRuns(self.held.database).close_empty(self.transaction, self.authority.removeprefix(EMR), now=self.now)
+            HeldRuns(self.database).close_empty(self.transaction, self.authority.removeprefix(EMR), now=self.now)
 
     def _keep(self, key: Key, item: PatientStatements, direction: str, known: HeldChange | None) -> None:
         again = known is not None and (known.again or known.state != HeldChangeState.HELD)
@@ -123,16 +125,16 @@ class SourceGate:
         )  # fmt: skip
 
     def _permitting(self, by_authority: ByAuthority, item: PatientStatements, merged: Merged) -> dict[str, str]:
-        lifts = local_dnc.lifts(by_authority, item)
         names = [name for name, (_, after) in merged.changed.items() if may_permit_more(name, after)]
-        names += local_dnc.may_yield_to(by_authority, item)  # also where the source only repeats its own
+        if STAFF in by_authority:
+            names += local_dnc.may_yield_to(by_authority, item)  # also if the source only repeats its own
         if not names:
             return {}
         wanted = {base(name) for name in names}  # attributes do not act on each other: no other can matter
         said = {name: _only(wanted, held.assertions) for name, held in by_authority.items()}
         before = in_force(said, self.enterprise)
         after = said | {self.authority: _only(wanted, merged.assertions)}
-        if lifts:
+        if STAFF in by_authority and local_dnc.lifts(by_authority, item):
             after[STAFF] = local_dnc.lifted(by_authority[STAFF]).assertions
         return permitting_changes(before, in_force(after, self.enterprise), names)
 
@@ -159,7 +161,7 @@ class Window(BatchGuard):
         now: datetime,
         span: timedelta,
     ) -> None:
-        self.held, self.runs, self.transaction, self.room = held, HeldRuns(held.database), transaction, room
+        self.held, self.transaction, self.room = held, transaction, room
         self.source, self.enterprise = lane
         self.now, self.since = now, now - span
         self.admitted: set[int] = set()
@@ -189,7 +191,7 @@ class Window(BatchGuard):
     def home(self) -> str:
         """The feed's open run in the journal, which holds until a person decides."""
         if self._home is None:
-            self._home = self.runs.live(self.transaction, self.source, self.enterprise, now=self.now)
+            self._home = HeldRuns(self.held.database).live(self.transaction, self.source, self.enterprise, now=self.now)
         return self._home
 
     def close(self, held: int) -> None:
@@ -197,7 +199,7 @@ class Window(BatchGuard):
         if self.admitted:
             self.held.record_permitted(self.transaction, self.source, self.admitted, now=self.now, forget=self.since)
         if held:
-            self.runs.count(self.transaction, self.home(), held, now=self.now)
+            HeldRuns(self.held.database).count(self.transaction, self.home(), held, now=self.now)
 
     def _measure(self, lately: int) -> None:
         """The floor is enough for most batches: the patients of the source are counted only beyond it."""

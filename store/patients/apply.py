@@ -256,7 +256,9 @@ class Application(PatientBatch):
         if authority.startswith(EMR) and STAFF in patient.held:
             self._yield_staff(patient, item)
         patient.content[authority] = digest if merged.settled and _may_be_repeated(patient) else None
-        changed = {**payload.repeated(patient.held, item, merged), **merged.changed}
+        changed = dict(merged.changed)
+        if STAFF in patient.held:
+            changed = {**payload.repeated(patient.held, item, merged), **changed}
         patient.visible = patient.visible or held is None or bool(changed) or marks != marks_before
         if changed:
             self.record(patient, item, changed)
