@@ -228,14 +228,14 @@ class Directory:
 
     def _fitting(self, identifier: Identifier, kinds: frozenset[str] | None) -> list[KnownIdentifier]:
         """Rows of that authority and value, of these kinds (``None``: any): of exactly that type, else where a type is missing."""
-        exact, permitting = [], []
+        exact, loose = [], []
         for row in self._by_value.get(identifier.value, ()):
             if (kinds is None or row.kind in kinds) and _same(row.authority, identifier.authority):
                 if _same(row.type, identifier.type):
                     exact.append(row)
                 elif not row.type or not identifier.type:
-                    permitting.append(row)
-        return exact or permitting
+                    loose.append(row)
+        return exact or loose
 
 
 def is_alike(one: KnownIdentifier | Identifier, other: KnownIdentifier | Identifier) -> bool:

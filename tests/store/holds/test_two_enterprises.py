@@ -107,7 +107,7 @@ class Two(Site):
         found["rejections"] = [
             ranked(self.database, name),
             open_rejections(self.database, name, ADT),
-            self.journal.quarantine.count(name, ADT),
+            self.journal.rejection_store.count(name, ADT),
         ]
         found["runs"] = [self.journal.runs(name), newest(self.database, name, ADT), Findings(self.database).comparison(name, name)]
         found["hours"] = [Arrivals(self.database).hours(name, name, now=THEN, count=400)]
@@ -121,9 +121,9 @@ class Two(Site):
                 patients_due(self.database, connection, name, emr(ADT), THEN, 0, 99),
             ]
             found["remap"] = [read_by_another(self.database, connection, name, emr(ADT), "new")]
-            found["release"] = [impact.outlook(self.database, connection, enterprise, ADT, THEN)]
+            found["release"] = [impact.of_retirement(self.database, connection, enterprise, ADT, THEN)]
             changed = replace(enterprise, sources=SYNCED.sources[1:])
-            found["change"] = [impact.extent(self.database, connection, enterprise, changed)]
+            found["change"] = [impact.of_configuration(self.database, connection, enterprise, changed)]
             found["held"] = [Verdicts(site.store, self.journal).held.expired(connection, name, THEN)]
             feed_position.check(self.database, name, found["changes"][0][-1].seq, "")
         return found
@@ -173,7 +173,7 @@ def test_a_source_that_is_retired_in_one_enterprise_keeps_what_it_stated_in_the_
     two.lives("birch", refuses=False)
     before, site = two.answers("alder"), two.of("birch")
     with two.database.write("birch") as transaction:
-        two.journal.heard(transaction, ADT, "birch", now=site.tick())
+        two.journal.mark_received(transaction, ADT, "birch", now=site.tick())
     Release(site.store, two.journal).release(ADT, STAFF, site.tick())
     after = two.answers("alder")
     assert [after[name] for name in (*"12345", "changes")] == [before[name] for name in (*"12345", "changes")]
