@@ -117,7 +117,7 @@ def merge(
 def _asserted(attribute: str, statement: Statement, item: PatientStatements, recorded: datetime, joined: datetime | None) -> Assertion:
     """The assertion that a statement makes if there was none before."""
     when = _anchor(attribute, statement, item, joined)
-    return Assertion(statement.value, when, recorded, item.evidence_id, statement.path, item.version, mapping=item.mapping)
+    return Assertion(statement.value, when, recorded, item.evidence_id, statement.path, item.version, False, item.mapping, item.content)
 
 
 def _winner(
@@ -130,7 +130,7 @@ def _winner(
     newer = is_newer(item, old)
     if new.value == old.value and newer is not False:
         return _confirmed(old, item, new), False
-    is_open = newer is None and not _is_read_again(item, old)
+    is_open = newer is None and not _is_read_again(attribute, item, old)
     if is_open:
         newer = ordering.wins(attribute, new.value, old.value, received_later=received_later)
     is_kept_refusal = joined is not None and _is_late_refusal_of_other_record(attribute, new.value, item, old, joined)
@@ -150,9 +150,13 @@ def _first(item: PatientStatements, recorded: datetime, joined: datetime | None)
     return Merged(assertions, changed, "applied", settled=settled, confirmed=item.effective)
 
 
-def _is_read_again(item: PatientStatements, old: Assertion) -> bool:
-    """Whether it is the payload of the assertion itself, read by another mapping (product rule 5.8)."""
-    return item.evidence_id == old.evidence_id and item.mapping != old.mapping
+def _is_read_again(attribute: str, item: PatientStatements, old: Assertion) -> bool:
+    """Whether it is the payload of the assertion itself, read by another mapping (product rule 5.8).
+
+    A refusal ends so only by the very same content, since HL7 senders may use a control id for several messages.
+    """
+    is_same = not refuses(attribute, old.value) or item.content == old.content
+    return is_same and item.evidence_id == old.evidence_id and item.mapping != old.mapping
 
 
 def _confirmed(old: Assertion, item: PatientStatements, new: Assertion) -> Assertion:
@@ -166,7 +170,7 @@ def _confirmed(old: Assertion, item: PatientStatements, new: Assertion) -> Asser
     newest = times.newest(old.effective, when)
     version = old.version if ordering.of_two_resources(old.evidence_id, item.evidence_id) else max(old.version, item.version)
     undecided = old.undecided and not when.is_after(old.effective)
-    return Assertion(old.value, newest, old.recorded, old.evidence_id, old.path, version, undecided, item.mapping)
+    return Assertion(old.value, newest, old.recorded, old.evidence_id, old.path, version, undecided, item.mapping, old.content)
 
 
 def _are_exactly(assertions: Mapping[str, Assertion], item: PatientStatements, newest: Time) -> bool:

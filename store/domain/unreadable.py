@@ -21,7 +21,10 @@ from store.times import Time
 
 
 class Unreadable(NamedTuple):
-    """Since which evidence an attribute could not be read, where in it, why (a stable code), and by which mapping."""
+    """Since which evidence an attribute could not be read, where in it, why (a stable code), and by which mapping.
+
+    ``content`` is that of the payload (``PatientStatements.content``), since another message may have the same control id and time.
+    """
 
     effective: datetime
     evidence_id: str
@@ -29,6 +32,7 @@ class Unreadable(NamedTuple):
     reason: str
     latest: datetime | None = None
     mapping: str = ""
+    content: str = ""
 
     @property
     def time(self) -> Time:
@@ -62,7 +66,9 @@ def after(marks: Marks, before: Mapping[str, Assertion], item: PatientStatements
         if name in new and not _is_older(item.effective, kept.get(name), before.get(name), joined):
             time = item.effective if name not in kept else times.newest(kept[name].time, item.effective)
             latest = None if time.latest == item.effective.earliest else time.latest
-            kept[name] = Unreadable(item.effective.earliest, item.evidence_id, problem.path, problem.reason, latest, item.mapping)
+            kept[name] = Unreadable(
+                item.effective.earliest, item.evidence_id, problem.path, problem.reason, latest, item.mapping, item.content
+            )
     return anchored(kept, joined) if joined is not None and new else kept
 
 
@@ -98,7 +104,8 @@ def _settles(name: str, mark: Unreadable, item: PatientStatements, *, whole: boo
     is_of_another = record_of(item.evidence_id) != record_of(mark.evidence_id)
     if statement is not None and item.effective.is_after(mark.time) and not (statement.value is None and is_of_another):
         return True
-    is_again = whole and (item.received is not None or item.mapping != mark.mapping)
+    is_read_otherwise = item.mapping != mark.mapping and item.content == mark.content
+    is_again = whole and (item.received is not None or is_read_otherwise)
     return is_again and (item.evidence_id, item.effective.earliest) == (mark.evidence_id, mark.effective)
 
 
