@@ -92,7 +92,7 @@ def metrics_text(parts: Parts, queue: Depth | None, look_ups: Mapping[str, tuple
     processes = Processes(parts.database)
     return parts.metrics.text(
         parts.journal.last_heard(),
-        parts.verdicts.waiting(),
+        parts.verdicts.awaiting_review(),
         queue,
         parts.preferences.unreadable(),
         parts.database.compare_clocks().total_seconds(),

@@ -13,7 +13,7 @@ from store.audit.verify import heads
 from store.db import outage, schema
 from store.db.clock_skew import is_noticed
 from store.errors import SchemaOutdated
-from store.holds.recompute import Restating
+from store.holds.recompute import Recomputation
 from store.users.sessions import Sessions
 from sync import logs
 from sync.runtime import Parts
@@ -84,7 +84,7 @@ def attestation(parts: Parts) -> dict[str, Chore]:
 
 def restatement(parts: Parts) -> dict[str, Chore]:
     """Recomputes values in force after a change of the configuration, so that the change feed includes them."""
-    restating = Restating(parts.preferences, stopped=parts.engine.stop.is_set)
+    restating = Recomputation(parts.preferences, stopped=parts.engine.stop.is_set)
 
     def restate() -> int:
         return sum(restating.run(name, parts.clock()) for name in parts.settings.enterprises)

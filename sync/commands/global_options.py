@@ -42,7 +42,7 @@ def _closing(parts: Parts) -> Iterator[Parts]:
     """First notes if the configuration in force differs from the file; closes the parts at the end."""
     try:
         for name in parts.settings.enterprises:
-            current = parts.configurations.standing(name)
+            current = parts.configurations.state(name)
             if current.held is not None:
                 output.note(f"{name}: {held_notice(current.held)}")
             elif current.in_force not in (None, parts.settings.enterprises[name].own_basis):

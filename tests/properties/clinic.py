@@ -18,7 +18,7 @@ from store.domain.ids import parsed, shown
 from store.domain.patient import Patient, PatientRef
 from store.errors import PatientUnknown, StoreError
 from store.holds.retire_source import Release
-from store.holds.review import Verdicts
+from store.holds.review import HeldReview
 from store.patients.preferences import Preferences
 from store.preference import PATIENT, Identifier, PatientMerge, PatientStatements, Problem
 from store.runs.runs import Journal
@@ -78,7 +78,7 @@ class Clinic:
         self.store = Preferences(self.database, {self.name: self.enterprise})
         self.journal = Journal(self.database, sealing())
         self.engine = Engine(self.database, self.store, self.journal, self.now, Metrics(), safeguards={self.name: self.safeguard})
-        self.verdicts, self.releases = Verdicts(self.store, self.journal, chunk=1), Release(self.store, self.journal)
+        self.verdicts, self.releases = HeldReview(self.store, self.journal, chunk=1), Release(self.store, self.journal)
 
     def starts_again(self) -> None:
         self.database.close()

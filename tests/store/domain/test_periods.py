@@ -14,7 +14,7 @@ from store.domain.lock import Actor, Role
 from store.domain.patient import PatientRef
 from store.domain.policies import Policy
 from store.errors import StoreError
-from store.holds.falling_due import FallingDue
+from store.holds.falling_due import DueChanges
 from store.holds.gate import HoldAll
 from store.preference import Codes, Later, PatientStatements, Statement
 from tests.store.site import ADT, FHIR, HOME, HOSPITAL, SYNCED, Site, at, cell, merges, says
@@ -76,7 +76,7 @@ def sheet(site: Site, now: datetime, patient: str = "1") -> str:
 
 def fall_due(site: Site, now: datetime, guard: Any = None) -> int:
     site.now = max(site.now, now)
-    return FallingDue(site.store, guard, chunk=2).run(HOSPITAL, now)
+    return DueChanges(site.store, guard, chunk=2).run(HOSPITAL, now)
 
 
 def stored(site: Site, patient: str = "1") -> str:
