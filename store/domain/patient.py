@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from store.domain.lock import Mark
+from store.domain.lock import SourceMark
 from store.domain.sms_consent import OptOut
 from store.preference import ContactPreferences, Identifier, Preference
 
@@ -38,7 +38,7 @@ class Patient:
     version: int
     enterprise: str
     identifiers: tuple[Identifier, ...]
-    marks: tuple[Mark, ...]
+    marks: tuple[SourceMark, ...]
     preferences: Mapping[str, Preference]
     contact: ContactPreferences
     opt_outs: tuple[OptOut, ...]

@@ -16,11 +16,11 @@ from store import times
 from store.audit.audit_log import UNMERGED, Audit
 from store.db.database import Database
 from store.domain import documents, reply_recognition, sms_consent, source_codes
-from store.domain.decision import Known
+from store.domain.decision import KnownPatient
 from store.domain.documents import instant
 from store.domain.enterprise import Enterprise
 from store.domain.ids import PatientIds, shown
-from store.domain.lock import Actor, Toggle, locked, toggle
+from store.domain.lock import Actor, Toggle, master_of, toggle
 from store.domain.patient import ChangedPatient, HistoryEntry, Patient, PatientRef
 from store.domain.phone_numbers import Numbering, ReadNumber, in_full
 from store.domain.record_merge import ALWAYS
@@ -114,7 +114,7 @@ class Preferences:
         with self.database.read() as connection:
             return self._reader(connection, enterprise).patient(self._canonical(enterprise, ref), now)
 
-    def known(self, enterprise: str, refs: Sequence[PatientRef], now: datetime) -> list[Known | StoreError]:
+    def known(self, enterprise: str, refs: Sequence[PatientRef], now: datetime) -> list[KnownPatient | StoreError]:
         """What decisions need: for each ref, in order, its patient or the error that says why there is none."""
         canonical = [self._canonical(enterprise, ref) for ref in refs]
         with self.database.read() as connection:
@@ -150,7 +150,7 @@ class Preferences:
     def toggle(self, enterprise: str, patient: Patient, role: str) -> Toggle:
         """The Do Not Contact toggle as this role sees it."""
         rules = self.enterprises[enterprise]
-        master = locked(DO_NOT_CONTACT, patient.marks, rules)
+        master = master_of(DO_NOT_CONTACT, patient.marks, rules)
         setting_on = self.settings.get(enterprise).do_not_contact_toggle
         value = patient.contact.do_not_contact
         return toggle(syncs=rules.locks, setting_on=setting_on, role=role, value=value, source=master.source if master else None)

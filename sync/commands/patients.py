@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from store.audit.audit_log import VIEWED, VIEWED_AS_OF, Audit
-from store.domain.decision_request import Appointment, Ask
+from store.domain.decision_request import Appointment, DecisionRequest
 from store.domain.lock import Role
 from store.domain.phone_numbers import Numbering
 from store.errors import ValueRefused
@@ -140,7 +140,7 @@ def decide(
     with global_options.opened(context) as parts:
         owner = configured.enterprise(parts.settings, enterprise)
         numbering = parts.preferences.numbering(owner)
-        ask = Ask(
+        ask = DecisionRequest(
             message_type=message_type.value,
             channels=names,
             line=spelled(line, numbering),

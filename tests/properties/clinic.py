@@ -12,7 +12,7 @@ from typing import Any
 from adapters.base import IngestResult, Payload
 from store.domain import documents
 from store.domain.contactability import permitting_changes
-from store.domain.decision_request import Known
+from store.domain.decision_request import KnownPatient
 from store.domain.enterprise import Enterprise, Source
 from store.domain.ids import parsed, shown
 from store.domain.patient import Patient, PatientRef
@@ -233,7 +233,7 @@ class Clinic:
         except PatientUnknown:
             return None
 
-    def known(self, name: str) -> Known:
+    def known(self, name: str) -> KnownPatient:
         known = self.store.known(self.name, [PatientRef(authority="GENHOSP", value=name)], at(self.seconds))[0]
         assert not isinstance(known, StoreError)
         return known

@@ -173,7 +173,7 @@ def test_a_source_that_is_retired_in_one_enterprise_keeps_what_it_stated_in_the_
     two.lives("birch", refuses=False)
     before, site = two.answers("alder"), two.of("birch")
     with two.database.write("birch") as transaction:
-        two.journal.last_heard(transaction, ADT, "birch", now=site.tick())
+        two.journal.mark_received(transaction, ADT, "birch", now=site.tick())
     Release(site.store, two.journal).release(ADT, STAFF, site.tick())
     after = two.answers("alder")
     assert [after[name] for name in (*"12345", "changes")] == [before[name] for name in (*"12345", "changes")]

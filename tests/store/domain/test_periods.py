@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from store.domain.decision import Decision, decide
-from store.domain.decision_request import Ask
+from store.domain.decision_request import DecisionRequest
 from store.domain.lock import Actor, Role
 from store.domain.patient import PatientRef
 from store.domain.policies import Policy
@@ -65,7 +65,7 @@ def ask(site: Site, when: datetime | None = None, patient: str = "1", *, now: da
     now = now or site.now
     found = site.store.known(HOSPITAL, [PatientRef(authority="GENHOSP", value=patient)], now)[0]
     assert not isinstance(found, StoreError)
-    return decide(Ask(message_type="broadcast", channels=("sms",), at=when), found, Policy(), now)
+    return decide(DecisionRequest(message_type="broadcast", channels=("sms",), at=when), found, Policy(), now)
 
 
 def sheet(site: Site, now: datetime, patient: str = "1") -> str:
