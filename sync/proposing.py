@@ -31,6 +31,7 @@ def allows(rule: SafeguardRule) -> Allows:
 def held_notice(held: HeldConfiguration) -> str:
     """The notice to people while a configuration is held."""
     return (
-        f"the safeguard holds the changed configuration ({held.basis.words}), which would make {held.patients} patients more contactable. "
+        f"the safeguard holds the changed configuration ({held.basis.description}), "
+        f"which would make {held.patients} patients more contactable. "
         f"The previous one stays in force. See emr-sync runs show {held.run_id}; approve it, or revert the configuration"
     )

@@ -241,9 +241,9 @@ def _is_newer_than(attribute: str, one: Assertion, other: Assertion) -> bool:
 def in_force(by_authority: Mapping[str, Mapping[str, Assertion]], enterprise: Enterprise) -> dict[str, Preference]:
     """The effective preferences: attribute (slots joined) -> value and where it comes from. Unknown ones are left out."""
     found = _under_rules(by_authority, enterprise)
-    if enterprise.waiting is None:
+    if enterprise.held is None:
         return found
-    other = _under_rules(by_authority, enterprise.waiting)  # held by the safeguard: its refusals count, nothing that it would allow does
+    other = _under_rules(by_authority, enterprise.held)  # held by the safeguard: its refusals count, nothing that it would allow does
     return found | {name: other[name] for name in permitting_changes(other, found, other) if name != PHONES}
 
 

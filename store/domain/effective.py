@@ -1,4 +1,4 @@
-"""The part of the preferences in force that decisions look at. Pure."""
+"""The part of the preferences in force that decisions use. Pure."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from store.preference import (
 
 
 def contact(preferences: Mapping[str, Preference], unreadable: tuple[str, ...] = ()) -> ContactPreferences:
-    """Every attribute with a value where nothing is known: never one that permits."""
+    """The preferences in force for a decision. An attribute without a value gets a default, which never permits contact."""
     values = {name: one.value for name, one in preferences.items()}
     phones, preferred = values.get(PHONES, ()), values.get(PREFERRED_PHONE)
     return ContactPreferences(

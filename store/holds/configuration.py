@@ -25,7 +25,7 @@ from store.db.tables import RunRow
 from store.db.tables_operations import BasisRow
 from store.domain import documents
 from store.domain.documents import instant
-from store.domain.enterprise import Basis, Enterprise, parse
+from store.domain.enterprise import Basis, Enterprise, parse_basis
 from store.domain.ids import token
 from store.errors import NothingHeld
 from store.holds.held_runs import HeldRuns
@@ -69,8 +69,8 @@ class Configurations(Mapping[str, Enterprise]):
 
 def in_force(configured: Enterprise, state: ConfigurationState) -> Enterprise:
     """The enterprise with the configuration in force. A held one is kept beside it: its refusals count, its permissions do not."""
-    enterprise = configured if state.in_force is None else configured.under(state.in_force)
-    return enterprise if state.held is None else replace(enterprise, waiting=configured.under(state.held.basis))
+    enterprise = configured if state.in_force is None else configured.with_basis(state.in_force)
+    return enterprise if state.held is None else replace(enterprise, held=configured.with_basis(state.held.basis))
 
 
 IN_FORCE, HELD, DROPPED = "in_force", "held", "dropped"
@@ -112,9 +112,9 @@ class ConfigurationRows:
         """The configuration in force, and the held one."""
         current = self.database.select(connection, NEWEST, [enterprise, IN_FORCE])
         held = self.database.select(connection, NEWEST, [enterprise, HELD])
-        for_review = HeldConfiguration(parse(held[0][0]), held[0][1], instant(held[0][2]), held[0][3]) if held else None
+        for_review = HeldConfiguration(parse_basis(held[0][0]), held[0][1], instant(held[0][2]), held[0][3]) if held else None
         if current:
-            return ConfigurationState(parse(current[0][0]), for_review)
+            return ConfigurationState(parse_basis(current[0][0]), for_review)
         return ConfigurationState(self._basis_of_newest_value(connection, enterprise), written=False)
 
     def enterprises(self, connection: Connection) -> list[str]:
@@ -165,7 +165,7 @@ class ConfigurationRows:
     def _basis_of_newest_value(self, connection: Connection, enterprise: str) -> Basis | None:
         """The basis of the newest stored value. For databases of a version that did not record what is in force."""
         rows = self.database.select(connection, NEWEST_VALUE, [enterprise])
-        return parse(rows[0][0]) if rows else None
+        return parse_basis(rows[0][0]) if rows else None
 
     def _add(self, transaction: Connection, row: tuple[object, ...]) -> None:
         self.database.insert(transaction, BasisRow, COLUMNS, [row])

@@ -42,7 +42,7 @@ class Proposal:
         if before is None or before == wanted.own_basis:
             return ConfigurationImpact()
         with self.database.read() as connection:
-            return configuration_impact(self.database, connection, wanted.under(before), wanted)
+            return configuration_impact(self.database, connection, wanted.with_basis(before), wanted)
 
     def propose(self, allows: Allows, now: datetime) -> HeldConfiguration | None:
         """Puts it in force, or holds it and returns what is held. A configuration that is already held is not evaluated again."""

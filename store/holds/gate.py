@@ -132,7 +132,7 @@ class SourceGate:
         before = in_force(stated, self.enterprise)
         after = stated | {self.authority: _only(wanted, merged.assertions)}
         if lifts:
-            after[STAFF] = local_dnc.lifted(by_authority[STAFF]).assertions
+            after[STAFF] = local_dnc.without_merge_mark(by_authority[STAFF]).assertions
         return permitting_changes(before, in_force(after, self.enterprise), names)
 
 

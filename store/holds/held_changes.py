@@ -229,7 +229,7 @@ def _stored(row: HeldChange) -> tuple[Any, ...]:
 def _read(row: Sequence[Any]) -> HeldChange:
     *columns, latest = row
     change = HeldChange(*columns)
-    value, codes = documents.listed(change.attribute, documents.read(str(change.value))), documents.read_code(row[16])
+    value, codes = documents.as_tuples(change.attribute, documents.read(str(change.value))), documents.read_code(row[16])
     return change._replace(
         again=bool(change.again), value=value, effective=interval(change.effective, latest), at=instant(change.at), codes=codes
     )

@@ -20,7 +20,7 @@ from store.domain.hidden_refusals import covered, uncovered
 from store.domain.ids import shown, token
 from store.domain.lock import Actor
 from store.domain.patient import PatientRef
-from store.domain.retirement import give_back, inherit
+from store.domain.retirement import inherit, restore
 from store.errors import RunActive, StoreError, ValueRefused
 from store.holds.held_changes import HeldChanges
 from store.holds.impact import retirement_impact
@@ -176,9 +176,9 @@ class Release:
             before = saved_mark, read(staff)
             for side in patient.lineage.sides(number) if patient.lineage is not None else ():
                 if side.seq in merges:  # the source was retired when the records were merged
-                    work.sides.put(side, give_back(work.sides.own(side), authority, source, before, rules, now))
+                    work.sides.put(side, restore(work.sides.own(side), authority, source, before, rules, now))
             held = covered(patient.held, source, saved_mark, work.future.of(patient.id), authority) if patient.has_future else patient.held
-            _change(work, patient, give_back(held, authority, source, before, rules, now), now, last_received(mark))
+            _change(work, patient, restore(held, authority, source, before, rules, now), now, last_received(mark))
             work.changes.append(work.line(patient, {"mastered_by": (None, source, "")}, "", now))
         self._finish(transaction, work, STAFF)
 

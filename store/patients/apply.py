@@ -77,7 +77,7 @@ class Application(PatientBatch):
         except IdentifierConflict as conflict:
             self._refuse_for_each(directory, item)
             return Outcome(RecordOutcome.REJECTED, "identifier_conflict", str(conflict))
-        if found.meets is not None:
+        if found.separate_record is not None:
             return Outcome(RecordOutcome.REJECTED, MEETS, "two records of one person: they must be merged first", found.patient)
         if found.linked and found.patient is not None:
             record = linking.link(self, found.patient, item)
@@ -264,7 +264,7 @@ class Application(PatientBatch):
     def _yield_staff(self, patient: PatientState, item: PatientStatements) -> None:
         """Ends what staff holds since a merge or a retirement, once an EMR states something later."""
         before = patient.held[STAFF]
-        after = local_dnc.lifted(before) if local_dnc.lifts(patient.held, item) else before
+        after = local_dnc.without_merge_mark(before) if local_dnc.lifts(patient.held, item) else before
         marks = unreadable.settled_by(before.unreadable, item)
         if after is before and marks == before.unreadable:
             return

@@ -214,7 +214,7 @@ class Preferences:
         :class:`ValueRefused` if the line or the number cannot be read.
         """
         numbering, reply = self.numbering(enterprise), self.read_reply(enterprise, body)
-        where, numbers = numbering.line(line), numbering.meant(number)
+        where, numbers = numbering.line(line), numbering.candidates(number)
         if not numbers or (len(numbers) > 1 and reply.kind not in (sms_consent.OPT_OUT, sms_consent.REVIEW)):
             raise ValueRefused("from must be a phone number in E.164, like +12175550100")
         recognised = sms_consent.Recognised(reply.kind, reply.scope)
@@ -234,7 +234,7 @@ class Preferences:
     def read_reply(self, enterprise: str, body: str) -> RecognizedReply:
         """How the enterprise's words classify a reply. Changes nothing."""
         rules = self.enterprises[enterprise]
-        return reply_recognition.read(body, rules.opt_in_words, rules.opt_out_words)
+        return reply_recognition.read_reply(body, rules.opt_in_words, rules.opt_out_words)
 
     def decide_reply(self, enterprise: str, reply_id: str, decision: str, *, actor: Actor, reason: str, now: datetime) -> KeptReply:
         """Decides an unclear reply: it is an opt-out (``opt_out``) or not (``dismiss``).

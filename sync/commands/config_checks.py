@@ -51,5 +51,5 @@ def _warning(database: Database, configured: Enterprise, rule: SafeguardRule) ->
         return ""
     return (
         f"this change would make {patients} of {found.synced} patients more contactable, so the safeguard will hold it for review. "
-        f"Until then the previous configuration is in force: {current.in_force.words}. If this is not intended, revert the change"
+        f"Until then the previous configuration is in force: {current.in_force.description}. If this is not intended, revert the change"
     )

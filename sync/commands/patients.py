@@ -166,7 +166,7 @@ def spelled(line: str | None, numbering: Numbering) -> str | None:
 
 
 def _number(text: str | None, numbering: Numbering) -> str | None:
-    candidates = numbering.meant(text) if text else ()
+    candidates = numbering.candidates(text) if text else ()
     if text and len(candidates) != 1:
         raise UsageError("--appointment-phone: not a valid phone number; write it in E.164, like +12175550100")
     return candidates[0] if candidates else None

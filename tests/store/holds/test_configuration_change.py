@@ -233,4 +233,4 @@ def test_two_processes_that_start_at_once_ask_once(running: Running) -> None:
         thread.join()
     assert len(found) == 4
     assert len({one.run_id for one in found if one is not None}) == 1
-    assert ADT in running.configurations[HOSPITAL].ranked
+    assert ADT in running.configurations[HOSPITAL].source_order

@@ -71,7 +71,7 @@ def test_told_to_stop_it_leaves_the_rest_to_the_next(local: Site) -> None:
 
 
 def test_what_waits_beside_is_a_configuration_of_its_own(local: Site) -> None:
-    waiting: Enterprise = replace(LOCAL, waiting=SYNCED)
+    waiting: Enterprise = replace(LOCAL, held=SYNCED)
     held = local.configured(waiting)
     assert Recomputation(held.store).run(HOSPITAL, held.tick()) == len(PATIENTS)
     assert (bases(held), held.dnc("1")) == ({f"{LOCAL.basis}|{SYNCED.basis}"}, "yes")
