@@ -13,7 +13,7 @@ from urllib.parse import urljoin, urlsplit
 
 from adapters.base import AdapterError
 from adapters.http import auth, unexpected
-from adapters.http.auth import Auth, BoughtToken, Clock, Purchase, TokenReply, TokenRequest, needed
+from adapters.http.auth import AccessToken, Auth, Clock, TokenFlow, TokenReply, TokenRequest, required
 
 ALGORITHMS = ("RS384", "ES384")
 ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
@@ -27,13 +27,13 @@ OAUTH_ERRORS = (
 )  # fmt: skip
 
 
-class SmartBackend(BoughtToken):
+class SmartBackend(AccessToken):
     """Backend Services of one client at one server. ``scope`` is what the server granted last, which may be less than asked."""
 
     def __init__(self, base_url: str, options: Mapping[str, Any], clock: Clock) -> None:
         super().__init__(clock)
         self.base_url = base_url
-        self.client_id, self.key = needed(options, "client_id"), needed(options, "private_key")
+        self.client_id, self.key = required(options, "client_id"), required(options, "private_key")
         self.algorithm = str(options.get("alg") or ALGORITHMS[0])
         if self.algorithm not in ALGORITHMS:
             raise ValueError(f"auth.alg is {self.algorithm!r}: use one of {', '.join(ALGORITHMS)}")
@@ -42,7 +42,7 @@ class SmartBackend(BoughtToken):
         self.scope = ""
         self._token_url = str(options.get("token_url") or "")
 
-    def buy(self) -> Purchase:
+    def request_token(self) -> TokenFlow:
         if not self._token_url:
             self._token_url = yield from self._discover()
         form = {

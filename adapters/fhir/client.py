@@ -11,8 +11,8 @@ from adapters.base import AdapterError
 from adapters.fhir import bundle, outcome
 from adapters.fhir.bundle import BundlePage
 from adapters.fhir.dates import instant
-from adapters.http.client import HttpClient, NotUnderstood, Response
-from adapters.http.completeness import Whole
+from adapters.http.client import HttpClient, RequestRejected, Response
+from adapters.http.completeness import CompletenessCheck
 
 
 class SearchPage(NamedTuple):
@@ -34,7 +34,7 @@ class FhirClient(HttpClient):
     accept, trust_total = "application/fhir+json, application/json;q=0.9", True
 
     def described(self, body: bytes) -> str:
-        return outcome.told(body)
+        return outcome.error_detail(body)
 
     def get(self, path: str, parameters: Mapping[str, str] | None = None) -> Response | None:
         """What stands at a path below the base URL; ``None`` when there is nothing (404, 410)."""
@@ -50,16 +50,16 @@ class FhirClient(HttpClient):
         Pages that bring nothing new for ever are ended, and the last one says so (``short``).
         """
         response = self.get(kind, parameters)
-        seen, whole = set[int](), Whole(kind, self.trust_total)
+        seen, whole = set[int](), CompletenessCheck(kind, self.trust_total)
         while True:
             if response is None:
                 where = "the next page of a search was not found" if seen else f"the server does not support searching {kind}"
                 raise AdapterError(where, permanent=not seen)
             found = bundle.read(response.body, response.url)
-            whole.page(found.keys, announced=found.total, beside=found.included, error=found.error)
-            searched_at = min(instant(found.searched_at) or response.asked, response.asked)
+            whole.page(found.keys, announced=found.total, included=found.included, error=found.error)
+            searched_at = min(instant(found.searched_at) or response.began, response.began)
             last = found.next_url is None or whole.endless
-            yield SearchPage(found, response.at, searched_at, last, whole.missing() if last else "")
+            yield SearchPage(found, response.at, searched_at, last, whole.incomplete_reason() if last else "")
             if found.next_url is None or last:
                 return
             if hash(found.next_url) in seen:
@@ -74,5 +74,5 @@ class FhirClient(HttpClient):
         """The next page. Servers forget searches that took long: that is no wrong setting, the run can begin again."""
         try:
             return self._get(url)
-        except NotUnderstood as error:
+        except RequestRejected as error:
             raise AdapterError(f"the next page of a search cannot be read: {error}") from None

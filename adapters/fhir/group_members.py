@@ -119,7 +119,7 @@ def listed(client: FhirClient, name: str) -> Members | None:
         raise NotAGroup(f"reading the group returned {outcome.described(response.body)} instead of a Group")
     if found.member is None:
         return None
-    return Members(list(_patients(found.member)), response.asked, _short(found))
+    return Members(list(_patients(found.member)), response.began, _short(found))
 
 
 def _short(found: _Group) -> str:

@@ -21,7 +21,7 @@ def summary(body: bytes) -> str:
     return ", ".join(list(dict.fromkeys(_issue(issue) for issue in _issues(body)))[:MOST])
 
 
-def told(body: bytes) -> str:
+def error_detail(body: bytes) -> str:
     """What the body of an error adds to its text: the issues, else what it is; nothing for an empty one."""
     if not body.strip():
         return ""

@@ -62,7 +62,7 @@ class RestAdapter:
             if request.patient is not None:
                 yield from self.one(client, request.patient)
                 return
-            while (wait := self.budget.quiet()) is not None:
+            while (wait := self.budget.quiet_wait()) is not None:
                 yield Batch((), wait=wait)
             plan = probe.plan(client, self.options)
             yield from crawl.crawl(self, client, request.cursor, self.options.group) if plan.crawls else self._all(client, request, plan)
@@ -125,7 +125,7 @@ class RestAdapter:
             since = datetime.fromisoformat(request.cursor).astimezone(UTC) if request.cursor else None
         except ValueError:
             return None
-        return headers.reading_from(since, self.clock(), self.options.overlap)
+        return headers.read_since(since, self.clock(), self.options.overlap)
 
     def _batch(self, page: SearchPage, where: str, seen: dict[bytes, None], cursor: str | None) -> Batch:
         items: list[Item] = []

@@ -24,7 +24,7 @@ from zoneinfo import ZoneInfo
 
 from adapters.base import AdapterError, Batch, Fetch, Finding, IncompleteFetch, SourceSettings
 from adapters.http.auth import Clock
-from adapters.http.completeness import Whole
+from adapters.http.completeness import CompletenessCheck
 from adapters.options import number
 from adapters.rest.client import JsonClient
 from adapters.rest.rest import JsonAdapter, sample, utc_now
@@ -58,7 +58,7 @@ class AthenaAdapter(JsonAdapter):
             if request.patient is not None:
                 yield from self.one(client, request.patient)
                 return
-            yield from self.quiet()
+            yield from self.wait_for_quiet_hours()
             started = self._subscribed(client)
             since = self._from(request, started)
             window = {"showprocessedstartdatetime": eastern(since), "showprocessedenddatetime": eastern(started + timedelta(minutes=1))}
@@ -92,7 +92,7 @@ class AthenaAdapter(JsonAdapter):
         if answer is None or status != "ACTIVE":
             message = "the practice is not subscribed to changed patients: POST /patients/changed/subscription once, then run again"
             raise AdapterError(message, permanent=True)
-        return answer.asked
+        return answer.began
 
     def _from(self, request: Fetch, started: datetime) -> datetime:
         """From when on processed changes are read again."""
@@ -106,7 +106,7 @@ class AthenaAdapter(JsonAdapter):
 
     def _acknowledged(self, client: JsonClient, cursor: str) -> Iterator[Batch]:
         """Each answer takes its patients off the list, so the list is always read from its beginning."""
-        page, before, whole = 0, None, Whole("patient", trust_total=False)
+        page, before, whole = 0, None, CompletenessCheck("patient", trust_total=False)
         while True:
             answer = client.get(CHANGED, self._asked())
             records = self.records(answer) if answer is not None else []
@@ -117,7 +117,7 @@ class AthenaAdapter(JsonAdapter):
             whole.page(map(self.key, records))
             yield self.batch(records, answer.at, f"acknowledge-{page}", None)
             if whole.endless:
-                raise IncompleteFetch(whole.missing())
+                raise IncompleteFetch(whole.incomplete_reason())
 
     def _asked(self) -> dict[str, str]:
         return self._limited(self.server.page_size) | ({"departmentid": self._departments} if self._departments else {})

@@ -20,7 +20,7 @@ class JsonResponse(NamedTuple):
     data: Any
     url: str
     at: datetime
-    asked: datetime
+    began: datetime
 
 
 class JsonClient(HttpClient):

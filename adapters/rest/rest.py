@@ -20,7 +20,7 @@ from adapters.base import AdapterError, Batch, Fetch, Finding, IncompleteFetch, 
 from adapters.http import headers
 from adapters.http.auth import Clock
 from adapters.http.budget import Budget
-from adapters.http.completeness import Whole
+from adapters.http.completeness import CompletenessCheck
 from adapters.notes import Notes
 from adapters.rest import auth, files
 from adapters.rest.client import JsonClient, JsonResponse
@@ -74,10 +74,10 @@ class JsonAdapter:
             if request.patient is not None:
                 yield from self.one(client, request.patient)
                 return
-            yield from self.quiet()
+            yield from self.wait_for_quiet_hours()
             started: datetime | None = None
             for number, page in enumerate(self.pages(client, self.list.path, self._parameters(request)), 1):
-                started = min(started or page.answer.asked, page.answer.asked)
+                started = min(started or page.answer.began, page.answer.began)
                 cursor = started.isoformat() if page.last and not page.short else None
                 yield self.batch(page.records, page.answer.at, f"page-{number}", cursor)
                 if page.short:
@@ -98,9 +98,9 @@ class JsonAdapter:
     def payloads(self, path: Path) -> Iterator[Payload]:
         return files.payloads(path, self.list.items)
 
-    def quiet(self) -> Iterator[Batch]:
+    def wait_for_quiet_hours(self) -> Iterator[Batch]:
         """Waits for the end of the quiet hours. One patient, whom a person asked for, is read at any time."""
-        while (wait := self.budget.quiet()) is not None:
+        while (wait := self.budget.quiet_wait()) is not None:
             yield Batch((), wait=wait)
 
     def client(self) -> JsonClient:
@@ -125,7 +125,7 @@ class JsonAdapter:
         answer = client.get(path, parameters)
         if answer is None:
             raise AdapterError("the list was not found: check base_url and list.path", permanent=True)
-        seen, whole = set[str](), Whole("patient")
+        seen, whole = set[str](), CompletenessCheck("patient")
         offset, full, before = 0, 0, None
         for _ in range(PAGES):
             link = self._link(answer)
@@ -139,7 +139,7 @@ class JsonAdapter:
             full = full or min(size, self.server.page_size)
             more = self.list.offset and not self._next and size >= full > 0 and answer.data != before
             last = whole.endless or (not link and not more)
-            yield ListPage(answer, records, last, whole.missing() if last else "")
+            yield ListPage(answer, records, last, whole.incomplete_reason() if last else "")
             if last:
                 return
             if link:
@@ -208,7 +208,7 @@ class JsonAdapter:
             since = datetime.fromisoformat(request.cursor).astimezone(UTC) if request.cursor else None
         except ValueError:
             return None
-        return headers.reading_from(since, self.clock(), self.server.overlap)
+        return headers.read_since(since, self.clock(), self.server.overlap)
 
 
 def written(moment: datetime, options: ListOptions, zone: ZoneInfo) -> str:

@@ -118,7 +118,7 @@ class BulkAdapter:
 
         ``by_name``: it may be one of those who joined the group; everybody's is asked for after it.
         """
-        while (wait := self.budget.quiet() or self.budget.export()) is not None:
+        while (wait := self.budget.quiet_wait() or self.budget.export_wait()) is not None:
             yield Batch((), wait=wait)
         since = "" if request.full or not self.options.since else self._less_overlap(state.since)
         if request.since is not None:
@@ -135,7 +135,7 @@ class BulkAdapter:
                 return state
             elif names is not None and (unread := (yield from crawl.apart(self.rest, client, new))) and self._counts(request):
                 self._joiners.asked_for([name for name in names if name not in unread])
-        self.budget.exported()
+        self.budget.record_export()
         now = self.clock()
         taken = export.ask(self.options.path, self._parameters(since))
         state = replace(state, job=self._job(taken, now, since=since, full=request.full))
@@ -171,7 +171,7 @@ class BulkAdapter:
         rest = (again - self.clock()).total_seconds() if again else 0.0
         if what and rest > 0:
             yield Batch((), wait=Wait(rest, what))
-        while (wait := self.budget.quiet()) is not None:
+        while (wait := self.budget.quiet_wait()) is not None:
             yield Batch((), wait=wait)
 
     def _not_for_ever(self, under_way: PendingExport) -> None:
@@ -219,7 +219,7 @@ class BulkAdapter:
                 continue
             for item in ndjson.items(self.mapper, file, body, locator, received, stated):
                 if ndjson.left_something_out(item):
-                    gaps.reasons.append(ndjson.told(item))
+                    gaps.reasons.append(ndjson.gap_reason(item))
                 yield self._confirmed(client, item, gaps.reasons), body
         if one.wrong:
             gaps.file(f"{file.locator}: {one.wrong}")
@@ -260,7 +260,7 @@ class BulkAdapter:
     def _less_overlap(self, since: str) -> str:
         """From when on to ask for changes; empty: for everything. The server's own text goes back as it came where nothing is taken off."""
         time, overlap = instant(since), self.rest.options.overlap
-        if time and headers.reading_from(time, self.clock(), overlap) is None:
+        if time and headers.read_since(time, self.clock(), overlap) is None:
             return ""
         return f"{(time - overlap).isoformat(timespec='milliseconds').removesuffix('+00:00')}Z" if time and overlap else since
 

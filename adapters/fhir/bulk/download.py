@@ -114,7 +114,7 @@ class Transfer:
             return response
         response.close()
         if status in TRANSIENT:
-            asked = self.client.asked(response.headers)
+            asked = self.client.retry_after(response.headers)
             raise Retryable(AdapterError(f"the server returned {status} for an export file", retry_after=asked))
         if status in GONE:
             raise Lost(f"an export file is gone (the server returned {status}): the export will be requested again")

@@ -21,8 +21,8 @@ from adapters.fhir.bulk.manifest import ExportFile, Manifest
 from adapters.fhir.client import FhirClient
 from adapters.http.client import REFUSED, RawResponse
 from adapters.http.completeness import IDLE_PAGES
-from adapters.http.headers import seconds_asked
-from adapters.http.retry import TRANSIENT, told
+from adapters.http.headers import retry_after_seconds
+from adapters.http.retry import TRANSIENT, retry_after_note
 
 ASYNC = {"Accept": "application/fhir+json", "Prefer": "respond-async"}  # the standard's one type: some servers compare the whole header
 POSTED = {**ASYNC, "Content-Type": "application/fhir+json"}
@@ -94,7 +94,7 @@ class Export:
         if answer.status != 202 or not where:
             throttled = "throttled" in outcome.summary(answer.body)
             raise AdapterError(f"export request: {_reported(answer)}, without a status URL", permanent=not throttled)
-        return Taken(urljoin(answer.url, where), self._asked(answer), answer.asked)
+        return Taken(urljoin(answer.url, where), self._asked(answer), answer.began)
 
     def poll(self, status: str) -> Running | Ready:
         """How far the export is. Raises :class:`Lost` when the server no longer knows it, or says that it failed."""
@@ -140,7 +140,7 @@ class Export:
         return Ready(first.transaction_time, tuple(files))
 
     def _asked(self, answer: RawResponse) -> float | None:
-        seconds = self.client.asked(answer.headers)
+        seconds = self.client.retry_after(answer.headers)
         return None if seconds is None else min(seconds, LONGEST_POLL)
 
 
@@ -167,5 +167,5 @@ def _percent(progress: str) -> int | None:
 
 
 def _reported(answer: RawResponse) -> str:
-    asked = seconds_asked(_header(answer, "Retry-After"), answer.at)
-    return f"the server returned {answer.status}{outcome.told(answer.body)}{told(asked)}"
+    asked = retry_after_seconds(_header(answer, "Retry-After"), answer.at)
+    return f"the server returned {answer.status}{outcome.error_detail(answer.body)}{retry_after_note(asked)}"

@@ -52,7 +52,7 @@ def _outcome(body: bytes, locator: str) -> Item:
     return Unmappable("export_error", f"the server could not export everything ({said}): check the server", locator, body)
 
 
-def told(item: Item) -> str:
+def gap_reason(item: Item) -> str:
     """Why the export has a gap, for the run."""
     return item.detail if isinstance(item, Unmappable) else ""
 
