@@ -1,6 +1,6 @@
-"""OAuth 2.0 for JSON APIs (RFC 6749): an access token for a client's id and secret (section 4.4), or for a refresh token (section 6).
+"""OAuth 2.0 for JSON APIs (RFC 6749): an access token for a client id and secret (section 4.4), or for a refresh token (section 6).
 
-The client proves itself in the Authorization header (section 2.3.1), or in the form where the API wants it there.
+The client authenticates in the Authorization header (section 2.3.1), or in the form if the API requires that.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from adapters.http.auth import AccessToken, Auth, Clock, Static, TokenFlow, Toke
 
 
 class OAuth2(AccessToken):
-    """The tokens of one client."""
+    """The access token of one client."""
 
     def __init__(self, options: Mapping[str, Any], clock: Clock) -> None:
         super().__init__(clock)
@@ -42,7 +42,7 @@ class OAuth2(AccessToken):
 
 
 def build(options: Mapping[str, Any], clock: Clock) -> Auth:
-    """The authentication that ``auth`` asks for. Raises ``ValueError`` that says what is missing."""
+    """The authentication for the settings in ``auth``. Raises ``ValueError`` that says what is missing."""
     return auth.build(options, {"oauth2": lambda: OAuth2(options, clock), "header": lambda: _in_header(options)})
 
 
