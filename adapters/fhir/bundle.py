@@ -87,7 +87,7 @@ def read(body: bytes, url: str) -> BundlePage:
         raise AdapterError(_not_a_bundle(body)) from None
     if bundle.resource_type != "Bundle":
         raise AdapterError(_not_a_bundle(body))
-    outcomes, results = _sorted(bundle)
+    outcomes, results = _outcomes_and_results(bundle)
     return BundlePage(
         tuple(one.body for one in results),
         _count(bundle.total),
@@ -117,7 +117,7 @@ def _not_a_bundle(body: bytes) -> str:
     return f"a search returned {outcome.described(body)} instead of a Bundle"
 
 
-def _sorted(bundle: _Bundle) -> tuple[list[bytes], list[_Result]]:
+def _outcomes_and_results(bundle: _Bundle) -> tuple[list[bytes], list[_Result]]:
     """What is about the search, and what it found."""
     outcomes: list[bytes] = []
     results: list[_Result] = []

@@ -39,7 +39,7 @@ def plan(statement: bytes | None, read: str = "auto", *, group: bool = False) ->
     searches = _searches(resources.get("Patient", {}))
     release = str(capability.get("fhirVersion", ""))
     crawls = read == "crawl" or (read == "auto" and group and bool(capability) and not _searchable(resources.get("Patient", {})))
-    incremental, why = (False, CRAWL) if crawls else _choice(read, searches, told=bool(capability))
+    incremental, why = (False, CRAWL) if crawls else _choice(read, searches, has_capability=bool(capability))
     return Plan(
         incremental,
         why,
@@ -51,12 +51,12 @@ def plan(statement: bytes | None, read: str = "auto", *, group: bool = False) ->
     )
 
 
-def _choice(read: str, searches: frozenset[str], *, told: bool) -> tuple[bool, str]:
+def _choice(read: str, searches: frozenset[str], *, has_capability: bool) -> tuple[bool, str]:
     if read != "auto":
         return read == "incremental", f"set by read: {read}"
     if LAST_UPDATED in searches:
         return True, "the server can search Patient by _lastUpdated"
-    if not told:
+    if not has_capability:
         return False, "the server has no capability statement, so each run reads everything"
     return False, "the server cannot search Patient by _lastUpdated, so each run reads everything"
 

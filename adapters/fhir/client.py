@@ -18,14 +18,14 @@ from adapters.http.completeness import CompletenessCheck
 class SearchPage(NamedTuple):
     """A page with the server's time: when it answered, and when at the latest it searched (it may answer late, or from a cache).
 
-    ``short`` says on the last page why the search is not whole; empty when it is.
+    ``incomplete`` says on the last page why the search is not whole; empty when it is.
     """
 
     page: BundlePage
     at: datetime
     searched_at: datetime
     last: bool
-    short: str = ""
+    incomplete: str = ""
 
 
 class FhirClient(HttpClient):
@@ -47,7 +47,7 @@ class FhirClient(HttpClient):
     def search(self, kind: str, parameters: Mapping[str, str]) -> Iterator[SearchPage]:
         """The pages of a search, one in memory at a time. A link that cannot be followed fails the search, never ends it.
 
-        Pages that bring nothing new for ever are ended, and the last one says so (``short``).
+        Pages that bring nothing new for ever are ended, and the last one says so (``incomplete``).
         """
         response = self.get(kind, parameters)
         seen, whole = set[int](), CompletenessCheck(kind, self.trust_total)

@@ -15,7 +15,7 @@ from adapters.fhir import absent
 from adapters.fhir.fhirpath import compile_expression
 from adapters.fhir.modifiers import Understood, not_understood
 from adapters.fhir.options import MOST_RESTRICTIVE, ConsentOptions, FlagOptions
-from adapters.fhir.periods import RecordStatus, When, within
+from adapters.fhir.periods import RecordStatus, When, status_at
 from store.preference import DENIED, GRANTED, PatientStatements, Statement, is_opt_out, opt_out
 
 R5_DECISION = "http://hl7.org/fhir/5.0/StructureDefinition/extension-Consent.decision"
@@ -57,12 +57,12 @@ def flag_rules(options: FlagOptions) -> dict[str, dict[str, Any]]:
     refusal = opt_out(options.attribute)
     if refusal is None:
         raise ValueError("flag.attribute cannot be set by a Flag: use do_not_contact, preferred_method, consent.… or topic.…")
-    path = " | ".join(f"Flag.code.coding.where({_is(code)}).code" for code in options.codes)
+    path = " | ".join(f"Flag.code.coding.where({_criterion(code)}).code" for code in options.codes)
     values = {code.rpartition("|")[2]: refusal for code in options.codes}
     return {options.attribute: {"from": path, "values": values, "on_unknown": "no_statement"}}
 
 
-def _is(token: str) -> str:
+def _criterion(token: str) -> str:
     system, bar, code = token.rpartition("|")
     return (f"system = {_quoted(system)} and " if bar else "") + f"code = {_quoted(code)}"
 
@@ -101,7 +101,7 @@ def consent_status(consent: dict[str, Any], options: ConsentOptions, when: When)
     status = consent.get("status")
     if status in options.statuses:
         whole = (consent,) if _is_of_r5(consent) or _is_opt_out_by_rule(consent) else (consent, *_listed(consent.get("provision")))
-        return within([one.get("period") for one in whole if type(one) is dict], when)
+        return status_at([one.get("period") for one in whole if type(one) is dict], when)
     if status == "rejected":
         return RecordStatus.REFUSED
     if status in ("draft", "proposed"):
@@ -109,7 +109,7 @@ def consent_status(consent: dict[str, Any], options: ConsentOptions, when: When)
     return RecordStatus.ENDED if status in ("inactive", "entered-in-error", "not-done") else RecordStatus.UNREADABLE
 
 
-def counting(consent: dict[str, Any], when: When, understood: Understood) -> dict[str, Any]:
+def with_active_provisions(consent: dict[str, Any], when: When, understood: Understood) -> dict[str, Any]:
     """The Consent without those of its exceptions that do not count at that moment: each of them is left empty in its place.
 
     One whose period is over counts no more, and one whose period has not begun not yet, with all below it; but a modifier in it that is
@@ -117,9 +117,9 @@ def counting(consent: dict[str, Any], when: When, understood: Understood) -> dic
     """
     made = dict(consent)
     if "except" in consent:
-        made["except"] = _counting(consent["except"], when, understood)
+        made["except"] = _active_provisions(consent["except"], when, understood)
     if "provision" in consent:
-        read = _counting if _is_of_r5(consent) else _below
+        read = _active_provisions if _is_of_r5(consent) else _with_active_nested
         made["provision"] = read(consent["provision"], when, understood)
         if not any(_listed(made["provision"])):
             del made["provision"]
@@ -140,34 +140,38 @@ def _listed(value: Any) -> list[Any]:
     return value if type(value) is list else [value]
 
 
-def _counting(provisions: Any, when: When, understood: Understood) -> Any:
+def _active_provisions(provisions: Any, when: When, understood: Understood) -> Any:
     if type(provisions) is list:
-        return [_counting(one, when, understood) for one in provisions]
+        return [_active_provisions(one, when, understood) for one in provisions]
     if type(provisions) is not dict:
         return provisions
-    found = within([provisions.get("period")], when)
+    found = status_at([provisions.get("period")], when)
     if found is RecordStatus.NOT_YET:
         return MODIFIED if not_understood(provisions, "Consent.provision", understood) else {}
     if found is RecordStatus.ENDED:
         return {}
     if found is RecordStatus.DOUBTFUL and provisions.get("type") == "permit":
         return provisions | {"type": NOT_UNDERSTOOD}
-    return _below(provisions, when, understood)
+    return _with_active_nested(provisions, when, understood)
 
 
-def _below(provisions: Any, when: When, understood: Understood) -> Any:
+def _with_active_nested(provisions: Any, when: When, understood: Understood) -> Any:
     """The same with its nested provisions looked at."""
     if type(provisions) is list:
-        return [_below(one, when, understood) for one in provisions]
+        return [_with_active_nested(one, when, understood) for one in provisions]
     if type(provisions) is not dict:
         return provisions
-    return provisions | {"provision": _counting(provisions["provision"], when, understood)} if "provision" in provisions else provisions
+    return (
+        provisions | {"provision": _active_provisions(provisions["provision"], when, understood)}
+        if "provision" in provisions
+        else provisions
+    )
 
 
 def flag_status(flag: dict[str, Any], when: When) -> RecordStatus:
     status = flag.get("status")
     if status == "active":
-        return within([flag.get("period")], when)
+        return status_at([flag.get("period")], when)
     return RecordStatus.ENDED if status in ("inactive", "entered-in-error") else RecordStatus.UNREADABLE
 
 
@@ -185,7 +189,7 @@ def out_of_force(attributes: list[str], status: RecordStatus, path: str) -> dict
     return {attribute: Statement(None, path) for attribute in attributes}
 
 
-def to_confirm(item: PatientStatements, choose: str) -> bool:
+def needs_confirmation(item: PatientStatements, choose: str) -> bool:
     """Whether the patient's other records must be asked: one permits now, or takes back later, while the most restrictive counts.
 
     What is over now needs nobody else: the store takes back only what the same record stated.

@@ -13,7 +13,7 @@ from typing import Any
 
 from adapters.base import Filtered, Item
 from adapters.fhir import absent, consent_flag, link, modifiers, patient
-from adapters.fhir.periods import MOST, RecordStatus, When, turns
+from adapters.fhir.periods import MOST, RecordStatus, When, change_times
 from adapters.fhir.resource import ResourceSource, SourceMapping
 from adapters.fhir.site_rules import apply_rules, leave_out_illegible
 from adapters.mapping.language import Languages
@@ -50,30 +50,30 @@ class ConsentFlagMapper:
         if not rules or not (is_about or hidden):
             return Filtered(f"{kind.lower()}_not_configured", source.locator)
         when = When(source.received, self.mapping.zone)
-        status, ahead = self._status(kind, resource, when), turns(resource, when)
-        if status is RecordStatus.NOT_YET and all(self._status(kind, resource, when._replace(at=one)) is status for one in ahead):
+        status, changes = self._status(kind, resource, when), change_times(resource, when)
+        if status is RecordStatus.NOT_YET and all(self._status(kind, resource, when._replace(at=one)) is status for one in changes):
             return Filtered(f"{kind.lower()}_not_in_force", source.locator)
-        stating = self._stating(kind, resource)
-        if hidden and not (is_about and stating):
+        matching = self._matching_rules(kind, resource)
+        if hidden and not (is_about and matching):
             if status is RecordStatus.ENDED:
                 return Filtered(f"{kind.lower()}_not_configured", source.locator)
             problems = [Problem(absent.REASON, hidden, absent.DETAIL, base(one.attribute)) for one in rules]
-            return self._about(kind, resource, {}, (), status, source, problems)
+            return self._statements(kind, resource, {}, (), status, source, problems)
         is_read = status is not RecordStatus.UNREADABLE
-        problems = [] if is_read else _problems("status_unknown", f"{kind}.status", "unknown status", stating)
-        ruled = self._ruled(kind, resource, status, when, source, problems) if is_read else {}
-        if len(ahead) > MOST and is_read:
-            problems += _problems("too_many_periods", f"{kind}.period", f"more than {MOST} start or end", stating)
-            ahead = []
-        later = self._later(kind, resource, ruled, ahead, source, problems) if is_read and ahead else ()
-        if patient.is_part(resource):  # what it lacks may refuse
+        problems = [] if is_read else _problems("status_unknown", f"{kind}.status", "unknown status", matching)
+        ruled = self._stated_by_rules(kind, resource, status, when, source, problems) if is_read else {}
+        if len(changes) > MOST and is_read:
+            problems += _problems("too_many_periods", f"{kind}.period", f"more than {MOST} start or end", matching)
+            changes = []
+        later = self._later(kind, resource, ruled, changes, source, problems) if is_read and changes else ()
+        if patient.is_incomplete(resource):  # what it lacks may refuse
             ruled, later = link.opt_outs(ruled), tuple(one for one in later if is_opt_out(one.attribute, one.value))
         if not ruled and not later and not problems:
             reason = "not_in_force" if status is RecordStatus.NOT_YET else "not_configured"
             return Filtered(f"{kind.lower()}_{reason}", source.locator)
-        return self._about(kind, resource, ruled, later, status, source, problems)
+        return self._statements(kind, resource, ruled, later, status, source, problems)
 
-    def _stating(self, kind: str, resource: dict[str, Any]) -> list[Rule]:
+    def _matching_rules(self, kind: str, resource: dict[str, Any]) -> list[Rule]:
         """The rules that find something in the resource, be it readable or not."""
         rules = self.mapping.rules[kind]
         return [rule for rule in rules if rule.attribute == self._consent.attribute or rule.apply(resource) is not None]
@@ -84,21 +84,27 @@ class ConsentFlagMapper:
         return consent_flag.flag_status(resource, when)
 
     def _later(
-        self, kind: str, resource: dict[str, Any], ruled: Stated, ahead: Sequence[datetime], source: ResourceSource, problems: list[Problem]
+        self,
+        kind: str,
+        resource: dict[str, Any],
+        ruled: Stated,
+        changes: Sequence[datetime],
+        source: ResourceSource,
+        problems: list[Problem],
     ) -> tuple[Later, ...]:
         """What a Consent or Flag will state, at each moment at which a period of it begins or ends, where that is something else."""
         found: list[Later] = []
         before = with_texts(ruled, (), self._region, self._languages, [])
-        for turn in ahead:
-            when, unread = When(turn, self.mapping.zone), list[Problem]()
-            then = self._ruled(kind, resource, self._status(kind, resource, when), when, source, unread)
-            then = with_texts(then, (), self._region, self._languages, unread)
-            found += _changes(before, then, turn, f"{kind}.period")
+        for moment in changes:
+            when, unread = When(moment, self.mapping.zone), list[Problem]()
+            stated_later = self._stated_by_rules(kind, resource, self._status(kind, resource, when), when, source, unread)
+            stated_later = with_texts(stated_later, (), self._region, self._languages, unread)
+            found += _differences(before, stated_later, moment, f"{kind}.period")
             problems += [one for one in unread if one.reason != PERIOD_UNREADABLE and one not in problems]
-            before = then
+            before = stated_later
         return tuple(found)
 
-    def _ruled(
+    def _stated_by_rules(
         self, kind: str, resource: dict[str, Any], status: RecordStatus, when: When, source: ResourceSource, problems: list[Problem]
     ) -> Stated:
         """What a Consent or Flag states at a moment, whose status is known."""
@@ -107,7 +113,7 @@ class ConsentFlagMapper:
             return {}
         if status in (RecordStatus.IN_FORCE, RecordStatus.DOUBTFUL):
             if kind == "Consent":
-                resource = consent_flag.counting(resource, when, self.mapping.understood[kind])
+                resource = consent_flag.with_active_provisions(resource, when, self.mapping.understood[kind])
             ruled = apply_rules(rules, resource, self._region, problems, {})
             if source.flaw:
                 leave_out_illegible(ruled, rules, resource, problems)
@@ -116,7 +122,7 @@ class ConsentFlagMapper:
             ruled = consent_flag.out_of_force(read, status, f"{kind}.status")
         permitted = [name for name, one in ruled.items() if not is_opt_out(name, one.value)]
         if modified := self.mapping.not_understood(kind, resource, source):
-            problems += _problems(modifiers.REASON, modified[0], modifiers.DETAIL, self._stating(kind, resource))
+            problems += _problems(modifiers.REASON, modified[0], modifiers.DETAIL, self._matching_rules(kind, resource))
         elif status is RecordStatus.DOUBTFUL:
             detail = "its end cannot be determined: permissions in it are ignored"
             problems += [Problem(PERIOD_UNREADABLE, f"{kind}.period", detail, name) for name in permitted]
@@ -124,7 +130,7 @@ class ConsentFlagMapper:
             return ruled
         return {name: one for name, one in ruled.items() if name not in permitted}
 
-    def _about(
+    def _statements(
         self,
         kind: str,
         resource: dict[str, Any],
@@ -143,10 +149,10 @@ class ConsentFlagMapper:
         if not identifiers:
             return source.without_patient("patient_reference_missing", f"{kind} does not refer to a patient on this server", resource)
         stated = with_texts(ruled, (), self._region, self._languages, problems)
-        asserted = self._asserted(kind, resource, status, _permits(stated, later, problems), source, problems)
+        asserted = self._effective(kind, resource, status, _permits(stated, later, problems), source, problems)
         return replace(self.mapping.statements(resource, identifiers, stated, source, problems, asserted=asserted), later=later)
 
-    def _asserted(
+    def _effective(
         self, kind: str, resource: dict[str, Any], status: RecordStatus, permits: _Permits, source: ResourceSource, problems: list[Problem]
     ) -> tuple[Time, str] | None:
         """When a Consent was given, where it only permits.
@@ -187,14 +193,14 @@ def _reads(rule: Rule, resource: dict[str, Any]) -> bool:
     return isinstance(rule.apply(resource), Statement)
 
 
-def _changes(before: Stated, then: Stated, turn: datetime, period: str) -> list[Later]:
-    """What is stated from ``turn`` on that was not stated before; ``period`` is the path of what is not stated any more."""
+def _differences(before: Stated, stated_later: Stated, moment: datetime, period: str) -> list[Later]:
+    """What is stated from ``moment`` on that was not stated before; ``period`` is the path of what is not stated any more."""
     found = []
-    for attribute in {**before, **then}:
-        new, old = then.get(attribute), before.get(attribute)
+    for attribute in {**before, **stated_later}:
+        new, old = stated_later.get(attribute), before.get(attribute)
         value = new.value if new is not None else None
         if value != (old.value if old is not None else None):
-            found.append(Later(attribute, turn, value, new.path if new is not None and value is not None else period))
+            found.append(Later(attribute, moment, value, new.path if new is not None and value is not None else period))
     return found
 
 

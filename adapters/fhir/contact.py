@@ -47,7 +47,7 @@ class Contacts:
     problems: list[Problem] = field(default_factory=list)
     withheld: set[str] = field(default_factory=set)
     refused: list[tuple[str, str]] = field(default_factory=list)  # consents that remarks deny, and where
-    leading: tuple[int, str | None] | None = None  # index and number of the phone listed first, whether usable or not
+    first_phone: tuple[int, str | None] | None = None  # index and number of the phone listed first, whether usable or not
 
     def numbers(self) -> tuple[Phone, ...]:
         """All of the patient's numbers."""
@@ -64,14 +64,14 @@ class Contacts:
         found = [phone.number for phone in ranked if phone.rank == lowest]
         return found[0] if len(found) == 1 else None
 
-    def unusable(self, system: str, problem: Problem) -> None:
+    def add_unusable(self, system: str, problem: Problem) -> None:
         """Notes an entry that says something which cannot be read: its list is not known to be empty."""
         self.withheld.add(system)
         self.problems.append(problem)
 
-    def led_by(self, index: int, number: str | None) -> None:
+    def note_first_phone(self, index: int, number: str | None) -> None:
         """Notes a phone in the order listed."""
-        self.leading = self.leading or (index, number)
+        self.first_phone = self.first_phone or (index, number)
 
 
 def read(entries: list[Any], region: str | None, today: str, tables: ContactTables | None = None) -> Contacts:
@@ -80,17 +80,17 @@ def read(entries: list[Any], region: str | None, today: str, tables: ContactTabl
     contacts = Contacts()
     for index, entry in enumerate(entries):
         if type(entry) is not dict:
-            contacts.unusable("", Problem("contact_point_unreadable", f"Patient.telecom[{index}]", "it is not a ContactPoint", PHONES))
+            contacts.add_unusable("", Problem("contact_point_unreadable", f"Patient.telecom[{index}]", "it is not a ContactPoint", PHONES))
         elif not ended(entry, today):
-            _point(contacts, entry, index, region, today, tables)
+            _read_point(contacts, entry, index, region, today, tables)
     return contacts
 
 
-def turns(entries: Any, today: str) -> list[tuple[str, str]]:
+def change_days(entries: Any, today: str) -> list[tuple[str, str]]:
     """The ISO dates after ``today`` from which on a phone or an address of the list is in use, or is not any more; with the attribute."""
     found: set[tuple[str, str]] = set()
     for entry in entries if type(entries) is list else ():
-        attribute = _list_of(system(entry)) if type(entry) is dict else None
+        attribute = _attribute_of(system(entry)) if type(entry) is dict else None
         if attribute is not None and type(period := entry.get("period")) is dict:
             start, end = first_day(period.get("start")), last_day(period.get("end"))
             found |= {(day, attribute) for day in (start and _day(start), end and _day(end, later=1)) if day and day > today}
@@ -103,7 +103,7 @@ def system(entry: dict[str, Any]) -> str | None:
     return found.strip().casefold() if isinstance(found, str) else None
 
 
-def _list_of(system: str | None) -> str | None:
+def _attribute_of(system: str | None) -> str | None:
     """The attribute that contact points of a system are listed in."""
     return PHONES if system in (*PHONE_SYSTEMS, *FAXES) else EMAIL if system == "email" else None
 
@@ -128,23 +128,23 @@ def is_phone(entries: Any, index: int) -> bool:
     return type(entry) is dict and (system(entry) in PHONE_SYSTEMS or system(entry) not in ("email", *OTHER_SYSTEMS))
 
 
-def _point(contacts: Contacts, entry: dict[str, Any], index: int, region: str | None, today: str, tables: ContactTables) -> None:
+def _read_point(contacts: Contacts, entry: dict[str, Any], index: int, region: str | None, today: str, tables: ContactTables) -> None:
     kind, value, path = system(entry), entry.get("value"), f"Patient.telecom[{index}]"
     if not isinstance(value, str) or not value.strip():
         contacts.withheld.add(kind if kind in (*PHONE_SYSTEMS, "email", *OTHER_SYSTEMS) else "")
         if kind in PHONE_SYSTEMS:
-            contacts.led_by(index, None)
+            contacts.note_first_phone(index, None)
     elif kind in PHONE_SYSTEMS:
-        contacts.led_by(index, _phones(contacts, entry, path, region, tables))
+        contacts.note_first_phone(index, _phones(contacts, entry, path, region, tables))
     elif kind == "email":
         _emails(contacts, entry, path, today, tables)
     elif kind is None:
         missing = Problem("contact_system_missing", f"{path}.system", "a ContactPoint with a value needs a system (cpt-2)", PHONES)
-        contacts.unusable("", missing)
+        contacts.add_unusable("", missing)
     elif kind in FAXES:
         _faxes(contacts, entry, region, tables)
     elif kind not in OTHER_SYSTEMS:
-        contacts.unusable("", Problem("contact_system_unknown", f"{path}.system", "it is not a ContactPointSystem code", PHONES))
+        contacts.add_unusable("", Problem("contact_system_unknown", f"{path}.system", "it is not a ContactPointSystem code", PHONES))
 
 
 def _phones(contacts: Contacts, entry: dict[str, Any], path: str, region: str | None, tables: ContactTables) -> str | None:
@@ -155,7 +155,7 @@ def _phones(contacts: Contacts, entry: dict[str, Any], path: str, region: str | 
         number = telecom.e164(raw, region)
         if number is None or tables.is_placeholder(number):
             unusable = Problem("phone_unusable", path, "it is not a valid phone number", PHONES)
-            contacts.unusable("phone", PLACEHOLDER._replace(path=path) if tables.is_placeholder(number or raw) else unusable)
+            contacts.add_unusable("phone", PLACEHOLDER._replace(path=path) if tables.is_placeholder(number or raw) else unusable)
             contacts.problems += [Problem("phone_refused", path, REFUSED_UNUSABLE, consent) for consent in REFUSES.get(remark, ())]
         elif remark == WRONG_NUMBER:
             contacts.problems.append(REMARKED[remark]._replace(path=path))
@@ -216,10 +216,10 @@ def _emails(contacts: Contacts, entry: dict[str, Any], path: str, today: str, ta
     for text in telecom.addresses(entry["value"]):
         address = telecom.email(text)
         if address is None:
-            contacts.unusable("email", Problem("email_unusable", f"{path}.value", "it is not a valid e-mail address", EMAIL))
+            contacts.add_unusable("email", Problem("email_unusable", f"{path}.value", "it is not a valid e-mail address", EMAIL))
         elif tables.is_placeholder(address):
-            contacts.unusable("email", PLACEHOLDER_ADDRESS._replace(path=f"{path}.value"))
-        elif not _is_direct(entry, address) and not _begins_later(entry, today):  # else it is ahead (:func:`turns`)
+            contacts.add_unusable("email", PLACEHOLDER_ADDRESS._replace(path=f"{path}.value"))
+        elif not _is_direct(entry, address) and not _begins_later(entry, today):  # else it is ahead (:func:`change_days`)
             contacts.emails.append((_rank(entry.get("rank")) or LAST, address))
 
 

@@ -108,7 +108,7 @@ class _Parser:
         while (operator := self.peek()).text in LEVELS[level] and operator.kind in ("name", "symbol"):
             self.position += 1
             if operator.text == "as":
-                left = evaluation.then(left, nodes.of_type(self.type_name()))
+                left = evaluation.compose(left, nodes.of_type(self.type_name()))
             else:
                 left = evaluation.binary(evaluation.OPERATORS[operator.text], left, self.operators(level + 1))
         return left
@@ -148,7 +148,7 @@ class _Parser:
             raise _unsupported(name)
         if token.kind == "name" and name[0].isupper() and self.peek().text != "(":
             self.types.add(name)
-            return evaluation.then(evaluation.itself, nodes.resource(name))
+            return evaluation.compose(evaluation.itself, nodes.resource(name))
         self.position -= 1
         return self.invocation(evaluation.itself)
 
@@ -157,7 +157,7 @@ class _Parser:
         if token.kind not in ("name", "quoted") or token.text[0] in "%$":
             raise _unsupported(token.text)
         if self.peek().text != "(" or token.kind == "quoted":
-            return evaluation.then(source, nodes.child(token.text.strip("`")))
+            return evaluation.compose(source, nodes.child(token.text.strip("`")))
         if token.text not in FUNCTIONS:
             raise _unsupported(f"{token.text}()")
         self.expect("(")
@@ -168,16 +168,16 @@ class _Parser:
     def function(self, name: str, source: Eval) -> Eval:
         if name == "where" or (name == "exists" and self.peek().text != ")"):
             kept = evaluation.where(source, self.operators(0))
-            return kept if name == "where" else evaluation.then(kept, evaluation.exists)
+            return kept if name == "where" else evaluation.compose(kept, evaluation.exists)
         if name == "repeat":
             return evaluation.repeat(source, self.operators(0))
         if name in ("ofType", "as"):
-            return evaluation.then(source, nodes.of_type(self.type_name()))
+            return evaluation.compose(source, nodes.of_type(self.type_name()))
         if name == "extension":
-            return evaluation.then(source, nodes.extension(self.string(name)))
+            return evaluation.compose(source, nodes.extension(self.string(name)))
         if name in ("startsWith", "endsWith"):
-            return evaluation.then(source, evaluation.affix(name, self.string(name)))
-        return evaluation.then(source, evaluation.STEPS[name])
+            return evaluation.compose(source, evaluation.affix(name, self.string(name)))
+        return evaluation.compose(source, evaluation.STEPS[name])
 
     def index(self, source: Eval) -> Eval:
         token = self.next("a number")
@@ -185,7 +185,7 @@ class _Parser:
             raise _unsupported(f"[{token.text}]")
         self.expect("]")
         position = int(token.text)
-        return evaluation.then(source, lambda found: found[position : position + 1])
+        return evaluation.compose(source, lambda found: found[position : position + 1])
 
     def type_name(self) -> str:
         name = self.next("a type name").text

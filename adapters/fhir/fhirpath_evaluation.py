@@ -20,7 +20,7 @@ def itself(focus: Nodes, root: Node) -> Nodes:
     return focus
 
 
-def then(source: Eval, step: Step) -> Eval:
+def compose(source: Eval, step: Step) -> Eval:
     """A step from what was found."""
     return lambda focus, root: step(source(focus, root))
 

@@ -32,7 +32,7 @@ from adapters.notes import Notes
 EACH, PENDING, READ = "members", "members.pending", "members.read"
 
 
-class Joiners:
+class NewGroupMembers:
     """Of one source; ``notes`` gives where they are kept, since that can be exchanged."""
 
     def __init__(self, notes: Callable[[], Notes]) -> None:
@@ -40,15 +40,15 @@ class Joiners:
 
     def new(self, names: Sequence[str]) -> list[str] | None:
         """Members who were neither there at the last export nor read since; ``None`` when it is not known who was there."""
-        joined = newcomers(names, self._notes().read(EACH))
-        unread = newcomers(joined, self._notes().read(READ)) if joined else None
+        joined = new_names(names, self._notes().read(EACH))
+        unread = new_names(joined, self._notes().read(READ)) if joined else None
         return joined if unread is None else unread
 
-    def asked_for(self, names: Sequence[str] | None) -> None:
+    def export_requested(self, names: Sequence[str] | None) -> None:
         """Who was in the group when its export was asked for. It counts only when the export is stored."""
         self._notes().change(PENDING, lambda _: "" if names is None else packed(names))
 
-    def stored(self) -> None:
+    def export_stored(self) -> None:
         """The export is stored, and so is everybody who was in the group when it was asked for."""
         if pending := self._notes().read(PENDING):
             self._notes().change(EACH, lambda _: pending)
@@ -56,7 +56,7 @@ class Joiners:
 
     def read(self, numbers: str) -> None:
         """Some who joined are stored (``packed``), apart from an export of the group."""
-        self._notes().change(READ, lambda kept: united(kept, numbers))
+        self._notes().change(READ, lambda kept: union_of(kept, numbers))
 
 
 NUMBER = "Q"  # 64 bits: of a million members, two share a number once in 37 million groups
@@ -86,7 +86,7 @@ class Members(NamedTuple):
 
     names: list[str]
     at: datetime
-    short: str
+    incomplete: str
 
 
 _decode = msgspec.json.Decoder(_Group).decode
@@ -119,10 +119,10 @@ def listed(client: FhirClient, name: str) -> Members | None:
         raise NotAGroup(f"reading the group returned {outcome.described(response.body)} instead of a Group")
     if found.member is None:
         return None
-    return Members(list(_patients(found.member)), response.began, _short(found))
+    return Members(list(_patients(found.member)), response.began, _shortfall(found))
 
 
-def _short(found: _Group) -> str:
+def _shortfall(found: _Group) -> str:
     """Source: FHIR R4 Group.quantity: it may be less than the members, since some are not active; never more."""
     count, came = found.quantity, len(found.member or ())
     return f"the group announces {count} members but lists {came}" if type(count) is int and count > came else ""
@@ -140,13 +140,13 @@ def packed(names: Iterable[str]) -> str:
     return _as_text(map(_number, names))
 
 
-def newcomers(names: Iterable[str], kept: str | None) -> list[str] | None:
+def new_names(names: Iterable[str], kept: str | None) -> list[str] | None:
     """Those who were not members before; ``None`` when it is not known who was."""
     known = _unpacked(kept)
-    return None if known is None else [name for name in names if not _holds(known, _number(name))]
+    return None if known is None else [name for name in names if not _contains(known, _number(name))]
 
 
-def united(kept: str | None, more: str) -> str:
+def union_of(kept: str | None, more: str) -> str:
     """Two packed lists as one."""
     return _as_text({*(_unpacked(kept) or ()), *(_unpacked(more) or ())})
 
@@ -162,7 +162,7 @@ def _as_text(numbers: Iterable[int]) -> str:
     return b64encode(zlib.compress(array(NUMBER, sorted(numbers)).tobytes(), 1)).decode()
 
 
-def _holds(known: array[int], number: int) -> bool:
+def _contains(known: array[int], number: int) -> bool:
     place = bisect_left(known, number)
     return place < len(known) and known[place] == number
 

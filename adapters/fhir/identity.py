@@ -41,7 +41,7 @@ def identifiers(resource: dict[str, Any], settings: SourceSettings, today: str) 
     return PatientIdentifiers(tuple(dict.fromkeys([*own, *(one for one in stated if one not in others)])) if own else (), tuple(others))
 
 
-def came(resource: dict[str, Any], settings: SourceSettings, today: str) -> str:
+def described(resource: dict[str, Any], settings: SourceSettings, today: str) -> str:
     """Issuers and types of a Patient's identifiers, for a reason, and which of them have ended."""
     entries = [one for one in resource.get("identifier") or () if type(one) is dict]
     timeless = [(one, _identifier({key: one[key] for key in one.keys() - {"period", "use"}}, settings, "")) for one in entries]

@@ -34,14 +34,14 @@ class FhirMapper:
         known = {kind: understood(self.options.understood, self.rules.get(kind, ())) for kind in READ}
         compiled = SourceMapping(settings, self.options, self.rules, known, ZoneInfo(settings.time_zone), self.mapping)
         self._patients, self._records = PatientMapper(compiled), ConsentFlagMapper(compiled)
-        self._server = reference.surroundings((self.options.base_url, *self.options.other_base_urls))
+        self._server = reference.server_context((self.options.base_url, *self.options.other_base_urls))
 
     def read(self, payload: Payload) -> list[Item]:
         """What one resource or Bundle says. Bad input becomes :class:`~adapters.base.Unmappable`.
 
-        Where the most restrictive of several Consents counts, one alone only refuses: whoever can ask for the others uses ``claims``.
+        Where the most restrictive of several Consents counts, one alone only refuses: whoever can ask for the others uses ``read_unconfirmed``.
         """
-        items = self.claims(payload)
+        items = self.read_unconfirmed(payload)
         choose = self.options.consent.choose
         if choose != MOST_RESTRICTIVE:
             return items
@@ -52,7 +52,7 @@ class FhirMapper:
         again."""
         return partial.read_again(self.rules.get("Patient", ()), attribute, codes)
 
-    def claims(self, payload: Payload) -> list[Item]:
+    def read_unconfirmed(self, payload: Payload) -> list[Item]:
         """Like :meth:`read`, with permissions that the patient's other Consents may still refuse (``consent_flag.unless_refused``)."""
         try:
             resource, flaw = decode_in_part(payload.body)
@@ -88,18 +88,18 @@ class FhirMapper:
             return []
         if type(entries) is not list:
             return [source.unmappable("bundle_unreadable", "Bundle.entry is not a list", bundle)]
-        around = reference.within(entries, source.around, self.settings, source.day)
-        inside = source._replace(body=b"", around=around, modifiers=self._round(bundle, "entry", "Bundle", source))
+        context = reference.bundle_context(entries, source.context, self.settings, source.day)
+        inside = source._replace(body=b"", context=context, modifiers=self._outer_modifiers(bundle, "entry", "Bundle", source))
         return [item for index, entry in enumerate(entries) for item in self._entry(entry, index, inside)]
 
-    def _round(self, holder: Any, inner: str, path: str, source: ResourceSource) -> tuple[str, ...]:
+    def _outer_modifiers(self, holder: Any, inner: str, path: str, source: ResourceSource) -> tuple[str, ...]:
         """The modifiers that stand round a resource: those of a Bundle or an entry, but for what is in its element ``inner``."""
         outside = {name: value for name, value in holder.items() if name != inner} if type(holder) is dict else {}
         return (*source.modifiers, *not_understood(outside, path, frozenset(self.options.understood)))
 
     def _entry(self, entry: Any, index: int, source: ResourceSource) -> list[Item]:
-        around = self._round(entry, "resource", f"Bundle.entry[{index}]", source)
-        source = source._replace(locator=f"{source.locator}#entry[{index}]", modifiers=around)
+        context = self._outer_modifiers(entry, "resource", f"Bundle.entry[{index}]", source)
+        source = source._replace(locator=f"{source.locator}#entry[{index}]", modifiers=context)
         resource = entry.get("resource") if type(entry) is dict else None
         search = entry.get("search") if type(entry) is dict else None
         if type(search) is dict and search.get("mode") == "outcome":

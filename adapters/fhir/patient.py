@@ -62,7 +62,7 @@ def _label(label: Any, path: str, problems: list[Problem]) -> Statement | None:
     return None
 
 
-def is_part(resource: dict[str, Any]) -> bool:
+def is_incomplete(resource: dict[str, Any]) -> bool:
     """Whether the server says that it left something out: a record cut down, masked or redacted."""
     meta = resource.get("meta")
     labels = [one for name in ("tag", "security") for one in _dicts(meta.get(name))] if type(meta) is dict else []
@@ -89,7 +89,7 @@ def statements(
     if found is not None:
         _preferred(stated, found, resource["telecom"], preferred_by)
     _language(stated, resource, problems, languages)
-    _life(stated, resource, problems)
+    _life_status(stated, resource, problems)
     name = _name(resource.get("name"), today) if settings.keep_names else None
     if name:
         stated[DISPLAY_NAME] = name
@@ -124,11 +124,13 @@ def later(resource: dict[str, Any], region: str | None, today: str, tables: Cont
     Phones keep their periods, so that a list may be the same as before: the day is told all the same.
     """
     entries, found = resource.get("telecom"), []
-    for day, attribute in contact.turns(entries, today)[:MOST_DAYS]:
-        then: Stated = {}
-        _lists(then, contact.read(list(entries or ()), region, day, tables), restricted)
-        if attribute in then:
-            found.append(Later(attribute, datetime.fromisoformat(day).replace(tzinfo=UTC), then[attribute].value, "Patient.telecom"))
+    for day, attribute in contact.change_days(entries, today)[:MOST_DAYS]:
+        stated_later: Stated = {}
+        _lists(stated_later, contact.read(list(entries or ()), region, day, tables), restricted)
+        if attribute in stated_later:
+            found.append(
+                Later(attribute, datetime.fromisoformat(day).replace(tzinfo=UTC), stated_later[attribute].value, "Patient.telecom")
+            )
     return tuple(found)
 
 
@@ -141,7 +143,7 @@ def _lists(stated: Stated, found: contact.Contacts, restricted: bool) -> None:
 def _preferred(stated: Stated, found: contact.Contacts, entries: list[Any], by: str) -> None:
     """A phone that is listed first and cannot be used says nothing about the second."""
     if by == "first":
-        index, number = found.leading or (0, None)
+        index, number = found.first_phone or (0, None)
         if number:
             stated[PREFERRED_PHONE] = Statement(number, f"Patient.telecom[{index}]")
     elif preferred := found.preferred():
@@ -200,23 +202,23 @@ def _declined(concept: Any) -> bool:
     return absent.reason(concept) in absent.NOT_KNOWN or any(isinstance(text, str) and is_declined(text) for text in texts)
 
 
-def _life(stated: Stated, resource: dict[str, Any], problems: list[Problem]) -> None:
+def _life_status(stated: Stated, resource: dict[str, Any], problems: list[Problem]) -> None:
     died, reason = resource.get("deceasedDateTime"), absent.reason(resource.get("_deceasedDateTime"))
     if (isinstance(died, str) and died) or (died is None and reason not in ("", "not-applicable")):
         stated[DECEASED] = Statement(True, "Patient.deceasedDateTime")  # that the date is not known says that there is one
     elif died is not None:
         problems.append(Problem("deceased_unreadable", "Patient.deceasedDateTime", "it is not a date", DECEASED))
     else:
-        _truth(stated, DECEASED, resource, "deceasedBoolean", problems)
-    _truth(stated, ACTIVE, resource, "active", problems)
+        _boolean(stated, DECEASED, resource, "deceasedBoolean", problems)
+    _boolean(stated, ACTIVE, resource, "active", problems)
 
 
-def _truth(stated: Stated, attribute: str, resource: dict[str, Any], name: str, problems: list[Problem]) -> None:
+def _boolean(stated: Stated, attribute: str, resource: dict[str, Any], name: str, problems: list[Problem]) -> None:
     """A boolean, also one that was written as text."""
     value = resource.get(name)
-    made = value if isinstance(value, bool) else TRUTH.get(value.strip().casefold()) if isinstance(value, str) else None
-    if made is not None:
-        stated[attribute] = Statement(made, f"Patient.{name}")
+    value_read = value if isinstance(value, bool) else TRUTH.get(value.strip().casefold()) if isinstance(value, str) else None
+    if value_read is not None:
+        stated[attribute] = Statement(value_read, f"Patient.{name}")
     elif value is not None:
         problems.append(Problem(f"{attribute}_unreadable", f"Patient.{name}", "it is not true or false", attribute))
     elif absent.is_withheld(resource.get(f"_{name}")):

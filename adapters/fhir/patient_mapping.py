@@ -70,7 +70,7 @@ class PatientMapper:
         """What the Patient states, and the merges that its links state."""
         identifiers, others = identity.identifiers(resource, self.mapping.settings, source.day)
         if not identifiers:
-            detail = f"{NO_IDENTIFIER}{identity.came(resource, self.mapping.settings, source.day)}"
+            detail = f"{NO_IDENTIFIER}{identity.described(resource, self.mapping.settings, source.day)}"
             return [source.without_patient("patient_id_missing", detail, resource)]
         several = [Problem(SEVERAL_OWN, "Patient.identifier", SEVERAL_OWN_DETAIL)] if others else []
         modified = self._modified(resource, source)
@@ -106,9 +106,9 @@ class PatientMapper:
             leave_out_illegible(ruled, self.rules, resource, problems)
         restricted = ruled.get(RESTRICTED) or patient.restriction(resource, problems)
         is_restricted = restricted is not None and restricted.value is True
-        withheld = is_restricted or patient.is_part(resource) or any(one.attribute == RESTRICTED for one in problems)
+        withheld = is_restricted or patient.is_incomplete(resource) or any(one.attribute == RESTRICTED for one in problems)
         if withheld:
-            _take_nothing_back(ruled, codes)
+            _drop_removals(ruled, codes)
         stated = patient.statements(
             resource,
             self.mapping.settings,
@@ -151,7 +151,7 @@ def _refusals_of(modified: Mapping[str, str], stated: Stated) -> Stated:
     return {name: one for name, one in stated.items() if refuses(name, one.value) or not _is_in(modified, name)}
 
 
-def _take_nothing_back(ruled: Stated, codes: Read) -> None:
+def _drop_removals(ruled: Stated, codes: Read) -> None:
     """Leaves out what rules take back; nor does a record of which a part was withheld say that there is no code."""
     for attribute in [name for name, one in ruled.items() if one.value is None]:
         del ruled[attribute]

@@ -56,20 +56,20 @@ def _steps(steps: Iterable[tuple[str, Step]], client: FhirClient, mapper: FhirMa
 
 def _export(client: FhirClient, mapper: FhirMapper, options: RestOptions, export: ExportOptions) -> Iterator[Finding]:
     found = plan(client, replace(options, read="auto"))
-    yield _told(found)
-    yield _offered(found, export)
+    yield _release_finding(found)
+    yield _export_finding(found, export)
     yield from _members(client, export)
     later = "later ones read changes since the last transactionTime" if export.since else "later ones read everything and compare content"
     yield Finding("plan", True, f"bulk exports: {export.path}; the first reads all patients, {later}")
 
 
-def _told(found: Plan) -> Finding:
+def _release_finding(found: Plan) -> Finding:
     """What the server says of itself. One without /metadata is synced all the same."""
     silent = "the server has no readable /metadata: it is read anyway, but always in full"
     return Finding("capability", True, f"FHIR {found.release}" if found.release else silent)
 
 
-def _offered(found: Plan, export: ExportOptions) -> Finding:
+def _export_finding(found: Plan, export: ExportOptions) -> Finding:
     if export.level in found.exports:
         return Finding("export", True, f"the server supports exports at the level {export.level}")
     if not found.release:
@@ -89,13 +89,13 @@ def _members(client: FhirClient, export: ExportOptions) -> Iterator[Finding]:
 
 def _budget(client: FhirClient, mapper: FhirMapper, options: RestOptions) -> Iterator[Finding]:
     limits = options.limits
-    told = [
+    limits_in_words = [
         f"{limits.requests_per_minute:g} requests per minute" if limits.requests_per_minute else "no request limit",
         f"{limits.parallel} parallel downloads",
         *(f"quiet from {one.start:%H:%M} to {one.end:%H:%M} ({limits.time_zone})" for one in limits.quiet),
         *([f"one export in {limits.bulk_every}"] if limits.bulk_every else []),
     ]
-    yield Finding("budget", True, ", ".join(told))
+    yield Finding("budget", True, ", ".join(limits_in_words))
 
 
 def _token(client: FhirClient, mapper: FhirMapper, options: RestOptions) -> Iterator[Finding]:
@@ -111,7 +111,7 @@ def _token(client: FhirClient, mapper: FhirMapper, options: RestOptions) -> Iter
 
 def _capability(client: FhirClient, mapper: FhirMapper, options: RestOptions) -> Iterator[Finding]:
     found = plan(client, replace(options, read="auto"))
-    yield _told(found)
+    yield _release_finding(found)
     yield from (
         Finding("capability", False, f"the mapping has rules for {kind}, which the server does not support")
         for kind in mapper.rules
@@ -147,10 +147,10 @@ def _sample(client: FhirClient, mapper: FhirMapper, options: RestOptions) -> Ite
         if isinstance(item, PatientStatements):
             yield Finding("sample read", True, f"read one Patient with: {', '.join(item.statements) or 'no preferences'}")
             yield from (Finding("sample read", True, f"left out: {one.reason} at {one.path}") for one in item.problems)
-    yield from _strictly(page.page.resources[0], client, options)
+    yield from _conformance(page.page.resources[0], client, options)
 
 
-def _strictly(body: bytes, client: FhirClient, options: RestOptions) -> Iterator[Finding]:
+def _conformance(body: bytes, client: FhirClient, options: RestOptions) -> Iterator[Finding]:
     """Where the sample is not as the standard says: no fault of ours, and it often explains what is missing."""
     try:
         found = list(strict.deviations(decode(body), plan(client, replace(options, read="auto")).release))

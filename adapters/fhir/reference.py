@@ -21,30 +21,30 @@ Identifiers = tuple[Identifier, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Surroundings:
-    """What references are resolved in: the server's ``bases`` (:func:`place`), and the Patients of the Bundle by their fullUrl."""
+class ReferenceContext:
+    """What references are resolved in: the server's ``bases`` (:func:`normalized`), and the Patients of the Bundle by their fullUrl."""
 
     bases: tuple[str, ...] = ()
     entries: Mapping[str, Identifiers] = field(default_factory=dict)
 
 
-def surroundings(urls: Iterable[str]) -> Surroundings:
+def server_context(urls: Iterable[str]) -> ReferenceContext:
     """Outside of any Bundle; ``urls`` are all addresses of the server."""
-    return Surroundings(tuple(place(url) for url in urls if url))
+    return ReferenceContext(tuple(normalized(url) for url in urls if url))
 
 
-def within(bundle_entries: Iterable[Any], outer: Surroundings, settings: SourceSettings, today: str) -> Surroundings:
+def bundle_context(bundle_entries: Iterable[Any], outer: ReferenceContext, settings: SourceSettings, today: str) -> ReferenceContext:
     """In a Bundle. A fullUrl that two different Patients have names neither."""
     entries: dict[str, Identifiers] = {}
     for entry in bundle_entries:
         resource, url = (entry.get("resource"), entry.get("fullUrl")) if type(entry) is dict else (None, None)
         if type(resource) is dict and resource.get("resourceType") == "Patient" and isinstance(url, str) and url:
             found = identity.identifiers(resource, settings, today).identifiers
-            entries[place(url)] = found if entries.get(place(url), found) == found else ()
-    return Surroundings(outer.bases, entries)
+            entries[normalized(url)] = found if entries.get(normalized(url), found) == found else ()
+    return ReferenceContext(outer.bases, entries)
 
 
-def patient(reference: Any, settings: SourceSettings, around: Surroundings, holder: dict[str, Any], today: str) -> Identifiers:
+def patient(reference: Any, settings: SourceSettings, context: ReferenceContext, holder: dict[str, Any], today: str) -> Identifiers:
     """The identifiers of the patient that a Reference of ``holder`` names; none when it is nobody of this server.
 
     By address (relative, absolute, of an entry of the Bundle, of a contained Patient, by a search for an identifier), else by a logical
@@ -56,11 +56,11 @@ def patient(reference: Any, settings: SourceSettings, around: Surroundings, hold
     target = target.strip() if isinstance(target, str) else ""
     if target.startswith("#"):
         return _contained(target[1:], holder, settings, today)
-    named = around.entries.get(place(target)) or _by_address(_relative(target, around), settings)
+    named = context.entries.get(normalized(target)) or _by_address(_relative(target, context), settings)
     return named or _only(identity.logical(reference.get("identifier"), settings))
 
 
-def place(url: str) -> str:
+def normalized(url: str) -> str:
     """An address without its scheme, default port, doubled slashes and the case of its host; a URN in lower case."""
     try:
         parts = urlsplit(url)
@@ -74,10 +74,10 @@ def place(url: str) -> str:
     return f"//{host}/{path}".rstrip("/") + (f"?{parts.query}" if parts.query else "")
 
 
-def _relative(target: str, around: Surroundings) -> str:
+def _relative(target: str, context: ReferenceContext) -> str:
     """The reference as it is within the server; as it came where it is none of the server's addresses."""
-    found = place(target)
-    return next((found[len(base) + 1 :] for base in around.bases if found.startswith((f"{base}/", f"{base}?"))), target).lstrip("/")
+    found = normalized(target)
+    return next((found[len(base) + 1 :] for base in context.bases if found.startswith((f"{base}/", f"{base}?"))), target).lstrip("/")
 
 
 def _by_address(target: str, settings: SourceSettings) -> Identifiers:

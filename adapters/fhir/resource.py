@@ -15,7 +15,7 @@ from adapters.fhir import modifiers, reference
 from adapters.fhir.decode import NotReadable, encode
 from adapters.fhir.modifiers import Understood
 from adapters.fhir.options import MapperOptions
-from adapters.fhir.reference import Surroundings
+from adapters.fhir.reference import ReferenceContext
 from adapters.fhir.site_rules import RuleSet
 from adapters.mapping import iso_time
 from adapters.mapping.partial import Stated
@@ -36,7 +36,7 @@ class ResourceSource(NamedTuple):
     received: datetime
     body: bytes
     undated: Time
-    around: Surroundings
+    context: ReferenceContext
     flaw: NotReadable | None
     modifiers: tuple[str, ...] = ()
 
@@ -69,7 +69,7 @@ class SourceMapping:
 
     def patient(self, value: Any, resource: dict[str, Any], source: ResourceSource) -> tuple[Identifier, ...]:
         """The identifiers of the patient that a Reference of the resource names."""
-        return reference.patient(value, self.settings, source.around, resource, source.day)
+        return reference.patient(value, self.settings, source.context, resource, source.day)
 
     def not_understood(self, kind: str, resource: dict[str, Any], source: ResourceSource) -> list[str]:
         """The paths of all modifiers in a resource and round it that are not understood."""

@@ -11,7 +11,7 @@ LEAST_BITS = 2048  # RFC 7518 3.3
 CURVE = "secp384r1"
 
 
-def unfit(text: str, algorithm: str) -> str:
+def key_problem(text: str, algorithm: str) -> str:
     """Why the key (PEM) cannot sign with the algorithm, and what to do; empty where it can. Quotes nothing of the key."""
     try:
         key = load_pem_private_key(text.encode(), None)

@@ -18,7 +18,7 @@ from urllib.parse import urljoin, urlsplit
 
 from adapters.base import AdapterError
 from adapters.fhir.bulk import ndjson
-from adapters.fhir.bulk.export import NDJSON, Lost
+from adapters.fhir.bulk.export import NDJSON, ExportLost
 from adapters.fhir.bulk.manifest import ExportFile
 from adapters.fhir.client import FhirClient
 from adapters.http import download
@@ -32,12 +32,12 @@ if TYPE_CHECKING:
 GONE = (403, 404, 410)  # 403 is how signed addresses of storage say that their time is over
 
 
-class Fetched(NamedTuple):
-    """One file, on the disk. ``wrong`` says why it is not whole, after a second fetch; empty when it is."""
+class DownloadedFile(NamedTuple):
+    """One file, on the disk. ``defect`` says why it is not whole, after a second fetch; empty when it is."""
 
     file: ExportFile
     content: IO[bytes]
-    wrong: str
+    defect: str
     limits: DownloadLimits = DownloadLimits()
 
     def lines(self) -> Iterator[tuple[int, bytes]]:
@@ -46,17 +46,17 @@ class Fetched(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Transfer:
+class FileDownloads:
     """The files of one export. The token goes to our server, and to ``origins`` where files need it there; nowhere else."""
 
     client: FhirClient
     origins: tuple[str, ...] = ()
     parallel: int = 4
-    ended: Event = field(default_factory=Event)
+    stopped: Event = field(default_factory=Event)
 
-    def files(self, wanted: Sequence[ExportFile]) -> Generator[Fetched, None, None]:
+    def files(self, wanted: Sequence[ExportFile]) -> Generator[DownloadedFile, None, None]:
         """In the order wanted; at most ``parallel`` are on their way or waiting to be read."""
-        ahead: deque[Future[Fetched]] = deque()
+        ahead: deque[Future[DownloadedFile]] = deque()
         rest = iter(wanted)
         with ThreadPoolExecutor(self.parallel, thread_name_prefix="export") as pool:
             try:
@@ -69,25 +69,25 @@ class Transfer:
                     with fetched.content:
                         yield fetched
             finally:
-                self.ended.set()  # nobody waits for the rest of a large file
-                _drop(ahead)
+                self.stopped.set()  # nobody waits for the rest of a large file
+                _close_unread(ahead)
 
-    def fetch(self, file: ExportFile) -> Fetched:
-        """One file, fetched again when it is not whole. Raises :class:`Lost` when it is gone."""
+    def fetch(self, file: ExportFile) -> DownloadedFile:
+        """One file, fetched again when it is not whole. Raises :class:`ExportLost` when it is gone."""
         content = tempfile.TemporaryFile()  # noqa: SIM115 - whoever reads it closes it
         try:
-            wrong = ""
+            defect = ""
             for _ in range(2):
-                self.client.retrying(lambda: self._into(content, file))
-                wrong = ndjson.wrong(content, file.lines, self.client.download)
-                if not wrong:
+                self.client.retrying(lambda: self._download(content, file))
+                defect = ndjson.defect(content, file.lines, self.client.download)
+                if not defect:
                     break
         except BaseException:
             content.close()
             raise
-        return Fetched(file, content, wrong, self.client.download)
+        return DownloadedFile(file, content, defect, self.client.download)
 
-    def _into(self, content: IO[bytes], file: ExportFile) -> None:
+    def _download(self, content: IO[bytes], file: ExportFile) -> None:
         import requests
 
         content.seek(0)
@@ -95,13 +95,13 @@ class Transfer:
         begun = time.monotonic()
         response = self._open(file)
         try:
-            for chunk in download.chunks(response, self.client.download.file, begun, self._stopped):
+            for chunk in download.chunks(response, self.client.download.file, begun, self._check_stopped):
                 content.write(chunk)
         except requests.exceptions.RequestException as error:
             raise Retryable(AdapterError(f"the download of an export file was interrupted ({type(error).__name__})")) from None
 
-    def _stopped(self) -> None:
-        if self.ended.is_set():
+    def _check_stopped(self) -> None:
+        if self.stopped.is_set():
             raise AdapterError("the run ended before the file was fetched")
 
     def _open(self, file: ExportFile) -> requests.Response:
@@ -117,7 +117,7 @@ class Transfer:
             asked = self.client.retry_after(response.headers)
             raise Retryable(AdapterError(f"the server returned {status} for an export file", retry_after=asked))
         if status in GONE:
-            raise Lost(f"an export file is gone (the server returned {status}): the export will be requested again")
+            raise ExportLost(f"an export file is gone (the server returned {status}): the export will be requested again")
         raise AdapterError(f"the server returned {status} for an export file", permanent=status in REFUSED)
 
     def _follow(self, file: ExportFile) -> requests.Response:
@@ -127,7 +127,7 @@ class Transfer:
             headers = {"Accept": NDJSON, "Accept-Encoding": "gzip"}
             if self._may_have_token(file, url) and (hop == 0 or same_origin(url, self.client.base_url)):
                 headers |= self.client.authorize()
-            response = self.client.open(self._safe(url), headers)
+            response = self.client.open(self._checked_url(url), headers)
             if not response.is_redirect:
                 return response
             response.close()
@@ -137,13 +137,13 @@ class Transfer:
     def _may_have_token(self, file: ExportFile, url: str) -> bool:
         return file.token and any(same_origin(url, origin) for origin in (self.client.base_url, *self.origins))
 
-    def _safe(self, url: str) -> str:
+    def _checked_url(self, url: str) -> str:
         if urlsplit(self.client.base_url).scheme == "https" and urlsplit(url).scheme != "https":
             raise AdapterError("an export file has a URL without TLS although the server supports TLS", permanent=True)
         return url
 
 
-def _drop(ahead: deque[Future[Fetched]]) -> None:
+def _close_unread(ahead: deque[Future[DownloadedFile]]) -> None:
     """Closes what nobody will read."""
     for one in ahead:
         if not one.cancel():

@@ -25,9 +25,9 @@ from adapters.http.headers import retry_after_seconds
 from adapters.http.retry import TRANSIENT, retry_after_note
 
 ASYNC = {"Accept": "application/fhir+json", "Prefer": "respond-async"}  # the standard's one type: some servers compare the whole header
-POSTED = {**ASYNC, "Content-Type": "application/fhir+json"}
-NOT_KNOWN = (400, 404, 405, 406, 410, 415, 422, 501)
-MANIFEST = {"Accept": "application/json, application/fhir+json;q=0.9"}
+ASYNC_POST = {**ASYNC, "Content-Type": "application/fhir+json"}
+UNSUPPORTED = (400, 404, 405, 406, 410, 415, 422, 501)
+ACCEPT_MANIFEST = {"Accept": "application/json, application/fhir+json;q=0.9"}
 NDJSON = "application/fhir+ndjson"
 PERCENT = re.compile(r"(?<![\d.])(\d{1,3})(?:\.\d+)?\s*%")
 LONGEST_POLL = 86_400.0  # seconds; nobody is asked to come back later than tomorrow
@@ -35,31 +35,31 @@ LONGEST_POLL = 86_400.0  # seconds; nobody is asked to come back later than tomo
 PASSING_ISSUES = ("transient", "lock-error", "timeout", "throttled", "incomplete", "no-store")
 
 
-class Lost(AdapterError):
+class ExportLost(AdapterError):
     """The export came to nothing, or its files are gone: it has to be asked for anew."""
 
 
-class NotTaken(AdapterError):
+class NamedExportRefused(AdapterError):
     """The server exports no patients that are named; everybody else's export may be asked for."""
 
 
-class Taken(NamedTuple):
+class AcceptedExport(NamedTuple):
     """An export that the server takes: its status address, in how many seconds to look, and no later than when it was asked for."""
 
     status: str
-    asked: float | None
+    retry_after: float | None
     at: datetime
 
 
-class Running(NamedTuple):
+class ExportRunning(NamedTuple):
     """Not ready. ``asked`` seconds until the server wants to be asked again, where it says so; ``percent`` where it tells."""
 
-    asked: float | None
+    retry_after: float | None
     percent: int | None
     failing: bool = False
 
 
-class Ready(NamedTuple):
+class ExportReady(NamedTuple):
     """What the manifest names, every part of it."""
 
     transaction_time: str
@@ -72,20 +72,20 @@ class Export:
 
     client: FhirClient
 
-    def ask(self, path: str, parameters: Mapping[str, str], patients: Sequence[str] = ()) -> Taken:
+    def request(self, path: str, parameters: Mapping[str, str], patients: Sequence[str] = ()) -> AcceptedExport:
         """Asks for an export. Raises :class:`~adapters.base.AdapterError`.
 
-        Only of some ``patients`` where they are named (resource ids): raises :class:`NotTaken` of a server that has no such thing.
+        Only of some ``patients`` where they are named (resource ids): raises :class:`NamedExportRefused` of a server that has no such thing.
         """
         url, wanted = f"{self.client.base_url}/{path}", {"_outputFormat": NDJSON, **parameters}
         if patients:
-            answer = self.client.ask("POST", url, POSTED, _parameters(wanted, patients))
+            answer = self.client.ask("POST", url, ASYNC_POST, _parameters(wanted, patients))
         else:
             answer = self.client.ask("GET", f"{url}?{urlencode(wanted)}", ASYNC)
-        if patients and answer.status in NOT_KNOWN:
-            raise NotTaken(f"export request for some patients: {_reported(answer)}", permanent=True)
+        if patients and answer.status in UNSUPPORTED:
+            raise NamedExportRefused(f"export request for some patients: {_reported(answer)}", permanent=True)
         if answer.status in TRANSIENT:
-            raise AdapterError(f"export request: {_reported(answer)}", retry_after=self._asked(answer))
+            raise AdapterError(f"export request: {_reported(answer)}", retry_after=self._retry_after(answer))
         if answer.status in (404, 405, 410, 501):
             raise AdapterError(f"{_reported(answer)}: export not supported; check export.level and export.group", permanent=True)
         if answer.status in REFUSED:
@@ -94,34 +94,34 @@ class Export:
         if answer.status != 202 or not where:
             throttled = "throttled" in outcome.summary(answer.body)
             raise AdapterError(f"export request: {_reported(answer)}, without a status URL", permanent=not throttled)
-        return Taken(urljoin(answer.url, where), self._asked(answer), answer.began)
+        return AcceptedExport(urljoin(answer.url, where), self._retry_after(answer), answer.began)
 
-    def poll(self, status: str) -> Running | Ready:
-        """How far the export is. Raises :class:`Lost` when the server no longer knows it, or says that it failed."""
-        answer = self.client.ask("GET", status, MANIFEST)
+    def poll(self, status: str) -> ExportRunning | ExportReady:
+        """How far the export is. Raises :class:`ExportLost` when the server no longer knows it, or says that it failed."""
+        answer = self.client.ask("GET", status, ACCEPT_MANIFEST)
         if answer.status == 202:
-            return Running(self._asked(answer), _percent(_header(answer, "X-Progress")))
+            return ExportRunning(self._retry_after(answer), _percent(_header(answer, "X-Progress")))
         if answer.status == 200:
-            return self._whole(manifest.read(answer.body, answer.url), {status})
-        return self._unwell(answer)
+            return self._all_parts(manifest.read(answer.body, answer.url), {status})
+        return self._failed_poll(answer)
 
-    def forget(self, status: str) -> bool:
+    def delete(self, status: str) -> bool:
         """Tells the server that the export can be deleted, or its work ended. False when that could not be said."""
         try:
-            answer = self.client.ask("DELETE", status, MANIFEST)
+            answer = self.client.ask("DELETE", status, ACCEPT_MANIFEST)
         except AdapterError:
             return False
         return answer.status not in TRANSIENT
 
-    def _unwell(self, answer: RawResponse) -> Running:
+    def _failed_poll(self, answer: RawResponse) -> ExportRunning:
         issues = outcome.codes(answer.body)
         if answer.status in TRANSIENT and (answer.status == 429 or all(code in PASSING_ISSUES for code in issues)):
-            return Running(self._asked(answer), None, failing=answer.status != 429)
+            return ExportRunning(self._retry_after(answer), None, failing=answer.status != 429)
         if answer.status in REFUSED:
             raise AdapterError(f"export status request: {_reported(answer)}; check auth", permanent=True)
-        raise Lost(f"export status request: {_reported(answer)}; the export will be requested again")
+        raise ExportLost(f"export status request: {_reported(answer)}; the export will be requested again")
 
-    def _whole(self, first: Manifest, seen: set[str]) -> Running | Ready:
+    def _all_parts(self, first: Manifest, seen: set[str]) -> ExportRunning | ExportReady:
         """The manifest with all that its ``next`` links lead to. A part that is not ready makes the whole not ready."""
         files, following, idle = list(first.files), first.next_url, 0
         while following is not None:
@@ -130,16 +130,16 @@ class Export:
             if idle >= IDLE_PAGES:
                 raise AdapterError(f"{idle} consecutive parts of the export manifest listed no file and linked to another part")
             seen.add(following)
-            answer = self.client.ask("GET", following, MANIFEST)
+            answer = self.client.ask("GET", following, ACCEPT_MANIFEST)
             if answer.status != 200:
-                return Running(self._asked(answer), None) if answer.status == 202 else self._unwell(answer)
+                return ExportRunning(self._retry_after(answer), None) if answer.status == 202 else self._failed_poll(answer)
             part = manifest.read(answer.body, answer.url)
             files += part.files
             idle = 0 if part.files else idle + 1
             following = part.next_url
-        return Ready(first.transaction_time, tuple(files))
+        return ExportReady(first.transaction_time, tuple(files))
 
-    def _asked(self, answer: RawResponse) -> float | None:
+    def _retry_after(self, answer: RawResponse) -> float | None:
         seconds = self.client.retry_after(answer.headers)
         return None if seconds is None else min(seconds, LONGEST_POLL)
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from adapters.base import IncompleteFetch
 from adapters.fhir.bulk.job import PendingExport
 
-MOST_TOLD = 3
-MEANWHILE = "received data was applied; the cursor did not move, so the next export requests the same range"
-EARLIER = "see the rejections of the previous run"
+MOST_REASONS = 3
+EFFECT = "received data was applied; the cursor did not move, so the next export requests the same range"
+SEE_PREVIOUS_RUN = "see the rejections of the previous run"
 
 
 @dataclass(slots=True)
@@ -19,7 +19,7 @@ class Gaps:
     reasons: list[str] = field(default_factory=list)
     broken: list[str] = field(default_factory=list)
 
-    def file(self, reason: str) -> None:
+    def add_file(self, reason: str) -> None:
         """A file that is not whole."""
         self.reasons.append(reason)
         self.broken.append(reason)
@@ -28,14 +28,14 @@ class Gaps:
         """What to tell about an export with gaps, also where they were found by an earlier run."""
         if not under_way or not under_way.left_out:
             return ""
-        self.reasons = self.reasons or [EARLIER]
-        return f"the export was incomplete ({_short(self.reasons)}): {MEANWHILE}"
+        self.reasons = self.reasons or [SEE_PREVIOUS_RUN]
+        return f"the export was incomplete ({_summary(self.reasons)}): {EFFECT}"
 
-    def ended(self) -> None:
+    def raise_if_broken(self) -> None:
         """Raises :class:`~adapters.base.IncompleteFetch` if a file was incomplete. It is not requested again: servers limit exports."""
         if self.broken:
-            raise IncompleteFetch(_short(self.reasons), again=False)
+            raise IncompleteFetch(_summary(self.reasons), again=False)
 
 
-def _short(reasons: list[str]) -> str:
-    return "; ".join(list(dict.fromkeys(reasons))[:MOST_TOLD])
+def _summary(reasons: list[str]) -> str:
+    return "; ".join(list(dict.fromkeys(reasons))[:MOST_REASONS])

@@ -69,16 +69,16 @@ class BulkState:
         """
         if self.job is None:
             return self
-        said, begun = instant(transaction_time), instant(self.job.begun) or self.job.asked_at
-        moves = not self.job.joined and not self.job.left_out and said is not None
-        reached = begun.isoformat() if said and begun and begun < said else transaction_time
+        stated_time, begun = instant(transaction_time), instant(self.job.begun) or self.job.asked_at
+        moves = not self.job.joined and not self.job.left_out and stated_time is not None
+        reached = begun.isoformat() if stated_time and begun and begun < stated_time else transaction_time
         return BulkState(reached if moves else self.since, None, self.job.status)
 
     def without_job(self) -> BulkState:
         """After the job was lost: its address goes to be deleted too, in case it is still there."""
         return BulkState(self.since, None, self.job.status if self.job else self.ended, self.lost + 1)
 
-    def on(self, **changes: Any) -> BulkState:
+    def with_job(self, **changes: Any) -> BulkState:
         """The same with a job that has gone on."""
         return replace(self, job=replace(self.job, **changes)) if self.job else self
 

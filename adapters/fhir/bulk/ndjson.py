@@ -40,7 +40,7 @@ def items(mapper: FhirMapper, file: ExportFile, body: bytes, locator: str, recei
         return [_outcome(body, locator)]
     if file.part == DELETED:
         return list(_deletions(mapper, body, locator))
-    return mapper.claims(Payload(body, locator, received, stated))
+    return mapper.read_unconfirmed(Payload(body, locator, received, stated))
 
 
 def _outcome(body: bytes, locator: str) -> Item:
@@ -57,7 +57,7 @@ def gap_reason(item: Item) -> str:
     return item.detail if isinstance(item, Unmappable) else ""
 
 
-def left_something_out(item: Item) -> bool:
+def is_gap(item: Item) -> bool:
     """Whether the item says that the export has gaps."""
     return isinstance(item, Unmappable) and item.reason in ("export_error", "export_file_short")
 
@@ -87,71 +87,71 @@ def _deletion(mapper: FhirMapper, kind: str, locator: str, body: bytes) -> Item:
     return Filtered("patient_deleted" if kind == "Patient" else "resource_not_used", locator)
 
 
-WITHIN = DownloadLimits()
+DEFAULT_LIMITS = DownloadLimits()
 NAMED = b'"resourceType"'
 
 _raw = msgspec.json.Decoder(msgspec.Raw).decode
 
 
-def lines(content: IO[bytes], limits: DownloadLimits = WITHIN) -> Iterator[tuple[int, bytes]]:
+def lines(content: IO[bytes], limits: DownloadLimits = DEFAULT_LIMITS) -> Iterator[tuple[int, bytes]]:
     """Lines that hold something, with their numbers from 1, but for the one at which the file broke off. None of a file without lines."""
     found, broken = _read(content, limits)
     head = list(islice(found, 2))
-    if not _by_line(head):
+    if not _is_ndjson(head):
         return
     before: tuple[int, bytes] | None = None
     for one in chain(head, found):
         if before is not None:
             yield before
         before = one
-    if before is not None and not broken and _whole(before[1]):
+    if before is not None and not broken and _is_complete(before[1]):
         yield before
 
 
-def wrong(content: IO[bytes], announced: int | None, limits: DownloadLimits = WITHIN) -> str:
+def defect(content: IO[bytes], announced: int | None, limits: DownloadLimits = DEFAULT_LIMITS) -> str:
     """Why the file is not whole, for people; empty when it is. ``announced`` is how many lines the manifest names.
 
     Raises :class:`~adapters.http.download.TooLarge` when the file, decompressed, or one of its lines is.
     """
     found, broken = _read(content, limits)
     head = list(islice(found, 2))
-    if head and not _by_line(head):
-        return "the file ends in the middle of its first line" if _one_cut(head) else f"the file is {_what(head)}, not NDJSON"
+    if head and not _is_ndjson(head):
+        return "the file ends in the middle of its first line" if _is_truncated(head) else f"the file is {_description(head)}, not NDJSON"
     # A line in the middle that cannot be read is one record's trouble: the mapping rejects it.
     count, last = 0, b"{}"
     for _, line in chain(head, found):
         count, last = count + 1, line
-    if broken or not _whole(last):
+    if broken or not _is_complete(last):
         return "the gzip file is truncated" if broken else "the file ends in the middle of a line"
     missing = (announced or 0) - count
     return f"{missing} lines fewer than the {announced} in the server's manifest" if missing > 0 else ""
 
 
-def _by_line(head: Sequence[tuple[int, bytes]]) -> bool:
+def _is_ndjson(head: Sequence[tuple[int, bytes]]) -> bool:
     """Whether the file is written line by line: one of its first two is a resource by itself."""
-    return any(_shaped(line) and NAMED in line for _, line in head)
+    return any(_looks_like_object(line) and NAMED in line for _, line in head)
 
 
-def _one_cut(head: Sequence[tuple[int, bytes]]) -> bool:
-    return len(head) == 1 and head[0][1].startswith(b"{") and not _whole(head[0][1])
+def _is_truncated(head: Sequence[tuple[int, bytes]]) -> bool:
+    return len(head) == 1 and head[0][1].startswith(b"{") and not _is_complete(head[0][1])
 
 
-def _what(head: Sequence[tuple[int, bytes]]) -> str:
+def _description(head: Sequence[tuple[int, bytes]]) -> str:
     start = b"\n".join(line for _, line in head)
-    return "JSON spread over several lines" if start[:1] in (b"{", b"[") and not _whole(start) else unexpected.described(start)
+    return "JSON spread over several lines" if start[:1] in (b"{", b"[") and not _is_complete(start) else unexpected.described(start)
 
 
-def _shaped(line: bytes) -> bool:
+def _looks_like_object(line: bytes) -> bool:
     """Whether it looks like an object on one line."""
     return line.startswith(b"{") and line.endswith(b"}")
 
 
-def _whole(line: bytes) -> bool:
+def _is_complete(line: bytes) -> bool:
     try:
         _raw(line)
     except (msgspec.MsgspecError, ValueError, RecursionError):
         return False
-    return _shaped(line)
+    return _looks_like_object(line)
 
 
 def _read(content: IO[bytes], limits: DownloadLimits) -> tuple[Iterator[tuple[int, bytes]], list[bool]]:
@@ -162,9 +162,9 @@ def _read(content: IO[bytes], limits: DownloadLimits) -> tuple[Iterator[tuple[in
 
 def _lines(content: IO[bytes], broken: list[bool], limits: DownloadLimits) -> Iterator[tuple[int, bytes]]:
     content.seek(0)
-    zipped = content.read(len(GZIP)) == GZIP
+    is_gzip = content.read(len(GZIP)) == GZIP
     content.seek(0)
-    opened = gzip.GzipFile(fileobj=content) if zipped else content
+    opened = gzip.GzipFile(fileobj=content) if is_gzip else content
     try:
         for number, line in enumerate(_bounded(opened, limits), 1):
             text = (line.removeprefix(BYTE_ORDER_MARK) if number == 1 else line).strip()
