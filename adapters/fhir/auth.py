@@ -1,6 +1,6 @@
-"""SMART App Launch 2.2, Backend Services (``smart_backend``): a client assertion signed with RS384 or ES384 buys an access token.
+"""SMART App Launch 2.2, Backend Services (``smart_backend``): an access token for a client assertion signed with RS384 or ES384.
 
-It is bought again when it is about to expire or was refused; there is no refresh token.
+A new one is requested when it is about to expire or was refused; there is no refresh token.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 ASSERTION_LIFE = timedelta(minutes=4)  # the standard's limit is 5; the rest is for clocks that differ
 CLOCK_SKEW = timedelta(seconds=30)
 DEFAULT_SCOPE = "system/Patient.read"
-# RFC 6749 5.2 and what servers add: error codes safe to repeat. Free text from a server is never repeated.
+# RFC 6749 5.2 and what servers add: error codes that are safe to show. Free text from a server is never shown.
 OAUTH_ERRORS = (
     "invalid_request", "invalid_client", "invalid_grant", "unauthorized_client", "unsupported_grant_type", "invalid_scope",
     "access_denied",
@@ -28,7 +28,7 @@ OAUTH_ERRORS = (
 
 
 class SmartBackend(AccessToken):
-    """Backend Services of one client at one server. ``scope`` is what the server granted last, which may be less than asked."""
+    """Backend Services for one client at one server. ``scope``: what the server granted last, which may be less than requested."""
 
     def __init__(self, base_url: str, options: Mapping[str, Any], clock: Clock) -> None:
         super().__init__(clock)
@@ -56,7 +56,7 @@ class SmartBackend(AccessToken):
         return answer
 
     def assertion(self, token_url: str) -> str:
-        """A signed client assertion, good once and for a few minutes. Raises :class:`AdapterError` when the key cannot sign."""
+        """A signed client assertion, valid once and for a few minutes. Raises :class:`AdapterError` if the key cannot sign."""
         import jwt
 
         now = self.clock()
@@ -86,12 +86,12 @@ class SmartBackend(AccessToken):
 
 
 def build(base_url: str, options: Mapping[str, Any], clock: Clock) -> Auth:
-    """The authentication that ``auth`` asks for. Raises ``ValueError`` that says what is missing."""
+    """The authentication for the settings in ``auth``. Raises ``ValueError`` that says what is missing."""
     return auth.build(options, {"smart_backend": lambda: SmartBackend(base_url, options, clock)})
 
 
 def _answer(reply: TokenReply, who: str) -> dict[str, Any]:
-    """The JSON of a good reply. What was refused for good stops the source; the rest may be tried again."""
+    """The JSON of a good reply. A permanent refusal stops the source; other errors may be retried."""
     answer = reply.json()
     if reply.is_good:
         if answer is None:
@@ -99,5 +99,5 @@ def _answer(reply: TokenReply, who: str) -> dict[str, Any]:
         return answer
     error = (answer or {}).get("error")
     named = error if error in OAUTH_ERRORS else "no known error code"
-    # Epic answers a bare 400 now and then; only an OAuth error code says that it is meant.
+    # Epic sometimes returns a bare 400; only one with an OAuth error code is permanent.
     raise AdapterError(f"{who} returned {reply.status} ({named})", permanent=reply.status != 400 or error in OAUTH_ERRORS)

@@ -1,6 +1,6 @@
-"""A Consent or a Flag in, what it states of its patient out: now, and when its periods begin and end. Pure.
+"""Maps a Consent or Flag to statements about its patient: now, and when its periods start and end. Pure.
 
-Which records count, and what they decide, is in ``adapters.fhir.consent_flag``.
+Which records are in force, and what they decide, is in ``adapters.fhir.consent_flag``.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ DATED, PERIOD_UNREADABLE = "Consent.dateTime", "period_unreadable"
 
 
 class _Permits(Enum):
-    """Whether all that a record states permits contact, and all of it can be read."""
+    """How much of what a record states permits contact. ``ONLY``: all of it, and all can be read."""
 
     ONLY = "only"
     IN_PART = "in part"
@@ -43,7 +43,7 @@ class ConsentFlagMapper:
         self._region, self._languages = mapping.settings.default_region, Languages(mapping.settings.languages)
 
     def item(self, kind: str, resource: dict[str, Any], source: ResourceSource) -> Item:
-        """What a Consent or a Flag states."""
+        """The item of a Consent or Flag."""
         rules, options = self.mapping.rules.get(kind, ()), self._consent
         is_about = kind != "Consent" or consent_flag.is_about_messages(resource, options)
         hidden = consent_flag.subject_withheld(kind, resource, options) if rules else ""
@@ -66,7 +66,7 @@ class ConsentFlagMapper:
             problems += _problems("too_many_periods", f"{kind}.period", f"more than {MOST} start or end", matching)
             changes = []
         later = self._later(kind, resource, ruled, changes, source, problems) if is_read and changes else ()
-        if patient.is_incomplete(resource):  # what it lacks may refuse
+        if patient.is_incomplete(resource):  # the omitted part may refuse
             ruled, later = link.opt_outs(ruled), tuple(one for one in later if is_opt_out(one.attribute, one.value))
         if not ruled and not later and not problems:
             reason = "not_in_force" if status is RecordStatus.NOT_YET else "not_configured"
@@ -74,7 +74,7 @@ class ConsentFlagMapper:
         return self._statements(kind, resource, ruled, later, status, source, problems)
 
     def _matching_rules(self, kind: str, resource: dict[str, Any]) -> list[Rule]:
-        """The rules that find something in the resource, be it readable or not."""
+        """The rules that find something in the resource, readable or not."""
         rules = self.mapping.rules[kind]
         return [rule for rule in rules if rule.attribute == self._consent.attribute or rule.apply(resource) is not None]
 
@@ -92,7 +92,7 @@ class ConsentFlagMapper:
         source: ResourceSource,
         problems: list[Problem],
     ) -> tuple[Later, ...]:
-        """What a Consent or Flag will state, at each moment at which a period of it begins or ends, where that is something else."""
+        """What a Consent or Flag will state, at each moment when a period of it starts or ends and its statements change."""
         found: list[Later] = []
         before = with_texts(ruled, (), self._region, self._languages, [])
         for moment in changes:
@@ -107,7 +107,7 @@ class ConsentFlagMapper:
     def _stated_by_rules(
         self, kind: str, resource: dict[str, Any], status: RecordStatus, when: When, source: ResourceSource, problems: list[Problem]
     ) -> Stated:
-        """What a Consent or Flag states at a moment, whose status is known."""
+        """What a Consent or Flag with this status states at a moment."""
         rules = self.mapping.rules[kind]
         if status is RecordStatus.NOT_YET:
             return {}
@@ -155,10 +155,10 @@ class ConsentFlagMapper:
     def _effective(
         self, kind: str, resource: dict[str, Any], status: RecordStatus, permits: _Permits, source: ResourceSource, problems: list[Problem]
     ) -> tuple[Time, str] | None:
-        """When a Consent was given, where it only permits.
+        """The date of a Consent that only permits, and its path; ``None`` if the time of the last change counts.
 
-        Everything else counts from the record's last change, since a record is edited in place and keeps its date; and an end from when
-        it came, a refusal from when it was given, if that is later. What it permits beside something else may be as old as its date.
+        Anything else counts from the record's last change, because a record is edited in place and keeps its date. An end counts from its
+        own date, and a refusal from when it was given, if that is later. If it only partly permits, its time may be as old as its date.
         """
         meta = resource.get("meta")
         updated = self.mapping.time(meta.get("lastUpdated")) if type(meta) is dict and self.mapping.options.trust_last_updated else None
@@ -175,7 +175,7 @@ class ConsentFlagMapper:
         return None
 
     def _dated(self, consent: dict[str, Any], changed: Time, problems: list[Problem]) -> Time | None:
-        """The date of a Consent; where it cannot be read, any moment until it last ``changed``."""
+        """The date of a Consent; if it cannot be read, any moment until it last ``changed``."""
         written = next((consent[name] for name in ("dateTime", "date") if consent.get(name) is not None), None)
         dated = self.mapping.time(written)
         if dated is not None or written is None:
@@ -189,12 +189,12 @@ def _problems(reason: str, path: str, detail: str, rules: Sequence[Rule]) -> lis
 
 
 def _reads(rule: Rule, resource: dict[str, Any]) -> bool:
-    """Whether a rule finds something here that it can read."""
+    """Whether a rule finds a readable value."""
     return isinstance(rule.apply(resource), Statement)
 
 
 def _differences(before: Stated, stated_later: Stated, moment: datetime, period: str) -> list[Later]:
-    """What is stated from ``moment`` on that was not stated before; ``period`` is the path of what is not stated any more."""
+    """What is stated differently from ``moment`` on. ``period``: the path for what is no longer stated."""
     found = []
     for attribute in {**before, **stated_later}:
         new, old = stated_later.get(attribute), before.get(attribute)

@@ -1,7 +1,7 @@
-"""Reading Patients one by one, by the members of a group: for servers that do not let all of them be searched (Epic, Oracle Health).
+"""Crawl: reads the members of a group one by one, for servers on which all Patients cannot be searched (Epic, Oracle Health).
 
-The place in the list is kept in the cursor, since a crawl under a small budget takes days. It counts only for the same list. The time
-at which the crawl began is kept with it: that is what the cursor becomes at the end, and only when everybody could be read.
+The position in the list is kept in the cursor, because a crawl with a small budget takes days. It is valid only for the same list. The
+start time of the crawl is kept with it. It becomes the cursor at the end, if everybody could be read.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from adapters.http.client import StatusError
 from adapters.http.download import TooLarge
 
 BATCH = 100
-MOST_FAILURES_IN_A_ROW = 10  # so many members who cannot be read are a server that cannot be read
-CLIENT_STATUSES = (401, 429)  # about this client, never about one patient
+MOST_FAILURES_IN_A_ROW = 10  # that many unreadable members in a row mean that the server cannot be read
+CLIENT_STATUSES = (401, 429)  # errors about this client, not about one patient
 
 
 @dataclass(frozen=True, slots=True)
 class CrawlPlace:
-    """Where a crawl is. ``digest`` tells its list from another; ``left_out`` members could not be read."""
+    """The position of a crawl. ``digest`` identifies its list. ``left_out``: the number of members who could not be read."""
 
     digest: str
     started: str
@@ -36,7 +36,7 @@ class CrawlPlace:
     left_out: int = 0
 
     def text(self) -> str:
-        """As it is kept in the cursor."""
+        """The text in the cursor."""
         return msgspec.json.encode({"crawl": self}).decode()
 
 
@@ -45,19 +45,19 @@ class _Kept(msgspec.Struct):
 
 
 class ReadsPatients(Protocol):
-    """Reads Patients by name, as the polling adapter does."""
+    """Reads Patients by resource id, as the polling adapter does."""
 
     clock: Callable[[], datetime]
 
     def by_id(self, client: FhirClient, patient: str) -> Iterator[Batch]:
-        """One Patient; nothing where the server knows no such one."""
+        """Reads one Patient; no batch if the server does not have it."""
 
     def records_about(self, client: FhirClient, names: list[str], incomplete: list[str]) -> Iterator[Batch]:
-        """The records about some Patients. What could not be read to its end is added to ``incomplete``."""
+        """Reads the records about some Patients. Why a result is incomplete is added to ``incomplete``."""
 
 
 def crawl(rest: ReadsPatients, client: FhirClient, cursor: str | None, group_id: str) -> Iterator[Batch]:
-    """Every member of the group, a hundred a batch. Raises :class:`~adapters.base.AdapterError`."""
+    """Reads every member of the group, a hundred per batch. Raises :class:`~adapters.base.AdapterError`."""
     began = rest.clock()
     found = group_members.listed(client, group_id)
     if found is None:
@@ -80,9 +80,9 @@ def crawl(rest: ReadsPatients, client: FhirClient, cursor: str | None, group_id:
 
 
 def read_separately(rest: ReadsPatients, client: FhirClient, names: Sequence[str]) -> Generator[Batch, None, set[str]]:
-    """Some members, beside another read. Who cannot be read holds up nobody else: they are returned, and tried again by the next run."""
+    """Reads some members in addition to another read. Returns those who could not be read: the next run tries them again."""
     member, unread = MemberReader(rest, client), set(names)
-    with suppress(AdapterError):  # the other read will meet the same, and fail by it
+    with suppress(AdapterError):  # the other read will fail with the same error
         for number, name in enumerate(names, 1):
             for batch in member.read(name, number):
                 yield batch._replace(total=None)
@@ -94,7 +94,7 @@ def read_separately(rest: ReadsPatients, client: FhirClient, names: Sequence[str
 
 
 class MemberReader:
-    """Reads the members, and knows who could not be read, and how many in a row."""
+    """Reads the members, and counts those who could not be read, and how many in a row."""
 
     def __init__(self, rest: ReadsPatients, client: FhirClient) -> None:
         self.rest, self.client, self.in_a_row = rest, client, 0
@@ -102,11 +102,11 @@ class MemberReader:
         self.good, self.error = False, AdapterError("no member of the group could be read")
 
     def read(self, name: str, number: int) -> list[Batch]:
-        """One member, and the records about them. One who cannot be read is left out, shown to a person, and read by the next crawl."""
+        """Reads one member and the records about them. A member who cannot be read becomes a rejection, and the next crawl reads them."""
         where = f"Patient/member-{number}"
         batches: list[Batch] = []
         try:
-            # Somebody who is not there any more states nothing: what was known of them stays.
+            # A Patient who no longer exists states nothing: what is known of them stays.
             batches += list(self.rest.by_id(self.client, name)) or [Batch([Filtered("patient_not_there", where)], None, [b""])]
             incomplete: list[str] = []
             for batch in self.rest.records_about(self.client, [name], incomplete):
@@ -122,7 +122,7 @@ class MemberReader:
         return batches
 
     def check_any_read(self) -> None:
-        """Raises the last error where nobody at all could be read: that is the server's trouble, or ours."""
+        """Raises the last error if no member at all could be read: then the server or our configuration has a problem."""
         if self.left_out and not self.good:
             raise self.error
 
@@ -133,7 +133,7 @@ class MemberReader:
 
 
 def _affects_all(error: AdapterError) -> bool:
-    """Whether the next member would meet the same: our access, our settings, or a server that asks to be left alone for a while."""
+    """Whether the error would affect the next member too: our access, our settings, or a server that asks us to wait."""
     status = error.status if isinstance(error, StatusError) else None
     return (
         status in CLIENT_STATUSES
@@ -143,7 +143,7 @@ def _affects_all(error: AdapterError) -> bool:
 
 
 def _cursor(place: CrawlPlace, members: int, *, incomplete: str) -> str:
-    """Behind the last member: the time at which the crawl began, or its beginning again where somebody was left out."""
+    """The cursor: the position; after the last member the start time of the crawl, or position 0 if somebody was left out."""
     if place.number < members:
         return place.text()
     return replace(place, number=0, left_out=0, started="").text() if place.left_out or incomplete else place.started
@@ -160,7 +160,7 @@ def _digest(names: Sequence[str]) -> str:
 
 
 def _resume(cursor: str | None, fresh: CrawlPlace, members: int) -> CrawlPlace:
-    """The place that the cursor keeps of this very list, else its beginning."""
+    """The position in the cursor, if it is for this list; else the beginning."""
     try:
         kept = msgspec.json.decode(cursor or "", type=_Kept).crawl
         began = datetime.fromisoformat(kept.started).tzinfo

@@ -1,10 +1,10 @@
-"""The part of FHIRPath that mappings need, compiled to closures. Pure.
+"""Compiles the subset of FHIRPath that mappings need to closures. Pure.
 
-``compile_path`` gives a :data:`~adapters.mapping.site_rules.Find`: resource in, texts and their concrete paths out (a computed value
-has the expression as its path). Supported:
+``compile_path`` returns a :data:`~adapters.mapping.site_rules.Find`: resource -> texts and their concrete paths (a computed value has the
+expression as its path). Supported:
 navigation over lists and choice elements, ``[n]``, ``first() last() where(…) repeat(…) exists(…) empty() not() ofType(T) extension('url')
 startsWith('…') endsWith('…')``, ``| = != ~ !~ in as and or xor``, literals, ``$this``, ``%resource``. Anything else is a
-``ValueError`` that names it. An expression may begin with its resource type (``Patient.``), which then filters.
+``ValueError`` that names it. An expression may begin with a resource type (``Patient.``), which is a filter.
 Source: FHIRPath N1, http://hl7.org/fhirpath/N1/ (grammar in its appendix B).
 """
 
@@ -43,7 +43,7 @@ class _Token(NamedTuple):
 
 
 class Compiled(NamedTuple):
-    """``types`` are the resource types that the expression begins with; empty when it names none."""
+    """A compiled expression. ``types``: the resource types that it begins with; empty if it names none."""
 
     evaluate: Callable[[dict[str, Any]], Nodes]
     types: frozenset[str]
@@ -51,14 +51,14 @@ class Compiled(NamedTuple):
 
 @lru_cache(maxsize=1024)
 def compile_expression(expression: str) -> Compiled:
-    """The expression, ready to evaluate. Raises ``ValueError`` for what is not supported or not FHIRPath."""
+    """Compiles an expression. Raises ``ValueError`` for what is not supported or not FHIRPath."""
     parser = _Parser(_tokens(expression))
     tree = parser.whole()
     return Compiled(lambda resource: _start(tree, resource), frozenset(parser.types))
 
 
 def compile_path(expression: str) -> Find:
-    """The expression as a site mapping rule reads it: primitives as text, booleans as ``true`` and ``false``."""
+    """Compiles an expression for a site rule: primitives as text, booleans as ``true`` and ``false``."""
     evaluate = compile_expression(expression).evaluate
     return lambda resource: [_found(node, expression) for node in evaluate(resource) if node.value is not None]
 
@@ -87,7 +87,7 @@ def _tokens(expression: str) -> list[_Token]:
 
 
 class _Parser:
-    """Recursive descent; each method returns the closure of what it read."""
+    """A recursive-descent parser. Each method returns the closure for what it parsed."""
 
     def __init__(self, tokens: list[_Token]) -> None:
         self.tokens, self.position = tokens, 0

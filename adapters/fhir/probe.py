@@ -1,4 +1,4 @@
-"""Trying a FHIR server before, and at the start of, a run: what it can do, and whether one resource can be read and mapped."""
+"""Checks a FHIR server before or at the start of a run: its capabilities, and whether one resource can be read and mapped."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Step = Callable[[FhirClient, FhirMapper, RestOptions], Iterator[Finding]]
 
 
 def plan(client: FhirClient, options: RestOptions) -> Plan:
-    """How the server will be read. A server that does not tell what it can do is read in full."""
+    """The plan for reading the server. A server without a capability statement is read in full."""
     try:
         statement = client.get("metadata") if options.read == "auto" else None
     except AdapterError as error:
@@ -31,13 +31,13 @@ def plan(client: FhirClient, options: RestOptions) -> Plan:
 
 
 def findings(client: FhirClient, mapper: FhirMapper, options: RestOptions) -> Iterator[Finding]:
-    """One finding a step; the first step that fails is the last."""
+    """The findings of ``check`` for polling. The first step that fails is the last."""
     steps = (("token", _token), ("capability", _capability), ("budget", _budget), ("sample read", _sample))
     yield from _steps(steps, client, mapper, options)
 
 
 def export_findings(client: FhirClient, mapper: FhirMapper, options: RestOptions, export: ExportOptions) -> Iterator[Finding]:
-    """The same for a source that is read by exports. None is asked for: servers allow few."""
+    """The findings of ``check`` for bulk exports. No export is requested, because servers allow few."""
 
     def planned(client: FhirClient, mapper: FhirMapper, options: RestOptions) -> Iterator[Finding]:
         yield from _export(client, mapper, options, export)
@@ -64,7 +64,7 @@ def _export(client: FhirClient, mapper: FhirMapper, options: RestOptions, export
 
 
 def _release_finding(found: Plan) -> Finding:
-    """What the server says of itself. One without /metadata is synced all the same."""
+    """The FHIR release of the server. A server without /metadata is synced nevertheless."""
     silent = "the server has no readable /metadata: it is read anyway, but always in full"
     return Finding("capability", True, f"FHIR {found.release}" if found.release else silent)
 
@@ -79,7 +79,7 @@ def _export_finding(found: Plan, export: ExportOptions) -> Finding:
 
 
 def _members(client: FhirClient, export: ExportOptions) -> Iterator[Finding]:
-    """Changes only, of a group: those who join it with old data would be missed."""
+    """Whether the group's members can be listed. Otherwise incremental exports miss new members with old data."""
     if not export.group or not export.since:
         return
     names = group_members.members(client, export.group)
@@ -151,7 +151,7 @@ def _sample(client: FhirClient, mapper: FhirMapper, options: RestOptions) -> Ite
 
 
 def _conformance(body: bytes, client: FhirClient, options: RestOptions) -> Iterator[Finding]:
-    """Where the sample is not as the standard says: no fault of ours, and it often explains what is missing."""
+    """Where the sample deviates from the standard. This often explains missing data."""
     try:
         found = list(strict.deviations(decode(body), plan(client, replace(options, read="auto")).release))
     except NotReadable:

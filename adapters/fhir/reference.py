@@ -1,7 +1,9 @@
-"""Whom a Reference names. Pure. Source: FHIR R4 2.3 (Reference), 3.1.6.1 (resolving references in Bundles), 3.2.0.7 (conditional ones).
+"""Resolves a Reference to the identifiers of a patient. Pure.
 
-A server is known by several addresses: behind a gateway it is http to itself and https to everybody else, and after a move its old
-records keep the old address. The address of another server names a stranger, whose id may be the same text.
+Source: FHIR R4 2.3 (Reference), 3.1.6.1 (resolving references in Bundles), 3.2.0.7 (conditional references).
+
+A server may have several base URLs: behind a gateway it uses http internally and https externally, and after a move old records keep the
+old URL. A reference to another server is another patient, even if the id is the same text.
 """
 
 from __future__ import annotations
@@ -22,19 +24,19 @@ Identifiers = tuple[Identifier, ...]
 
 @dataclass(frozen=True, slots=True)
 class ReferenceContext:
-    """What references are resolved in: the server's ``bases`` (:func:`normalized`), and the Patients of the Bundle by their fullUrl."""
+    """The context for references: the server's base URLs (:func:`normalized`), and the Patients of the Bundle by fullUrl."""
 
     bases: tuple[str, ...] = ()
     entries: Mapping[str, Identifiers] = field(default_factory=dict)
 
 
 def server_context(urls: Iterable[str]) -> ReferenceContext:
-    """Outside of any Bundle; ``urls`` are all addresses of the server."""
+    """The context outside of any Bundle. ``urls``: all base URLs of the server."""
     return ReferenceContext(tuple(normalized(url) for url in urls if url))
 
 
 def bundle_context(bundle_entries: Iterable[Any], outer: ReferenceContext, settings: SourceSettings, today: str) -> ReferenceContext:
-    """In a Bundle. A fullUrl that two different Patients have names neither."""
+    """The context in a Bundle. A fullUrl that two different Patients share resolves to neither."""
     entries: dict[str, Identifiers] = {}
     for entry in bundle_entries:
         resource, url = (entry.get("resource"), entry.get("fullUrl")) if type(entry) is dict else (None, None)
@@ -45,9 +47,9 @@ def bundle_context(bundle_entries: Iterable[Any], outer: ReferenceContext, setti
 
 
 def patient(reference: Any, settings: SourceSettings, context: ReferenceContext, holder: dict[str, Any], today: str) -> Identifiers:
-    """The identifiers of the patient that a Reference of ``holder`` names; none when it is nobody of this server.
+    """The identifiers of the patient that a Reference in ``holder`` refers to; empty if it is no patient of this server.
 
-    By address (relative, absolute, of an entry of the Bundle, of a contained Patient, by a search for an identifier), else by a logical
+    Resolved by URL (relative, absolute, an entry of the Bundle, a contained Patient, a search for an identifier), else by a logical
     identifier.
     """
     if type(reference) is not dict:
@@ -61,7 +63,7 @@ def patient(reference: Any, settings: SourceSettings, context: ReferenceContext,
 
 
 def normalized(url: str) -> str:
-    """An address without its scheme, default port, doubled slashes and the case of its host; a URN in lower case."""
+    """A URL without scheme, default port and doubled slashes, with its host in lower case; a URN in lower case."""
     try:
         parts = urlsplit(url)
         port = parts.port
@@ -75,7 +77,7 @@ def normalized(url: str) -> str:
 
 
 def _relative(target: str, context: ReferenceContext) -> str:
-    """The reference as it is within the server; as it came where it is none of the server's addresses."""
+    """The reference relative to the server; unchanged if it does not begin with one of the server's base URLs."""
     found = normalized(target)
     return next((found[len(base) + 1 :] for base in context.bases if found.startswith((f"{base}/", f"{base}?"))), target).lstrip("/")
 
@@ -94,7 +96,7 @@ def _by_address(target: str, settings: SourceSettings) -> Identifiers:
 
 
 def _contained(name: str, holder: dict[str, Any], settings: SourceSettings, today: str) -> Identifiers:
-    """A contained Patient is known by its identifiers: its id is an anchor within the resource."""
+    """The identifiers of a contained Patient. Its id is only an anchor within the resource."""
     entries = holder.get("contained")
     for entry in entries if type(entries) is list else ():
         if type(entry) is dict and entry.get("id") == name and entry.get("resourceType") == "Patient":

@@ -1,8 +1,8 @@
-"""A FHIR server that is polled: what changed since the cursor where it can tell, everything where it cannot.
+"""The adapter ``fhir.rest``: polls a FHIR server. Reads what changed since the cursor if the server supports that, else everything.
 
-The cursor is the earliest of the times at which the pages were searched, by the server's clock and by ours. It goes with the last batch
-only, so that it moves when everything before it is committed, and not at all when the server's answer is not whole; the next run looks
-back a little further (``overlap``), since servers index late and their clocks differ.
+The cursor is the earliest of the times at which the pages were searched, by the server's clock and by ours. Only the last batch has it. So
+it moves only when everything before it is committed, and not at all if a result is incomplete. The next run starts a little earlier
+(``overlap``), because servers index late and clocks differ.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from adapters.notes import Notes
 from store.preference import PatientStatements
 
 RESOURCE_ID = re.compile(r"[A-Za-z0-9\-.]{1,64}")  # FHIR R4 2.24.0.1, id
-REMEMBERED = 20_000  # resources of a run, to know one that comes again when pages shift under the reader
+REMEMBERED = 20_000  # resources of a run, to recognize repeats when pages shift during a read
 
 
 def utc_now() -> datetime:
@@ -38,7 +38,7 @@ def utc_now() -> datetime:
 
 
 class RestAdapter:
-    """``fhir.rest``. Raises ``ValueError`` for wrong settings; opens nothing before it is asked to read."""
+    """Polls one FHIR server. Raises ``ValueError`` for wrong settings. Opens no connection before the first read."""
 
     def __init__(self, settings: SourceSettings, *, clock: Clock = utc_now, sleep: Callable[[float], None] = time.sleep) -> None:
         self.settings, self.clock, self.sleep = settings, clock, sleep
@@ -49,7 +49,7 @@ class RestAdapter:
 
     @property
     def notes(self) -> Notes:
-        """Where the budget is kept between runs."""
+        """Where the budget is stored between runs."""
         return self.budget.notes
 
     @notes.setter
@@ -57,7 +57,7 @@ class RestAdapter:
         self.budget.notes = lasting
 
     def fetch(self, request: Fetch) -> Iterator[Batch]:
-        """One batch a page. Raises :class:`~adapters.base.AdapterError`; what was yielded before stands."""
+        """One batch per page. Raises :class:`~adapters.base.AdapterError`; batches yielded before it remain valid."""
         with closing(self.client()) as client:
             if request.patient is not None:
                 yield from self.read_patient(client, request.patient)
@@ -70,7 +70,7 @@ class RestAdapter:
             )
 
     def check(self) -> Iterator[Finding]:
-        """What ``check SOURCE`` shows: token, capability, plan, one resource read and mapped."""
+        """The findings of ``check SOURCE``: token, capability, plan, one resource read and mapped."""
         with closing(self.client()) as client:
             yield from probe.findings(client, self.mapper, self.options)
 
@@ -92,7 +92,7 @@ class RestAdapter:
         return client
 
     def _read_all(self, client: FhirClient, request: Fetch, plan: Plan) -> Iterator[Batch]:
-        """Every kind, also when another one cannot be read: what a Consent refuses is applied even when the Patients break off."""
+        """Reads every resource type, even if another one fails: the refusals in Consents are applied even if reading Patients fails."""
         parameters, kinds = self._parameters(plan, request), self.kinds()
         reading = ReadPass()
         for kind in kinds:
@@ -111,7 +111,7 @@ class RestAdapter:
         return batch._replace(cursor=reading.cursor() if last else None)
 
     def kinds(self) -> list[str]:
-        """Patient first: what a Consent or Flag says is about somebody known by then."""
+        """The resource types to read. Patient is first, so that the patients of Consents and Flags are known."""
         return ["Patient", *(kind for kind in ("Consent", "Flag") if self.mapper.rules.get(kind))]
 
     def _parameters(self, plan: Plan, request: Fetch) -> dict[str, str]:
@@ -120,7 +120,7 @@ class RestAdapter:
         return count if since is None else {**count, LAST_UPDATED: f"ge{since:%Y-%m-%dT%H:%M:%S}.000Z"}
 
     def _since(self, request: Fetch) -> datetime | None:
-        """From when on to read. A cursor that is not ours (the source was of another kind) means everything."""
+        """The time from which to read. A cursor of another kind of source means everything."""
         if request.since is not None:
             return request.since.astimezone(UTC)
         try:
@@ -141,14 +141,14 @@ class RestAdapter:
             )
             items.extend(found)
             payloads.extend([body] * len(found))
-        # With several kinds to read, the total of one is not that of the run.
+        # With several resource types, the total of one is not that of the run.
         return Batch(items, cursor, payloads, page.page.total if self.kinds() == ["Patient"] else None)
 
     def read_patient(self, client: FhirClient, patient: str) -> Iterator[Batch]:
-        """One patient, then the records about them. The cursor stays.
+        """Reads one patient, then the records about them. The cursor does not change.
 
-        A source that knows its patients by an authority's identifiers is asked for that first: somebody else's resource id may be
-        the same text.
+        For a source that knows its patients by an authority's identifiers, these are tried first: another patient's resource id may be the
+        same text.
         """
         ways = [self._by_identifier, self.by_id]
         for way in ways if self.settings.authority or "|" in patient else reversed(ways):
@@ -162,7 +162,7 @@ class RestAdapter:
                 return
 
     def by_id(self, client: FhirClient, patient: str, incomplete: list[str] | None = None) -> Iterator[Batch]:
-        """One Patient by resource id; nothing where the server has none. What comes in its place (an error page) fails the read."""
+        """Reads one Patient by resource id; no batch if the server does not have it. Anything else (an error page) fails the read."""
         response = client.read("Patient", patient) if RESOURCE_ID.fullmatch(patient) else None
         if response is not None:
             _is_patient(response.body)
@@ -175,7 +175,7 @@ class RestAdapter:
             yield self._batch(page, f"Patient/page-{number}", {}, None)
 
     def records_about(self, client: FhirClient, names: list[str], incomplete: list[str]) -> Iterator[Batch]:
-        """The Consents and Flags of these patients. Why an answer was not whole goes to ``incomplete``."""
+        """Reads the Consents and Flags of these patients. Why a result is incomplete is added to ``incomplete``."""
         for kind in self.kinds()[1:]:
             for name in names:
                 for number, page in enumerate(client.search(kind, {"patient": name}), 1):
@@ -183,16 +183,16 @@ class RestAdapter:
                     yield self.confirmed(client, kind, self._batch(page, f"{kind}/page-{number}", {}, None), incomplete)
 
     def confirmed(self, client: FhirClient, kind: str, batch: Batch, incomplete: list[str]) -> Batch:
-        """The batch, in which a record permits only what no other record of its patient refuses, where the most restrictive counts."""
+        """The batch, in which no record permits what another record of its patient refuses, if the most restrictive counts."""
         return batch._replace(items=[self.without_refused(client, kind, item, incomplete) for item in batch.items])
 
     def without_refused(self, client: FhirClient, kind: str, item: Item, incomplete: list[str]) -> Item:
-        """The item, less what another record of its patient refuses. Where the others do not all come, only what needs none of them."""
+        """The item without what another record of its patient refuses. If the others are incomplete, only what does not depend on them."""
         choose = self.mapper.options.consent.choose
         if not isinstance(item, PatientStatements) or not needs_confirmation(item, choose):
             return item
         patient = item.identifiers[0]
-        if patient.type != identity.RESOURCE_ID:  # known by a logical reference, which few servers can search by
+        if patient.type != identity.RESOURCE_ID:  # known by a logical reference only; few servers can search by one
             return certain_only(item, choose) if choose == MOST_RESTRICTIVE else item
         pages = list(client.search(kind, {"patient": patient.value}))
         if reasons := [page.incomplete for page in pages if page.incomplete]:
@@ -205,7 +205,7 @@ class RestAdapter:
 
 
 class ReadPass:
-    """A read of everything or of what changed: from when on the next one must read, and why it may not move the cursor."""
+    """The state of one read: the next cursor, and why the cursor may not move."""
 
     def __init__(self) -> None:
         self.seen: dict[bytes, None] = {}
@@ -214,28 +214,28 @@ class ReadPass:
         self.error: AdapterError | None = None
 
     def page(self, page: SearchPage) -> None:
-        """A page that came."""
+        """Adds a page."""
         self.started = min(self.started or page.searched_at, page.searched_at)
         _note_incomplete(page, self.incomplete)
 
     def failed(self, error: AdapterError) -> None:
-        """A kind that could not be read to its end. Of several errors the one that needs a person counts."""
+        """Records that a resource type could not be read completely. Of several errors, a permanent one counts."""
         if self.error is None or (error.permanent and not self.error.permanent):
             self.error = error
 
     def cursor(self) -> str | None:
-        """The cursor that is safe with the last batch, where everything came."""
+        """The cursor for the last batch, if everything was read."""
         return self.started.isoformat() if self.started and not self.incomplete and self.error is None else None
 
     def raise_errors(self) -> None:
-        """Raises what kept the cursor where it was."""
+        """Raises the error that prevents the cursor from moving."""
         if self.error is not None:
             raise self.error
         raise_if_incomplete(self.incomplete)
 
 
 def raise_if_incomplete(incomplete: list[str]) -> None:
-    """Raises :class:`~adapters.base.IncompleteFetch` where an answer was not whole."""
+    """Raises :class:`~adapters.base.IncompleteFetch` if a result was incomplete."""
     if incomplete:
         raise IncompleteFetch("; ".join(dict.fromkeys(incomplete)))
 
@@ -262,7 +262,7 @@ def _resource_id(body: bytes) -> str:
 
 
 def is_repeated(body: bytes, seen: dict[bytes, None]) -> bool:
-    """Whether the same resource, to the byte, came in this run before. Remembers the last few thousand."""
+    """Whether the identical resource was read before in this run. Remembers the last few thousand."""
     key = blake2b(body, digest_size=16).digest()
     if key in seen:
         return True

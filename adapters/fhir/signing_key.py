@@ -1,4 +1,4 @@
-"""Whether a private key can sign client assertions (SMART App Launch 2.2, Backend Services: RS384 or ES384). Pure."""
+"""Checks that a private key can sign client assertions (SMART App Launch 2.2, Backend Services: RS384 or ES384). Pure."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ CURVE = "secp384r1"
 
 
 def key_problem(text: str, algorithm: str) -> str:
-    """Why the key (PEM) cannot sign with the algorithm, and what to do; empty where it can. Quotes nothing of the key."""
+    """Why the key (PEM) cannot sign with the algorithm, and what to do; empty if it can. Quotes nothing of the key."""
     try:
         key = load_pem_private_key(text.encode(), None)
     except TypeError:

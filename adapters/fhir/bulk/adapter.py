@@ -1,8 +1,10 @@
-"""A FHIR server that is read by bulk exports: all of it the first time, then what changed since the last was asked for, or since its
-transactionTime where that is earlier, less an overlap.
+"""The adapter ``fhir.bulk``: reads a FHIR server by bulk exports.
 
-Every step is kept in the cursor (``job``): the status address as soon as the server has named it, then the files that are stored.
-Whoever goes on, after a wait or after a crash, goes on from there. Records may come twice by that, and change nothing twice.
+The first export contains everything. Later ones contain what changed since the last request, or since its transactionTime if that is
+earlier, minus an overlap.
+
+Every step is recorded in the cursor (``job``): the status URL as soon as the server returns it, then the stored files. After a wait or a
+crash, the next run continues from there. Records may then come twice, and change nothing the second time.
 """
 
 from __future__ import annotations
@@ -36,25 +38,25 @@ from store.preference import PatientStatements
 
 BATCH, BATCH_BYTES = 1_000, 8 * 1024 * 1024
 PREPARED = "the server is preparing the export"
-FAILURES = 5  # polls in a row that fail in passing, before the run does
-FEW = 10  # who joined a group: as many are read one by one, more by an export of their own where the server has that
-NEWCOMERS = 500  # more of them than this come with an export of everybody
+FAILURES = 5  # consecutive transient failures of polls before the run fails
+FEW = 10  # up to this many new group members are read one by one, more by an export of their own if the server supports that
+NEWCOMERS = 500  # if there are more new members than this, everybody is exported
 LOST_IN_A_ROW = 2
-RETRY_LATER = 3_600.0  # seconds: an export that is lost again and again is left to the schedule
+RETRY_LATER = 3_600.0  # seconds; after repeated losses the schedule requests the export again
 
 
 class BulkAdapter:
-    """``fhir.bulk``. Raises ``ValueError`` for wrong settings; opens nothing before it is asked to read."""
+    """Reads one FHIR server by bulk exports. Raises ``ValueError`` for wrong settings. Opens no connection before the first read."""
 
     def __init__(self, settings: SourceSettings, *, clock: Clock = utc_now, sleep: Callable[[float], None] = time.sleep) -> None:
-        self.rest = RestAdapter(settings, clock=clock, sleep=sleep)  # for what is read one by one
+        self.rest = RestAdapter(settings, clock=clock, sleep=sleep)  # for single resources
         self.options: ExportOptions = export_options(settings)
         self.mapper, self.clock, self.budget = self.rest.mapper, clock, self.rest.budget
         self._new_members = NewGroupMembers(lambda: self.rest.notes)
 
     @property
     def notes(self) -> Notes:
-        """Where the budget and the members of the group are kept between runs."""
+        """Where the budget and the members of the group are stored between runs."""
         return self.rest.notes
 
     @notes.setter
@@ -62,7 +64,7 @@ class BulkAdapter:
         self.rest.notes = lasting
 
     def fetch(self, request: Fetch) -> Iterator[Batch]:
-        """Waits, then batches of at most a thousand resources, fewer of fat ones. Raises :class:`~adapters.base.AdapterError`."""
+        """Waits, then batches of at most a thousand resources and 8 MiB. Raises :class:`~adapters.base.AdapterError`."""
         with closing(self.rest.client()) as client:
             if request.patient is not None:
                 yield from self.rest.read_patient(client, request.patient)
@@ -70,7 +72,7 @@ class BulkAdapter:
                 yield from self._read_exports(client, request)
 
     def check(self) -> Iterator[Finding]:
-        """What ``check SOURCE`` shows: token, capability, the export that will be asked for. Asks for none."""
+        """The findings of ``check SOURCE``: token, capability, and the planned export. Requests no export."""
         with closing(self.rest.client()) as client:
             yield from probe.export_findings(client, self.mapper, self.rest.options, self.options)
 
@@ -80,7 +82,7 @@ class BulkAdapter:
     def _read_exports(self, client: FhirClient, request: Fetch) -> Iterator[Batch]:
         export, state, apart = Export(client), job.read(request.cursor), request.since is not None or request.dry
         if apart:
-            state = BulkState(state.since)  # a read of its own; what is under way for the cursor stays under way
+            state = BulkState(state.since)  # a separate read: the export in progress continues later
         elif request.full and state.job and not state.job.full:
             state = replace(state.without_job(), lost=state.lost)
         yield from self._delete_stored_export(export, state)
@@ -97,7 +99,7 @@ class BulkAdapter:
         gaps.raise_if_broken()
 
     def _store_export(self, client: FhirClient, export: Export, state: BulkState, gaps: Gaps) -> Generator[Batch, None, BulkState]:
-        """Waits for the export under way and reads its files. Returns the state without it; what is missing in it goes to ``gaps``."""
+        """Waits for the export in progress and reads its files. Returns the state without it. Missing data is added to ``gaps``."""
         try:
             state, ready = yield from self._wait_for_manifest(export, state)
             return (yield from self._read(client, state, ready, gaps))
@@ -107,16 +109,16 @@ class BulkAdapter:
             raise AdapterError(str(lost), retry_after=RETRY_LATER if state.lost > LOST_IN_A_ROW else None) from None
 
     def _delete_stored_export(self, export: Export, state: BulkState) -> Iterator[Batch]:
-        """Deletes at the server what is stored here. What cannot be deleted now is tried once more by the next run."""
+        """Deletes a stored export at the server. If that fails, the next run tries once more."""
         if state.ended and export.delete(state.ended):
             yield _cursor_only(replace(state, ended=""))
 
     def _request_export(
         self, client: FhirClient, export: Export, state: BulkState, request: Fetch, *, by_name: bool
     ) -> Generator[Batch, None, BulkState]:
-        """Asks for an export, and keeps its address before anything else is done. Returns the state with the job.
+        """Requests an export, and records its status URL before anything else. Returns the state with the job.
 
-        ``by_name``: it may be one of those who joined the group; everybody's is asked for after it.
+        ``by_name``: it may be an export of only the new group members; the export of everybody is requested after it.
         """
         while (wait := self.budget.quiet_wait() or self.budget.export_wait()) is not None:
             yield Batch((), wait=wait)
@@ -147,7 +149,7 @@ class BulkAdapter:
         return {**kinds, **({"_since": since} if since else {}), **self.options.parameters}
 
     def _wait_for_manifest(self, export: Export, state: BulkState) -> Generator[Batch, None, tuple[BulkState, ExportReady]]:
-        """Polls until the manifest is there. Returns the state and the manifest; keeps when the server wants to be asked again."""
+        """Polls until the manifest is ready. Returns the state and the manifest. Records when the server wants the next poll."""
         failed = times = 0
         while True:
             assert state.job is not None
@@ -162,11 +164,11 @@ class BulkAdapter:
             seconds = poll_pause(times) if found.retry_after is None else found.retry_after
             times += 1
             state = state.with_job(poll_at=(self.clock() + timedelta(seconds=seconds)).isoformat())
-            # A failing server gets no new cursor: to the engine that would be progress, and it would never give up.
+            # No new cursor while the server fails: the engine would take it for progress and never give up.
             yield Batch((), None if found.failing else state.text(), wait=Wait(seconds, _progress(found)))
 
     def _rest_of_wait(self, state: BulkState, what: str) -> Iterator[Batch]:
-        """The rest of a wait that an earlier run did not want to wait for, and of quiet hours."""
+        """Waits for the rest of a wait that an earlier run left, and of quiet hours."""
         again = state.job.poll_again_at if state.job else None
         rest = (again - self.clock()).total_seconds() if again else 0.0
         if what and rest > 0:
@@ -180,7 +182,7 @@ class BulkAdapter:
             raise ExportLost("the export takes longer than export.give_up_after: it will be requested again")
 
     def _read(self, client: FhirClient, state: BulkState, ready: ExportReady, gaps: Gaps) -> Generator[Batch, None, BulkState]:
-        """The files, from the first that is not stored. Returns the state without the job."""
+        """Reads the files, from the first that is not stored. Returns the state without the job."""
         files = manifest.ordered(ready.files, self.rest.kinds())
         digest, total = manifest.digest(files), _total(files)
         if state.job and state.job.files != digest:
@@ -210,7 +212,7 @@ class BulkAdapter:
     def _read_file(
         self, client: FhirClient, one: DownloadedFile, stated: datetime | None, seen: dict[bytes, None], gaps: Gaps
     ) -> Iterator[tuple[Item, bytes]]:
-        """What the lines of one file say, with their bytes. Why something is missing goes to ``gaps``."""
+        """The items of the lines of one file, with their bytes. Reasons for missing data are added to ``gaps``."""
         file, received = one.file, self.clock()
         for number, body in one.lines():
             locator = f"{file.locator}:{number}"
@@ -227,7 +229,7 @@ class BulkAdapter:
             yield Unmappable("export_file_short", detail, file.locator), b""
 
     def _confirmed(self, client: FhirClient, item: Item, gaps: list[str]) -> Item:
-        """Where the most restrictive counts, a record permits only what no other of its patient refuses; where nobody can say, nothing."""
+        """The item without what another record of its patient refuses, if the most restrictive counts. If unknown, it permits nothing."""
         if not isinstance(item, PatientStatements) or (kind := item.evidence_id.partition("/")[0]) == "Patient":
             return item
         try:
@@ -238,7 +240,7 @@ class BulkAdapter:
             return certain_only(item, self.rest.mapper.options.consent.choose)
 
     def _request_named_export(self, export: Export, new: Sequence[str]) -> PendingExport | None:
-        """An export of those who joined the group; ``None`` where the server has none, or one export is all that it gives for a while."""
+        """Requests an export of the new group members; ``None`` if the server does not support that, or limits how often it exports."""
         if self.budget.limits.bulk_every:
             return None
         try:
@@ -250,7 +252,7 @@ class BulkAdapter:
 
     @staticmethod
     def _counts(request: Fetch) -> bool:
-        """Whether the read is one after which the members count as known."""
+        """Whether the members count as known after this read."""
         return request.since is None and not request.dry
 
     def _job(self, taken: AcceptedExport, asked: datetime, **known: Any) -> PendingExport:
@@ -258,7 +260,7 @@ class BulkAdapter:
         return PendingExport(taken.status, asked.isoformat(), poll_at=again, begun=min(asked, taken.at).isoformat(), **known)
 
     def _since_less_overlap(self, since: str) -> str:
-        """From when on to ask for changes; empty: for everything. The server's own text goes back as it came where nothing is taken off."""
+        """The ``_since`` of the next export; empty: everything. Without an overlap, the server's own text is returned unchanged."""
         time, overlap = instant(since), self.rest.options.overlap
         if time and headers.read_since(time, self.clock(), overlap) is None:
             return ""
@@ -266,7 +268,7 @@ class BulkAdapter:
 
 
 def _cursor_only(state: BulkState) -> Batch:
-    """Only where to go on."""
+    """A batch with only the cursor."""
     return Batch((), state.text(), wait=Wait(0.0, PREPARED))
 
 

@@ -1,7 +1,7 @@
-"""Fetching the files of an export: several at a time into files without a name, handed over in order, each line as it came.
+"""Downloads the files of an export in parallel into temporary files, and returns them in order.
 
-A file is whole before its first line is read, so that a connection that breaks, or a count that is not met, costs a second fetch
-and no half-applied file. Temporary files have no name: nothing of a patient is left on the disk, whatever happens.
+A file is complete before its first line is read. So a broken connection or a wrong number of lines costs a second download, and no file is
+applied in part. Temporary files have no name, so no patient data stays on the disk, whatever happens.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ from adapters.http.retry import TRANSIENT, Retryable
 if TYPE_CHECKING:
     import requests
 
-GONE = (403, 404, 410)  # 403 is how signed addresses of storage say that their time is over
+GONE = (403, 404, 410)  # signed storage URLs return 403 when they have expired
 
 
 class DownloadedFile(NamedTuple):
-    """One file, on the disk. ``defect`` says why it is not whole, after a second fetch; empty when it is."""
+    """One file on the disk. ``defect``: why it is incomplete, even after a second download; empty if it is complete."""
 
     file: ExportFile
     content: IO[bytes]
@@ -41,13 +41,13 @@ class DownloadedFile(NamedTuple):
     limits: DownloadLimits = DownloadLimits()
 
     def lines(self) -> Iterator[tuple[int, bytes]]:
-        """Lines that hold a resource, with their numbers from 1; of a file that broke off, those before that."""
+        """The lines with a resource, with their numbers from 1; of a truncated file, those before the end."""
         return ndjson.lines(self.content, self.limits)
 
 
 @dataclass(frozen=True, slots=True)
 class FileDownloads:
-    """The files of one export. The token goes to our server, and to ``origins`` where files need it there; nowhere else."""
+    """Downloads the files of one export. The token is sent only to our server and, for files that need it, to ``origins``."""
 
     client: FhirClient
     origins: tuple[str, ...] = ()
@@ -55,7 +55,7 @@ class FileDownloads:
     stopped: Event = field(default_factory=Event)
 
     def files(self, wanted: Sequence[ExportFile]) -> Generator[DownloadedFile, None, None]:
-        """In the order wanted; at most ``parallel`` are on their way or waiting to be read."""
+        """The files in the given order. At most ``parallel`` are being downloaded or waiting to be read."""
         ahead: deque[Future[DownloadedFile]] = deque()
         rest = iter(wanted)
         with ThreadPoolExecutor(self.parallel, thread_name_prefix="export") as pool:
@@ -69,12 +69,12 @@ class FileDownloads:
                     with fetched.content:
                         yield fetched
             finally:
-                self.stopped.set()  # nobody waits for the rest of a large file
+                self.stopped.set()  # do not wait for the rest of a large file
                 _close_unread(ahead)
 
     def fetch(self, file: ExportFile) -> DownloadedFile:
-        """One file, fetched again when it is not whole. Raises :class:`ExportLost` when it is gone."""
-        content = tempfile.TemporaryFile()  # noqa: SIM115 - whoever reads it closes it
+        """Downloads one file, and again if it is incomplete. Raises :class:`ExportLost` if it is gone."""
+        content = tempfile.TemporaryFile()  # noqa: SIM115 - the reader closes it
         try:
             defect = ""
             for _ in range(2):
@@ -121,7 +121,7 @@ class FileDownloads:
         raise AdapterError(f"the server returned {status} for an export file", permanent=status in REFUSED)
 
     def _follow(self, file: ExportFile) -> requests.Response:
-        """The answer at the end of redirects. Oracle Health sends to signed storage, which refuses a token beside its signature."""
+        """The response after redirects. Oracle Health redirects to signed storage, which refuses a token beside its signature."""
         url = file.url
         for hop in range(REDIRECTS + 1):
             headers = {"Accept": NDJSON, "Accept-Encoding": "gzip"}
@@ -144,7 +144,7 @@ class FileDownloads:
 
 
 def _close_unread(ahead: deque[Future[DownloadedFile]]) -> None:
-    """Closes what nobody will read."""
+    """Closes the files that will not be read."""
     for one in ahead:
         if not one.cancel():
             one.add_done_callback(lambda done: None if done.exception() else done.result().content.close())

@@ -1,7 +1,7 @@
-"""The dialogue of a bulk export: ask for it, ask how far it is, tell the server that it can be thrown away.
+"""The requests of a bulk export: kick-off, status polling, and deletion.
 
-Source: Bulk Data Access IG, "Sequence Overview". Quirks: Oracle Health allows one export at a time (429 for the second) and answers
-fatal errors as 500 or 504; eClinicalWorks asks to come back in 7200 s; Epic refuses the same group within its window.
+Source: Bulk Data Access IG, "Sequence Overview". Quirks: Oracle Health allows one export at a time (429 for the second) and returns
+fatal errors as 500 or 504; eClinicalWorks sends Retry-After 7200 s; Epic refuses the same group within its window.
 """
 
 from __future__ import annotations
@@ -24,27 +24,27 @@ from adapters.http.completeness import IDLE_PAGES
 from adapters.http.headers import retry_after_seconds
 from adapters.http.retry import TRANSIENT, retry_after_note
 
-ASYNC = {"Accept": "application/fhir+json", "Prefer": "respond-async"}  # the standard's one type: some servers compare the whole header
+ASYNC = {"Accept": "application/fhir+json", "Prefer": "respond-async"}  # only the standard type: some servers compare the whole header
 ASYNC_POST = {**ASYNC, "Content-Type": "application/fhir+json"}
 UNSUPPORTED = (400, 404, 405, 406, 410, 415, 422, 501)
 ACCEPT_MANIFEST = {"Accept": "application/json, application/fhir+json;q=0.9"}
 NDJSON = "application/fhir+ndjson"
 PERCENT = re.compile(r"(?<![\d.])(\d{1,3})(?:\.\d+)?\s*%")
-LONGEST_POLL = 86_400.0  # seconds; nobody is asked to come back later than tomorrow
-# FHIR issue-type: what is said of a failure that is none. Everything else in an error's OperationOutcome ends the export.
+LONGEST_POLL = 86_400.0  # seconds; a longer Retry-After is reduced to this
+# FHIR issue-type codes of transient failures. Any other code in an error's OperationOutcome ends the export.
 PASSING_ISSUES = ("transient", "lock-error", "timeout", "throttled", "incomplete", "no-store")
 
 
 class ExportLost(AdapterError):
-    """The export came to nothing, or its files are gone: it has to be asked for anew."""
+    """The export failed, or its files are gone: it must be requested again."""
 
 
 class NamedExportRefused(AdapterError):
-    """The server exports no patients that are named; everybody else's export may be asked for."""
+    """The server does not support exports of named patients. An export of everybody may still work."""
 
 
 class AcceptedExport(NamedTuple):
-    """An export that the server takes: its status address, in how many seconds to look, and no later than when it was asked for."""
+    """An accepted export: its status URL, in how many seconds to poll, and a time no later than its request."""
 
     status: str
     retry_after: float | None
@@ -52,7 +52,7 @@ class AcceptedExport(NamedTuple):
 
 
 class ExportRunning(NamedTuple):
-    """Not ready. ``asked`` seconds until the server wants to be asked again, where it says so; ``percent`` where it tells."""
+    """The export is not ready. ``retry_after``: seconds until the next poll, if the server says so. ``percent``: the progress, if known."""
 
     retry_after: float | None
     percent: int | None
@@ -60,7 +60,7 @@ class ExportRunning(NamedTuple):
 
 
 class ExportReady(NamedTuple):
-    """What the manifest names, every part of it."""
+    """The export is ready. ``files``: those of all parts of the manifest."""
 
     transaction_time: str
     files: tuple[ExportFile, ...]
@@ -68,14 +68,14 @@ class ExportReady(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Export:
-    """The dialogue with one server."""
+    """The export requests to one server."""
 
     client: FhirClient
 
     def request(self, path: str, parameters: Mapping[str, str], patients: Sequence[str] = ()) -> AcceptedExport:
-        """Asks for an export. Raises :class:`~adapters.base.AdapterError`.
+        """Requests an export. Raises :class:`~adapters.base.AdapterError`.
 
-        Only of some ``patients`` where they are named (resource ids): raises :class:`NamedExportRefused` of a server that has no such thing.
+        With ``patients`` (resource ids), only of those: raises :class:`NamedExportRefused` if the server does not support that.
         """
         url, wanted = f"{self.client.base_url}/{path}", {"_outputFormat": NDJSON, **parameters}
         if patients:
@@ -97,7 +97,7 @@ class Export:
         return AcceptedExport(urljoin(answer.url, where), self._retry_after(answer), answer.began)
 
     def poll(self, status: str) -> ExportRunning | ExportReady:
-        """How far the export is. Raises :class:`ExportLost` when the server no longer knows it, or says that it failed."""
+        """The state of the export. Raises :class:`ExportLost` if the server no longer knows it, or reports that it failed."""
         answer = self.client.ask("GET", status, ACCEPT_MANIFEST)
         if answer.status == 202:
             return ExportRunning(self._retry_after(answer), _percent(_header(answer, "X-Progress")))
@@ -106,7 +106,7 @@ class Export:
         return self._failed_poll(answer)
 
     def delete(self, status: str) -> bool:
-        """Tells the server that the export can be deleted, or its work ended. False when that could not be said."""
+        """Deletes or cancels the export at the server. False if the request should be repeated."""
         try:
             answer = self.client.ask("DELETE", status, ACCEPT_MANIFEST)
         except AdapterError:
@@ -122,7 +122,7 @@ class Export:
         raise ExportLost(f"export status request: {_reported(answer)}; the export will be requested again")
 
     def _all_parts(self, first: Manifest, seen: set[str]) -> ExportRunning | ExportReady:
-        """The manifest with all that its ``next`` links lead to. A part that is not ready makes the whole not ready."""
+        """The manifest with all parts that its ``next`` links lead to. If one part is not ready, the whole is not."""
         files, following, idle = list(first.files), first.next_url, 0
         while following is not None:
             if following in seen:
@@ -145,12 +145,12 @@ class Export:
 
 
 def poll_pause(times: int) -> float:
-    """Seconds between polls of a server that names none: from one to sixty."""
+    """Seconds between polls if the server does not say: from one to sixty."""
     return min(2.0**times, 60.0)
 
 
 def _parameters(wanted: Mapping[str, str], patients: Sequence[str]) -> bytes:
-    """A kick-off as a resource: the parameter ``patient`` is for those only. Source: Bulk Data Access IG 2.0, "Query Parameters"."""
+    """The kick-off as a Parameters resource, which ``patient`` requires. Source: Bulk Data Access IG 2.0, "Query Parameters"."""
     plain = [{"name": name, "valueInstant" if name == "_since" else "valueString": value} for name, value in wanted.items()]
     named = [{"name": "patient", "valueReference": {"reference": f"Patient/{name}"}} for name in patients]
     return json.dumps({"resourceType": "Parameters", "parameter": [*plain, *named]}).encode()
@@ -161,7 +161,7 @@ def _header(answer: RawResponse, name: str) -> str:
 
 
 def _percent(progress: str) -> int | None:
-    """X-Progress is free text: only a percentage is taken from it."""
+    """The percentage in X-Progress, which is free text."""
     found = PERCENT.search(progress)
     return min(int(found[1]), 100) if found else None
 

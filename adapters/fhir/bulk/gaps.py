@@ -1,4 +1,4 @@
-"""What an export left out, and why: nothing for which the time may move. Pure."""
+"""The gaps of an export: what is missing, and why. With gaps, the cursor does not move. Pure."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ SEE_PREVIOUS_RUN = "see the rejections of the previous run"
 
 @dataclass(slots=True)
 class Gaps:
-    """Of the exports of one run. ``reasons`` are for people; ``broken`` are those of files that are not whole."""
+    """The gaps in the exports of one run. ``reasons``: for people. ``broken``: the reasons of incomplete files."""
 
     reasons: list[str] = field(default_factory=list)
     broken: list[str] = field(default_factory=list)
 
     def add_file(self, reason: str) -> None:
-        """A file that is not whole."""
+        """Adds an incomplete file."""
         self.reasons.append(reason)
         self.broken.append(reason)
 
     def note(self, under_way: PendingExport | None) -> str:
-        """What to tell about an export with gaps, also where they were found by an earlier run."""
+        """The note about an export with gaps, also if an earlier run found them."""
         if not under_way or not under_way.left_out:
             return ""
         self.reasons = self.reasons or [SEE_PREVIOUS_RUN]

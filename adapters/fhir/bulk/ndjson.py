@@ -1,13 +1,10 @@
-"""Whether a file of an export is whole: every line a resource, to the last one. Pure but for the file that it reads.
+"""Reads the files of an export: whether a file is complete, and the items of its lines. Pure, except for the file that it reads.
 
-Proxies answer with an error page and status 200, connections end in the middle of a line without an error, and some servers write one
-document over many lines. Such a file passes for an empty one unless it is looked at. Source: http://ndjson.org/, Bulk Data Access IG.
+Proxies return an error page with status 200, connections end in the middle of a line without an error, and some servers write one document
+over many lines. Without a check, such a file would look empty. Source: http://ndjson.org/, Bulk Data Access IG.
 
-What the lines of an export's files say, in our words. Pure.
-
-A deletion is no statement. That a record is gone from the EMR does not mean that its patient no longer refuses: what the patient
-said stands, so that nothing is ever loosened by it. A Consent or Flag that is gone is shown to a person, since it may have permitted
-something that nobody can look up any more.
+A deletion is no statement: that a record was deleted in the EMR does not mean that its patient no longer refuses. So it never permits more
+contact. A deleted Consent or Flag is shown to a person, because it may have permitted something that can no longer be looked up.
 """
 
 from __future__ import annotations
@@ -31,11 +28,11 @@ from adapters.http import unexpected
 from adapters.http.download import DownloadLimits, TooLarge
 from adapters.mapping.legible import BYTE_ORDER_MARK
 
-LINE_NAMED = b"OperationOutcome"  # looked for first, since reading each line twice takes time
+LINE_NAMED = b"OperationOutcome"  # searched for first, because parsing each line twice takes time
 
 
 def items(mapper: FhirMapper, file: ExportFile, body: bytes, locator: str, received: datetime, stated: datetime | None) -> list[Item]:
-    """The items of one line. ``stated`` is the transactionTime: as of then a resource without a time of its own is true."""
+    """The items of one line. ``stated``: the transactionTime, which is the time of a resource without a time of its own."""
     if file.part == OUTCOME or (LINE_NAMED in body and outcome.severities(body)):
         return [_outcome(body, locator)]
     if file.part == DELETED:
@@ -44,26 +41,26 @@ def items(mapper: FhirMapper, file: ExportFile, body: bytes, locator: str, recei
 
 
 def _outcome(body: bytes, locator: str) -> Item:
-    """What the server says about the export itself: an error means that something is missing in it."""
+    """The item of an OperationOutcome about the export: an error means that the export has gaps."""
     found = outcome.severities(body)
     if found and not any(one in outcome.ERRORS for one in found):
         return Filtered("export_outcome", locator)
-    said = outcome.summary(body) or "it cannot be read"
-    return Unmappable("export_error", f"the server could not export everything ({said}): check the server", locator, body)
+    issues = outcome.summary(body) or "it cannot be read"
+    return Unmappable("export_error", f"the server could not export everything ({issues}): check the server", locator, body)
 
 
 def gap_reason(item: Item) -> str:
-    """Why the export has a gap, for the run."""
+    """The reason of a gap, for the run."""
     return item.detail if isinstance(item, Unmappable) else ""
 
 
 def is_gap(item: Item) -> bool:
-    """Whether the item says that the export has gaps."""
+    """Whether the item means that the export has gaps."""
     return isinstance(item, Unmappable) and item.reason in ("export_error", "export_file_short")
 
 
 def _deletions(mapper: FhirMapper, body: bytes, locator: str) -> Iterator[Item]:
-    """One line of a ``deleted`` file is a Bundle of DELETE requests."""
+    """The items of one line of a ``deleted`` file: a Bundle of DELETE requests."""
     try:
         bundle = decode(body)
     except NotReadable as error:
@@ -94,7 +91,7 @@ _raw = msgspec.json.Decoder(msgspec.Raw).decode
 
 
 def lines(content: IO[bytes], limits: DownloadLimits = DEFAULT_LIMITS) -> Iterator[tuple[int, bytes]]:
-    """Lines that hold something, with their numbers from 1, but for the one at which the file broke off. None of a file without lines."""
+    """The non-empty lines with their numbers from 1, except a truncated last line. None if the file is not NDJSON."""
     found, broken = _read(content, limits)
     head = list(islice(found, 2))
     if not _is_ndjson(head):
@@ -109,15 +106,15 @@ def lines(content: IO[bytes], limits: DownloadLimits = DEFAULT_LIMITS) -> Iterat
 
 
 def defect(content: IO[bytes], announced: int | None, limits: DownloadLimits = DEFAULT_LIMITS) -> str:
-    """Why the file is not whole, for people; empty when it is. ``announced`` is how many lines the manifest names.
+    """Why the file is incomplete, for people; empty if it is complete. ``announced``: the number of lines in the manifest.
 
-    Raises :class:`~adapters.http.download.TooLarge` when the file, decompressed, or one of its lines is.
+    Raises :class:`~adapters.http.download.TooLarge` if the decompressed file, or one of its lines, is too large.
     """
     found, broken = _read(content, limits)
     head = list(islice(found, 2))
     if head and not _is_ndjson(head):
         return "the file ends in the middle of its first line" if _is_truncated(head) else f"the file is {_description(head)}, not NDJSON"
-    # A line in the middle that cannot be read is one record's trouble: the mapping rejects it.
+    # An unreadable line in the middle affects one record only: the mapping rejects it.
     count, last = 0, b"{}"
     for _, line in chain(head, found):
         count, last = count + 1, line
@@ -128,7 +125,7 @@ def defect(content: IO[bytes], announced: int | None, limits: DownloadLimits = D
 
 
 def _is_ndjson(head: Sequence[tuple[int, bytes]]) -> bool:
-    """Whether the file is written line by line: one of its first two is a resource by itself."""
+    """Whether the file is NDJSON: one of its first two lines is a resource."""
     return any(_looks_like_object(line) and NAMED in line for _, line in head)
 
 
@@ -142,7 +139,7 @@ def _description(head: Sequence[tuple[int, bytes]]) -> str:
 
 
 def _looks_like_object(line: bytes) -> bool:
-    """Whether it looks like an object on one line."""
+    """Whether the line looks like a JSON object."""
     return line.startswith(b"{") and line.endswith(b"}")
 
 
@@ -155,7 +152,7 @@ def _is_complete(line: bytes) -> bool:
 
 
 def _read(content: IO[bytes], limits: DownloadLimits) -> tuple[Iterator[tuple[int, bytes]], list[bool]]:
-    """The lines that hold something, and a list that holds something once their compression turned out to be broken."""
+    """The non-empty lines, and a list that is filled when their compression turns out to be damaged."""
     broken: list[bool] = []
     return _lines(content, broken, limits), broken
 
