@@ -90,14 +90,14 @@ def build(base_url: str, options: Mapping[str, Any], clock: Clock) -> Auth:
     return auth.build(options, {"smart_backend": lambda: SmartBackend(base_url, options, clock)})
 
 
-def _answer(reply: TokenReply, who: str) -> dict[str, Any]:
+def _answer(reply: TokenReply, peer: str) -> dict[str, Any]:
     """The JSON of a good reply. A permanent refusal stops the source; other errors may be retried."""
     answer = reply.json()
     if reply.is_good:
         if answer is None:
-            raise AdapterError(f"{who} returned {unexpected.described(reply.body)} instead of a JSON object")
+            raise AdapterError(f"{peer} returned {unexpected.described(reply.body)} instead of a JSON object")
         return answer
     error = (answer or {}).get("error")
     named = error if error in OAUTH_ERRORS else "no known error code"
     # Epic sometimes returns a bare 400; only one with an OAuth error code is permanent.
-    raise AdapterError(f"{who} returned {reply.status} ({named})", permanent=reply.status != 400 or error in OAUTH_ERRORS)
+    raise AdapterError(f"{peer} returned {reply.status} ({named})", permanent=reply.status != 400 or error in OAUTH_ERRORS)

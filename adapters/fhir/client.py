@@ -65,7 +65,7 @@ class FhirClient(HttpClient):
             if hash(found.next_url) in seen:
                 raise AdapterError("the server's links to the next page form a loop")
             seen.add(hash(found.next_url))
-            response = self._next(self.ours(found.next_url))
+            response = self._next(self.own_url(found.next_url))
 
     def _get(self, url: str) -> Response | None:
         return self.retrying(lambda: self.once(url))

@@ -21,9 +21,10 @@ from store.preference import DENIED, GRANTED, PatientStatements, Statement, is_o
 R5_DECISION = "http://hl7.org/fhir/5.0/StructureDefinition/extension-Consent.decision"
 ACT_CODE = ("http://terminology.hl7.org/CodeSystem/v3-ActCode", "http://hl7.org/fhir/v3/ActCode", "urn:oid:2.16.840.1.113883.5.4")
 OPT_IN, OPT_OUT = "http://hl7.org/fhir/ConsentPolicy/opt-in", "http://hl7.org/fhir/ConsentPolicy/opt-out"  # STU3, whose policyRule is a uri
-# Where a decision stands: in R5 decision, and R5 carried in R4; the base rule (R4 policyRule, R5 regulatoryBasis) with its exceptions at
-# any depth (R4 provision, STU3 except). Of several the most restrictive counts: an opt-out with exceptions is an opt-out. No permission
-# to rely on are an R5 permit with exceptions that do not say what they permit, and an opt-in with restrictions (OPTINR, in no table).
+# The paths of a decision: R5 decision, also as an extension in R4; the base rule (R4 policyRule, R5 regulatoryBasis) with its exceptions at
+# any depth (R4 provision, STU3 except). Of several, the most restrictive counts: an opt-out with exceptions is an opt-out. Two cases are
+# no reliable permission: an R5 permit with exceptions that do not state what they permit, and an opt-in with restrictions (OPTINR, in no
+# table).
 _BASE_RULE = f"Consent.policyRule.where($this in ('{OPT_IN}' | '{OPT_OUT}')) | Consent.policy.uri.where($this = '{OPT_OUT}')" + "".join(
     f" | Consent.{element}.coding.where(code in ('OPTOUT' | 'OPTOUTE' | 'OPTINR')).code"
     f" | Consent.{element}.coding.where(code = 'OPTIN' and system in ({' | '.join(repr(one) for one in ACT_CODE)})).code"
@@ -75,14 +76,13 @@ def _quoted(text: str) -> str:
 def is_about_messages(consent: dict[str, Any], options: ConsentOptions) -> bool:
     """Whether category and scope are those that the site configured for messages. An element without configuration matches."""
     return all(
-        not wanted or _has_code(consent.get(element), wanted)
-        for element, wanted in (("category", options.category), ("scope", options.scope))
+        not codes or _has_code(consent.get(element), codes) for element, codes in (("category", options.category), ("scope", options.scope))
     )
 
 
 def subject_withheld(kind: str, record: dict[str, Any], options: ConsentOptions) -> str:
     """The element that tells what a Consent or Flag is about, if it was withheld; else empty."""
-    names = [name for name, wanted in (("category", options.category), ("scope", options.scope)) if wanted and kind == "Consent"]
+    names = [name for name, codes in (("category", options.category), ("scope", options.scope)) if codes and kind == "Consent"]
     return next((f"{kind}.{name}" for name in names or ["code"] if any(map(_is_withheld, _listed(record.get(name))))), "")
 
 
@@ -92,16 +92,16 @@ def _is_withheld(concept: Any) -> bool:
     return any(map(absent.is_withheld, parts))
 
 
-def _has_code(concepts: Any, wanted: tuple[str, ...]) -> bool:
+def _has_code(concepts: Any, codes: tuple[str, ...]) -> bool:
     codings = [coding for one in _listed(concepts) if type(one) is dict for coding in _list(one.get("coding")) if type(coding) is dict]
-    return any(coding.get("code") in wanted or f"{coding.get('system')}|{coding.get('code')}" in wanted for coding in codings)
+    return any(coding.get("code") in codes or f"{coding.get('system')}|{coding.get('code')}" in codes for coding in codings)
 
 
 def consent_status(consent: dict[str, Any], options: ConsentOptions, when: When) -> RecordStatus:
     status = consent.get("status")
     if status in options.statuses:
-        whole = (consent,) if _is_of_r5(consent) or _is_opt_out_by_rule(consent) else (consent, *_listed(consent.get("provision")))
-        return status_at([one.get("period") for one in whole if type(one) is dict], when)
+        holders = (consent,) if _is_of_r5(consent) or _is_opt_out_by_rule(consent) else (consent, *_listed(consent.get("provision")))
+        return status_at([one.get("period") for one in holders if type(one) is dict], when)
     if status == "rejected":
         return RecordStatus.REFUSED
     if status in ("draft", "proposed"):
@@ -115,15 +115,15 @@ def with_active_provisions(consent: dict[str, Any], when: When, understood: Unde
     An exception is not in force before or after its period, with all its nested ones. But a modifier in it that is not understood counts
     even before its period (``adapters.fhir.modifiers``).
     """
-    made = dict(consent)
+    result = dict(consent)
     if "except" in consent:
-        made["except"] = _active_provisions(consent["except"], when, understood)
+        result["except"] = _active_provisions(consent["except"], when, understood)
     if "provision" in consent:
         read = _active_provisions if _is_of_r5(consent) else _with_active_nested
-        made["provision"] = read(consent["provision"], when, understood)
-        if not any(_listed(made["provision"])):
-            del made["provision"]
-    return made
+        result["provision"] = read(consent["provision"], when, understood)
+        if not any(_listed(result["provision"])):
+            del result["provision"]
+    return result
 
 
 def _is_of_r5(consent: dict[str, Any]) -> bool:

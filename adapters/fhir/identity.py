@@ -45,14 +45,14 @@ def described(resource: dict[str, Any], settings: SourceSettings, today: str) ->
     """The issuers and types of a Patient's identifiers for an error message, and which of them have ended."""
     entries = [one for one in resource.get("identifier") or () if type(one) is dict]
     timeless = [(one, _identifier({key: one[key] for key in one.keys() - {"period", "use"}}, settings, "")) for one in entries]
-    found = [(made, "" if _identifier(one, settings, today) else "ended") for one, made in timeless if made]
+    found = [(identifier, "" if _identifier(one, settings, today) else "ended") for one, identifier in timeless if identifier]
     return describe(found, set(settings.authorities.values()))
 
 
 def _stated(resource: dict[str, Any], settings: SourceSettings, today: str) -> list[Identifier]:
     """All identifiers that are in use and identify somebody."""
     entries = resource.get("identifier")
-    return [made for entry in entries if (made := _identifier(entry, settings, today))] if type(entries) is list else []
+    return [identifier for entry in entries if (identifier := _identifier(entry, settings, today))] if type(entries) is list else []
 
 
 def _known_by(stated: Sequence[Identifier], settings: SourceSettings) -> list[Identifier]:

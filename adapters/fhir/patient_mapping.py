@@ -129,7 +129,7 @@ class PatientMapper:
     def _linked(self, resource: dict[str, Any], item: PatientStatements, source: ResourceSource) -> list[Item]:
         """The statements, and the merges of the links. Of a merged record, only the refusals are kept.
 
-        If times are not trusted, theirs is set to 1970: they are read in every run and must not look new for the survivor.
+        If times are not trusted, their time is set to 1970: they are read in every run and must not look new for the survivor.
         """
         problems, named = list(item.problems), partial(self.mapping.patient, resource=resource, source=source)
         merges = list(link.merges(resource, item, named, self.mapping.understood["Patient"], problems))

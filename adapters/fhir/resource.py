@@ -120,8 +120,8 @@ class SourceMapping:
 
 def _evidence(kind: str, name: Any, version: Any) -> str:
     """``Patient/<id>/_history/<version>``, as far as known."""
-    made = f"{kind}/{name}" if isinstance(name, str) and name else kind
-    return f"{made}/_history/{version}" if isinstance(version, str) and version else made
+    evidence = f"{kind}/{name}" if isinstance(name, str) and name else kind
+    return f"{evidence}/_history/{version}" if isinstance(version, str) and version else evidence
 
 
 def _id(kind: str, resource: dict[str, Any]) -> Any:

@@ -67,9 +67,9 @@ class Auth(Protocol):
 def run_flow(flow: Flow, ask: Callable[[TokenRequest], TokenReply]) -> Headers:
     """The headers that a flow returns. ``ask`` makes each request that it needs."""
     try:
-        wanted = next(flow)
+        request = next(flow)
         while True:
-            wanted = flow.send(ask(wanted))
+            request = flow.send(ask(request))
     except StopIteration as end:
         headers: Headers = end.value
         return headers

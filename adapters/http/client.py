@@ -134,13 +134,13 @@ class HttpClient:
 
     def ask(self, method: str, url: str, headers: Headers, body: bytes | None = None) -> RawResponse:
         """One request with the token, to our server only. The caller checks the response. Retried if the network fails."""
-        return self.retrying(lambda: self._raw_response(method, self.ours(url), headers, body))
+        return self.retrying(lambda: self._raw_response(method, self.own_url(url), headers, body))
 
     def authorize(self) -> Headers:
         """The authentication headers, with a new token if needed. Raises :class:`~adapters.base.AdapterError`."""
         return self.retrying(self._authorize)
 
-    def ours(self, url: str) -> str:
+    def own_url(self, url: str) -> str:
         """The URL, if it is on our server. Raises :class:`~adapters.base.AdapterError`."""
         if not same_origin(url, self.base_url):
             raise AdapterError(OTHER_ORIGIN, permanent=True)
@@ -158,11 +158,11 @@ class HttpClient:
         bounds: Bounds,
         body: dict[str, str] | bytes | None = None,
         *,
-        who: str = SERVER,
+        peer: str = SERVER,
     ) -> DownloadedResponse:
         """One request exactly as given: the caller makes sure that a token goes only where it may. The response is within the bounds."""
         begun = time.monotonic()
-        with _plain_errors(who):
+        with _plain_errors(peer):
             return read_response(self._open_response(method, url, headers, body), bounds, begun)
 
     def open(self, url: str, headers: Headers) -> requests.Response:
@@ -192,7 +192,7 @@ class HttpClient:
             response = self.send(method, url, {**headers, **token}, self.download.page, body)
             if not response.is_redirect or (method != "GET" and response.status_code not in SAME_METHOD):
                 return _TimedResponse(response, url, begun)
-            url = self.ours(urljoin(url, response.headers["Location"]))
+            url = self.own_url(urljoin(url, response.headers["Location"]))
         raise AdapterError("too many redirects from the server", permanent=True)
 
     def _checked(self, response: DownloadedResponse, url: str, begun: datetime) -> Response | None:
@@ -213,10 +213,10 @@ class HttpClient:
         with self._token_lock:
             return run_flow(self.auth.headers(), self._token_reply)
 
-    def _token_reply(self, wanted: TokenRequest) -> TokenReply:
-        form = dict(wanted.form) if wanted.form is not None else None
-        method, who = ("GET", SERVER) if form is None else ("POST", TOKEN_ENDPOINT)
-        response = self.send(method, wanted.url, {"Accept": JSON, **wanted.headers}, TOKEN, form, who=who)
+    def _token_reply(self, request: TokenRequest) -> TokenReply:
+        form = dict(request.form) if request.form is not None else None
+        method, peer = ("GET", SERVER) if form is None else ("POST", TOKEN_ENDPOINT)
+        response = self.send(method, request.url, {"Accept": JSON, **request.headers}, TOKEN, form, peer=peer)
         if response.status_code in retry.TRANSIENT:
             retry_after = self.retry_after(response.headers)
             reported = f"the token endpoint returned {response.status_code}{retry.retry_after_note(retry_after)}"
@@ -255,8 +255,8 @@ def _origin(url: str) -> tuple[str, str | None, int | None]:
 
 
 @contextmanager
-def _plain_errors(who: str = SERVER) -> Iterator[None]:
-    """Turns errors of ``requests`` on the way to ``who`` into ours."""
+def _plain_errors(peer: str = SERVER) -> Iterator[None]:
+    """Turns errors of ``requests`` on the way to ``peer`` into ours."""
     import requests
 
     from adapters.http.session import connection_error_text
@@ -269,4 +269,4 @@ def _plain_errors(who: str = SERVER) -> Iterator[None]:
         raise AdapterError("a server URL is invalid: check base_url and auth.token_url", permanent=True) from None
     except (requests.exceptions.Timeout, requests.exceptions.RequestException) as error:
         # Its text contains the URL, which may contain patient data: the original is not chained.
-        raise Retryable(AdapterError(connection_error_text(error, who))) from None
+        raise Retryable(AdapterError(connection_error_text(error, peer))) from None

@@ -29,9 +29,9 @@ class Retryable(Exception):
         super().__init__(str(error))
 
 
-def retry_after_note(asked: float | None) -> str:
+def retry_after_note(retry_after: float | None) -> str:
     """What a Retry-After adds to an error message."""
-    return "" if asked is None else f"; it asked to wait {asked:.0f} s"
+    return "" if retry_after is None else f"; it asked to wait {retry_after:.0f} s"
 
 
 def retrying(attempt: Callable[[], T], sleep: Callable[[float], None]) -> T:
@@ -44,11 +44,11 @@ def retrying(attempt: Callable[[], T], sleep: Callable[[float], None]) -> T:
         raise failed.error from None
 
 
-def pause(attempt: int, asked: float | None, chance: float) -> float | None:
+def pause(attempt: int, retry_after: float | None, chance: float) -> float | None:
     """Seconds to wait after the given attempt (from 1); ``None``: give up. ``chance`` (0..1) spreads the waits."""
-    if attempt >= ATTEMPTS or (asked is not None and asked > LONGEST_WAIT):
+    if attempt >= ATTEMPTS or (retry_after is not None and retry_after > LONGEST_WAIT):
         return None
-    return max(FIRST_WAIT * 2.0 ** (attempt - 1) * (0.75 + 0.5 * chance), asked or 0.0)
+    return max(FIRST_WAIT * 2.0 ** (attempt - 1) * (0.75 + 0.5 * chance), retry_after or 0.0)
 
 
 def _retry_after(state: RetryCallState) -> float | None:

@@ -109,11 +109,11 @@ def _no_authentication(request: requests.PreparedRequest) -> requests.PreparedRe
     return request
 
 
-def connection_error_text(error: requests.RequestException, who: str) -> str:
+def connection_error_text(error: requests.RequestException, peer: str) -> str:
     """Why the connection failed, in a line that quotes nothing: the error's text contains the URL, which may contain patient data."""
     reason = getattr(error.args[0], "reason", None) if error.args else None
     if isinstance(reason, urllib3.exceptions.NameResolutionError):
-        return f"the name of {who} cannot be resolved: check its address and this machine's DNS"
+        return f"the name of {peer} cannot be resolved: check its address and this machine's DNS"
     if isinstance(error, requests.exceptions.ProxyError):
-        return f"{who} could not be reached through the proxy: check HTTPS_PROXY and NO_PROXY"
-    return f"{who} could not be reached ({type(error).__name__})"
+        return f"{peer} could not be reached through the proxy: check HTTPS_PROXY and NO_PROXY"
+    return f"{peer} could not be reached ({type(error).__name__})"

@@ -34,7 +34,7 @@ class JsonClient(HttpClient):
 
     def follow(self, link: str, origin: JsonResponse) -> JsonResponse:
         """The page that a response links to, with the link unchanged. A missing page fails the read; it never ends it."""
-        answer = self._get(self.ours(urljoin(origin.url, link)))
+        answer = self._get(self.own_url(urljoin(origin.url, link)))
         if answer is None:
             raise AdapterError("the next page of a list was not found")
         return answer

@@ -97,12 +97,12 @@ def split(
     now: Records, survivor: UnmergedRecord, merged: UnmergedRecord, merge: Merge
 ) -> tuple[dict[str, SourceAssertions], dict[str, SourceAssertions]]:
     """The survivor and the merged record after the undoing. ``now``: what is in force for both together."""
-    news = {authority: _stated_since(authority, held, (survivor.at_merge, merged.at_merge), merge) for authority, held in now.items()}
+    stated = {authority: _stated_since(authority, held, (survivor.at_merge, merged.at_merge), merge) for authority, held in now.items()}
     # If the survivor has got other numbers since, its own are not on file any more, and neither are their opt-outs.
-    other_numbers = any(base(name) == PHONES for since in news.values() for name in since)
+    other_numbers = any(base(name) == PHONES for since in stated.values() for name in since)
     of_survivor, of_merged = dict(survivor.own), dict(merged.own)
     for authority, held in now.items():
-        since = {name: one for name, one in news[authority].items() if other_numbers or not _is_written_by(merge, one)}
+        since = {name: one for name, one in stated[authority].items() if other_numbers or not _is_written_by(merge, one)}
         stays = {} if authority.startswith(EMR) else {name: one for name, one in since.items() if not _inherited(one)}
         is_about_survivor, is_about_merged = (_may_be_about(authority, *pair, merge) for pair in ((survivor, merged), (merged, survivor)))
         _add(of_survivor, authority, stays | (_missing_refusals(since, of_survivor.get(authority)) if is_about_survivor else {}), held)
@@ -141,7 +141,7 @@ def _stated_since(authority: str, held: SourceAssertions, at_merge: tuple[Record
 def _origins(authority: str, name: str, one: Assertion, at_merge: tuple[Records, Records]) -> list[Assertion]:
     """What was asserted about either record at the merge. Staff has a retired source's assertions as that source stated them."""
     by = emr(one.path.split(":", 2)[1]) if _inherited(one) else authority
-    found = [records[who].current().get(name) for records in at_merge for who in {authority, by} if who in records]
+    found = [records[owner].current().get(name) for records in at_merge for owner in {authority, by} if owner in records]
     return [origin._replace(recorded=one.recorded) if by != authority else origin for origin in found if origin is not None]
 
 

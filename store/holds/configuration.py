@@ -95,7 +95,7 @@ class HeldConfiguration(NamedTuple):
 
 
 class ConfigurationState(NamedTuple):
-    """``in_force`` is ``None`` if nothing was ever computed. ``written``: rows record it; otherwise the newest stored value tells."""
+    """``in_force`` is ``None`` if nothing was ever computed. ``written``: rows record it; else it is that of the newest value."""
 
     in_force: Basis | None
     held: HeldConfiguration | None = None

@@ -38,18 +38,18 @@ class Proposal:
 
     def impact(self, state: ConfigurationState) -> ConfigurationImpact:
         """What it would permit that the one in force does not. Changes nothing. Reads all patients if the two differ."""
-        wanted, before = self.configured, state.in_force
-        if before is None or before == wanted.own_basis:
+        proposed, before = self.configured, state.in_force
+        if before is None or before == proposed.own_basis:
             return ConfigurationImpact()
         with self.database.read() as connection:
-            return configuration_impact(self.database, connection, wanted.with_basis(before), wanted)
+            return configuration_impact(self.database, connection, proposed.with_basis(before), proposed)
 
     def propose(self, allows: Allows, now: datetime) -> HeldConfiguration | None:
         """Puts it in force, or holds it and returns what is held. A configuration that is already held is not evaluated again."""
-        wanted, state = self.configured.own_basis, self.state()
-        if state.held is not None and state.held.basis == wanted:
+        proposed, state = self.configured.own_basis, self.state()
+        if state.held is not None and state.held.basis == proposed:
             return state.held
-        if state == ConfigurationState(wanted):
+        if state == ConfigurationState(proposed):
             return None
         found = self.impact(state)
         with self.database.write(self.configured.name) as transaction:
@@ -59,17 +59,17 @@ class Proposal:
         return self.propose(allows, now)  # another process changed the state first
 
     def _write(self, transaction: Connection, state: ConfigurationState, impact: Impact, *, holds: bool, now: datetime) -> None:
-        name, wanted, before = self.configured.name, self.configured.own_basis, state.in_force
+        name, proposed, before = self.configured.name, self.configured.own_basis, state.in_force
         if state.held is not None:
-            self.rows.drop(transaction, state.held, RESTORED if before == wanted else REPLACED, now=now)
+            self.rows.drop(transaction, state.held, RESTORED if before == proposed else REPLACED, now=now)
         if not state.written:
-            self.rows.put_in_force(transaction, name, before or wanted, now=now)
-        if before in (None, wanted):
+            self.rows.put_in_force(transaction, name, before or proposed, now=now)
+        if before in (None, proposed):
             return
-        detail = {"before": before.text, "after": wanted.text, "patients": impact.patients}
+        detail = {"before": before.text, "after": proposed.text, "patients": impact.patients}
         if holds:
-            run = self.rows.hold(transaction, name, wanted, impact, now=now)
+            run = self.rows.hold(transaction, name, proposed, impact, now=now)
             self.audit.changed(transaction, name, HELD, run, actor=ACTOR, now=now, **detail)
             return
-        self.rows.put_in_force(transaction, name, wanted, now=now)
+        self.rows.put_in_force(transaction, name, proposed, now=now)
         self.audit.changed(transaction, name, CHANGED, "", actor=ACTOR, now=now, **detail)

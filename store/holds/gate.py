@@ -127,10 +127,10 @@ class SourceGate:
         names += local_dnc.may_yield_to(by_authority, item)  # also if the source only repeats its own statement
         if not names:
             return {}
-        wanted = {base(name) for name in names}  # attributes do not affect each other, so no other matters
-        stated = {name: _only(wanted, held.assertions) for name, held in by_authority.items()}
+        attributes = {base(name) for name in names}  # attributes do not affect each other, so no other matters
+        stated = {name: _only(attributes, held.assertions) for name, held in by_authority.items()}
         before = in_force(stated, self.enterprise)
-        after = stated | {self.authority: _only(wanted, merged.assertions)}
+        after = stated | {self.authority: _only(attributes, merged.assertions)}
         if lifts:
             after[STAFF] = local_dnc.without_merge_mark(by_authority[STAFF]).assertions
         return permitting_changes(before, in_force(after, self.enterprise), names)

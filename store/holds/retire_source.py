@@ -46,8 +46,8 @@ RELEASE_COLUMNS = ("id", "enterprise", "source", "actor", "at", "patients", "cur
 class Preview(NamedTuple):
     """What retiring a source would unlock: patients in all, and by attribute. ``held``: patients with changes that await review.
 
-    ``changes``: patients by attribute for whom another source's value would come into force. ``more_contactable``: those of them whom that
-    makes more contactable, by attribute and direction.
+    ``changes``: patients by attribute for whom another source's value would come into force. ``more_contactable``: those of them who would
+    be more contactable, by attribute and direction.
     """
 
     source: str
@@ -125,8 +125,8 @@ class Release:
     def undo(self, source: str | None, actor: Actor, now: datetime) -> Released:
         """Undoes the latest release (of the source): restores its marks and locks. Raises :class:`ValueRefused`."""
         with self.database.read() as connection:
-            where, parameters = (" AND source = ?", [source]) if source else ("", [])
-            rows = self.database.select(connection, f"{LATEST}{where} ORDER BY at DESC LIMIT 1", parameters)
+            clause, parameters = (" AND source = ?", [source]) if source else ("", [])
+            rows = self.database.select(connection, f"{LATEST}{clause} ORDER BY at DESC LIMIT 1", parameters)
         if not rows or rows[0][1] not in self.store.enterprises:
             raise ValueRefused("no release to undo")
         number, enterprise, name, patients, cursor, received = rows[0]

@@ -80,20 +80,20 @@ class BulkAdapter:
         return self.rest.payloads(path)
 
     def _read_exports(self, client: FhirClient, request: Fetch) -> Iterator[Batch]:
-        export, state, apart = Export(client), job.read(request.cursor), request.since is not None or request.dry
-        if apart:
+        export, state, separate = Export(client), job.read(request.cursor), request.since is not None or request.dry
+        if separate:
             state = BulkState(state.since)  # a separate read: the export in progress continues later
         elif request.full and state.job and not state.job.full:
             state = replace(state.without_job(), lost=state.lost)
         yield from self._delete_stored_export(export, state)
-        whole, by_name, gaps = False, not apart, Gaps()
-        while not whole:
+        is_complete, by_name, gaps = False, not separate, Gaps()
+        while not is_complete:
             state = replace(state, ended="")
             if state.job is None:
                 state = yield from self._request_export(client, export, state, request, by_name=by_name)
-            whole, by_name = not (state.job and state.job.joined), False
+            is_complete, by_name = not (state.job and state.job.joined), False
             state = yield from self._store_export(client, export, state, gaps)
-            if whole and self.options.group and not apart and not gaps.reasons:
+            if is_complete and self.options.group and not separate and not gaps.reasons:
                 self._new_members.export_stored()
             yield from self._delete_stored_export(export, state)
         gaps.raise_if_broken()
@@ -169,16 +169,16 @@ class BulkAdapter:
 
     def _rest_of_wait(self, state: BulkState, what: str) -> Iterator[Batch]:
         """Waits for the rest of a wait that an earlier run left, and of quiet hours."""
-        again = state.job.poll_again_at if state.job else None
-        rest = (again - self.clock()).total_seconds() if again else 0.0
+        poll_at = state.job.poll_again_at if state.job else None
+        rest = (poll_at - self.clock()).total_seconds() if poll_at else 0.0
         if what and rest > 0:
             yield Batch((), wait=Wait(rest, what))
         while (wait := self.budget.quiet_wait()) is not None:
             yield Batch((), wait=wait)
 
     def _check_duration(self, under_way: PendingExport) -> None:
-        asked = under_way.asked_at
-        if asked is None or self.clock() - asked > self.options.give_up_after:
+        requested = under_way.asked_at
+        if requested is None or self.clock() - requested > self.options.give_up_after:
             raise ExportLost("the export takes longer than export.give_up_after: it will be requested again")
 
     def _read(self, client: FhirClient, state: BulkState, ready: ExportReady, gaps: Gaps) -> Generator[Batch, None, BulkState]:
@@ -255,9 +255,9 @@ class BulkAdapter:
         """Whether the members count as known after this read."""
         return request.since is None and not request.dry
 
-    def _job(self, taken: AcceptedExport, asked: datetime, **known: Any) -> PendingExport:
-        again = (self.clock() + timedelta(seconds=taken.retry_after)).isoformat() if taken.retry_after else ""
-        return PendingExport(taken.status, asked.isoformat(), poll_at=again, begun=min(asked, taken.at).isoformat(), **known)
+    def _job(self, taken: AcceptedExport, requested: datetime, **known: Any) -> PendingExport:
+        poll_at = (self.clock() + timedelta(seconds=taken.retry_after)).isoformat() if taken.retry_after else ""
+        return PendingExport(taken.status, requested.isoformat(), poll_at=poll_at, begun=min(requested, taken.at).isoformat(), **known)
 
     def _since_less_overlap(self, since: str) -> str:
         """The ``_since`` of the next export; empty: everything. Without an overlap, the server's own text is returned unchanged."""

@@ -54,23 +54,23 @@ class FileDownloads:
     parallel: int = 4
     stopped: Event = field(default_factory=Event)
 
-    def files(self, wanted: Sequence[ExportFile]) -> Generator[DownloadedFile, None, None]:
+    def files(self, files_to_read: Sequence[ExportFile]) -> Generator[DownloadedFile, None, None]:
         """The files in the given order. At most ``parallel`` are being downloaded or waiting to be read."""
-        ahead: deque[Future[DownloadedFile]] = deque()
-        rest = iter(wanted)
+        downloads: deque[Future[DownloadedFile]] = deque()
+        remaining = iter(files_to_read)
         with ThreadPoolExecutor(self.parallel, thread_name_prefix="export") as pool:
             try:
                 while True:
-                    while len(ahead) < self.parallel and (one := next(rest, None)) is not None:
-                        ahead.append(pool.submit(self.fetch, one))
-                    if not ahead:
+                    while len(downloads) < self.parallel and (one := next(remaining, None)) is not None:
+                        downloads.append(pool.submit(self.fetch, one))
+                    if not downloads:
                         return
-                    fetched = ahead.popleft().result()
+                    fetched = downloads.popleft().result()
                     with fetched.content:
                         yield fetched
             finally:
                 self.stopped.set()  # do not wait for the rest of a large file
-                _close_unread(ahead)
+                _close_unread(downloads)
 
     def fetch(self, file: ExportFile) -> DownloadedFile:
         """Downloads one file, and again if it is incomplete. Raises :class:`ExportLost` if it is gone."""
@@ -114,8 +114,8 @@ class FileDownloads:
             return response
         response.close()
         if status in TRANSIENT:
-            asked = self.client.retry_after(response.headers)
-            raise Retryable(AdapterError(f"the server returned {status} for an export file", retry_after=asked))
+            retry_after = self.client.retry_after(response.headers)
+            raise Retryable(AdapterError(f"the server returned {status} for an export file", retry_after=retry_after))
         if status in GONE:
             raise ExportLost(f"an export file is gone (the server returned {status}): the export will be requested again")
         raise AdapterError(f"the server returned {status} for an export file", permanent=status in REFUSED)
@@ -143,8 +143,8 @@ class FileDownloads:
         return url
 
 
-def _close_unread(ahead: deque[Future[DownloadedFile]]) -> None:
+def _close_unread(downloads: deque[Future[DownloadedFile]]) -> None:
     """Closes the files that will not be read."""
-    for one in ahead:
+    for one in downloads:
         if not one.cancel():
             one.add_done_callback(lambda done: None if done.exception() else done.result().content.close())

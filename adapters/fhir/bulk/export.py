@@ -77,11 +77,11 @@ class Export:
 
         With ``patients`` (resource ids), only of those: raises :class:`NamedExportRefused` if the server does not support that.
         """
-        url, wanted = f"{self.client.base_url}/{path}", {"_outputFormat": NDJSON, **parameters}
+        url, kick_off = f"{self.client.base_url}/{path}", {"_outputFormat": NDJSON, **parameters}
         if patients:
-            answer = self.client.ask("POST", url, ASYNC_POST, _parameters(wanted, patients))
+            answer = self.client.ask("POST", url, ASYNC_POST, _parameters(kick_off, patients))
         else:
-            answer = self.client.ask("GET", f"{url}?{urlencode(wanted)}", ASYNC)
+            answer = self.client.ask("GET", f"{url}?{urlencode(kick_off)}", ASYNC)
         if patients and answer.status in UNSUPPORTED:
             raise NamedExportRefused(f"export request for some patients: {_reported(answer)}", permanent=True)
         if answer.status in TRANSIENT:
@@ -149,9 +149,9 @@ def poll_pause(times: int) -> float:
     return min(2.0**times, 60.0)
 
 
-def _parameters(wanted: Mapping[str, str], patients: Sequence[str]) -> bytes:
+def _parameters(kick_off: Mapping[str, str], patients: Sequence[str]) -> bytes:
     """The kick-off as a Parameters resource, which ``patient`` requires. Source: Bulk Data Access IG 2.0, "Query Parameters"."""
-    plain = [{"name": name, "valueInstant" if name == "_since" else "valueString": value} for name, value in wanted.items()]
+    plain = [{"name": name, "valueInstant" if name == "_since" else "valueString": value} for name, value in kick_off.items()]
     named = [{"name": "patient", "valueReference": {"reference": f"Patient/{name}"}} for name in patients]
     return json.dumps({"resourceType": "Parameters", "parameter": [*plain, *named]}).encode()
 

@@ -98,9 +98,9 @@ def ordered(files: Sequence[ExportFile], kinds: Sequence[str]) -> tuple[ExportFi
     """
     rank = {kind: place for place, kind in enumerate(kinds, 1)}
     place = {OUTPUT: 0, OUTCOME: len(rank) + 1, DELETED: len(rank) + 2}
-    wanted = [one for one in files if one.part != OUTPUT or not one.type or one.type in rank]
-    wanted.sort(key=lambda one: place[one.part] + (rank.get(one.type, 0) if one.part == OUTPUT else 0))
-    return tuple(one._replace(number=number) for number, one in enumerate(wanted, 1))
+    selected = [one for one in files if one.part != OUTPUT or not one.type or one.type in rank]
+    selected.sort(key=lambda one: place[one.part] + (rank.get(one.type, 0) if one.part == OUTPUT else 0))
+    return tuple(one._replace(number=number) for number, one in enumerate(selected, 1))
 
 
 def digest(files: Sequence[ExportFile]) -> str:
