@@ -20,8 +20,8 @@ import yaml
 
 from adapters.base import SourceSettings
 from adapters.fhir.bulk.adapter import BulkAdapter
-from adapters.fhir.bulk.download import Transfer
-from adapters.fhir.bulk.export import Export, Ready
+from adapters.fhir.bulk.download import FileDownloads
+from adapters.fhir.bulk.export import Export, ExportReady
 from adapters.rehearsal.emr import RehearsalEmr
 from bench import site
 from bench.databases import Databases
@@ -79,11 +79,11 @@ def _floor(emr: RehearsalEmr, count: int) -> float:
     began = time.perf_counter()
     with closing(adapter.rest.client()) as client:
         export = Export(client)
-        status, _ = export.ask("Patient/$export", {"_type": "Patient"})
-        while not isinstance(found := export.poll(status), Ready):
+        status, *_ = export.request("Patient/$export", {"_type": "Patient"})
+        while not isinstance(found := export.poll(status), ExportReady):
             time.sleep(0.01)
-        lines = sum(1 for fetched in Transfer(client).files(found.files) for _ in fetched.lines())
-        export.forget(status)
+        lines = sum(1 for fetched in FileDownloads(client).files(found.files) for _ in fetched.lines())
+        export.delete(status)
     if lines != count:
         raise RuntimeError("not every patient was exported")
     return count / (time.perf_counter() - began)

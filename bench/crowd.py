@@ -135,7 +135,7 @@ class Crowd:
         flips = (("do_not_contact", "yes->no", "no"), ("consent.sms", "denied->granted", "granted"))
         held = HeldChanges(self.database)
         with self.database.write(site.ENTERPRISE) as transaction:
-            number = HeldRuns(self.database).live(transaction, site.ADT, site.ENTERPRISE, now=NOW)
+            number = HeldRuns(self.database).live_run(transaction, site.ADT, site.ENTERPRISE, now=NOW)
             HeldRuns(self.database).count(transaction, number, self.size.held, now=NOW)
             where, evidence = (site.ENTERPRISE, site.ADT, number, HeldChangeState.HELD, False), (times.at(NOW), 0, "M1", NOW)
             for people in _lots(range(self.size.held), 2_000):

@@ -6,7 +6,7 @@ from typing import Any
 
 from store.audit.receipts import Receipts
 from store.domain.decision import decide
-from store.domain.decision_request import Ask, Known
+from store.domain.decision_request import DecisionRequest, KnownPatient
 from store.domain.ids import parsed
 from store.domain.patient import Patient, PatientRef
 from store.errors import PatientUnknown, StoreError
@@ -29,13 +29,13 @@ def sheet_of(runtime: Runtime, found: Patient, role: str) -> dict[str, Any]:
     return sheet
 
 
-def decision_of(runtime: Runtime, enterprise: str, ref: PatientRef, ask: Ask, actor: str = "") -> dict[str, Any]:
+def decision_of(runtime: Runtime, enterprise: str, ref: PatientRef, ask: DecisionRequest, actor: str = "") -> dict[str, Any]:
     """The decision, as in the HTTP API, requested by ``actor``. Raises ``IdentifierAmbiguous``; an unknown patient is a refusal."""
     now = runtime.clock()
     found = runtime.preferences.known(enterprise, [ref], now)[0]
     if isinstance(found, StoreError) and not isinstance(found, PatientUnknown):
         raise found
-    known = found if isinstance(found, Known) else None
+    known = found if isinstance(found, KnownPatient) else None
     policy = runtime.preferences.settings.get(enterprise).policy
     decision = decide(ask, known, policy, now)
     if policy.decision_receipts:

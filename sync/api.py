@@ -92,7 +92,7 @@ def metrics_text(runtime: Runtime, queue: Depth | None, look_ups: Mapping[str, t
     processes = Processes(runtime.database)
     return runtime.metrics.text(
         runtime.journal.last_heard(),
-        runtime.verdicts.waiting(),
+        runtime.verdicts.awaiting_review(),
         queue,
         runtime.preferences.unreadable(),
         runtime.database.compare_clocks().total_seconds(),

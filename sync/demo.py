@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from adapters.rehearsal.emr import RehearsalEmr
-from store.domain.decision_request import Ask
+from store.domain.decision_request import DecisionRequest
 from store.domain.lock import Actor, Role
 from store.domain.patient import Patient, PatientRef
 from store.errors import PreferenceLocked
@@ -151,7 +151,7 @@ def decisions(emr: RehearsalEmr, service: Service) -> list[tuple[str, dict[str, 
             now = runtime.clock()
             for phone in reachable.contact.phones:
                 runtime.preferences.record_reply(ENTERPRISE, LINE, phone.number, "Stop", now, now)
-        answers.append((what, decision_of(runtime, ENTERPRISE, ref, Ask(message_type=kind, channels=channels, line=LINE))))
+        answers.append((what, decision_of(runtime, ENTERPRISE, ref, DecisionRequest(message_type=kind, channels=channels, line=LINE))))
     return answers
 
 

@@ -136,7 +136,7 @@ def try_apply(engine: Engine, lane: Lane, pieces: list[Piece], result: DryRun) -
 def remapped(engine: Engine, lane: Lane, mapper: Mapper, progress: Progress = no_progress) -> DryRun:
     """What a remap of the source's patients with the current mapping would change. Nothing is changed."""
     result, work, after = DryRun(), Remapping(engine.preferences, lane.enterprise, lane.source, mapper), 0
-    total = work.waiting()
+    total = work.outdated()
     while outcomes := _remapped_page(engine, lane, work, after, result):
         after = max(outcomes)
         progress(sum(result.counts.values()), total)

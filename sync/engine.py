@@ -16,7 +16,7 @@ from typing import Any
 from adapters.base import Adapter, AdapterError, Batch, Fetch, IncompleteFetch, IngestResult, Mapper, Payload, Wait
 from store.db import outage
 from store.db.database import Database
-from store.holds.falling_due import FallingDue
+from store.holds.falling_due import DueChanges
 from store.holds.remap_source import Remapping
 from store.patients.gating import Guard
 from store.patients.preferences import Preferences
@@ -122,7 +122,7 @@ class Engine:
         return self._close_after(tally, lane, lambda: self._remap_all(tally, lane, work, progress))
 
     def _remap_all(self, tally: Tally, lane: Lane, work: Remapping, progress: Progress) -> bool:
-        total, after = work.waiting(), 0
+        total, after = work.outdated(), 0
         while True:
             with self.database.write(lane.enterprise) as transaction:
                 guard = self.safeguard.guard(transaction, lane, tally, self.clock())
@@ -139,7 +139,7 @@ class Engine:
 
     def fall_due(self, enterprise: str) -> int:
         """Applies periods that began or ended and returns the number of patients. The safeguard treats this like a live feed."""
-        return FallingDue(self.preferences, self._guard_of_due, stopped=self.stop.is_set).run(enterprise, self.clock())
+        return DueChanges(self.preferences, self._guard_of_due, stopped=self.stop.is_set).run(enterprise, self.clock())
 
     def _guard_of_due(self, transaction: Any, enterprise: str, source: str, now: datetime) -> Guard:
         return self.safeguard.guard(transaction, Lane(source, enterprise), None, now)

@@ -13,7 +13,7 @@ from store.audit.verify import heads
 from store.db import outage, schema
 from store.db.clock_skew import is_noticed
 from store.errors import SchemaOutdated
-from store.holds.recompute import Restating
+from store.holds.recompute import Recomputation
 from store.users.sessions import Sessions
 from sync import logs
 from sync.runtime import Runtime
@@ -84,7 +84,7 @@ def attestation(runtime: Runtime) -> dict[str, Chore]:
 
 def restatement(runtime: Runtime) -> dict[str, Chore]:
     """Recomputes values in force after a change of the configuration, so that the change feed includes them."""
-    restating = Restating(runtime.preferences, stopped=runtime.engine.stop.is_set)
+    restating = Recomputation(runtime.preferences, stopped=runtime.engine.stop.is_set)
 
     def restate() -> int:
         return sum(restating.run(name, runtime.clock()) for name in runtime.settings.enterprises)

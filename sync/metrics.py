@@ -9,7 +9,7 @@ from datetime import datetime
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from store.holds.review import Waiting, by_source
+from store.holds.review import AwaitingReview, by_source
 from store.runs.processes import NOBODY, Standing
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ class Metrics:
     def text(
         self,
         heard: Mapping[str, datetime],
-        held: Iterable[Waiting] = (),
+        held: Iterable[AwaitingReview] = (),
         queue: Depth | None = None,
         unreadable: Mapping[str, int] = MappingProxyType({}),
         skew: float = 0.0,
@@ -97,7 +97,9 @@ class Metrics:
         yield _counter("emr_sync_rejections_left_out", "Rejections or payloads not kept: hourly limit", ["source"], left_out)
 
 
-def _measured(heard: Mapping[str, datetime], held: Iterable[Waiting], queue: Depth | None, unreadable: Mapping[str, int]) -> Iterator[Any]:
+def _measured(
+    heard: Mapping[str, datetime], held: Iterable[AwaitingReview], queue: Depth | None, unreadable: Mapping[str, int]
+) -> Iterator[Any]:
     received = {(source,): at.timestamp() for source, at in heard.items()}
     yield _gauge("emr_sync_last_heard_timestamp_seconds", "When data was last received from the source", ["source"], received)
     waiting = by_source(held)

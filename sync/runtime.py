@@ -13,7 +13,7 @@ from store.db import outage, schema
 from store.db.database import Database
 from store.db.recent_failures import FailureState, RecentFailures
 from store.holds.configuration import Configurations
-from store.holds.review import Verdicts
+from store.holds.review import HeldReview
 from store.patients.preferences import Preferences
 from store.runs.runs import Journal
 from store.runs.source_notes import SourceNotes
@@ -58,7 +58,7 @@ class Runtime:
     journal: Journal = field(init=False)
     keys: ApiKeys = field(init=False)
     engine: Engine = field(init=False)
-    verdicts: Verdicts = field(init=False)
+    verdicts: HeldReview = field(init=False)
     intake_health: IntakeHealth = field(init=False)
     memory: RecentFailures = field(default_factory=lambda: RecentFailures("memory"))
 
@@ -68,7 +68,7 @@ class Runtime:
         self.preferences = Preferences(self.database, self.configurations, read_number=e164, sealing=sealing)
         self.journal = Journal(self.database, sealing, self.settings.silence * RUN_IS_GONE, self.settings.room)
         self.keys = ApiKeys(self.database)
-        self.verdicts = Verdicts(self.preferences, self.journal)
+        self.verdicts = HeldReview(self.preferences, self.journal)
         self.intake_health = IntakeHealth(logs.logger(), self.clock)
         self.engine = Engine(
             self.database,
@@ -108,7 +108,7 @@ class Runtime:
     def propose(self) -> None:
         """Puts the configuration in force, unless the safeguard holds it."""
         propose(self.database, self.settings, self.clock())
-        self.configurations.look()
+        self.configurations.refresh()
 
     def expire(self, enterprise: str) -> int:
         """Rejects changes that were held for too long; returns the number of sets."""

@@ -8,9 +8,9 @@ from datetime import datetime
 from typing import Any
 
 from store.db.database import Database
-from store.holds.gate import HoldAll, Window
+from store.holds.gate import HoldAll, LiveFeedGuard
 from store.holds.held_changes import HeldChanges
-from store.holds.review import Verdicts
+from store.holds.review import HeldReview
 from store.patients.gating import Guard
 from store.patients.preferences import Preferences
 from store.preference import RecordOutcome
@@ -47,11 +47,11 @@ class Safeguard:
         def room(synced: int, lately: int, waiting: int) -> int:
             return safeguard_rule.room(rule, synced=synced, lately=lately, waiting=waiting)
 
-        return Window(self.held, transaction, lane, room, now=now, span=safeguard_rule.WINDOW)
+        return LiveFeedGuard(self.held, transaction, lane, room, now=now, span=safeguard_rule.WINDOW)
 
     def settle(self, tally: Tally, lane: Lane) -> tuple[RunStatus, str]:
         """At the end of a run, applies the changes that permit contact, or holds the run; returns its status and message."""
-        rule, now, verdicts = self.rule(lane), self.clock(), Verdicts(self.preferences, self.journal)
+        rule, now, verdicts = self.rule(lane), self.clock(), HeldReview(self.preferences, self.journal)
         verdicts.expire(lane.enterprise, after=rule.expires, now=now)
 
         def releases(synced: int, patients: int, waiting: int) -> bool:

@@ -23,7 +23,7 @@ def releases(safeguard: SafeguardRule, *, synced: int, patients: int, waiting: i
     """Whether the changes of a run that would make ``patients`` more contactable take effect at its end.
 
     Changes of the source that already await review count too: several runs must not do in portions what one run may not do. Content that
-    a person rejected before is held whatever this says (``store.holds.review.Verdicts.settle``).
+    a person rejected before is held whatever this says (``store.holds.review.HeldReview.settle``).
     """
     return patients + waiting <= limit(safeguard, synced)
 

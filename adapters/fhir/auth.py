@@ -1,6 +1,6 @@
-"""SMART App Launch 2.2, Backend Services (``smart_backend``): a client assertion signed with RS384 or ES384 buys an access token.
+"""SMART App Launch 2.2, Backend Services (``smart_backend``): an access token for a client assertion signed with RS384 or ES384.
 
-It is bought again when it is about to expire or was refused; there is no refresh token.
+A new one is requested when it is about to expire or was refused; there is no refresh token.
 """
 
 from __future__ import annotations
@@ -13,27 +13,27 @@ from urllib.parse import urljoin, urlsplit
 
 from adapters.base import AdapterError
 from adapters.http import auth, unexpected
-from adapters.http.auth import Auth, BoughtToken, Clock, Purchase, TokenReply, TokenRequest, needed
+from adapters.http.auth import AccessToken, Auth, Clock, TokenFlow, TokenReply, TokenRequest, required
 
 ALGORITHMS = ("RS384", "ES384")
 ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 ASSERTION_LIFE = timedelta(minutes=4)  # the standard's limit is 5; the rest is for clocks that differ
 CLOCK_SKEW = timedelta(seconds=30)
 DEFAULT_SCOPE = "system/Patient.read"
-# RFC 6749 5.2 and what servers add: error codes safe to repeat. Free text from a server is never repeated.
+# RFC 6749 5.2 and what servers add: error codes that are safe to show. Free text from a server is never shown.
 OAUTH_ERRORS = (
     "invalid_request", "invalid_client", "invalid_grant", "unauthorized_client", "unsupported_grant_type", "invalid_scope",
     "access_denied",
 )  # fmt: skip
 
 
-class SmartBackend(BoughtToken):
-    """Backend Services of one client at one server. ``scope`` is what the server granted last, which may be less than asked."""
+class SmartBackend(AccessToken):
+    """Backend Services for one client at one server. ``scope``: what the server granted last, which may be less than requested."""
 
     def __init__(self, base_url: str, options: Mapping[str, Any], clock: Clock) -> None:
         super().__init__(clock)
         self.base_url = base_url
-        self.client_id, self.key = needed(options, "client_id"), needed(options, "private_key")
+        self.client_id, self.key = required(options, "client_id"), required(options, "private_key")
         self.algorithm = str(options.get("alg") or ALGORITHMS[0])
         if self.algorithm not in ALGORITHMS:
             raise ValueError(f"auth.alg is {self.algorithm!r}: use one of {', '.join(ALGORITHMS)}")
@@ -42,7 +42,7 @@ class SmartBackend(BoughtToken):
         self.scope = ""
         self._token_url = str(options.get("token_url") or "")
 
-    def buy(self) -> Purchase:
+    def request_token(self) -> TokenFlow:
         if not self._token_url:
             self._token_url = yield from self._discover()
         form = {
@@ -56,7 +56,7 @@ class SmartBackend(BoughtToken):
         return answer
 
     def assertion(self, token_url: str) -> str:
-        """A signed client assertion, good once and for a few minutes. Raises :class:`AdapterError` when the key cannot sign."""
+        """A signed client assertion, valid once and for a few minutes. Raises :class:`AdapterError` if the key cannot sign."""
         import jwt
 
         now = self.clock()
@@ -86,18 +86,18 @@ class SmartBackend(BoughtToken):
 
 
 def build(base_url: str, options: Mapping[str, Any], clock: Clock) -> Auth:
-    """The authentication that ``auth`` asks for. Raises ``ValueError`` that says what is missing."""
+    """The authentication for the settings in ``auth``. Raises ``ValueError`` that says what is missing."""
     return auth.build(options, {"smart_backend": lambda: SmartBackend(base_url, options, clock)})
 
 
-def _answer(reply: TokenReply, who: str) -> dict[str, Any]:
-    """The JSON of a good reply. What was refused for good stops the source; the rest may be tried again."""
+def _answer(reply: TokenReply, peer: str) -> dict[str, Any]:
+    """The JSON of a good reply. A permanent refusal stops the source; other errors may be retried."""
     answer = reply.json()
     if reply.is_good:
         if answer is None:
-            raise AdapterError(f"{who} returned {unexpected.described(reply.body)} instead of a JSON object")
+            raise AdapterError(f"{peer} returned {unexpected.described(reply.body)} instead of a JSON object")
         return answer
     error = (answer or {}).get("error")
     named = error if error in OAUTH_ERRORS else "no known error code"
-    # Epic answers a bare 400 now and then; only an OAuth error code says that it is meant.
-    raise AdapterError(f"{who} returned {reply.status} ({named})", permanent=reply.status != 400 or error in OAUTH_ERRORS)
+    # Epic sometimes returns a bare 400; only one with an OAuth error code is permanent.
+    raise AdapterError(f"{peer} returned {reply.status} ({named})", permanent=reply.status != 400 or error in OAUTH_ERRORS)

@@ -1,7 +1,7 @@
-"""One page of a search: its entries as the bytes they came in, and where the next page is. Pure.
+"""Reads one page of a search: its entries as received bytes, and the link to the next page. Pure.
 
-Source: FHIR R4 3.1.1.1 (search, paging): ``next`` is opaque and followed as it stands; entries of mode ``outcome`` are about the
-search, not results. Servers also send an OperationOutcome without a mode: it is never a result.
+Source: FHIR R4 3.1.1.1 (search, paging): ``next`` is opaque and followed unchanged; entries with mode ``outcome`` are about the search, not
+results. Servers also send an OperationOutcome without a mode: it is never a result.
 """
 
 from __future__ import annotations
@@ -53,10 +53,10 @@ class _Bundle(msgspec.Struct, rename="camel", omit_defaults=True):
 
 
 class BundlePage(msgspec.Struct, frozen=True):
-    """``resources`` are raw JSON; one round which modifiers stand is in a Bundle with them. ``searched_at`` is when the server says it
-    searched, as it wrote it.
+    """One page. ``resources``: raw JSON; a resource with modifiers around it is wrapped in a Bundle with them. ``searched_at``: when the
+    server searched, as written.
 
-    ``keys`` tell the matches apart, ``included`` is how many came beside them; ``error`` is what the server reports as one, in codes.
+    ``keys`` identify the matches. ``included``: how many resources came beside them. ``error``: the server's errors, as codes.
     """
 
     resources: tuple[bytes, ...]
@@ -80,14 +80,14 @@ _head = msgspec.json.Decoder(_Head).decode
 
 
 def read(body: bytes, url: str) -> BundlePage:
-    """The page that ``url`` answered with. Raises :class:`~adapters.base.AdapterError` when it is none."""
+    """The page that ``url`` returned. Raises :class:`~adapters.base.AdapterError` if the body is no Bundle."""
     try:
         bundle = _bundle(body)
     except (msgspec.MsgspecError, ValueError, RecursionError):
         raise AdapterError(_not_a_bundle(body)) from None
     if bundle.resource_type != "Bundle":
         raise AdapterError(_not_a_bundle(body))
-    outcomes, results = _sorted(bundle)
+    outcomes, results = _outcomes_and_results(bundle)
     return BundlePage(
         tuple(one.body for one in results),
         _count(bundle.total),
@@ -100,7 +100,7 @@ def read(body: bytes, url: str) -> BundlePage:
 
 
 def _bundle(body: bytes) -> _Bundle:
-    """An entry that is illegible in part does not take the others with it."""
+    """The Bundle. An entry that is illegible in part does not affect the others."""
     try:
         return _decode(body.removeprefix(BYTE_ORDER_MARK))
     except msgspec.DecodeError:
@@ -108,7 +108,7 @@ def _bundle(body: bytes) -> _Bundle:
 
 
 def _count(total: Any) -> int | None:
-    """A total, which some servers write as a text or with a fraction."""
+    """The total. Some servers write it as text or with a fraction."""
     text = str(total).removesuffix(".0") if type(total) in (int, float, str) else ""
     return int(text) if text.isascii() and text.isdigit() and len(text) < 16 else None
 
@@ -117,8 +117,8 @@ def _not_a_bundle(body: bytes) -> str:
     return f"a search returned {outcome.described(body)} instead of a Bundle"
 
 
-def _sorted(bundle: _Bundle) -> tuple[list[bytes], list[_Result]]:
-    """What is about the search, and what it found."""
+def _outcomes_and_results(bundle: _Bundle) -> tuple[list[bytes], list[_Result]]:
+    """The outcomes of the search, and its results."""
     outcomes: list[bytes] = []
     results: list[_Result] = []
     for entry in bundle.entry or []:
@@ -135,10 +135,10 @@ def _sorted(bundle: _Bundle) -> tuple[list[bytes], list[_Result]]:
 
 
 def _with_modifiers(bundle: _Bundle, entry: _Entry) -> bytes:
-    """The entry in its Bundle, where that or the entry carries a modifier (``adapters.fhir.modifiers``); else nothing."""
+    """The entry in its Bundle, if either has a modifier (``adapters.fhir.modifiers``); else nothing."""
     holders = (bundle, bundle.meta, entry, entry.search)
-    carried = bundle.implicit_rules is not None or any(one is not None and one.modifier_extension is not None for one in holders)
-    return _encode(msgspec.structs.replace(bundle, entry=[entry], total=None, link=None)) if carried else b""
+    has_modifiers = bundle.implicit_rules is not None or any(one is not None and one.modifier_extension is not None for one in holders)
+    return _encode(msgspec.structs.replace(bundle, entry=[entry], total=None, link=None)) if has_modifiers else b""
 
 
 def _read_head(body: bytes) -> _Head:
@@ -149,7 +149,7 @@ def _read_head(body: bytes) -> _Head:
 
 
 def _next(bundle: _Bundle, url: str) -> str | None:
-    """A ``next`` link without a usable address is a broken one, never the end of the results."""
+    """The URL of the next page. A ``next`` link without a usable URL is an error, never the end of the results."""
     link = next((one for one in bundle.link or [] if one.relation == "next"), None)
     if link is None:
         return None

@@ -1,7 +1,7 @@
-"""How a server can be read: the plan made from its CapabilityStatement. Pure. Source: FHIR R4 5.1, R5 5.2 (CapabilityStatement).
+"""The plan for reading a server, from its CapabilityStatement. Pure. Source: FHIR R4 5.1, R5 5.2 (CapabilityStatement).
 
-Only some servers find Patients by ``_lastUpdated`` (athenahealth, NextGen Enterprise, OpenMRS, newer OpenEMR; not Epic, Oracle Health,
-Canvas). The others are read in full each time; what did not change is told apart by its content when it is stored.
+Only some servers can search Patient by ``_lastUpdated`` (athenahealth, NextGen Enterprise, OpenMRS, newer OpenEMR; not Epic, Oracle Health,
+Canvas). The others are read in full each time; the store recognizes unchanged records by their content.
 """
 
 from __future__ import annotations
@@ -18,28 +18,28 @@ RELEASES = {"4.0": "R4", "4.3": "R4B", "5.0": "R5", "3.0": "STU3", "1.0": "DSTU2
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """``incremental`` reads what changed since the cursor, else everything is read. ``why`` is for people."""
+    """How to read a server. ``incremental``: only what changed since the cursor; otherwise everything. ``why``: the reason, for people."""
 
     incremental: bool
     why: str
     release: str = ""
     searches: frozenset[str] = frozenset()
     types: frozenset[str] = frozenset()
-    exports: frozenset[str] = frozenset()  # patient, group, system: where the server says that it exports
+    exports: frozenset[str] = frozenset()  # patient, group, system: the levels at which the server declares exports
     crawls: bool = False  # read one by one
 
 
 def plan(statement: bytes | None, read: str = "auto", *, group: bool = False) -> Plan:
-    """The plan for a server that answered ``/metadata`` with ``statement`` (``None``: not at all); ``read`` overrides it.
+    """The plan for a server whose ``/metadata`` returned ``statement`` (``None``: nothing). ``read`` overrides it.
 
-    ``group``: there is one whose members can be read one by one, where Patients cannot be searched.
+    ``group``: a group is configured whose members can be read one by one if Patients cannot be searched.
     """
     capability = _capability(statement)
     resources = _resources(capability)
     searches = _searches(resources.get("Patient", {}))
     release = str(capability.get("fhirVersion", ""))
     crawls = read == "crawl" or (read == "auto" and group and bool(capability) and not _searchable(resources.get("Patient", {})))
-    incremental, why = (False, CRAWL) if crawls else _choice(read, searches, told=bool(capability))
+    incremental, why = (False, CRAWL) if crawls else _choice(read, searches, has_capability=bool(capability))
     return Plan(
         incremental,
         why,
@@ -51,12 +51,12 @@ def plan(statement: bytes | None, read: str = "auto", *, group: bool = False) ->
     )
 
 
-def _choice(read: str, searches: frozenset[str], *, told: bool) -> tuple[bool, str]:
+def _choice(read: str, searches: frozenset[str], *, has_capability: bool) -> tuple[bool, str]:
     if read != "auto":
         return read == "incremental", f"set by read: {read}"
     if LAST_UPDATED in searches:
         return True, "the server can search Patient by _lastUpdated"
-    if not told:
+    if not has_capability:
         return False, "the server has no capability statement, so each run reads everything"
     return False, "the server cannot search Patient by _lastUpdated, so each run reads everything"
 
@@ -84,11 +84,11 @@ def _searches(resource: dict[str, Any]) -> frozenset[str]:
 
 
 def _exports(capability: dict[str, Any], resources: dict[str, dict[str, Any]]) -> frozenset[str]:
-    """Where an ``export`` operation is declared, by its name or by its definition. Source: Bulk Data Access IG, OperationDefinitions."""
+    """The levels at which an ``export`` operation is declared, by name or definition. Source: Bulk Data Access IG, OperationDefinitions."""
     servers = [rest for rest in _objects(capability.get("rest")) if rest.get("mode") in ("server", None)]
     declared = {"system": servers, "patient": [resources.get("Patient", {})], "group": [resources.get("Group", {})]}
     named = {level for level, ones in declared.items() if any(_is_export(one, level) for holder in ones for one in _operations(holder))}
-    # Some servers list every operation of theirs at the level of the system, told apart by the definition only.
+    # Some servers list all operations at system level; only the definition tells their level.
     everywhere = [one for rest in servers for one in _operations(rest)]
     return frozenset(named | {level for level in ("patient", "group") if any(_defines(one, level) for one in everywhere)})
 
@@ -110,7 +110,7 @@ def _operations(holder: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _searchable(resource: dict[str, Any]) -> bool:
-    """Whether the server says that Patients can be searched at all; a server that lists no interactions says nothing."""
+    """Whether Patients can be searched. A server that lists no interactions counts as searchable."""
     codes = [one.get("code") for one in _objects(resource.get("interaction"))]
     return not codes or "search-type" in codes
 

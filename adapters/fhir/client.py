@@ -1,4 +1,4 @@
-"""A FHIR server over HTTP: read one resource, search page by page."""
+"""The client for a FHIR server: reads one resource, or searches page by page."""
 
 from __future__ import annotations
 
@@ -11,68 +11,68 @@ from adapters.base import AdapterError
 from adapters.fhir import bundle, outcome
 from adapters.fhir.bundle import BundlePage
 from adapters.fhir.dates import instant
-from adapters.http.client import HttpClient, NotUnderstood, Response
-from adapters.http.completeness import Whole
+from adapters.http.client import HttpClient, RequestRejected, Response
+from adapters.http.completeness import CompletenessCheck
 
 
 class SearchPage(NamedTuple):
-    """A page with the server's time: when it answered, and when at the latest it searched (it may answer late, or from a cache).
+    """A page with the server's time: when it answered, and no later than when it searched (it may answer late, or from a cache).
 
-    ``short`` says on the last page why the search is not whole; empty when it is.
+    ``incomplete``: on the last page, why the search result is incomplete; empty if it is complete.
     """
 
     page: BundlePage
     at: datetime
     searched_at: datetime
     last: bool
-    short: str = ""
+    incomplete: str = ""
 
 
 class FhirClient(HttpClient):
-    """Without ``trust_total`` a search may bring fewer records than its Bundle announces; the rest as :class:`HttpClient`."""
+    """An :class:`HttpClient` for FHIR. Without ``trust_total``, a search may return fewer records than its Bundle announces."""
 
     accept, trust_total = "application/fhir+json, application/json;q=0.9", True
 
     def described(self, body: bytes) -> str:
-        return outcome.told(body)
+        return outcome.error_detail(body)
 
     def get(self, path: str, parameters: Mapping[str, str] | None = None) -> Response | None:
-        """What stands at a path below the base URL; ``None`` when there is nothing (404, 410)."""
+        """The response for a path below the base URL; ``None`` if nothing is there (404, 410)."""
         return self._get(self.address(path, parameters))
 
     def read(self, kind: str, name: str) -> Response | None:
-        """One resource by its id; ``None`` when the server has none."""
+        """One resource by its id; ``None`` if the server does not have it."""
         return self.get(f"{kind}/{quote(name, safe='')}")
 
     def search(self, kind: str, parameters: Mapping[str, str]) -> Iterator[SearchPage]:
-        """The pages of a search, one in memory at a time. A link that cannot be followed fails the search, never ends it.
+        """The pages of a search, one in memory at a time. A link that cannot be followed fails the search; it never ends it.
 
-        Pages that bring nothing new for ever are ended, and the last one says so (``short``).
+        Endless pages without new records are stopped, and the last page says so (``incomplete``).
         """
         response = self.get(kind, parameters)
-        seen, whole = set[int](), Whole(kind, self.trust_total)
+        seen, completeness = set[int](), CompletenessCheck(kind, self.trust_total)
         while True:
             if response is None:
                 where = "the next page of a search was not found" if seen else f"the server does not support searching {kind}"
                 raise AdapterError(where, permanent=not seen)
             found = bundle.read(response.body, response.url)
-            whole.page(found.keys, announced=found.total, beside=found.included, error=found.error)
-            searched_at = min(instant(found.searched_at) or response.asked, response.asked)
-            last = found.next_url is None or whole.endless
-            yield SearchPage(found, response.at, searched_at, last, whole.missing() if last else "")
+            completeness.page(found.keys, announced=found.total, included=found.included, error=found.error)
+            searched_at = min(instant(found.searched_at) or response.began, response.began)
+            last = found.next_url is None or completeness.endless
+            yield SearchPage(found, response.at, searched_at, last, completeness.incomplete_reason() if last else "")
             if found.next_url is None or last:
                 return
             if hash(found.next_url) in seen:
                 raise AdapterError("the server's links to the next page form a loop")
             seen.add(hash(found.next_url))
-            response = self._next(self.ours(found.next_url))
+            response = self._next(self.own_url(found.next_url))
 
     def _get(self, url: str) -> Response | None:
         return self.retrying(lambda: self.once(url))
 
     def _next(self, url: str) -> Response | None:
-        """The next page. Servers forget searches that took long: that is no wrong setting, the run can begin again."""
+        """The next page. Servers drop long searches: that is not a wrong setting, and the run can start again."""
         try:
             return self._get(url)
-        except NotUnderstood as error:
+        except RequestRejected as error:
             raise AdapterError(f"the next page of a search cannot be read: {error}") from None

@@ -1,7 +1,7 @@
-"""Consent and Flag: are they about messages, and do they count now? Pure.
+"""Consents and Flags: which are about messages, which are in force, and what they decide. Pure.
 
-No code system says "may be texted" and no Flag category says "do not contact" (Flag category ``contact`` is infection control), so
-a site names its own. Sources: FHIR R4 6.2 (Consent: status, provision.type), R5 6.2 (Consent: decision), R4 9.11 (Flag).
+No code system has a code for "may be texted", and no Flag category means "do not contact" (Flag category ``contact`` is infection control).
+So a site configures its own. Sources: FHIR R4 6.2 (Consent: status, provision.type), R5 6.2 (Consent: decision), R4 9.11 (Flag).
 """
 
 from __future__ import annotations
@@ -15,15 +15,16 @@ from adapters.fhir import absent
 from adapters.fhir.fhirpath import compile_expression
 from adapters.fhir.modifiers import Understood, not_understood
 from adapters.fhir.options import MOST_RESTRICTIVE, ConsentOptions, FlagOptions
-from adapters.fhir.periods import RecordStatus, When, within
+from adapters.fhir.periods import RecordStatus, When, status_at
 from store.preference import DENIED, GRANTED, PatientStatements, Statement, is_opt_out, opt_out
 
 R5_DECISION = "http://hl7.org/fhir/5.0/StructureDefinition/extension-Consent.decision"
 ACT_CODE = ("http://terminology.hl7.org/CodeSystem/v3-ActCode", "http://hl7.org/fhir/v3/ActCode", "urn:oid:2.16.840.1.113883.5.4")
 OPT_IN, OPT_OUT = "http://hl7.org/fhir/ConsentPolicy/opt-in", "http://hl7.org/fhir/ConsentPolicy/opt-out"  # STU3, whose policyRule is a uri
-# Where a decision stands: in R5 decision, and R5 carried in R4; the base rule (R4 policyRule, R5 regulatoryBasis) with its exceptions at
-# any depth (R4 provision, STU3 except). Of several the most restrictive counts: an opt-out with exceptions is an opt-out. No permission
-# to rely on are an R5 permit with exceptions that do not say what they permit, and an opt-in with restrictions (OPTINR, in no table).
+# The paths of a decision: R5 decision, also as an extension in R4; the base rule (R4 policyRule, R5 regulatoryBasis) with its exceptions at
+# any depth (R4 provision, STU3 except). Of several, the most restrictive counts: an opt-out with exceptions is an opt-out. Two cases are
+# no reliable permission: an R5 permit with exceptions that do not state what they permit, and an opt-in with restrictions (OPTINR, in no
+# table).
 _BASE_RULE = f"Consent.policyRule.where($this in ('{OPT_IN}' | '{OPT_OUT}')) | Consent.policy.uri.where($this = '{OPT_OUT}')" + "".join(
     f" | Consent.{element}.coding.where(code in ('OPTOUT' | 'OPTOUTE' | 'OPTINR')).code"
     f" | Consent.{element}.coding.where(code = 'OPTIN' and system in ({' | '.join(repr(one) for one in ACT_CODE)})).code"
@@ -35,8 +36,8 @@ DECISION = (
     f" | Consent.repeat(provision).type | Consent.repeat(except).type | {_BASE_RULE}"
 )
 _base_rule = compile_expression(_BASE_RULE).evaluate
-NOT_UNDERSTOOD = "not understood"  # a type that is in no table
-MODIFIED: dict[str, Any] = {"modifierExtension": [{}]}  # an exception of which only its modifier counts
+NOT_UNDERSTOOD = "not understood"  # a type that is in no code table
+MODIFIED: dict[str, Any] = {"modifierExtension": [{}]}  # an exception with nothing but its modifier
 DECISIONS = {
     **dict.fromkeys(("permit", "OPTIN", OPT_IN), GRANTED),
     **dict.fromkeys(("deny", "OPTOUT", "OPTOUTE", OPT_OUT, "opt-out", "opt out"), DENIED),
@@ -44,25 +45,25 @@ DECISIONS = {
 
 
 def consent_rules(options: ConsentOptions) -> dict[str, dict[str, Any]]:
-    """The rule that ``consent.attribute`` stands for."""
+    """The rule for the option ``consent.attribute``."""
     if not options.attribute:
         return {}
     return {options.attribute: {"from": DECISION, "values": DECISIONS, "on_absent": "reject", "on_unknown": "reject"}}
 
 
 def flag_rules(options: FlagOptions) -> dict[str, dict[str, Any]]:
-    """The rule that ``flag.codes`` stand for: a Flag of one of them is a no. Raises ``ValueError`` for what cannot be refused."""
+    """The rule for ``flag.codes``: a Flag with one of them refuses. Raises ``ValueError`` for an attribute that cannot be refused."""
     if not options.codes:
         return {}
     refusal = opt_out(options.attribute)
     if refusal is None:
         raise ValueError("flag.attribute cannot be set by a Flag: use do_not_contact, preferred_method, consent.… or topic.…")
-    path = " | ".join(f"Flag.code.coding.where({_is(code)}).code" for code in options.codes)
+    path = " | ".join(f"Flag.code.coding.where({_criterion(code)}).code" for code in options.codes)
     values = {code.rpartition("|")[2]: refusal for code in options.codes}
     return {options.attribute: {"from": path, "values": values, "on_unknown": "no_statement"}}
 
 
-def _is(token: str) -> str:
+def _criterion(token: str) -> str:
     system, bar, code = token.rpartition("|")
     return (f"system = {_quoted(system)} and " if bar else "") + f"code = {_quoted(code)}"
 
@@ -73,16 +74,15 @@ def _quoted(text: str) -> str:
 
 
 def is_about_messages(consent: dict[str, Any], options: ConsentOptions) -> bool:
-    """Whether category and scope are the site's own for messages; what the site does not name is not asked."""
+    """Whether category and scope are those that the site configured for messages. An element without configuration matches."""
     return all(
-        not wanted or _has_code(consent.get(element), wanted)
-        for element, wanted in (("category", options.category), ("scope", options.scope))
+        not codes or _has_code(consent.get(element), codes) for element, codes in (("category", options.category), ("scope", options.scope))
     )
 
 
 def subject_withheld(kind: str, record: dict[str, Any], options: ConsentOptions) -> str:
-    """The element that would say what a Consent or Flag is about, where that was withheld; empty where it was not."""
-    names = [name for name, wanted in (("category", options.category), ("scope", options.scope)) if wanted and kind == "Consent"]
+    """The element that tells what a Consent or Flag is about, if it was withheld; else empty."""
+    names = [name for name, codes in (("category", options.category), ("scope", options.scope)) if codes and kind == "Consent"]
     return next((f"{kind}.{name}" for name in names or ["code"] if any(map(_is_withheld, _listed(record.get(name))))), "")
 
 
@@ -92,16 +92,16 @@ def _is_withheld(concept: Any) -> bool:
     return any(map(absent.is_withheld, parts))
 
 
-def _has_code(concepts: Any, wanted: tuple[str, ...]) -> bool:
+def _has_code(concepts: Any, codes: tuple[str, ...]) -> bool:
     codings = [coding for one in _listed(concepts) if type(one) is dict for coding in _list(one.get("coding")) if type(coding) is dict]
-    return any(coding.get("code") in wanted or f"{coding.get('system')}|{coding.get('code')}" in wanted for coding in codings)
+    return any(coding.get("code") in codes or f"{coding.get('system')}|{coding.get('code')}" in codes for coding in codings)
 
 
 def consent_status(consent: dict[str, Any], options: ConsentOptions, when: When) -> RecordStatus:
     status = consent.get("status")
     if status in options.statuses:
-        whole = (consent,) if _is_of_r5(consent) or _is_opt_out_by_rule(consent) else (consent, *_listed(consent.get("provision")))
-        return within([one.get("period") for one in whole if type(one) is dict], when)
+        holders = (consent,) if _is_of_r5(consent) or _is_opt_out_by_rule(consent) else (consent, *_listed(consent.get("provision")))
+        return status_at([one.get("period") for one in holders if type(one) is dict], when)
     if status == "rejected":
         return RecordStatus.REFUSED
     if status in ("draft", "proposed"):
@@ -109,30 +109,30 @@ def consent_status(consent: dict[str, Any], options: ConsentOptions, when: When)
     return RecordStatus.ENDED if status in ("inactive", "entered-in-error", "not-done") else RecordStatus.UNREADABLE
 
 
-def counting(consent: dict[str, Any], when: When, understood: Understood) -> dict[str, Any]:
-    """The Consent without those of its exceptions that do not count at that moment: each of them is left empty in its place.
+def with_active_provisions(consent: dict[str, Any], when: When, understood: Understood) -> dict[str, Any]:
+    """The Consent without the exceptions that are not in force at that moment: each is replaced with an empty one.
 
-    One whose period is over counts no more, and one whose period has not begun not yet, with all below it; but a modifier in it that is
-    not understood counts already (``adapters.fhir.modifiers``).
+    An exception is not in force before or after its period, with all its nested ones. But a modifier in it that is not understood counts
+    even before its period (``adapters.fhir.modifiers``).
     """
-    made = dict(consent)
+    result = dict(consent)
     if "except" in consent:
-        made["except"] = _counting(consent["except"], when, understood)
+        result["except"] = _active_provisions(consent["except"], when, understood)
     if "provision" in consent:
-        read = _counting if _is_of_r5(consent) else _below
-        made["provision"] = read(consent["provision"], when, understood)
-        if not any(_listed(made["provision"])):
-            del made["provision"]
-    return made
+        read = _active_provisions if _is_of_r5(consent) else _with_active_nested
+        result["provision"] = read(consent["provision"], when, understood)
+        if not any(_listed(result["provision"])):
+            del result["provision"]
+    return result
 
 
 def _is_of_r5(consent: dict[str, Any]) -> bool:
-    """Whether all provisions are exceptions to a decision. The root provision of R4 is the whole Consent, with its period."""
+    """Whether all provisions are exceptions to a decision (R5). In R4, the root provision is the whole Consent, with its period."""
     return "decision" in consent
 
 
 def _is_opt_out_by_rule(consent: dict[str, Any]) -> bool:
-    """Whether its base rule refuses: the provisions are exceptions to that, and so are their periods."""
+    """Whether its base rule refuses: then the provisions, with their periods, are exceptions to that."""
     return any(DECISIONS.get(str(node.value).casefold(), DECISIONS.get(node.value)) == DENIED for node in _base_rule(consent))
 
 
@@ -140,34 +140,38 @@ def _listed(value: Any) -> list[Any]:
     return value if type(value) is list else [value]
 
 
-def _counting(provisions: Any, when: When, understood: Understood) -> Any:
+def _active_provisions(provisions: Any, when: When, understood: Understood) -> Any:
     if type(provisions) is list:
-        return [_counting(one, when, understood) for one in provisions]
+        return [_active_provisions(one, when, understood) for one in provisions]
     if type(provisions) is not dict:
         return provisions
-    found = within([provisions.get("period")], when)
+    found = status_at([provisions.get("period")], when)
     if found is RecordStatus.NOT_YET:
         return MODIFIED if not_understood(provisions, "Consent.provision", understood) else {}
     if found is RecordStatus.ENDED:
         return {}
     if found is RecordStatus.DOUBTFUL and provisions.get("type") == "permit":
         return provisions | {"type": NOT_UNDERSTOOD}
-    return _below(provisions, when, understood)
+    return _with_active_nested(provisions, when, understood)
 
 
-def _below(provisions: Any, when: When, understood: Understood) -> Any:
-    """The same with its nested provisions looked at."""
+def _with_active_nested(provisions: Any, when: When, understood: Understood) -> Any:
+    """The provision with only the active ones of its nested provisions."""
     if type(provisions) is list:
-        return [_below(one, when, understood) for one in provisions]
+        return [_with_active_nested(one, when, understood) for one in provisions]
     if type(provisions) is not dict:
         return provisions
-    return provisions | {"provision": _counting(provisions["provision"], when, understood)} if "provision" in provisions else provisions
+    return (
+        provisions | {"provision": _active_provisions(provisions["provision"], when, understood)}
+        if "provision" in provisions
+        else provisions
+    )
 
 
 def flag_status(flag: dict[str, Any], when: When) -> RecordStatus:
     status = flag.get("status")
     if status == "active":
-        return within([flag.get("period")], when)
+        return status_at([flag.get("period")], when)
     return RecordStatus.ENDED if status in ("inactive", "entered-in-error") else RecordStatus.UNREADABLE
 
 
@@ -179,46 +183,46 @@ def period(record: dict[str, Any]) -> dict[str, Any]:
 
 
 def out_of_force(attributes: list[str], status: RecordStatus, path: str) -> dict[str, Statement]:
-    """The statements of a record that no longer counts: refused, it states the opt-out; ended, it takes back what it stated."""
+    """The statements of a record that is not in force: a refused one states the opt-out, an ended one removes what it stated."""
     if status is RecordStatus.REFUSED:
         return {attribute: Statement(opt_out(attribute), path) for attribute in attributes}
     return {attribute: Statement(None, path) for attribute in attributes}
 
 
-def to_confirm(item: PatientStatements, choose: str) -> bool:
-    """Whether the patient's other records must be asked: one permits now, or takes back later, while the most restrictive counts.
+def needs_confirmation(item: PatientStatements, choose: str) -> bool:
+    """Whether the patient's other records must be read: the record permits now, or removes later, and the most restrictive counts.
 
-    What is over now needs nobody else: the store takes back only what the same record stated.
+    A record that has ended needs no other record: the store removes only what the same record stated.
     """
     uncertain = any(not _certain(attribute, one.value, choose) for attribute, one in item.statements.items())
     return uncertain or (choose == MOST_RESTRICTIVE and any(not is_opt_out(one.attribute, one.value) for one in item.later))
 
 
 def _certain(attribute: str, value: Any, choose: str) -> bool:
-    """Whether a statement holds whatever other records say."""
+    """Whether a statement holds regardless of other records."""
     return value is None or choose != MOST_RESTRICTIVE or is_opt_out(attribute, value)
 
 
 def certain_only(item: PatientStatements, choose: str) -> Item:
-    """What a record states that needs no other record to be asked: its refusals and its end, where the most restrictive counts."""
+    """The statements that do not depend on other records: refusals and the end, if the most restrictive counts."""
     kept = {attribute: one for attribute, one in item.statements.items() if _certain(attribute, one.value, choose)}
     later = tuple(one for one in item.later if choose != MOST_RESTRICTIVE or is_opt_out(one.attribute, one.value))
     return replace(item, statements=kept, later=later) if kept or later or item.problems else Filtered("not_confirmed", item.locator)
 
 
 def unless_refused(item: PatientStatements, others: Iterable[Item], choose: str) -> Item:
-    """What a record permits while the most restrictive counts, less what another record of its patient refuses.
+    """The record without what another record of its patient refuses, if the most restrictive counts.
 
-    A record that cannot be read may refuse. So does one whose refusal begins later.
+    A record that cannot be read counts as refusing. A refusal that starts later counts for later permissions.
     """
     same = [other for other in others if isinstance(other, PatientStatements) and other.identifiers == item.identifiers]
     others_of = [other for other in same if other.evidence_id != item.evidence_id]
     refused = {name for other in same for name, one in other.statements.items() if is_opt_out(name, one.value)}
     refused |= {problem.attribute for other in same for problem in other.problems}
-    to_come = {one.attribute for other in others_of for one in other.later if is_opt_out(one.attribute, one.value)}
-    to_come |= {name for other in others_of for name, one in other.statements.items() if is_opt_out(name, one.value)}
+    refused_later = {one.attribute for other in others_of for one in other.later if is_opt_out(one.attribute, one.value)}
+    refused_later |= {name for other in others_of for name, one in other.statements.items() if is_opt_out(name, one.value)}
     kept = {name: one for name, one in item.statements.items() if _certain(name, one.value, choose) or name not in refused}
-    later = tuple(one for one in item.later if is_opt_out(one.attribute, one.value) or one.attribute not in to_come)
+    later = tuple(one for one in item.later if is_opt_out(one.attribute, one.value) or one.attribute not in refused_later)
     return replace(item, statements=kept, later=later) if kept or later or item.problems else Filtered("still_refused", item.locator)
 
 

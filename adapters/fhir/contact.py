@@ -1,7 +1,7 @@
-"""Patient.telecom in our words. Pure. Source: FHIR R4 2.24.0.13 (ContactPoint); same shape from DSTU2 to R5.
+"""Reads Patient.telecom. Pure. Source: FHIR R4 2.24.0.13 (ContactPoint); same shape from DSTU2 to R5.
 
-``use`` is a modifier: old entries are not used. ``rank`` 1 is the most preferred and a missing rank is no preference. An entry
-without a value was withheld (masked, data-absent-reason): it is not evidence that the patient has no phone.
+``use`` is a modifier: old entries are not used. ``rank`` 1 is the most preferred; a missing rank is no preference. An entry without a
+value was withheld (masked, data-absent-reason): it is not evidence that the patient has no phone.
 """
 
 from __future__ import annotations
@@ -31,47 +31,47 @@ PHONE_SYSTEMS = ("phone", "sms")
 FAXES = ("fax", "pager", "other")
 OTHER_SYSTEMS = (*FAXES, "url")
 DIRECT = "http://hl7.org/fhir/us/core/StructureDefinition/us-core-direct"
-LAST = 1 << 31  # behind every rank: positiveInt ends here
+LAST = 1 << 31  # after every rank: the maximum of positiveInt
 
 
 @dataclass(slots=True)
 class Contacts:
-    """What one telecom list holds.
+    """The contents of one telecom list.
 
-    ``withheld`` names the systems of entries without a value, or with one that cannot be read (``""``: any).
+    ``withheld``: the systems of entries without a value, or with one that cannot be read (``""``: any).
     """
 
     phones: dict[str, Phone] = field(default_factory=dict)
-    faxes: dict[str, Phone] = field(default_factory=dict)  # the patient's numbers that are no telephones
+    faxes: dict[str, Phone] = field(default_factory=dict)  # numbers of faxes, pagers and the like
     emails: list[tuple[int, str]] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
     withheld: set[str] = field(default_factory=set)
-    refused: list[tuple[str, str]] = field(default_factory=list)  # consents that remarks deny, and where
-    leading: tuple[int, str | None] | None = None  # index and number of the phone listed first, whether usable or not
+    refused: list[tuple[str, str]] = field(default_factory=list)  # consents that remarks deny, and their paths
+    first_phone: tuple[int, str | None] | None = None  # index and number of the phone listed first, whether usable or not
 
     def numbers(self) -> tuple[Phone, ...]:
-        """All of the patient's numbers."""
+        """All phones and faxes."""
         return (*self.phones.values(), *(fax for number, fax in self.faxes.items() if number not in self.phones))
 
     def ordered_emails(self) -> tuple[str, ...]:
-        """The most preferred first; the order sent among equals."""
+        """The addresses, the most preferred first; equal ranks in the order sent."""
         return tuple(dict.fromkeys(address for _, address in sorted(self.emails, key=lambda one: one[0])))
 
     def preferred(self) -> str | None:
-        """The phone of the lowest rank, where one alone has it."""
+        """The phone with the lowest rank, if only one has it."""
         ranked = [phone for phone in self.phones.values() if phone.rank is not None]
         lowest = min((phone.rank or 0 for phone in ranked), default=0)
         found = [phone.number for phone in ranked if phone.rank == lowest]
         return found[0] if len(found) == 1 else None
 
-    def unusable(self, system: str, problem: Problem) -> None:
-        """Notes an entry that says something which cannot be read: its list is not known to be empty."""
+    def add_unusable(self, system: str, problem: Problem) -> None:
+        """Adds an entry that cannot be read: its list is then not known to be empty."""
         self.withheld.add(system)
         self.problems.append(problem)
 
-    def led_by(self, index: int, number: str | None) -> None:
-        """Notes a phone in the order listed."""
-        self.leading = self.leading or (index, number)
+    def note_first_phone(self, index: int, number: str | None) -> None:
+        """Records the phone that is listed first."""
+        self.first_phone = self.first_phone or (index, number)
 
 
 def read(entries: list[Any], region: str | None, today: str, tables: ContactTables | None = None) -> Contacts:
@@ -80,17 +80,17 @@ def read(entries: list[Any], region: str | None, today: str, tables: ContactTabl
     contacts = Contacts()
     for index, entry in enumerate(entries):
         if type(entry) is not dict:
-            contacts.unusable("", Problem("contact_point_unreadable", f"Patient.telecom[{index}]", "it is not a ContactPoint", PHONES))
+            contacts.add_unusable("", Problem("contact_point_unreadable", f"Patient.telecom[{index}]", "it is not a ContactPoint", PHONES))
         elif not ended(entry, today):
-            _point(contacts, entry, index, region, today, tables)
+            _read_point(contacts, entry, index, region, today, tables)
     return contacts
 
 
-def turns(entries: Any, today: str) -> list[tuple[str, str]]:
-    """The ISO dates after ``today`` from which on a phone or an address of the list is in use, or is not any more; with the attribute."""
+def change_days(entries: Any, today: str) -> list[tuple[str, str]]:
+    """The ISO dates after ``today`` on which a phone or address of the list comes into use or goes out of use; with the attribute."""
     found: set[tuple[str, str]] = set()
     for entry in entries if type(entries) is list else ():
-        attribute = _list_of(system(entry)) if type(entry) is dict else None
+        attribute = _attribute_of(system(entry)) if type(entry) is dict else None
         if attribute is not None and type(period := entry.get("period")) is dict:
             start, end = first_day(period.get("start")), last_day(period.get("end"))
             found |= {(day, attribute) for day in (start and _day(start), end and _day(end, later=1)) if day and day > today}
@@ -98,13 +98,13 @@ def turns(entries: Any, today: str) -> list[tuple[str, str]]:
 
 
 def system(entry: dict[str, Any]) -> str | None:
-    """The system of a contact point without regard to case, ``None`` where there is none."""
+    """The system of a contact point in lower case; ``None`` if there is none."""
     found = entry.get("system")
     return found.strip().casefold() if isinstance(found, str) else None
 
 
-def _list_of(system: str | None) -> str | None:
-    """The attribute that contact points of a system are listed in."""
+def _attribute_of(system: str | None) -> str | None:
+    """The attribute for contact points of a system."""
     return PHONES if system in (*PHONE_SYSTEMS, *FAXES) else EMAIL if system == "email" else None
 
 
@@ -116,46 +116,46 @@ def _day(day: str, later: int = 0) -> str | None:
 
 
 def number_at(entries: Any, index: int, region: str | None) -> str | None:
-    """The number in E.164 of the contact point at an index, in use or not; ``None`` when it is no usable phone, or several."""
+    """The number in E.164 of the contact point at an index, in use or not; ``None`` if it is not exactly one usable phone."""
     entry = entries[index] if type(entries) is list and index < len(entries) else None
     value = entry.get("value") if type(entry) is dict and system(entry) in PHONE_SYSTEMS else None
     return telecom.e164(value, region) if isinstance(value, str) and len(telecom.several(value, region)) == 1 else None
 
 
 def is_phone(entries: Any, index: int) -> bool:
-    """Whether the contact point at an index is a telephone, or may be one for all it says."""
+    """Whether the contact point at an index is a phone, or may be one."""
     entry = entries[index] if type(entries) is list and index < len(entries) else None
     return type(entry) is dict and (system(entry) in PHONE_SYSTEMS or system(entry) not in ("email", *OTHER_SYSTEMS))
 
 
-def _point(contacts: Contacts, entry: dict[str, Any], index: int, region: str | None, today: str, tables: ContactTables) -> None:
+def _read_point(contacts: Contacts, entry: dict[str, Any], index: int, region: str | None, today: str, tables: ContactTables) -> None:
     kind, value, path = system(entry), entry.get("value"), f"Patient.telecom[{index}]"
     if not isinstance(value, str) or not value.strip():
         contacts.withheld.add(kind if kind in (*PHONE_SYSTEMS, "email", *OTHER_SYSTEMS) else "")
         if kind in PHONE_SYSTEMS:
-            contacts.led_by(index, None)
+            contacts.note_first_phone(index, None)
     elif kind in PHONE_SYSTEMS:
-        contacts.led_by(index, _phones(contacts, entry, path, region, tables))
+        contacts.note_first_phone(index, _phones(contacts, entry, path, region, tables))
     elif kind == "email":
         _emails(contacts, entry, path, today, tables)
     elif kind is None:
         missing = Problem("contact_system_missing", f"{path}.system", "a ContactPoint with a value needs a system (cpt-2)", PHONES)
-        contacts.unusable("", missing)
+        contacts.add_unusable("", missing)
     elif kind in FAXES:
         _faxes(contacts, entry, region, tables)
     elif kind not in OTHER_SYSTEMS:
-        contacts.unusable("", Problem("contact_system_unknown", f"{path}.system", "it is not a ContactPointSystem code", PHONES))
+        contacts.add_unusable("", Problem("contact_system_unknown", f"{path}.system", "it is not a ContactPointSystem code", PHONES))
 
 
 def _phones(contacts: Contacts, entry: dict[str, Any], path: str, region: str | None, tables: ContactTables) -> str | None:
-    """The numbers of one contact point, which should be one; the first that is usable. A remark is about each of them."""
+    """Adds the numbers of one contact point (normally one). Returns the first usable one. A remark applies to each of them."""
     value, path, first = str(entry["value"]), f"{path}.value", None
     remark = tables.remark(value) if has_words(value) else ""
     for raw in telecom.several(value, region):
         number = telecom.e164(raw, region)
         if number is None or tables.is_placeholder(number):
             unusable = Problem("phone_unusable", path, "it is not a valid phone number", PHONES)
-            contacts.unusable("phone", PLACEHOLDER._replace(path=path) if tables.is_placeholder(number or raw) else unusable)
+            contacts.add_unusable("phone", PLACEHOLDER._replace(path=path) if tables.is_placeholder(number or raw) else unusable)
             contacts.problems += [Problem("phone_refused", path, REFUSED_UNUSABLE, consent) for consent in REFUSES.get(remark, ())]
         elif remark == WRONG_NUMBER:
             contacts.problems.append(REMARKED[remark]._replace(path=path))
@@ -177,7 +177,7 @@ def _phone(contacts: Contacts, entry: dict[str, Any], number: str) -> None:
 
 
 def _faxes(contacts: Contacts, entry: dict[str, Any], region: str | None, tables: ContactTables) -> None:
-    """The numbers of a fax, a pager or another such entry; what else it holds is no number."""
+    """Adds the numbers of a fax, pager or similar entry."""
     for raw in telecom.several(entry["value"], region):
         number = telecom.e164(raw, region)
         if number is not None and not tables.is_placeholder(number):
@@ -190,14 +190,14 @@ def _days(entry: dict[str, Any]) -> tuple[str | None, str | None]:
 
 
 def _joined(first: Phone, second: Phone) -> Phone:
-    """One number listed twice, say as phone and as sms: what either says holds."""
+    """Joins one number that is listed twice, for example as phone and as sms."""
     ranks = [phone.rank for phone in (first, second) if phone.rank is not None]
     kind = first.kind if first.kind != PhoneKind.OTHER else second.kind
     return first._replace(kind=kind, rank=min(ranks, default=None), textable=first.textable or second.textable)
 
 
 def _is_direct(entry: dict[str, Any], address: str) -> bool:
-    """Whether it is an address for secure messages between clinicians' systems (Direct), which are no e-mail."""
+    """Whether it is an address for Direct, secure messaging between clinical systems, which is not e-mail."""
     extensions = entry.get("extension")
     marked = any(
         type(one) is dict and one.get("url") == DIRECT and one.get("valueBoolean") is True
@@ -216,10 +216,10 @@ def _emails(contacts: Contacts, entry: dict[str, Any], path: str, today: str, ta
     for text in telecom.addresses(entry["value"]):
         address = telecom.email(text)
         if address is None:
-            contacts.unusable("email", Problem("email_unusable", f"{path}.value", "it is not a valid e-mail address", EMAIL))
+            contacts.add_unusable("email", Problem("email_unusable", f"{path}.value", "it is not a valid e-mail address", EMAIL))
         elif tables.is_placeholder(address):
-            contacts.unusable("email", PLACEHOLDER_ADDRESS._replace(path=f"{path}.value"))
-        elif not _is_direct(entry, address) and not _begins_later(entry, today):  # else it is ahead (:func:`turns`)
+            contacts.add_unusable("email", PLACEHOLDER_ADDRESS._replace(path=f"{path}.value"))
+        elif not _is_direct(entry, address) and not _begins_later(entry, today):  # a later one is in :func:`change_days`
             contacts.emails.append((_rank(entry.get("rank")) or LAST, address))
 
 

@@ -1,7 +1,7 @@
-"""Reading Patients one by one, by the members of a group: for servers that do not let all of them be searched (Epic, Oracle Health).
+"""Crawl: reads the members of a group one by one, for servers on which all Patients cannot be searched (Epic, Oracle Health).
 
-The place in the list is kept in the cursor, since a crawl under a small budget takes days. It counts only for the same list. The time
-at which the crawl began is kept with it: that is what the cursor becomes at the end, and only when everybody could be read.
+The position in the list is kept in the cursor, because a crawl with a small budget takes days. It is valid only for the same list. The
+start time of the crawl is kept with it. It becomes the cursor at the end, if everybody could be read.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from adapters.http.client import StatusError
 from adapters.http.download import TooLarge
 
 BATCH = 100
-IN_A_ROW = 10  # so many members who cannot be read are a server that cannot be read
-OURS = (401, 429)  # about this client, never about one patient
+MOST_FAILURES_IN_A_ROW = 10  # that many unreadable members in a row mean that the server cannot be read
+CLIENT_STATUSES = (401, 429)  # errors about this client, not about one patient
 
 
 @dataclass(frozen=True, slots=True)
 class CrawlPlace:
-    """Where a crawl is. ``digest`` tells its list from another; ``left_out`` members could not be read."""
+    """The position of a crawl. ``digest`` identifies its list. ``left_out``: the number of members who could not be read."""
 
     digest: str
     started: str
@@ -36,7 +36,7 @@ class CrawlPlace:
     left_out: int = 0
 
     def text(self) -> str:
-        """As it is kept in the cursor."""
+        """The text in the cursor."""
         return msgspec.json.encode({"crawl": self}).decode()
 
 
@@ -45,44 +45,44 @@ class _Kept(msgspec.Struct):
 
 
 class ReadsPatients(Protocol):
-    """Reads Patients by name, as the polling adapter does."""
+    """Reads Patients by resource id, as the polling adapter does."""
 
     clock: Callable[[], datetime]
 
     def by_id(self, client: FhirClient, patient: str) -> Iterator[Batch]:
-        """One Patient; nothing where the server knows no such one."""
+        """Reads one Patient; no batch if the server does not have it."""
 
-    def about(self, client: FhirClient, names: list[str], short: list[str]) -> Iterator[Batch]:
-        """The records about some Patients. What could not be read to its end is added to ``short``."""
+    def records_about(self, client: FhirClient, names: list[str], incomplete: list[str]) -> Iterator[Batch]:
+        """Reads the records about some Patients. Why a result is incomplete is added to ``incomplete``."""
 
 
 def crawl(rest: ReadsPatients, client: FhirClient, cursor: str | None, group_id: str) -> Iterator[Batch]:
-    """Every member of the group, a hundred a batch. Raises :class:`~adapters.base.AdapterError`."""
+    """Reads every member of the group, a hundred per batch. Raises :class:`~adapters.base.AdapterError`."""
     began = rest.clock()
     found = group_members.listed(client, group_id)
     if found is None:
         message = "the members of the group cannot be read, so crawling is not possible: check group, or use another read setting"
         raise AdapterError(message, permanent=True)
     names = found.names
-    place = _going_on(cursor, CrawlPlace(_digest(names), min(began, found.at).isoformat()), len(names))
-    member = Member(rest, client)
+    place = _resume(cursor, CrawlPlace(_digest(names), min(began, found.at).isoformat()), len(names))
+    member = MemberReader(rest, client)
     for start in range(place.number, max(len(names), 1), BATCH):
         part = names[start : start + BATCH]
         batches = [batch for number, name in enumerate(part, start + 1) for batch in member.read(name, number)]
         place = replace(place, number=start + BATCH, left_out=place.left_out + len(member.left_out))
         if place.number >= len(names):
-            member.somebody_read()
+            member.check_any_read()
         items, payloads = [one for batch in batches for one in batch.items], [one for batch in batches for one in batch.payloads]
-        yield Batch(items, _cursor(place, len(names), short=found.short), payloads, len(names), note=_note(place, len(names)))
+        yield Batch(items, _cursor(place, len(names), incomplete=found.incomplete), payloads, len(names), note=_note(place, len(names)))
         member.left_out.clear()
-    if found.short:
-        raise IncompleteFetch(found.short, again=False)
+    if found.incomplete:
+        raise IncompleteFetch(found.incomplete, again=False)
 
 
-def apart(rest: ReadsPatients, client: FhirClient, names: Sequence[str]) -> Generator[Batch, None, set[str]]:
-    """Some members, beside another read. Who cannot be read holds up nobody else: they are returned, and tried again by the next run."""
-    member, unread = Member(rest, client), set(names)
-    with suppress(AdapterError):  # the other read will meet the same, and fail by it
+def read_separately(rest: ReadsPatients, client: FhirClient, names: Sequence[str]) -> Generator[Batch, None, set[str]]:
+    """Reads some members in addition to another read. Returns those who could not be read: the next run tries them again."""
+    member, unread = MemberReader(rest, client), set(names)
+    with suppress(AdapterError):  # the other read will fail with the same error
         for number, name in enumerate(names, 1):
             for batch in member.read(name, number):
                 yield batch._replace(total=None)
@@ -93,8 +93,8 @@ def apart(rest: ReadsPatients, client: FhirClient, names: Sequence[str]) -> Gene
     return unread
 
 
-class Member:
-    """Reads the members, and knows who could not be read, and how many in a row."""
+class MemberReader:
+    """Reads the members, and counts those who could not be read, and how many in a row."""
 
     def __init__(self, rest: ReadsPatients, client: FhirClient) -> None:
         self.rest, self.client, self.in_a_row = rest, client, 0
@@ -102,27 +102,27 @@ class Member:
         self.good, self.error = False, AdapterError("no member of the group could be read")
 
     def read(self, name: str, number: int) -> list[Batch]:
-        """One member, and the records about them. One who cannot be read is left out, shown to a person, and read by the next crawl."""
+        """Reads one member and the records about them. A member who cannot be read becomes a rejection, and the next crawl reads them."""
         where = f"Patient/member-{number}"
         batches: list[Batch] = []
         try:
-            # Somebody who is not there any more states nothing: what was known of them stays.
+            # A Patient who no longer exists states nothing: what is known of them stays.
             batches += list(self.rest.by_id(self.client, name)) or [Batch([Filtered("patient_not_there", where)], None, [b""])]
-            short: list[str] = []
-            for batch in self.rest.about(self.client, [name], short):
+            incomplete: list[str] = []
+            for batch in self.rest.records_about(self.client, [name], incomplete):
                 batches.append(batch)
-            if short:
-                batches.append(self._left_out("; ".join(dict.fromkeys(short)), name, where))
+            if incomplete:
+                batches.append(self._left_out("; ".join(dict.fromkeys(incomplete)), name, where))
             self.good, self.in_a_row = True, 0
         except AdapterError as error:
             self.in_a_row, self.error = self.in_a_row + 1, error
-            if _about_all(error) or self.in_a_row >= IN_A_ROW:
+            if _affects_all(error) or self.in_a_row >= MOST_FAILURES_IN_A_ROW:
                 raise
             batches.append(self._left_out(str(error), name, where))
         return batches
 
-    def somebody_read(self) -> None:
-        """Raises the last error where nobody at all could be read: that is the server's trouble, or ours."""
+    def check_any_read(self) -> None:
+        """Raises the last error if no member at all could be read: then the server or our configuration has a problem."""
         if self.left_out and not self.good:
             raise self.error
 
@@ -132,17 +132,21 @@ class Member:
         return Batch([Unmappable("patient_not_read", detail, where, f"Patient/{name}".encode())], None, [b""])
 
 
-def _about_all(error: AdapterError) -> bool:
-    """Whether the next member would meet the same: our access, our settings, or a server that asks to be left alone for a while."""
+def _affects_all(error: AdapterError) -> bool:
+    """Whether the error would affect the next member too: our access, our settings, or a server that asks us to wait."""
     status = error.status if isinstance(error, StatusError) else None
-    return status in OURS or error.retry_after is not None or (status is None and error.permanent and not isinstance(error, TooLarge))
+    return (
+        status in CLIENT_STATUSES
+        or error.retry_after is not None
+        or (status is None and error.permanent and not isinstance(error, TooLarge))
+    )
 
 
-def _cursor(place: CrawlPlace, members: int, *, short: str) -> str:
-    """Behind the last member: the time at which the crawl began, or its beginning again where somebody was left out."""
+def _cursor(place: CrawlPlace, members: int, *, incomplete: str) -> str:
+    """The cursor: the position; after the last member the start time of the crawl, or position 0 if somebody was left out."""
     if place.number < members:
         return place.text()
-    return replace(place, number=0, left_out=0, started="").text() if place.left_out or short else place.started
+    return replace(place, number=0, left_out=0, started="").text() if place.left_out or incomplete else place.started
 
 
 def _note(place: CrawlPlace, members: int) -> str:
@@ -155,8 +159,8 @@ def _digest(names: Sequence[str]) -> str:
     return blake2b("\0".join(names).encode(), digest_size=8).hexdigest()
 
 
-def _going_on(cursor: str | None, fresh: CrawlPlace, members: int) -> CrawlPlace:
-    """The place that the cursor keeps of this very list, else its beginning."""
+def _resume(cursor: str | None, fresh: CrawlPlace, members: int) -> CrawlPlace:
+    """The position in the cursor, if it is for this list; else the beginning."""
     try:
         kept = msgspec.json.decode(cursor or "", type=_Kept).crawl
         began = datetime.fromisoformat(kept.started).tzinfo

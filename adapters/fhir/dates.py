@@ -1,4 +1,4 @@
-"""FHIR's dates and times. Pure. Source: FHIR R4 section 2.24.0.1 (instant, dateTime, date) and 2.24.0.11 (Period)."""
+"""Reads FHIR dates and times. Pure. Source: FHIR R4 section 2.24.0.1 (instant, dateTime, date) and 2.24.0.11 (Period)."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import Any
 
 
 def instant(value: Any) -> datetime | None:
-    """An instant or dateTime as aware UTC; partial dates begin at their first moment. ``None`` when it is not one.
+    """An instant or dateTime in UTC; a partial date is its first moment. ``None`` for anything else.
 
-    A time without an offset is taken as UTC: FHIR forbids it, servers send it.
+    A time without an offset counts as UTC: FHIR forbids it, but servers send it.
     """
     if not isinstance(value, str) or len(value) < 4:
         return None
@@ -41,7 +41,7 @@ def _day(value: Any, month: str, day: str) -> str | None:
         return None
     if len(value) in (4, 7):
         return f"{value}-{day}" if len(value) == 7 else f"{value}-{month}-{day}"
-    # The day as written, not as it is in UTC.
+    # The day as written, not in UTC.
     return str(value)[:10] if value[4:5] == "-" else time.date().isoformat()
 
 

@@ -1,7 +1,7 @@
-"""Bytes to a FHIR resource as plain data. Pure. Source: FHIR R4 2.6.2 (JSON), RFC 8259.
+"""Decodes bytes to a FHIR resource as plain data. Pure. Source: FHIR R4 2.6.2 (JSON), RFC 8259.
 
-msgspec, not the standard library: a Patient decodes more than twice as fast and half-characters (lone surrogates) are refused,
-which no database takes.
+Uses msgspec, not the standard library: it decodes a Patient more than twice as fast, and refuses lone surrogates, which no database
+stores.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _encode = msgspec.json.Encoder().encode
 
 
 class NotReadable(ValueError):
-    """The bytes are no resource. ``reason`` is the stable code; the message never quotes them."""
+    """The bytes are no resource. ``reason``: a stable code. The message never quotes the bytes."""
 
     def __init__(self, reason: str, message: str) -> None:
         self.reason = reason
@@ -40,7 +40,7 @@ def decode(body: bytes) -> dict[str, Any]:
 
 
 def decode_in_part(body: bytes) -> tuple[dict[str, Any], NotReadable | None]:
-    """The resource, and why it does not decode as a whole, where only texts in it are illegible (``adapters.mapping.legible``).
+    """The resource, and the error if some texts in it are illegible (``adapters.mapping.legible``).
 
     Raises :class:`NotReadable`.
     """

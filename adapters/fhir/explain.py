@@ -1,6 +1,6 @@
-"""What a resource says and what in it nothing reads, for the person who writes the mapping. Pure.
+"""Explains a resource to the person who writes the mapping: what it states, and what in it is not read. Pure.
 
-The engineer's own screen: values are shown there, so nothing here may go to a log.
+Values are shown, on the engineer's own screen only, so nothing here may go to a log.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ SHOWN = 120  # characters of a value
 
 
 def explain(resource: dict[str, Any], items: Sequence[Item], rules: RuleSet) -> Explanation:
-    """Of a Bundle, everything that its entries say and leave unread."""
+    """The explanation of one resource; for a Bundle, that of all its entries."""
     resources = list(_resources(resource))
     stated = [
         (attribute, statement.value, statement.path)
@@ -32,7 +32,7 @@ def explain(resource: dict[str, Any], items: Sequence[Item], rules: RuleSet) -> 
         for attribute, statement in item.statements.items()
     ]
     unused = [row for one in resources for row in _unused(one, rules)]
-    unmapped = [row for one in resources for row in dict.fromkeys(_unmapped(one, rules))]  # once, however many rules read it
+    unmapped = [row for one in resources for row in dict.fromkeys(_unmapped(one, rules))]  # once, even if several rules read it
     return Explanation(items, stated, unused, unmapped)
 
 
@@ -63,7 +63,7 @@ def _unused(resource: dict[str, Any], rules: RuleSet) -> Iterator[tuple[str, str
 
 
 def _parts(resource: dict[str, Any], kind: str) -> Iterator[tuple[str, Any]]:
-    """Elements that the standard mapping does not read, and each extension by itself, those of contact points too."""
+    """Elements that the standard mapping does not read, and each extension separately, also those of contact points."""
     for name, value in resource.items():
         if name not in ENVELOPE and name != "extension" and name not in READ.get(kind, ()):
             yield f"{kind}.{name}", value

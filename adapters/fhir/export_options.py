@@ -1,4 +1,4 @@
-"""The settings of a bulk export, read once and checked. Pure. They stand under ``export`` in the source's configuration."""
+"""The settings of a bulk export (``export`` in the source's configuration), read and checked once. Pure."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from adapters.options import listed, number
 class ExportOptions:
     """What is exported, and how.
 
-    ``since``: later exports ask for changes only; off for servers whose ``_since`` cannot be trusted. ``parameters`` are further
-    kick-off parameters. ``file_origins`` are other origins to which the token may go, where files need it there.
-    ``give_up_after``: an export that takes longer is dropped and asked for anew.
+    ``since``: later exports contain only changes; off for servers whose ``_since`` cannot be trusted. ``parameters``: further kick-off
+    parameters. ``file_origins``: other origins to which the token may be sent, if files need it there. ``give_up_after``: an export that
+    takes longer is dropped and requested again.
     """
 
     level: str = "patient"
@@ -28,12 +28,12 @@ class ExportOptions:
 
     @property
     def path(self) -> str:
-        """The operation, below the base URL. Source: Bulk Data Access IG, "Bulk Data Export Operation Request Flow"."""
+        """The path of the operation below the base URL. Source: Bulk Data Access IG, "Bulk Data Export Operation Request Flow"."""
         return {"patient": "Patient/$export", "group": f"Group/{self.group}/$export", "system": "$export"}[self.level]
 
 
 def export_options(settings: SourceSettings) -> ExportOptions:
-    """Raises ``ValueError`` that names the option and what it takes."""
+    """The options of a source. Raises ``ValueError`` with the name of the option and what it accepts."""
     options = settings.options.get("export") or {}
     group = str(options.get("group") or "")
     level = str(options.get("level") or ("group" if group else "patient"))

@@ -1,10 +1,10 @@
-"""The part of FHIRPath that mappings need, compiled to closures. Pure.
+"""Compiles the subset of FHIRPath that mappings need to closures. Pure.
 
-``compile_path`` gives a :data:`~adapters.mapping.site_rules.Find`: resource in, texts and their concrete paths out (a computed value
-has the expression as its path). Supported:
+``compile_path`` returns a :data:`~adapters.mapping.site_rules.Find`: resource -> texts and their concrete paths (a computed value has the
+expression as its path). Supported:
 navigation over lists and choice elements, ``[n]``, ``first() last() where(…) repeat(…) exists(…) empty() not() ofType(T) extension('url')
 startsWith('…') endsWith('…')``, ``| = != ~ !~ in as and or xor``, literals, ``$this``, ``%resource``. Anything else is a
-``ValueError`` that names it. An expression may begin with its resource type (``Patient.``), which then filters.
+``ValueError`` that names it. An expression may begin with a resource type (``Patient.``), which is a filter.
 Source: FHIRPath N1, http://hl7.org/fhirpath/N1/ (grammar in its appendix B).
 """
 
@@ -43,7 +43,7 @@ class _Token(NamedTuple):
 
 
 class Compiled(NamedTuple):
-    """``types`` are the resource types that the expression begins with; empty when it names none."""
+    """A compiled expression. ``types``: the resource types that it begins with; empty if it names none."""
 
     evaluate: Callable[[dict[str, Any]], Nodes]
     types: frozenset[str]
@@ -51,14 +51,14 @@ class Compiled(NamedTuple):
 
 @lru_cache(maxsize=1024)
 def compile_expression(expression: str) -> Compiled:
-    """The expression, ready to evaluate. Raises ``ValueError`` for what is not supported or not FHIRPath."""
+    """Compiles an expression. Raises ``ValueError`` for what is not supported or not FHIRPath."""
     parser = _Parser(_tokens(expression))
     tree = parser.whole()
     return Compiled(lambda resource: _start(tree, resource), frozenset(parser.types))
 
 
 def compile_path(expression: str) -> Find:
-    """The expression as a site mapping rule reads it: primitives as text, booleans as ``true`` and ``false``."""
+    """Compiles an expression for a site rule: primitives as text, booleans as ``true`` and ``false``."""
     evaluate = compile_expression(expression).evaluate
     return lambda resource: [_found(node, expression) for node in evaluate(resource) if node.value is not None]
 
@@ -87,7 +87,7 @@ def _tokens(expression: str) -> list[_Token]:
 
 
 class _Parser:
-    """Recursive descent; each method returns the closure of what it read."""
+    """A recursive-descent parser. Each method returns the closure for what it parsed."""
 
     def __init__(self, tokens: list[_Token]) -> None:
         self.tokens, self.position = tokens, 0
@@ -108,7 +108,7 @@ class _Parser:
         while (operator := self.peek()).text in LEVELS[level] and operator.kind in ("name", "symbol"):
             self.position += 1
             if operator.text == "as":
-                left = evaluation.then(left, nodes.of_type(self.type_name()))
+                left = evaluation.compose(left, nodes.of_type(self.type_name()))
             else:
                 left = evaluation.binary(evaluation.OPERATORS[operator.text], left, self.operators(level + 1))
         return left
@@ -148,7 +148,7 @@ class _Parser:
             raise _unsupported(name)
         if token.kind == "name" and name[0].isupper() and self.peek().text != "(":
             self.types.add(name)
-            return evaluation.then(evaluation.itself, nodes.resource(name))
+            return evaluation.compose(evaluation.itself, nodes.resource(name))
         self.position -= 1
         return self.invocation(evaluation.itself)
 
@@ -157,7 +157,7 @@ class _Parser:
         if token.kind not in ("name", "quoted") or token.text[0] in "%$":
             raise _unsupported(token.text)
         if self.peek().text != "(" or token.kind == "quoted":
-            return evaluation.then(source, nodes.child(token.text.strip("`")))
+            return evaluation.compose(source, nodes.child(token.text.strip("`")))
         if token.text not in FUNCTIONS:
             raise _unsupported(f"{token.text}()")
         self.expect("(")
@@ -168,16 +168,16 @@ class _Parser:
     def function(self, name: str, source: Eval) -> Eval:
         if name == "where" or (name == "exists" and self.peek().text != ")"):
             kept = evaluation.where(source, self.operators(0))
-            return kept if name == "where" else evaluation.then(kept, evaluation.exists)
+            return kept if name == "where" else evaluation.compose(kept, evaluation.exists)
         if name == "repeat":
             return evaluation.repeat(source, self.operators(0))
         if name in ("ofType", "as"):
-            return evaluation.then(source, nodes.of_type(self.type_name()))
+            return evaluation.compose(source, nodes.of_type(self.type_name()))
         if name == "extension":
-            return evaluation.then(source, nodes.extension(self.string(name)))
+            return evaluation.compose(source, nodes.extension(self.string(name)))
         if name in ("startsWith", "endsWith"):
-            return evaluation.then(source, evaluation.affix(name, self.string(name)))
-        return evaluation.then(source, evaluation.STEPS[name])
+            return evaluation.compose(source, evaluation.affix(name, self.string(name)))
+        return evaluation.compose(source, evaluation.STEPS[name])
 
     def index(self, source: Eval) -> Eval:
         token = self.next("a number")
@@ -185,7 +185,7 @@ class _Parser:
             raise _unsupported(f"[{token.text}]")
         self.expect("]")
         position = int(token.text)
-        return evaluation.then(source, lambda found: found[position : position + 1])
+        return evaluation.compose(source, lambda found: found[position : position + 1])
 
     def type_name(self) -> str:
         name = self.next("a type name").text

@@ -1,4 +1,4 @@
-"""What a FHIRPath expression is compiled to: closures over nodes, and its operators with their three-valued logic. Pure.
+"""The closures that a FHIRPath expression is compiled to, and the operators with their three-valued logic. Pure.
 
 Source: FHIRPath N1, http://hl7.org/fhirpath/N1/ (boolean logic in its chapter 6.5).
 """
@@ -16,28 +16,28 @@ Eval = Callable[[Nodes, Node], Nodes]
 
 
 def itself(focus: Nodes, root: Node) -> Nodes:
-    """What an expression begins with: the node it looks at."""
+    """The focus itself: the start of an expression."""
     return focus
 
 
-def then(source: Eval, step: Step) -> Eval:
-    """A step from what was found."""
+def compose(source: Eval, step: Step) -> Eval:
+    """The step applied to the result of ``source``."""
     return lambda focus, root: step(source(focus, root))
 
 
 def constant(value: Any) -> Eval:
     """A literal."""
-    made = [Node(value, "")]
-    return lambda focus, root: made
+    literal = [Node(value, "")]
+    return lambda focus, root: literal
 
 
 def where(source: Eval, criteria: Eval) -> Eval:
-    """Of what was found, that of which the criteria are true."""
+    """The nodes for which the criteria are true."""
     return lambda focus, root: [node for node in source(focus, root) if nodes.truth(criteria([node], root))]
 
 
 def repeat(source: Eval, projection: Eval) -> Eval:
-    """What the projection finds, at any depth. JSON has no circles, so it ends; what was withheld is looked into no further."""
+    """What the projection finds, at any depth. JSON has no cycles, so it ends. Withheld nodes are not searched further."""
 
     def evaluate(focus: Nodes, root: Node) -> Nodes:
         found: Nodes = []
@@ -51,7 +51,7 @@ def repeat(source: Eval, projection: Eval) -> Eval:
 
 
 def binary(operate: Callable[[Nodes, Nodes], Nodes], left: Eval, right: Eval) -> Eval:
-    """An operator between two expressions. What it makes of something that was withheld is withheld, unless it does not matter."""
+    """An operator between two expressions. With a withheld operand the result is withheld, unless the other side decides alone."""
 
     def evaluate(focus: Nodes, root: Node) -> Nodes:
         one, other = left(focus, root), right(focus, root)
@@ -64,7 +64,7 @@ def binary(operate: Callable[[Nodes, Nodes], Nodes], left: Eval, right: Eval) ->
 
 
 def _of_hidden(operate: Callable[[Nodes, Nodes], Nodes], left: Nodes, right: Nodes) -> Nodes:
-    """The result of ``and`` and ``or``, which the other side may decide alone."""
+    """The result of ``and`` and ``or``, which one side may decide alone."""
     return operate(left, right) if operate in (_and, _or) else []
 
 
@@ -79,7 +79,7 @@ def empty(found: Nodes) -> Nodes:
 
 
 def affix(name: str, text: str) -> Step:
-    """``startsWith`` or ``endsWith`` a text; nothing for what is not one text."""
+    """``startsWith`` or ``endsWith``; empty unless there is exactly one text."""
     method = str.startswith if name == "startsWith" else str.endswith
 
     def step(found: Nodes) -> Nodes:

@@ -1,9 +1,8 @@
-"""Walking a FHIR resource as plain data: nodes that know where they were found, and the steps between them. Pure.
+"""FHIRPath navigation over a FHIR resource as plain data: nodes with their paths, and the steps between them. Pure.
 
-Where an element was withheld (``adapters.fhir.absent``), what is looked for in it is a node, too: nobody can tell what it is.
-
-A *node* is a JSON value, its concrete path (``Patient.telecom[1].value``), the sibling that FHIR's JSON keeps beside a
-primitive (``_value``, with its extensions), and its type where a choice element's name told it.
+A *node* is a JSON value, its concrete path (``Patient.telecom[1].value``), the sibling of a primitive in FHIR's JSON (``_value``, with its
+extensions), and its type, if the name of a choice element tells it. Anything looked for in a withheld element (``adapters.fhir.absent``)
+is a withheld node.
 Sources: FHIRPath N1 (http://hl7.org/fhirpath/N1/), FHIR R4 section 2.1.9 (use of FHIRPath), 2.6.2 (JSON, ``_`` siblings).
 """
 
@@ -16,7 +15,7 @@ from adapters.fhir.absent import WITHHELD, is_withheld
 
 
 class Node(NamedTuple):
-    """One item of a collection. ``value`` is ``None`` for a primitive that has only extensions, ``WITHHELD`` where these say so."""
+    """One item of a collection. ``value``: ``None`` for a primitive with only extensions, ``WITHHELD`` if these say so."""
 
     value: Any
     path: str
@@ -42,7 +41,7 @@ NUMBERS = ("integer", "decimal", "positiveInt", "unsignedInt", "integer64")
 
 
 def child(name: str) -> Step:
-    """The step to an element, its lists flattened; a choice element (``deceased``) finds ``deceasedBoolean`` and the like."""
+    """The step to an element, with lists flattened. A choice element (``deceased``) finds ``deceasedBoolean`` and the like."""
     shadow = "_" + name
     choices = {name + suffix: suffix for suffix in CHOICES}
 
@@ -70,7 +69,7 @@ def child(name: str) -> Step:
 
 
 def _chosen(value: dict[str, Any], choices: dict[str, str]) -> set[str]:
-    """The names by which a choice element is there, be it with what stands beside a primitive only."""
+    """The names under which a choice element is present, even if only as the sibling of a primitive."""
     return (value.keys() & choices.keys()) | {key[1:] for key in value if key[0:1] == "_" and key[1:] in choices}
 
 
@@ -101,7 +100,7 @@ def extension(url: str) -> Step:
             holder = node.value if type(node.value) is dict else node.extra
             entries = holder.get("extension") if type(holder) is dict else None
             known = len(found)
-            # A plain loop: most of a rule's time is spent here, on extensions of other addresses.
+            # A plain loop: most of a rule's time is spent here, on extensions with other URLs.
             for index, entry in enumerate(entries if type(entries) is list else ()):
                 if type(entry) is dict and entry.get("url") == url:
                     found.append(Node(entry, f"{node.path}.extension[{index}]"))
@@ -117,7 +116,7 @@ def _is_hidden_extension(holder: Any) -> bool:
 
 
 def resource(name: str) -> Step:
-    """The filter that a leading type name is: ``Patient`` keeps Patients."""
+    """The filter for a leading type name: ``Patient`` keeps Patients."""
     if name in ANY_RESOURCE:
         return lambda nodes: nodes
     return lambda nodes: [node for node in nodes if type(node.value) is dict and node.value.get("resourceType") == name]
@@ -140,19 +139,19 @@ def _is(node: Node, name: str) -> bool:
         return name.lower() == "boolean"
     if isinstance(value, (int, float)):
         return name in NUMBERS
-    # The names of the other primitives are all written as JSON strings: without a model they cannot be told apart.
+    # All other primitives are JSON strings: without a model they cannot be distinguished.
     return isinstance(value, str) and name.lower() != "boolean" and name not in NUMBERS and name not in COMPLEX
 
 
 def text(value: Any) -> str:
-    """A primitive as the text that a site's table knows it by. A structure has no text: it is empty and matches no code."""
+    """A primitive as text, for a site's code table. A structure gives an empty text, which matches no code."""
     if isinstance(value, bool):
         return "true" if value else "false"
     return "" if isinstance(value, (dict, list)) else str(value)
 
 
 def truth(nodes: Nodes) -> bool | None:
-    """A collection as a Boolean (FHIRPath 4.5): nothing, or several, is ``None`` — and unknown is never yes."""
+    """A collection as a Boolean (FHIRPath 4.5). An empty one, or one with several items, is ``None`` (unknown), never true."""
     if len(nodes) != 1:
         return None
     value = nodes[0].value
@@ -160,7 +159,7 @@ def truth(nodes: Nodes) -> bool | None:
 
 
 def withheld(nodes: Nodes) -> Nodes:
-    """The first node that was withheld, where nothing else was found."""
+    """The first node, if all nodes found are withheld."""
     return nodes[:1] if nodes and all(node.value is WITHHELD for node in nodes) else []
 
 
@@ -169,24 +168,24 @@ def logical(value: bool | None) -> Nodes:
 
 
 def equal(left: Nodes, right: Nodes) -> bool | None:
-    """``=``: nothing on either side is unknown."""
+    """``=``: an empty side gives unknown."""
     if not left or not right:
         return None
     return len(left) == len(right) and all(_same(a.value, b.value) for a, b in zip(left, right, strict=True))
 
 
 def equivalent(left: Nodes, right: Nodes) -> bool:
-    """``~``: text without regard to case and blanks; nothing is equivalent to nothing."""
+    """``~``: compares text ignoring case and whitespace; empty is equivalent to empty."""
     return sorted(map(_plain, left)) == sorted(map(_plain, right))
 
 
 def member(left: Nodes, right: Nodes) -> bool | None:
-    """``in``: nothing on the left is unknown; several on the left are unknown too."""
+    """``in``: unknown unless the left side is exactly one item."""
     return any(_same(left[0].value, one.value) for one in right) if len(left) == 1 else None
 
 
 def union(left: Nodes, right: Nodes) -> Nodes:
-    """``|``: both without repetitions."""
+    """``|``: both sides without duplicates."""
     found: Nodes = []
     for node in (*left, *right):
         if not any(_same(node.value, one.value) for one in found):

@@ -1,6 +1,6 @@
-"""FHIR resources in files: NDJSON, one resource or Bundle, each also gzipped. Streamed; every byte ends in some payload.
+"""Reads FHIR resources from files: NDJSON, one resource or Bundle, also gis_gzip. Streamed; every byte is part of a payload.
 
-A line that is no JSON is a payload like the others: the mapping rejects it by name. Source: http://ndjson.org/, Bulk Data Access IG.
+A line that is not JSON is a payload too: the mapping rejects it with a reason. Source: http://ndjson.org/, Bulk Data Access IG.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ Line = tuple[int, bytes]
 def payloads(path: Path) -> Iterator[Payload]:
     """The resources of one file. The locator is ``file:line``.
 
-    Raises :class:`~adapters.base.AdapterError` when the file cannot be read or its compression is broken.
+    Raises :class:`~adapters.base.AdapterError` if the file cannot be read or its compression is damaged.
     """
     name = opaque(path.name)
     try:
@@ -41,17 +41,17 @@ def payloads(path: Path) -> Iterator[Payload]:
 
 def _opened(path: Path) -> BinaryIO:
     with path.open("rb") as file:
-        zipped = file.read(len(GZIP)) == GZIP
-    return cast(BinaryIO, gzip.open(path, "rb")) if zipped else path.open("rb")
+        is_gzip = file.read(len(GZIP)) == GZIP
+    return cast(BinaryIO, gzip.open(path, "rb")) if is_gzip else path.open("rb")
 
 
 def _lines(file: BinaryIO) -> Iterator[Line]:
-    """Lines that hold something, with their numbers from 1."""
+    """Lines that are not empty, with their numbers from 1."""
     return ((number, line) for number, line in enumerate(file, 1) if line.strip())
 
 
 def _documents(lines: Iterator[Line]) -> Iterator[Line]:
-    """Each line, or all of them together: a file is one document when neither of its first two lines is one by itself."""
+    """Each line, or all lines as one document, if neither of the first two lines is a document by itself."""
     head = [line for line in (next(lines, None), next(lines, None)) if line is not None]
     whole = chain(head, lines)
     if len(head) < 2 or any(_is_json(body) for _, body in head):
@@ -64,14 +64,14 @@ def _each(lines: Iterable[Line]) -> Iterator[Line]:
 
 
 def _together(lines: list[Line]) -> Iterator[Line]:
-    """One document, else lines after all: NDJSON that begins with two broken ones."""
+    """All lines as one document; each line if it is NDJSON that begins with two damaged lines."""
     document = b"".join(body for _, body in lines)
     later = any(_is_json(body) for _, body in lines[2:]) and not _is_json(document)
     return _each(lines) if later else iter([(lines[0][0], document.strip())])
 
 
 def _is_json(body: bytes) -> bool:
-    """Whether the bytes are one object; a line of a document written over several may be a text or a number by itself."""
+    """Whether the bytes are one JSON object. A line of a multi-line document may be a text or number by itself."""
     if not body.strip().endswith(b"}"):
         return False
     try:

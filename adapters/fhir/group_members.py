@@ -1,13 +1,10 @@
-"""Who is in a group, and who is new there.
+"""The members of a group, and those who joined since its last export.
 
-``_since`` has a hole: somebody who joins a group with data that is old is no change, so an incremental export does not bring them
-(LinuxForHealth FHIR issue 3151). The ids of the members at the last export are kept, as numbers, and whoever was not among them is
-read apart (``joiners``).
+``_since`` has a gap: a patient with old data who joins a group is not a change, so an incremental export does not contain them
+(LinuxForHealth FHIR issue 3151). So the members at the last export are stored, as numbers, and new members are read separately.
 
-Who joined a group since its last export, and what of them is read already. Kept with the source (``adapters.notes``).
-
-Three lists of numbers (``packed``): the members at the last export that is stored, those at the one under way, and those who
-joined since and were read apart from both.
+Three lists of numbers (``packed``) are kept in the source's notes (``adapters.notes``): the members at the last stored export, those at the
+export in progress, and those who joined since and were read separately.
 """
 
 from __future__ import annotations
@@ -32,31 +29,31 @@ from adapters.notes import Notes
 EACH, PENDING, READ = "members", "members.pending", "members.read"
 
 
-class Joiners:
-    """Of one source; ``notes`` gives where they are kept, since that can be exchanged."""
+class NewGroupMembers:
+    """The new members of one source's group. ``notes`` returns where they are stored, because that can be replaced."""
 
     def __init__(self, notes: Callable[[], Notes]) -> None:
         self._notes = notes
 
     def new(self, names: Sequence[str]) -> list[str] | None:
-        """Members who were neither there at the last export nor read since; ``None`` when it is not known who was there."""
-        joined = newcomers(names, self._notes().read(EACH))
-        unread = newcomers(joined, self._notes().read(READ)) if joined else None
+        """Members who were not in the group at the last export and were not read since; ``None`` if its members are not known."""
+        joined = new_names(names, self._notes().read(EACH))
+        unread = new_names(joined, self._notes().read(READ)) if joined else None
         return joined if unread is None else unread
 
-    def asked_for(self, names: Sequence[str] | None) -> None:
-        """Who was in the group when its export was asked for. It counts only when the export is stored."""
+    def export_requested(self, names: Sequence[str] | None) -> None:
+        """Records the members at the time of an export request. They count only after the export is stored."""
         self._notes().change(PENDING, lambda _: "" if names is None else packed(names))
 
-    def stored(self) -> None:
-        """The export is stored, and so is everybody who was in the group when it was asked for."""
+    def export_stored(self) -> None:
+        """Records that the export is stored, and with it all members at the time of its request."""
         if pending := self._notes().read(PENDING):
             self._notes().change(EACH, lambda _: pending)
             self._notes().change(READ, lambda _: "")
 
     def read(self, numbers: str) -> None:
-        """Some who joined are stored (``packed``), apart from an export of the group."""
-        self._notes().change(READ, lambda kept: united(kept, numbers))
+        """Records new members (``packed``) who were read separately from an export of the group."""
+        self._notes().change(READ, lambda kept: union(kept, numbers))
 
 
 NUMBER = "Q"  # 64 bits: of a million members, two share a number once in 37 million groups
@@ -78,22 +75,22 @@ class _Group(msgspec.Struct, rename="camel"):
 
 
 class NotAGroup(AdapterError):
-    """Something else came in the place of the group, such as an error page: it may come when it is asked for again."""
+    """The response is not a Group, but for example an error page. A retry may return it."""
 
 
 class Members(NamedTuple):
-    """The resource ids of the Patients in a group, no later than when the server listed them, and why they are not all."""
+    """The resource ids of the Patients in a group. ``at``: no later than when they were listed. ``incomplete``: why some are missing."""
 
     names: list[str]
     at: datetime
-    short: str
+    incomplete: str
 
 
 _decode = msgspec.json.Decoder(_Group).decode
 
 
 def members(client: FhirClient, name: str) -> list[str] | None:
-    """The resource ids of the Patients in a group; ``None`` when the server does not show them."""
+    """The resource ids of the Patients in a group; ``None`` if the server does not list them."""
     try:
         found = listed(client, name)
     except NotAGroup:
@@ -102,7 +99,7 @@ def members(client: FhirClient, name: str) -> list[str] | None:
 
 
 def listed(client: FhirClient, name: str) -> Members | None:
-    """The same, with when and whether all of them came. Raises :class:`NotAGroup`."""
+    """The same, with the time and whether the list is complete. Raises :class:`NotAGroup`."""
     try:
         response = client.read("Group", name)
     except AdapterError as error:
@@ -119,13 +116,13 @@ def listed(client: FhirClient, name: str) -> Members | None:
         raise NotAGroup(f"reading the group returned {outcome.described(response.body)} instead of a Group")
     if found.member is None:
         return None
-    return Members(list(_patients(found.member)), response.asked, _short(found))
+    return Members(list(_patients(found.member)), response.began, _shortfall(found))
 
 
-def _short(found: _Group) -> str:
-    """Source: FHIR R4 Group.quantity: it may be less than the members, since some are not active; never more."""
-    count, came = found.quantity, len(found.member or ())
-    return f"the group announces {count} members but lists {came}" if type(count) is int and count > came else ""
+def _shortfall(found: _Group) -> str:
+    """Why members are missing. Source: FHIR R4 Group.quantity: it may be less than the members, if some are inactive, but never more."""
+    count, received = found.quantity, len(found.member or ())
+    return f"the group announces {count} members but lists {received}" if type(count) is int and count > received else ""
 
 
 def _patients(found: Iterable[_Member]) -> Iterator[str]:
@@ -136,18 +133,18 @@ def _patients(found: Iterable[_Member]) -> Iterator[str]:
 
 
 def packed(names: Iterable[str]) -> str:
-    """The members as they are kept: sorted numbers, eight bytes each."""
+    """The members in the stored form: sorted numbers, eight bytes each."""
     return _as_text(map(_number, names))
 
 
-def newcomers(names: Iterable[str], kept: str | None) -> list[str] | None:
-    """Those who were not members before; ``None`` when it is not known who was."""
+def new_names(names: Iterable[str], kept: str | None) -> list[str] | None:
+    """The names that are not in the stored list; ``None`` if there is no list."""
     known = _unpacked(kept)
-    return None if known is None else [name for name in names if not _holds(known, _number(name))]
+    return None if known is None else [name for name in names if not _contains(known, _number(name))]
 
 
-def united(kept: str | None, more: str) -> str:
-    """Two packed lists as one."""
+def union(kept: str | None, more: str) -> str:
+    """The union of two packed lists."""
     return _as_text({*(_unpacked(kept) or ()), *(_unpacked(more) or ())})
 
 
@@ -162,7 +159,7 @@ def _as_text(numbers: Iterable[int]) -> str:
     return b64encode(zlib.compress(array(NUMBER, sorted(numbers)).tobytes(), 1)).decode()
 
 
-def _holds(known: array[int], number: int) -> bool:
+def _contains(known: array[int], number: int) -> bool:
     place = bisect_left(known, number)
     return place < len(known) and known[place] == number
 

@@ -1,7 +1,7 @@
-"""Who a FHIR resource is about: identifiers and the resource id. Pure; references are in ``reference``.
+"""The identifiers of the patient that a FHIR resource is about, with the resource id. Pure. References are in ``reference``.
 
-A resource id is an identifier of its source: ``Identifier(<source>, "RI", <id>)``, so that Consent, Flag and links, which know
-nothing else, meet the patient. Source: FHIR R4 Identifier; types of HL7 table 0203.
+A resource id is an identifier of its source: ``Identifier(<source>, "RI", <id>)``. Consents, Flags and links have only that, and so they
+match the patient. Source: FHIR R4 Identifier; types of HL7 table 0203.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from store.preference import Identifier
 
 RESOURCE_ID = "RI"
 TYPE_SYSTEM = "v2-0203"
-# What several people can share (accounts, visits, insurance) would join strangers; what is nobody's business here
-# (social security, driver's licence, passport, tax) is not kept at all.
+# Identifiers that several people can share (accounts, visits, insurance) would join different patients. Those not needed here (social
+# security, driver's license, passport, tax) are not stored at all.
 NOT_KEPT = frozenset({
     "AN", "ANC", "AND", "ANT", "ANON", "AM", "VN", "SN", "MB", "NIIP", "MC", "MA", "MCN", "GN", "SS", "DL", "PPN", "TAX", "TN", "CZ",
     "BC", "DR", "DS", "BA", "BR", "BRN", "CC", "CAAI",
@@ -27,10 +27,10 @@ SYSTEMS_NOT_KEPT = frozenset({"http://hl7.org/fhir/sid/us-ssn", "urn:oid:2.16.84
 
 
 def identifiers(resource: dict[str, Any], settings: SourceSettings, today: str) -> PatientIdentifiers:
-    """Usable identifiers of a Patient without repetitions: the one the source is known by, the resource id, the others.
+    """The usable identifiers of a Patient, each once: the one by which the source knows it, the resource id, then the others.
 
-    A source that does not say by which, knows its patients by the resource id; a Patient without one by a medical record number, else by
-    the first identifier.
+    Without a configured identifier, the source knows its patients by the resource id; a Patient without an id by a medical record number,
+    else by the first identifier.
     """
     stated = _stated(resource, settings, today)
     own, others = one_each(_known_by(stated, settings))
@@ -41,22 +41,22 @@ def identifiers(resource: dict[str, Any], settings: SourceSettings, today: str) 
     return PatientIdentifiers(tuple(dict.fromkeys([*own, *(one for one in stated if one not in others)])) if own else (), tuple(others))
 
 
-def came(resource: dict[str, Any], settings: SourceSettings, today: str) -> str:
-    """Issuers and types of a Patient's identifiers, for a reason, and which of them have ended."""
+def described(resource: dict[str, Any], settings: SourceSettings, today: str) -> str:
+    """The issuers and types of a Patient's identifiers for an error message, and which of them have ended."""
     entries = [one for one in resource.get("identifier") or () if type(one) is dict]
     timeless = [(one, _identifier({key: one[key] for key in one.keys() - {"period", "use"}}, settings, "")) for one in entries]
-    found = [(made, "" if _identifier(one, settings, today) else "ended") for one, made in timeless if made]
+    found = [(identifier, "" if _identifier(one, settings, today) else "ended") for one, identifier in timeless if identifier]
     return describe(found, set(settings.authorities.values()))
 
 
 def _stated(resource: dict[str, Any], settings: SourceSettings, today: str) -> list[Identifier]:
-    """All that are in use and identify somebody."""
+    """All identifiers that are in use and identify somebody."""
     entries = resource.get("identifier")
-    return [made for entry in entries if (made := _identifier(entry, settings, today))] if type(entries) is list else []
+    return [identifier for entry in entries if (identifier := _identifier(entry, settings, today))] if type(entries) is list else []
 
 
 def _known_by(stated: Sequence[Identifier], settings: SourceSettings) -> list[Identifier]:
-    """Those of the configured issuer: of a configured type, else without one."""
+    """The identifiers of the configured issuer: with a configured type, else without a type."""
     types = {kind.casefold() for kind in settings.identifier_types}
     issued = [one for one in stated if one.authority.casefold() == settings.own_authority.casefold()] if settings.authority else []
     return [one for one in issued if one.type.casefold() in types or not types] or [one for one in issued if not one.type]
@@ -67,13 +67,13 @@ def resource_id(settings: SourceSettings, value: str) -> Identifier:
 
 
 def logical(entry: Any, settings: SourceSettings) -> Identifier | None:
-    """The identifier by which a Reference names its patient, in use or not; only one that the source owns, or that links."""
+    """The logical identifier of a Reference, in use or not; only one that the source owns, or that links."""
     found = _identifier(entry, settings, "")
     return found if found and (_known_by([found], settings) or settings.links(found.authority)) else None
 
 
 def deciding(resource: dict[str, Any], settings: SourceSettings, today: str) -> tuple[Identifier, ...]:
-    """The identifiers of a Patient without an id that tell who it is: those that the source owns, or that link."""
+    """The identifiers that decide which patient a Patient without an id is: those that the source owns, or that link."""
     stated = _stated(resource, settings, today)
     own, _ = one_each(_known_by(stated, settings))
     return tuple(dict.fromkeys([*own, *(one for one in stated if settings.links(one.authority))]))
@@ -90,7 +90,7 @@ def _identifier(entry: Any, settings: SourceSettings, today: str) -> Identifier 
         return None
     if _is_text(system):
         return None if system in SYSTEMS_NOT_KEPT else Identifier(settings.issuer(str(system)), kind, value)
-    # Without a system only a configured type may speak for the configured authority: the same value of two issuers is two patients.
+    # Without a system, only a configured type means the configured authority: the same value of two issuers is two patients.
     return Identifier(settings.own_authority, kind, value) if settings.authority and kind in configured.values() else None
 
 

@@ -1,6 +1,6 @@
-"""Merged records: Patient.link in our words. Pure.
+"""Reads merges from Patient.link. Pure.
 
-A record that was merged away is inactive and names its survivor (``replaced-by``); some servers mark the survivor instead
+A merged record is inactive and names its survivor (``replaced-by``). Some servers set the link in the survivor instead
 (``replaces``). Source: FHIR R4 8.1.5 (Patient.link), link types ``replaced-by | replaces | refer | seealso``.
 """
 
@@ -13,7 +13,7 @@ from adapters.fhir.identity import RESOURCE_ID
 from adapters.fhir.modifiers import DETAIL, REASON, Understood, not_understood
 from store.preference import Identifier, PatientMerge, PatientStatements, Problem, Statement, stops_contact
 
-REPLACED_BY = ("replaced-by", "replace")  # the second is DSTU2's word for the first
+REPLACED_BY = ("replaced-by", "replace")  # the second is the DSTU2 code
 
 
 def merges(
@@ -23,9 +23,9 @@ def merges(
     understood: Understood,
     problems: list[Problem],
 ) -> Iterator[PatientMerge]:
-    """The merges that the links state; ``named`` tells whom a Reference names.
+    """The merges that the links state. ``named``: a Reference -> the patient's identifiers.
 
-    A link to a record of another server cannot be followed and is a problem.
+    A link to a record of another server cannot be resolved and becomes a problem.
     """
     entries = resource.get("link")
     for index, entry in enumerate(entries if type(entries) is list else ()):
@@ -49,7 +49,7 @@ def merges(
 
 
 def _by_record(patient: PatientStatements) -> tuple[Identifier, ...]:
-    """The resource id first: a link joins records, and both of them may carry the same medical record number by now."""
+    """The identifiers with the resource id first: both records of a link may have the same medical record number by now."""
     return tuple(sorted(patient.identifiers, key=lambda one: one.type != RESOURCE_ID))
 
 
@@ -58,8 +58,8 @@ def _merge(patient: PatientStatements, *, survivor: tuple[Identifier, ...], merg
 
 
 def opt_outs(stated: dict[str, Statement]) -> dict[str, Statement]:
-    """What a record that was merged away may still say: its refusals, and that the patient died.
+    """The statements of a merged record that still count: its refusals, and that the patient died.
 
-    Its phones and its ``active: false`` are not the survivor's.
+    Its phones and its ``active: false`` do not apply to the survivor.
     """
     return {name: one for name, one in stated.items() if stops_contact(name, one.value)}

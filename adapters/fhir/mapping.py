@@ -1,7 +1,7 @@
-"""FHIR resources in, statements out. Pure. R4 and R5; DSTU2 and STU3 are read where they have the same elements.
+"""Maps FHIR resources to statements. Pure. R4 and R5; DSTU2 and STU3 where they have the same elements.
 
-Patient states by its own elements and by the site's rules; Consent and Flag state by rules only; a Bundle is its entries;
-every other resource is none of our concern.
+A Patient is mapped by its standard elements and the site's rules, Consent and Flag by rules only, a Bundle by its entries. Other resources
+are filtered.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from store.preference import Codes, PatientStatements, Problem, Statement
 
 
 class FhirMapper:
-    """The mapping of one source. Raises ``ValueError`` when its rules or options are wrong."""
+    """The mapping of one source. Raises ``ValueError`` if its rules or options are wrong."""
 
     def __init__(self, settings: SourceSettings) -> None:
         self.settings, self.options = settings, mapper_options(settings)
@@ -34,25 +34,26 @@ class FhirMapper:
         known = {kind: understood(self.options.understood, self.rules.get(kind, ())) for kind in READ}
         compiled = SourceMapping(settings, self.options, self.rules, known, ZoneInfo(settings.time_zone), self.mapping)
         self._patients, self._records = PatientMapper(compiled), ConsentFlagMapper(compiled)
-        self._server = reference.surroundings((self.options.base_url, *self.options.other_base_urls))
+        self._server = reference.server_context((self.options.base_url, *self.options.other_base_urls))
 
     def read(self, payload: Payload) -> list[Item]:
-        """What one resource or Bundle says. Bad input becomes :class:`~adapters.base.Unmappable`.
+        """The items of one resource or Bundle. Bad input becomes :class:`~adapters.base.Unmappable`.
 
-        Where the most restrictive of several Consents counts, one alone only refuses: whoever can ask for the others uses ``claims``.
+        If the most restrictive of several Consents counts, one Consent alone can only refuse. Who can read the others uses
+        ``read_unconfirmed``.
         """
-        items = self.claims(payload)
+        items = self.read_unconfirmed(payload)
         choose = self.options.consent.choose
         if choose != MOST_RESTRICTIVE:
             return items
         return [consent_flag.certain_only(item, choose) if _is_of_consent(item) else item for item in items]
 
     def reread(self, attribute: str, codes: Codes) -> tuple[Statement | None, Problem | None] | None:
-        """What today's rules for Patient make of codes that were read before (``store.domain.source_codes``). Consents and Flags are read
-        again."""
+        """What the current rules for Patient read in codes that were stored before (``store.domain.source_codes``). Consents and Flags are
+        fetched again instead."""
         return partial.read_again(self.rules.get("Patient", ()), attribute, codes)
 
-    def claims(self, payload: Payload) -> list[Item]:
+    def read_unconfirmed(self, payload: Payload) -> list[Item]:
         """Like :meth:`read`, with permissions that the patient's other Consents may still refuse (``consent_flag.unless_refused``)."""
         try:
             resource, flaw = decode_in_part(payload.body)
@@ -64,7 +65,7 @@ class FhirMapper:
             return [Unmappable("nested_too_deep", "it is nested too deep", payload.locator, payload.body)]
 
     def explain(self, payload: Payload) -> Explanation:
-        """What one resource or Bundle says, and what in it nothing reads."""
+        """What one resource or Bundle states, and what in it is not read."""
         items = self.read(payload)
         try:
             resource, _ = decode_in_part(payload.body)
@@ -88,18 +89,18 @@ class FhirMapper:
             return []
         if type(entries) is not list:
             return [source.unmappable("bundle_unreadable", "Bundle.entry is not a list", bundle)]
-        around = reference.within(entries, source.around, self.settings, source.day)
-        inside = source._replace(body=b"", around=around, modifiers=self._round(bundle, "entry", "Bundle", source))
+        context = reference.bundle_context(entries, source.context, self.settings, source.day)
+        inside = source._replace(body=b"", context=context, modifiers=self._outer_modifiers(bundle, "entry", "Bundle", source))
         return [item for index, entry in enumerate(entries) for item in self._entry(entry, index, inside)]
 
-    def _round(self, holder: Any, inner: str, path: str, source: ResourceSource) -> tuple[str, ...]:
-        """The modifiers that stand round a resource: those of a Bundle or an entry, but for what is in its element ``inner``."""
+    def _outer_modifiers(self, holder: Any, inner: str, path: str, source: ResourceSource) -> tuple[str, ...]:
+        """The modifiers around a resource: those of a Bundle or an entry that are not inside its element ``inner``."""
         outside = {name: value for name, value in holder.items() if name != inner} if type(holder) is dict else {}
         return (*source.modifiers, *not_understood(outside, path, frozenset(self.options.understood)))
 
     def _entry(self, entry: Any, index: int, source: ResourceSource) -> list[Item]:
-        around = self._round(entry, "resource", f"Bundle.entry[{index}]", source)
-        source = source._replace(locator=f"{source.locator}#entry[{index}]", modifiers=around)
+        context = self._outer_modifiers(entry, "resource", f"Bundle.entry[{index}]", source)
+        source = source._replace(locator=f"{source.locator}#entry[{index}]", modifiers=context)
         resource = entry.get("resource") if type(entry) is dict else None
         search = entry.get("search") if type(entry) is dict else None
         if type(search) is dict and search.get("mode") == "outcome":

@@ -1,8 +1,8 @@
-"""Modifier extensions and implicit rules: one that is not understood may turn the meaning of what it stands in round. Pure.
+"""Modifier extensions and implicit rules: one that is not understood may reverse the meaning of the element it is in. Pure.
 
-FHIR allows them in some elements only and forbids to process what carries one that is not understood (FHIR R4 2.4.2; implicitRules:
-2.27.3). Here one counts wherever it stands, also where FHIR allows none: what it stands in permits nothing and is unreadable, and what
-refuses in it is applied. A site names those that do not matter to it (``understood``); one that a rule of its mapping reads is understood.
+FHIR allows them in some elements only, and forbids processing an element with one that is not understood (FHIR R4 2.4.2; implicitRules:
+2.27.3). Here one counts in any element, even where FHIR allows none: that element is unreadable and permits nothing, but a refusal in it
+is applied. A site lists those that do not matter to it (``understood``). One that a rule of its mapping reads is understood.
 """
 
 from __future__ import annotations
@@ -21,24 +21,24 @@ Understood = frozenset[str]
 
 
 def understood(named: Iterable[str], rules: Iterable[Rule]) -> Understood:
-    """The URLs that the site names, and those in quotes in its rules."""
+    """The URLs that the site lists, and those in quotes in its rules."""
     quoted = {part for rule in rules for path in rule.paths for part in path.split("'")[1::2]}
     return frozenset(named) | quoted
 
 
 def not_understood(element: Any, path: str, known: Understood) -> list[str]:
-    """The paths of what is not understood in an element or a resource, at any depth."""
+    """The paths of the modifiers that are not understood in an element or a resource, at any depth."""
     return list(_unknown(element, path, known)) if _carries_any(element) else []
 
 
 def reads(rule: Rule, element: str) -> bool:
-    """Whether a rule's expression names the element of a resource, or the choice that it is one of (``deceased``)."""
+    """Whether a rule's expression names this element, or the choice element that it is one form of (``deceased``)."""
     words = {word for path in rule.paths for word in _WORD.findall(_QUOTED.sub("", path))}
     return any(element == word or (element.startswith(word) and element[len(word)].isupper()) for word in words)
 
 
 def _carries_any(element: Any) -> bool:
-    """Nearly every resource carries none, and is looked through without writing paths."""
+    """Whether there is any modifier. Nearly every resource has none, so this check builds no paths."""
     unseen = [element]
     while unseen:
         one = unseen.pop()

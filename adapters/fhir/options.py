@@ -1,6 +1,6 @@
-"""The settings of a FHIR source, read once and checked. Pure.
+"""The settings of a FHIR source, read and checked once. Pure.
 
-A wrong value is a ``ValueError`` that names the option and what it takes.
+A wrong value raises ``ValueError`` with the name of the option and what it accepts.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ LATEST, MOST_RESTRICTIVE = "latest", "most_restrictive"
 
 @dataclass(frozen=True, slots=True)
 class ConsentOptions:
-    """Which Consents are about messages. ``category`` and ``scope`` hold ``code`` or ``system|code``; empty, or ``*``, takes any.
+    """Which Consents are about messages. ``category`` and ``scope``: ``code`` or ``system|code``; empty or ``*`` accepts any.
 
-    ``statuses`` are those in which a Consent's decision counts; ``attribute`` is what permit and deny decide. ``choose`` says which of
-    several Consents of one patient counts: the ``latest``, or the ``most_restrictive``.
+    ``statuses``: those in which a Consent's decision counts. ``attribute``: what permit and deny decide. ``choose``: which of several
+    Consents of one patient counts, the ``latest`` or the ``most_restrictive``.
     """
 
     attribute: str = ""
@@ -40,7 +40,7 @@ class ConsentOptions:
 
 @dataclass(frozen=True, slots=True)
 class FlagOptions:
-    """Which Flags refuse what: ``codes`` hold ``code`` or ``system|code``, ``attribute`` is what such a Flag says no to."""
+    """Which Flags refuse what. ``codes``: ``code`` or ``system|code``. ``attribute``: what such a Flag refuses."""
 
     codes: tuple[str, ...] = ()
     attribute: str = DO_NOT_CONTACT
@@ -48,11 +48,11 @@ class FlagOptions:
 
 @dataclass(frozen=True, slots=True)
 class MapperOptions:
-    """What the mapping needs to know besides the rules."""
+    """The options of the mapping, besides the rules."""
 
     base_url: str = ""
-    other_base_urls: tuple[str, ...] = ()  # further addresses by which the server's own records name each other
-    understood: tuple[str, ...] = ()  # modifier extensions and implicit rules that change nothing here
+    other_base_urls: tuple[str, ...] = ()  # further base URLs that the server's own records use in references
+    understood: tuple[str, ...] = ()  # modifier extensions and implicit rules that do not matter here
     trust_last_updated: bool = True
     consent: ConsentOptions = ConsentOptions()
     flag: FlagOptions = FlagOptions()
@@ -60,21 +60,21 @@ class MapperOptions:
 
 @dataclass(frozen=True, slots=True)
 class RestOptions:
-    """How the server is reached and read. ``search`` are search parameters of the site's own, for servers that ask for some.
+    """How the server is reached and read. ``search``: additional search parameters, for servers that require some.
 
-    ``overlap`` is how far before the cursor a run looks back; ``timeout`` (seconds) is for each answer. ``trust_total``: a search that
-    brings fewer records than its Bundle announces broke off.
+    ``overlap``: how far before the cursor a run starts. ``timeout``: seconds for each response. ``trust_total``: a search with fewer
+    records than its Bundle announces is incomplete.
     """
 
     base_url: str
     auth: Mapping[str, Any] = field(default_factory=dict)
     read: str = "auto"  # auto | incremental | full | crawl
-    group: str = ""  # whose members are read one by one
+    group: str = ""  # the group whose members are read one by one
     page_size: int = 200
     overlap: timedelta = timedelta(minutes=5)
     timeout: float = 60.0
     search: Mapping[str, str] = field(default_factory=dict)
-    ca: str = ""  # certificates (PEM) to trust beside the public ones
+    ca: str = ""  # certificates (PEM) to trust in addition to the public ones
     trust_total: bool = True
     limits: BudgetLimits = field(default_factory=BudgetLimits)
     download: DownloadLimits = field(default_factory=DownloadLimits)

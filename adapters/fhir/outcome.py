@@ -1,4 +1,4 @@
-"""OperationOutcome as a message that is safe to log: issue codes and severities only, since diagnostics may quote a patient. Pure.
+"""An OperationOutcome as a message that is safe to log: only issue codes and severities, as diagnostics may contain patient data. Pure.
 
 Source: FHIR R4 2.28.1 (OperationOutcome), value set issue-type.
 """
@@ -17,19 +17,19 @@ ERRORS = ("error", "fatal")
 
 
 def summary(body: bytes) -> str:
-    """``error: not-found, warning: informational``; empty when the body is no OperationOutcome."""
+    """``error: not-found, warning: informational``; empty if the body is no OperationOutcome."""
     return ", ".join(list(dict.fromkeys(_issue(issue) for issue in _issues(body)))[:MOST])
 
 
-def told(body: bytes) -> str:
-    """What the body of an error adds to its text: the issues, else what it is; nothing for an empty one."""
+def error_detail(body: bytes) -> str:
+    """What the body of an error adds to its message: the issues, else a description; nothing for an empty body."""
     if not body.strip():
         return ""
     return f" ({summary(body) or unexpected.described(body)})"
 
 
 def described(body: bytes) -> str:
-    """What came in the place of what was asked for, with its issues."""
+    """A description of an unexpected body, with its issues."""
     issues = summary(body)
     return f"{unexpected.described(body)} ({issues})" if issues else unexpected.described(body)
 
@@ -40,7 +40,7 @@ def codes(body: bytes) -> tuple[str, ...]:
 
 
 def severities(body: bytes) -> tuple[str, ...]:
-    """The severity of each issue; empty when the body is no OperationOutcome."""
+    """The severity of each issue; empty if the body is no OperationOutcome."""
     return tuple(_word(issue.get("severity")) for issue in _issues(body))
 
 

@@ -1,7 +1,7 @@
-"""What a Patient resource states by itself, before any site rule. Pure; R4 and R5, and DSTU2 and STU3 where they differ.
+"""Reads the standard elements of a Patient, before any site rule. Pure; R4 and R5, and DSTU2 and STU3 where they differ.
 
-A resource is a whole snapshot: a telecom list that is there states the whole list, an empty one included; an element that is not
-there states nothing. Source: FHIR R4 8.1 (Patient), security labels of v3-Confidentiality.
+A resource is a whole snapshot: a telecom list states the whole list, even if it is empty; a missing element states nothing.
+Source: FHIR R4 8.1 (Patient), security labels of v3-Confidentiality.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ Stated = dict[str, Statement]
 
 
 def restriction(resource: dict[str, Any], problems: list[Problem]) -> Statement | None:
-    """Whether the record is restricted, from its confidentiality label. No such label is no statement."""
+    """Whether the record is restricted, from its confidentiality label. Without such a label nothing is stated."""
     meta = resource.get("meta")
     labels = meta.get("security") if type(meta) is dict else None
     if (meta is not None and type(meta) is not dict) or (labels is not None and type(labels) is not list):
@@ -62,8 +62,8 @@ def _label(label: Any, path: str, problems: list[Problem]) -> Statement | None:
     return None
 
 
-def is_part(resource: dict[str, Any]) -> bool:
-    """Whether the server says that it left something out: a record cut down, masked or redacted."""
+def is_incomplete(resource: dict[str, Any]) -> bool:
+    """Whether the server states that it omitted something: the record is a summary, masked or redacted."""
     meta = resource.get("meta")
     labels = [one for name in ("tag", "security") for one in _dicts(meta.get(name))] if type(meta) is dict else []
     return any(one.get("code") in LEFT_OUT and VALUES in str(one.get("system")) for one in labels)
@@ -80,16 +80,16 @@ def statements(
     restricted: bool,
     preferred_by: str = "rank",
 ) -> Stated:
-    """The standard elements' statements but for :func:`restriction`; what cannot be used is added to ``problems``.
+    """The statements of the standard elements, except :func:`restriction`. What cannot be used is added to ``problems``.
 
-    ``preferred_by`` is how the preferred phone is told: by ``rank``, or by being listed ``first``.
+    ``preferred_by``: how the preferred phone is determined: by ``rank``, or as the one listed ``first``.
     """
     stated: Stated = {}
     found = _telecom(stated, resource, settings.default_region, today, problems, tables, restricted)
     if found is not None:
         _preferred(stated, found, resource["telecom"], preferred_by)
     _language(stated, resource, problems, languages)
-    _life(stated, resource, problems)
+    _life_status(stated, resource, problems)
     name = _name(resource.get("name"), today) if settings.keep_names else None
     if name:
         stated[DISPLAY_NAME] = name
@@ -119,16 +119,18 @@ def _telecom(
 
 
 def later(resource: dict[str, Any], region: str | None, today: str, tables: ContactTables, *, restricted: bool) -> tuple[Later, ...]:
-    """The lists of phones and e-mail addresses to come, by their periods: from the beginning (UTC) of each day on which one turns.
+    """Future lists of phones and e-mail addresses, by their periods: from the start (UTC) of each day on which a list changes.
 
-    Phones keep their periods, so that a list may be the same as before: the day is told all the same.
+    Phones keep their periods, so a list may be the same as before; the day is reported nevertheless.
     """
     entries, found = resource.get("telecom"), []
-    for day, attribute in contact.turns(entries, today)[:MOST_DAYS]:
-        then: Stated = {}
-        _lists(then, contact.read(list(entries or ()), region, day, tables), restricted)
-        if attribute in then:
-            found.append(Later(attribute, datetime.fromisoformat(day).replace(tzinfo=UTC), then[attribute].value, "Patient.telecom"))
+    for day, attribute in contact.change_days(entries, today)[:MOST_DAYS]:
+        stated_later: Stated = {}
+        _lists(stated_later, contact.read(list(entries or ()), region, day, tables), restricted)
+        if attribute in stated_later:
+            found.append(
+                Later(attribute, datetime.fromisoformat(day).replace(tzinfo=UTC), stated_later[attribute].value, "Patient.telecom")
+            )
     return tuple(found)
 
 
@@ -139,9 +141,9 @@ def _lists(stated: Stated, found: contact.Contacts, restricted: bool) -> None:
 
 
 def _preferred(stated: Stated, found: contact.Contacts, entries: list[Any], by: str) -> None:
-    """A phone that is listed first and cannot be used says nothing about the second."""
+    """States the preferred phone. If the one listed first cannot be used, the second is not preferred instead."""
     if by == "first":
-        index, number = found.leading or (0, None)
+        index, number = found.first_phone or (0, None)
         if number:
             stated[PREFERRED_PHONE] = Statement(number, f"Patient.telecom[{index}]")
     elif preferred := found.preferred():
@@ -150,7 +152,7 @@ def _preferred(stated: Stated, found: contact.Contacts, entries: list[Any], by: 
 
 
 def _list(stated: Stated, attribute: str, values: tuple[Any, ...], withheld: set[str], systems: tuple[str, ...], *, holds: bool) -> None:
-    """The whole list; one that holds nothing to use takes back what was stated, unless entries were withheld from us."""
+    """States the whole list. A list without usable entries removes earlier values, unless entries were withheld."""
     if holds or not withheld.intersection(("", *systems)):
         stated[attribute] = Statement(values or None, "Patient.telecom")
 
@@ -164,7 +166,7 @@ def _language(stated: Stated, resource: dict[str, Any], problems: list[Problem],
     listed = [(i, one) for i, one in enumerate(entries) if type(one) is dict] if type(entries) is list else []
     preferred = [(i, one) for i, one in listed if one.get("preferred") is True]
     if not preferred and (len(listed) != 1 or listed[0][1].get("preferred") is False):
-        return  # several languages and no word on which: nothing is stated
+        return  # several languages and none is preferred: nothing is stated
     index, entry = (preferred or listed)[0]
     path = f"Patient.communication[{index}].language"
     tag = _tag(entry.get("language"), languages)
@@ -175,9 +177,9 @@ def _language(stated: Stated, resource: dict[str, Any], problems: list[Problem],
 
 
 def _tag(concept: Any, languages: Languages) -> str | None:
-    """The first coding, or text, that names a language: Oracle Health codes it in a set of its own first.
+    """The first coding, or text, that names a language. Oracle Health lists a code of its own system first.
 
-    A code that is not said to be of a standard may be the EMR's own, so the text beside it comes first.
+    A code without a standard system may be the EMR's own, so its text is tried first.
     """
     if type(concept) is not dict:
         return None
@@ -194,29 +196,29 @@ def _text(value: Any) -> str:
 
 
 def _declined(concept: Any) -> bool:
-    """Whether the patient did not say: that is no statement, and nothing to mend."""
+    """Whether the patient declined to answer: that is no statement, and no problem."""
     listed = _dicts(concept.get("coding")) if type(concept) is dict else []
     texts = [one.get(name) for one in listed for name in ("code", "display")] + ([concept.get("text")] if type(concept) is dict else [])
     return absent.reason(concept) in absent.NOT_KNOWN or any(isinstance(text, str) and is_declined(text) for text in texts)
 
 
-def _life(stated: Stated, resource: dict[str, Any], problems: list[Problem]) -> None:
+def _life_status(stated: Stated, resource: dict[str, Any], problems: list[Problem]) -> None:
     died, reason = resource.get("deceasedDateTime"), absent.reason(resource.get("_deceasedDateTime"))
     if (isinstance(died, str) and died) or (died is None and reason not in ("", "not-applicable")):
-        stated[DECEASED] = Statement(True, "Patient.deceasedDateTime")  # that the date is not known says that there is one
+        stated[DECEASED] = Statement(True, "Patient.deceasedDateTime")  # an unknown date still means that there is one
     elif died is not None:
         problems.append(Problem("deceased_unreadable", "Patient.deceasedDateTime", "it is not a date", DECEASED))
     else:
-        _truth(stated, DECEASED, resource, "deceasedBoolean", problems)
-    _truth(stated, ACTIVE, resource, "active", problems)
+        _boolean(stated, DECEASED, resource, "deceasedBoolean", problems)
+    _boolean(stated, ACTIVE, resource, "active", problems)
 
 
-def _truth(stated: Stated, attribute: str, resource: dict[str, Any], name: str, problems: list[Problem]) -> None:
-    """A boolean, also one that was written as text."""
+def _boolean(stated: Stated, attribute: str, resource: dict[str, Any], name: str, problems: list[Problem]) -> None:
+    """States a boolean, also one written as text."""
     value = resource.get(name)
-    made = value if isinstance(value, bool) else TRUTH.get(value.strip().casefold()) if isinstance(value, str) else None
-    if made is not None:
-        stated[attribute] = Statement(made, f"Patient.{name}")
+    value_read = value if isinstance(value, bool) else TRUTH.get(value.strip().casefold()) if isinstance(value, str) else None
+    if value_read is not None:
+        stated[attribute] = Statement(value_read, f"Patient.{name}")
     elif value is not None:
         problems.append(Problem(f"{attribute}_unreadable", f"Patient.{name}", "it is not true or false", attribute))
     elif absent.is_withheld(resource.get(f"_{name}")):

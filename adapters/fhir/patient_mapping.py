@@ -1,4 +1,4 @@
-"""A Patient in, what it states out: standard elements (``adapters.fhir.patient``), the site's rules, and merges by its links. Pure."""
+"""Maps a Patient to statements and merges: standard elements (``adapters.fhir.patient``), the site's rules, and links. Pure."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ from store.preference import (
 
 LONG_AGO = times.at(datetime(1970, 1, 1, tzinfo=UTC))
 REST = ""
-"""What a record states beside the attributes by which it may refuse."""
+"""All that a record states besides the attributes by which it may refuse."""
 ELEMENT = re.compile(r"Patient\._?(\w+)")
 OF_THE_RECORD = ("", "id", "identifier", modifiers.MODIFIER, modifiers.RULES)
 READ_FROM = {
@@ -67,10 +67,10 @@ class PatientMapper:
         self._may_refuse = tuple(dict.fromkeys([*(name for name in ruled if opt_out(name) is not None), DECEASED, RESTRICTED]))
 
     def items(self, resource: dict[str, Any], source: ResourceSource) -> list[Item]:
-        """What the Patient states, and the merges that its links state."""
+        """The statements of the Patient, and the merges of its links."""
         identifiers, others = identity.identifiers(resource, self.mapping.settings, source.day)
         if not identifiers:
-            detail = f"{NO_IDENTIFIER}{identity.came(resource, self.mapping.settings, source.day)}"
+            detail = f"{NO_IDENTIFIER}{identity.described(resource, self.mapping.settings, source.day)}"
             return [source.without_patient("patient_id_missing", detail, resource)]
         several = [Problem(SEVERAL_OWN, "Patient.identifier", SEVERAL_OWN_DETAIL)] if others else []
         modified = self._modified(resource, source)
@@ -80,15 +80,15 @@ class PatientMapper:
         if modified:
             stated, codes = _refusals_of(modified, stated), {name: one for name, one in codes.items() if not _is_in(modified, name)}
         item = self.mapping.statements(resource, identifiers, stated, source, problems + several, restricted=withheld, codes=codes)
-        if not _is_in(modified, PHONES) and (ahead := patient.later(resource, self._region, source.day, self._tables, restricted=withheld)):
-            item = replace(item, later=ahead)
+        if not _is_in(modified, PHONES) and (later := patient.later(resource, self._region, source.day, self._tables, restricted=withheld)):
+            item = replace(item, later=later)
         items: list[Item] = self._linked(resource, item, source) if "link" in resource and REST not in modified else [item]
         return [*items, *for_others(item, others)] if others else items
 
     def _modified(self, resource: dict[str, Any], source: ResourceSource) -> dict[str, str]:
-        """The attributes that a modifier makes unreadable, with its path: those that are read from the element that it stands in.
+        """The attributes that a modifier makes unreadable, with its path: those read from the element that contains it.
 
-        In the record itself, and in what tells whose it is, it is about all of them (:data:`REST`).
+        In the record itself, or in its identifiers, it makes all attributes unreadable (:data:`REST`).
         """
         found: dict[str, str] = {}
         for path in self.mapping.not_understood("Patient", resource, source):
@@ -100,15 +100,15 @@ class PatientMapper:
         return found
 
     def _stated(self, resource: dict[str, Any], source: ResourceSource, problems: list[Problem], codes: Read) -> tuple[Stated, bool]:
-        """The statements, and whether something was withheld: what is missing then takes nothing back."""
+        """The statements, and whether something was withheld: then missing values remove nothing."""
         ruled = apply_rules(self.rules, resource, self._region, problems, codes)
         if source.flaw:
             leave_out_illegible(ruled, self.rules, resource, problems)
         restricted = ruled.get(RESTRICTED) or patient.restriction(resource, problems)
         is_restricted = restricted is not None and restricted.value is True
-        withheld = is_restricted or patient.is_part(resource) or any(one.attribute == RESTRICTED for one in problems)
+        withheld = is_restricted or patient.is_incomplete(resource) or any(one.attribute == RESTRICTED for one in problems)
         if withheld:
-            _take_nothing_back(ruled, codes)
+            _drop_removals(ruled, codes)
         stated = patient.statements(
             resource,
             self.mapping.settings,
@@ -127,9 +127,9 @@ class PatientMapper:
         return stated, withheld
 
     def _linked(self, resource: dict[str, Any], item: PatientStatements, source: ResourceSource) -> list[Item]:
-        """The statements, and the merges that the links state. Of a record merged away only its refusals are kept.
+        """The statements, and the merges of the links. Of a merged record, only the refusals are kept.
 
-        Where times are not trusted they are set long ago: read again with every run, they must not pass for news of the survivor.
+        If times are not trusted, their time is set to 1970: they are read in every run and must not look new for the survivor.
         """
         problems, named = list(item.problems), partial(self.mapping.patient, resource=resource, source=source)
         merges = list(link.merges(resource, item, named, self.mapping.understood["Patient"], problems))
@@ -147,12 +147,12 @@ def _is_in(modified: Mapping[str, str], attribute: str) -> bool:
 
 
 def _refusals_of(modified: Mapping[str, str], stated: Stated) -> Stated:
-    """The statements without those of modified elements that do not refuse."""
+    """The statements without the non-refusing ones of modified elements."""
     return {name: one for name, one in stated.items() if refuses(name, one.value) or not _is_in(modified, name)}
 
 
-def _take_nothing_back(ruled: Stated, codes: Read) -> None:
-    """Leaves out what rules take back; nor does a record of which a part was withheld say that there is no code."""
+def _drop_removals(ruled: Stated, codes: Read) -> None:
+    """Drops the statements of rules that remove a value, and their empty codes: in an incomplete record a missing code means nothing."""
     for attribute in [name for name, one in ruled.items() if one.value is None]:
         del ruled[attribute]
         if attribute in codes and not codes[attribute].found:

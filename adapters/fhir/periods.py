@@ -1,4 +1,4 @@
-"""When a record counts: its periods, and the moments at which one of them begins or ends. Pure.
+"""When a record is in force: its periods, and the moments at which one of them starts or ends. Pure.
 
 A date is a day in the source's zone; a period includes its end (FHIR R4 2.24.0.11).
 """
@@ -15,15 +15,15 @@ from adapters.mapping import iso_time
 from store.times import STEP, Time
 
 MOST = 50
-"""A record with more turns than that is no consent that a person gave."""
+"""A record with more changes than that is not a consent given by a person."""
 
 PARTS = ("provision", "except")
 
 
 class RecordStatus(StrEnum):
-    """What a record's status and period make of what it says.
+    """Whether a record is in force, from its status and periods.
 
-    Of a doubtful one only the period cannot be read: what it refuses counts. An unreadable one has no status that is known.
+    Doubtful: only the period cannot be read, so its refusals count. Unreadable: the status is unknown.
     """
 
     IN_FORCE = "in_force"
@@ -35,22 +35,22 @@ class RecordStatus(StrEnum):
 
 
 class When(NamedTuple):
-    """A moment, and the zone of times that name none."""
+    """A moment, and the time zone for times without one."""
 
     at: datetime
     zone: tzinfo
 
 
-def within(periods: list[Any], when: When) -> RecordStatus:
-    """The worst of several periods: over, not begun, unreadable."""
-    found = [_at(period, when) for period in periods if period is not None]
+def status_at(periods: list[Any], when: When) -> RecordStatus:
+    """The status for several periods, by the worst: ended, not started, unreadable."""
+    found = [_status_of(period, when) for period in periods if period is not None]
     return next((one for one in (RecordStatus.ENDED, RecordStatus.NOT_YET, RecordStatus.DOUBTFUL) if one in found), RecordStatus.IN_FORCE)
 
 
-def _at(period: Any, when: When) -> RecordStatus:
+def _status_of(period: Any, when: When) -> RecordStatus:
     if type(period) is not dict:
         return RecordStatus.DOUBTFUL
-    start, end = _read(period.get("start"), when.zone), _read(period.get("end"), when.zone)
+    start, end = _time(period.get("start"), when.zone), _time(period.get("end"), when.zone)
     if start is not None and end is not None and end.latest < start.earliest:
         return RecordStatus.DOUBTFUL
     if end is not None and end.latest < when.at:
@@ -62,9 +62,9 @@ def _at(period: Any, when: When) -> RecordStatus:
     return RecordStatus.DOUBTFUL if unread else RecordStatus.IN_FORCE
 
 
-def turns(record: dict[str, Any], when: When) -> list[datetime]:
-    """The moments after ``when`` at which a period of a Consent or Flag begins or is over."""
-    return sorted({one for period in _periods(record) for one in _turns(period, when.zone) if one > when.at})
+def change_times(record: dict[str, Any], when: When) -> list[datetime]:
+    """The moments after ``when`` at which a period of a Consent or Flag starts or ends."""
+    return sorted({one for period in _periods(record) for one in _change_times(period, when.zone) if one > when.at})
 
 
 def _periods(part: Any) -> Iterator[dict[str, Any]]:
@@ -76,13 +76,13 @@ def _periods(part: Any) -> Iterator[dict[str, Any]]:
                 yield from _periods(one.get(name))
 
 
-def _turns(period: dict[str, Any], zone: tzinfo) -> Iterator[datetime]:
-    start, end = _read(period.get("start"), zone), _read(period.get("end"), zone)
+def _change_times(period: dict[str, Any], zone: tzinfo) -> Iterator[datetime]:
+    start, end = _time(period.get("start"), zone), _time(period.get("end"), zone)
     if start is not None:
         yield start.earliest
     if end is not None:
         yield end.latest + STEP
 
 
-def _read(value: Any, zone: tzinfo) -> Time | None:
+def _time(value: Any, zone: tzinfo) -> Time | None:
     return iso_time.read(value, zone) if isinstance(value, str) else None

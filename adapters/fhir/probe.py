@@ -1,4 +1,4 @@
-"""Trying a FHIR server before, and at the start of, a run: what it can do, and whether one resource can be read and mapped."""
+"""Checks a FHIR server before or at the start of a run: its capabilities, and whether one resource can be read and mapped."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Step = Callable[[FhirClient, FhirMapper, RestOptions], Iterator[Finding]]
 
 
 def plan(client: FhirClient, options: RestOptions) -> Plan:
-    """How the server will be read. A server that does not tell what it can do is read in full."""
+    """The plan for reading the server. A server without a capability statement is read in full."""
     try:
         statement = client.get("metadata") if options.read == "auto" else None
     except AdapterError as error:
@@ -31,13 +31,13 @@ def plan(client: FhirClient, options: RestOptions) -> Plan:
 
 
 def findings(client: FhirClient, mapper: FhirMapper, options: RestOptions) -> Iterator[Finding]:
-    """One finding a step; the first step that fails is the last."""
+    """The findings of ``check`` for polling. The first step that fails is the last."""
     steps = (("token", _token), ("capability", _capability), ("budget", _budget), ("sample read", _sample))
     yield from _steps(steps, client, mapper, options)
 
 
 def export_findings(client: FhirClient, mapper: FhirMapper, options: RestOptions, export: ExportOptions) -> Iterator[Finding]:
-    """The same for a source that is read by exports. None is asked for: servers allow few."""
+    """The findings of ``check`` for bulk exports. No export is requested, because servers allow few."""
 
     def planned(client: FhirClient, mapper: FhirMapper, options: RestOptions) -> Iterator[Finding]:
         yield from _export(client, mapper, options, export)
@@ -56,20 +56,20 @@ def _steps(steps: Iterable[tuple[str, Step]], client: FhirClient, mapper: FhirMa
 
 def _export(client: FhirClient, mapper: FhirMapper, options: RestOptions, export: ExportOptions) -> Iterator[Finding]:
     found = plan(client, replace(options, read="auto"))
-    yield _told(found)
-    yield _offered(found, export)
+    yield _release_finding(found)
+    yield _export_finding(found, export)
     yield from _members(client, export)
     later = "later ones read changes since the last transactionTime" if export.since else "later ones read everything and compare content"
     yield Finding("plan", True, f"bulk exports: {export.path}; the first reads all patients, {later}")
 
 
-def _told(found: Plan) -> Finding:
-    """What the server says of itself. One without /metadata is synced all the same."""
+def _release_finding(found: Plan) -> Finding:
+    """The FHIR release of the server. A server without /metadata is synced nevertheless."""
     silent = "the server has no readable /metadata: it is read anyway, but always in full"
     return Finding("capability", True, f"FHIR {found.release}" if found.release else silent)
 
 
-def _offered(found: Plan, export: ExportOptions) -> Finding:
+def _export_finding(found: Plan, export: ExportOptions) -> Finding:
     if export.level in found.exports:
         return Finding("export", True, f"the server supports exports at the level {export.level}")
     if not found.release:
@@ -79,7 +79,7 @@ def _offered(found: Plan, export: ExportOptions) -> Finding:
 
 
 def _members(client: FhirClient, export: ExportOptions) -> Iterator[Finding]:
-    """Changes only, of a group: those who join it with old data would be missed."""
+    """Whether the group's members can be listed. Otherwise incremental exports miss new members with old data."""
     if not export.group or not export.since:
         return
     names = group_members.members(client, export.group)
@@ -89,13 +89,13 @@ def _members(client: FhirClient, export: ExportOptions) -> Iterator[Finding]:
 
 def _budget(client: FhirClient, mapper: FhirMapper, options: RestOptions) -> Iterator[Finding]:
     limits = options.limits
-    told = [
+    limits_in_words = [
         f"{limits.requests_per_minute:g} requests per minute" if limits.requests_per_minute else "no request limit",
         f"{limits.parallel} parallel downloads",
         *(f"quiet from {one.start:%H:%M} to {one.end:%H:%M} ({limits.time_zone})" for one in limits.quiet),
         *([f"one export in {limits.bulk_every}"] if limits.bulk_every else []),
     ]
-    yield Finding("budget", True, ", ".join(told))
+    yield Finding("budget", True, ", ".join(limits_in_words))
 
 
 def _token(client: FhirClient, mapper: FhirMapper, options: RestOptions) -> Iterator[Finding]:
@@ -111,7 +111,7 @@ def _token(client: FhirClient, mapper: FhirMapper, options: RestOptions) -> Iter
 
 def _capability(client: FhirClient, mapper: FhirMapper, options: RestOptions) -> Iterator[Finding]:
     found = plan(client, replace(options, read="auto"))
-    yield _told(found)
+    yield _release_finding(found)
     yield from (
         Finding("capability", False, f"the mapping has rules for {kind}, which the server does not support")
         for kind in mapper.rules
@@ -147,11 +147,11 @@ def _sample(client: FhirClient, mapper: FhirMapper, options: RestOptions) -> Ite
         if isinstance(item, PatientStatements):
             yield Finding("sample read", True, f"read one Patient with: {', '.join(item.statements) or 'no preferences'}")
             yield from (Finding("sample read", True, f"left out: {one.reason} at {one.path}") for one in item.problems)
-    yield from _strictly(page.page.resources[0], client, options)
+    yield from _conformance(page.page.resources[0], client, options)
 
 
-def _strictly(body: bytes, client: FhirClient, options: RestOptions) -> Iterator[Finding]:
-    """Where the sample is not as the standard says: no fault of ours, and it often explains what is missing."""
+def _conformance(body: bytes, client: FhirClient, options: RestOptions) -> Iterator[Finding]:
+    """Where the sample deviates from the standard. This often explains missing data."""
     try:
         found = list(strict.deviations(decode(body), plan(client, replace(options, read="auto")).release))
     except NotReadable:

@@ -1,7 +1,9 @@
-"""Whom a Reference names. Pure. Source: FHIR R4 2.3 (Reference), 3.1.6.1 (resolving references in Bundles), 3.2.0.7 (conditional ones).
+"""Resolves a Reference to the identifiers of a patient. Pure.
 
-A server is known by several addresses: behind a gateway it is http to itself and https to everybody else, and after a move its old
-records keep the old address. The address of another server names a stranger, whose id may be the same text.
+Source: FHIR R4 2.3 (Reference), 3.1.6.1 (resolving references in Bundles), 3.2.0.7 (conditional references).
+
+A server may have several base URLs: behind a gateway it uses http internally and https externally, and after a move old records keep the
+old URL. A reference to another server is another patient, even if the id is the same text.
 """
 
 from __future__ import annotations
@@ -21,33 +23,33 @@ Identifiers = tuple[Identifier, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Surroundings:
-    """What references are resolved in: the server's ``bases`` (:func:`place`), and the Patients of the Bundle by their fullUrl."""
+class ReferenceContext:
+    """The context for references: the server's base URLs (:func:`normalized`), and the Patients of the Bundle by fullUrl."""
 
     bases: tuple[str, ...] = ()
     entries: Mapping[str, Identifiers] = field(default_factory=dict)
 
 
-def surroundings(urls: Iterable[str]) -> Surroundings:
-    """Outside of any Bundle; ``urls`` are all addresses of the server."""
-    return Surroundings(tuple(place(url) for url in urls if url))
+def server_context(urls: Iterable[str]) -> ReferenceContext:
+    """The context outside of any Bundle. ``urls``: all base URLs of the server."""
+    return ReferenceContext(tuple(normalized(url) for url in urls if url))
 
 
-def within(bundle_entries: Iterable[Any], outer: Surroundings, settings: SourceSettings, today: str) -> Surroundings:
-    """In a Bundle. A fullUrl that two different Patients have names neither."""
+def bundle_context(bundle_entries: Iterable[Any], outer: ReferenceContext, settings: SourceSettings, today: str) -> ReferenceContext:
+    """The context in a Bundle. A fullUrl that two different Patients share resolves to neither."""
     entries: dict[str, Identifiers] = {}
     for entry in bundle_entries:
         resource, url = (entry.get("resource"), entry.get("fullUrl")) if type(entry) is dict else (None, None)
         if type(resource) is dict and resource.get("resourceType") == "Patient" and isinstance(url, str) and url:
             found = identity.identifiers(resource, settings, today).identifiers
-            entries[place(url)] = found if entries.get(place(url), found) == found else ()
-    return Surroundings(outer.bases, entries)
+            entries[normalized(url)] = found if entries.get(normalized(url), found) == found else ()
+    return ReferenceContext(outer.bases, entries)
 
 
-def patient(reference: Any, settings: SourceSettings, around: Surroundings, holder: dict[str, Any], today: str) -> Identifiers:
-    """The identifiers of the patient that a Reference of ``holder`` names; none when it is nobody of this server.
+def patient(reference: Any, settings: SourceSettings, context: ReferenceContext, holder: dict[str, Any], today: str) -> Identifiers:
+    """The identifiers of the patient that a Reference in ``holder`` refers to; empty if it is no patient of this server.
 
-    By address (relative, absolute, of an entry of the Bundle, of a contained Patient, by a search for an identifier), else by a logical
+    Resolved by URL (relative, absolute, an entry of the Bundle, a contained Patient, a search for an identifier), else by a logical
     identifier.
     """
     if type(reference) is not dict:
@@ -56,12 +58,12 @@ def patient(reference: Any, settings: SourceSettings, around: Surroundings, hold
     target = target.strip() if isinstance(target, str) else ""
     if target.startswith("#"):
         return _contained(target[1:], holder, settings, today)
-    named = around.entries.get(place(target)) or _by_address(_relative(target, around), settings)
+    named = context.entries.get(normalized(target)) or _by_address(_relative(target, context), settings)
     return named or _only(identity.logical(reference.get("identifier"), settings))
 
 
-def place(url: str) -> str:
-    """An address without its scheme, default port, doubled slashes and the case of its host; a URN in lower case."""
+def normalized(url: str) -> str:
+    """A URL without scheme, default port and doubled slashes, with its host in lower case; a URN in lower case."""
     try:
         parts = urlsplit(url)
         port = parts.port
@@ -74,10 +76,10 @@ def place(url: str) -> str:
     return f"//{host}/{path}".rstrip("/") + (f"?{parts.query}" if parts.query else "")
 
 
-def _relative(target: str, around: Surroundings) -> str:
-    """The reference as it is within the server; as it came where it is none of the server's addresses."""
-    found = place(target)
-    return next((found[len(base) + 1 :] for base in around.bases if found.startswith((f"{base}/", f"{base}?"))), target).lstrip("/")
+def _relative(target: str, context: ReferenceContext) -> str:
+    """The reference relative to the server; unchanged if it does not begin with one of the server's base URLs."""
+    found = normalized(target)
+    return next((found[len(base) + 1 :] for base in context.bases if found.startswith((f"{base}/", f"{base}?"))), target).lstrip("/")
 
 
 def _by_address(target: str, settings: SourceSettings) -> Identifiers:
@@ -94,7 +96,7 @@ def _by_address(target: str, settings: SourceSettings) -> Identifiers:
 
 
 def _contained(name: str, holder: dict[str, Any], settings: SourceSettings, today: str) -> Identifiers:
-    """A contained Patient is known by its identifiers: its id is an anchor within the resource."""
+    """The identifiers of a contained Patient. Its id is only an anchor within the resource."""
     entries = holder.get("contained")
     for entry in entries if type(entries) is list else ():
         if type(entry) is dict and entry.get("id") == name and entry.get("resourceType") == "Patient":

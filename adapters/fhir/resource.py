@@ -1,4 +1,4 @@
-"""What every resource is read with: where it came from, and what the settings of its source make of it. Pure."""
+"""What is needed to map any resource: where it came from, and the compiled settings of its source. Pure."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from adapters.fhir import modifiers, reference
 from adapters.fhir.decode import NotReadable, encode
 from adapters.fhir.modifiers import Understood
 from adapters.fhir.options import MapperOptions
-from adapters.fhir.reference import Surroundings
+from adapters.fhir.reference import ReferenceContext
 from adapters.fhir.site_rules import RuleSet
 from adapters.mapping import iso_time
 from adapters.mapping.partial import Stated
@@ -26,36 +26,36 @@ from store.times import Time
 
 
 class ResourceSource(NamedTuple):
-    """Where a resource came from; ``body`` is empty for an entry of a Bundle, which is written again when it is rejected.
+    """Where a resource came from. ``body`` is empty for an entry of a Bundle, which is encoded again if it is rejected.
 
-    ``undated`` is when it was stated if it carries no time of its own. ``flaw`` is why the payload is legible only in part; ``modifiers``
-    are the paths of those that stand round the resource, in its Bundle, and are not understood.
+    ``undated``: its time, if it has none of its own. ``flaw``: why the payload is legible only in part. ``modifiers``: the paths of
+    those in the enclosing Bundle that are not understood.
     """
 
     locator: str
     received: datetime
     body: bytes
     undated: Time
-    around: Surroundings
+    context: ReferenceContext
     flaw: NotReadable | None
     modifiers: tuple[str, ...] = ()
 
     @property
     def day(self) -> str:
-        """The ISO date on which it came."""
+        """The ISO date on which it was received."""
         return _iso(self.received.year, self.received.month, self.received.day)
 
     def unmappable(self, reason: str, detail: str, resource: Any) -> Unmappable:
         return Unmappable(reason, detail, self.locator, self.body or encode(resource))
 
     def without_patient(self, reason: str, detail: str, resource: Any) -> Unmappable:
-        """A record that names no patient; where it is illegible, for that reason."""
+        """The rejection of a record without a patient. If the record is illegible, that is the reason."""
         return self.unmappable(self.flaw.reason if self.flaw else reason, str(self.flaw) if self.flaw else detail, resource)
 
 
 @dataclass(frozen=True, slots=True)
 class SourceMapping:
-    """The settings of one source, compiled; ``rules`` and ``understood`` by type of resource. ``name`` tells the mapping from others."""
+    """The compiled settings of one source. ``rules`` and ``understood``: by resource type. ``name`` identifies the mapping."""
 
     settings: SourceSettings
     options: MapperOptions
@@ -68,11 +68,11 @@ class SourceMapping:
         return iso_time.read(value, self.zone) if isinstance(value, str) else None
 
     def patient(self, value: Any, resource: dict[str, Any], source: ResourceSource) -> tuple[Identifier, ...]:
-        """The identifiers of the patient that a Reference of the resource names."""
-        return reference.patient(value, self.settings, source.around, resource, source.day)
+        """The identifiers of the patient that a Reference in the resource refers to."""
+        return reference.patient(value, self.settings, source.context, resource, source.day)
 
     def not_understood(self, kind: str, resource: dict[str, Any], source: ResourceSource) -> list[str]:
-        """The paths of all modifiers in a resource and round it that are not understood."""
+        """The paths of all modifiers in a resource, and in its Bundle, that are not understood."""
         return [*source.modifiers, *modifiers.not_understood(resource, kind, self.understood[kind])]
 
     def statements(
@@ -87,7 +87,7 @@ class SourceMapping:
         codes: Read | None = None,
         asserted: tuple[Time, str] | None = None,
     ) -> PatientStatements:
-        """The item of a resource. ``asserted`` is its time and where that is written, where it is not the time of its last change."""
+        """The statements of a resource. ``asserted``: its time and the path of that, if it is not the time of its last change."""
         meta = resource.get("meta")
         meta = meta if type(meta) is dict else {}
         kind, version = resource["resourceType"], meta.get("versionId")
@@ -108,7 +108,7 @@ class SourceMapping:
         )
 
     def _last_updated(self, kind: str, written: Any, source: ResourceSource, problems: list[Problem]) -> Time:
-        """When the server says that a resource last changed; when it came, where its times are not trusted."""
+        """When the resource last changed, by the server; when it was received, if the server's times are not trusted."""
         if written is None or not self.options.trust_last_updated:
             return source.undated
         found = self.time(written)
@@ -119,15 +119,15 @@ class SourceMapping:
 
 
 def _evidence(kind: str, name: Any, version: Any) -> str:
-    """``Patient/<id>/_history/<version>``, as far as the resource says."""
-    made = f"{kind}/{name}" if isinstance(name, str) and name else kind
-    return f"{made}/_history/{version}" if isinstance(version, str) and version else made
+    """``Patient/<id>/_history/<version>``, as far as known."""
+    evidence = f"{kind}/{name}" if isinstance(name, str) and name else kind
+    return f"{evidence}/_history/{version}" if isinstance(version, str) and version else evidence
 
 
 def _id(kind: str, resource: dict[str, Any]) -> Any:
-    """The id of a resource. Of Consents and Flags a patient has several: one without an id is known by what it is about.
+    """The id of a resource. A patient may have several Consents and Flags, so one without an id gets a digest of its content.
 
-    Its status and when it was written do not count, so that its end is known as its own.
+    Status and times are not part of it, so that the end of a record is recognized as the same record.
     """
     found = resource.get("id")
     if kind not in ("Consent", "Flag") or (isinstance(found, str) and found):

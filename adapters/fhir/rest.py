@@ -1,8 +1,8 @@
-"""A FHIR server that is polled: what changed since the cursor where it can tell, everything where it cannot.
+"""The adapter ``fhir.rest``: polls a FHIR server. Reads what changed since the cursor if the server supports that, else everything.
 
-The cursor is the earliest of the times at which the pages were searched, by the server's clock and by ours. It goes with the last batch
-only, so that it moves when everything before it is committed, and not at all when the server's answer is not whole; the next run looks
-back a little further (``overlap``), since servers index late and their clocks differ.
+The cursor is the earliest of the times at which the pages were searched, by the server's clock and by ours. Only the last batch has it. So
+it moves only when everything before it is committed, and not at all if a result is incomplete. The next run starts a little earlier
+(``overlap``), because servers index late and clocks differ.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from adapters.base import AdapterError, Batch, Fetch, Filtered, Finding, Incompl
 from adapters.fhir import auth, crawl, files, identity, outcome, probe
 from adapters.fhir.capability import LAST_UPDATED, Plan
 from adapters.fhir.client import FhirClient, SearchPage
-from adapters.fhir.consent_flag import certain_only, to_confirm, unless_refused
+from adapters.fhir.consent_flag import certain_only, needs_confirmation, unless_refused
 from adapters.fhir.decode import NotReadable, decode, decode_in_part
 from adapters.fhir.mapping import FhirMapper
 from adapters.fhir.options import MOST_RESTRICTIVE, RestOptions, rest_options
@@ -30,7 +30,7 @@ from adapters.notes import Notes
 from store.preference import PatientStatements
 
 RESOURCE_ID = re.compile(r"[A-Za-z0-9\-.]{1,64}")  # FHIR R4 2.24.0.1, id
-REMEMBERED = 20_000  # resources of a run, to know one that comes again when pages shift under the reader
+REMEMBERED = 20_000  # resources of a run, to recognize repeats when pages shift during a read
 
 
 def utc_now() -> datetime:
@@ -38,7 +38,7 @@ def utc_now() -> datetime:
 
 
 class RestAdapter:
-    """``fhir.rest``. Raises ``ValueError`` for wrong settings; opens nothing before it is asked to read."""
+    """Polls one FHIR server. Raises ``ValueError`` for wrong settings. Opens no connection before the first read."""
 
     def __init__(self, settings: SourceSettings, *, clock: Clock = utc_now, sleep: Callable[[float], None] = time.sleep) -> None:
         self.settings, self.clock, self.sleep = settings, clock, sleep
@@ -49,7 +49,7 @@ class RestAdapter:
 
     @property
     def notes(self) -> Notes:
-        """Where the budget is kept between runs."""
+        """Where the budget is stored between runs."""
         return self.budget.notes
 
     @notes.setter
@@ -57,18 +57,20 @@ class RestAdapter:
         self.budget.notes = lasting
 
     def fetch(self, request: Fetch) -> Iterator[Batch]:
-        """One batch a page. Raises :class:`~adapters.base.AdapterError`; what was yielded before stands."""
+        """One batch per page. Raises :class:`~adapters.base.AdapterError`; batches yielded before it remain valid."""
         with closing(self.client()) as client:
             if request.patient is not None:
-                yield from self.one(client, request.patient)
+                yield from self.read_patient(client, request.patient)
                 return
-            while (wait := self.budget.quiet()) is not None:
+            while (wait := self.budget.quiet_wait()) is not None:
                 yield Batch((), wait=wait)
             plan = probe.plan(client, self.options)
-            yield from crawl.crawl(self, client, request.cursor, self.options.group) if plan.crawls else self._all(client, request, plan)
+            yield from (
+                crawl.crawl(self, client, request.cursor, self.options.group) if plan.crawls else self._read_all(client, request, plan)
+            )
 
     def check(self) -> Iterator[Finding]:
-        """What ``check SOURCE`` shows: token, capability, plan, one resource read and mapped."""
+        """The findings of ``check SOURCE``: token, capability, plan, one resource read and mapped."""
         with closing(self.client()) as client:
             yield from probe.findings(client, self.mapper, self.options)
 
@@ -89,8 +91,8 @@ class RestAdapter:
         client.trust_total = self.options.trust_total
         return client
 
-    def _all(self, client: FhirClient, request: Fetch, plan: Plan) -> Iterator[Batch]:
-        """Every kind, also when another one cannot be read: what a Consent refuses is applied even when the Patients break off."""
+    def _read_all(self, client: FhirClient, request: Fetch, plan: Plan) -> Iterator[Batch]:
+        """Reads every resource type, even if another one fails: the refusals in Consents are applied even if reading Patients fails."""
         parameters, kinds = self._parameters(plan, request), self.kinds()
         reading = ReadPass()
         for kind in kinds:
@@ -100,16 +102,16 @@ class RestAdapter:
                     yield self._read_page(client, kind, page, number, reading, last=page.last and kind == kinds[-1])
             except AdapterError as error:
                 reading.failed(error)
-        reading.ended()
+        reading.raise_errors()
 
     def _read_page(self, client: FhirClient, kind: str, page: SearchPage, number: int, reading: ReadPass, *, last: bool) -> Batch:
         reading.page(page)
         batch = self._batch(page, f"{kind}/page-{number}", reading.seen, None)
-        batch = batch if kind == "Patient" else self.confirmed(client, kind, batch, reading.short)
+        batch = batch if kind == "Patient" else self.confirmed(client, kind, batch, reading.incomplete)
         return batch._replace(cursor=reading.cursor() if last else None)
 
     def kinds(self) -> list[str]:
-        """Patient first: what a Consent or Flag says is about somebody known by then."""
+        """The resource types to read. Patient is first, so that the patients of Consents and Flags are known."""
         return ["Patient", *(kind for kind in ("Consent", "Flag") if self.mapper.rules.get(kind))]
 
     def _parameters(self, plan: Plan, request: Fetch) -> dict[str, str]:
@@ -118,123 +120,129 @@ class RestAdapter:
         return count if since is None else {**count, LAST_UPDATED: f"ge{since:%Y-%m-%dT%H:%M:%S}.000Z"}
 
     def _since(self, request: Fetch) -> datetime | None:
-        """From when on to read. A cursor that is not ours (the source was of another kind) means everything."""
+        """The time from which to read. A cursor of another kind of source means everything."""
         if request.since is not None:
             return request.since.astimezone(UTC)
         try:
             since = datetime.fromisoformat(request.cursor).astimezone(UTC) if request.cursor else None
         except ValueError:
             return None
-        return headers.reading_from(since, self.clock(), self.options.overlap)
+        return headers.read_since(since, self.clock(), self.options.overlap)
 
     def _batch(self, page: SearchPage, where: str, seen: dict[bytes, None], cursor: str | None) -> Batch:
         items: list[Item] = []
         payloads: list[bytes] = []
         for index, body in enumerate(page.page.resources):
             locator = f"{where}#{index}"
-            found = [Filtered("came_again", locator)] if came_again(body, seen) else self.mapper.claims(Payload(body, locator, page.at))
+            found = (
+                [Filtered("came_again", locator)]
+                if is_repeated(body, seen)
+                else self.mapper.read_unconfirmed(Payload(body, locator, page.at))
+            )
             items.extend(found)
             payloads.extend([body] * len(found))
-        # With several kinds to read, the total of one is not that of the run.
+        # With several resource types, the total of one is not that of the run.
         return Batch(items, cursor, payloads, page.page.total if self.kinds() == ["Patient"] else None)
 
-    def one(self, client: FhirClient, patient: str) -> Iterator[Batch]:
-        """One patient, then the records about them. The cursor stays.
+    def read_patient(self, client: FhirClient, patient: str) -> Iterator[Batch]:
+        """Reads one patient, then the records about them. The cursor does not change.
 
-        A source that knows its patients by an authority's identifiers is asked for that first: somebody else's resource id may be
-        the same text.
+        For a source that knows its patients by an authority's identifiers, these are tried first: another patient's resource id may be the
+        same text.
         """
         ways = [self._by_identifier, self.by_id]
         for way in ways if self.settings.authority or "|" in patient else reversed(ways):
-            short: list[str] = []
-            batches = list(way(client, patient, short))
-            if any(batch.items for batch in batches) or short:
+            incomplete: list[str] = []
+            batches = list(way(client, patient, incomplete))
+            if any(batch.items for batch in batches) or incomplete:
                 yield from batches
                 names = [name for batch in batches for body in dict.fromkeys(batch.payloads) if (name := _resource_id(body))]
-                yield from self.about(client, names, short)
-                broke_off(short)
+                yield from self.records_about(client, names, incomplete)
+                raise_if_incomplete(incomplete)
                 return
 
-    def by_id(self, client: FhirClient, patient: str, short: list[str] | None = None) -> Iterator[Batch]:
-        """One Patient by resource id; nothing where the server has none. What comes in its place (an error page) fails the read."""
+    def by_id(self, client: FhirClient, patient: str, incomplete: list[str] | None = None) -> Iterator[Batch]:
+        """Reads one Patient by resource id; no batch if the server does not have it. Anything else (an error page) fails the read."""
         response = client.read("Patient", patient) if RESOURCE_ID.fullmatch(patient) else None
         if response is not None:
             _is_patient(response.body)
             items = self.mapper.read(Payload(response.body, "Patient", response.at))
             yield Batch(items, None, [response.body] * len(items), 1)
 
-    def _by_identifier(self, client: FhirClient, patient: str, short: list[str]) -> Iterator[Batch]:
+    def _by_identifier(self, client: FhirClient, patient: str, incomplete: list[str]) -> Iterator[Batch]:
         for number, page in enumerate(client.search("Patient", {"identifier": patient}), 1):
-            _note_short(page, short)
+            _note_incomplete(page, incomplete)
             yield self._batch(page, f"Patient/page-{number}", {}, None)
 
-    def about(self, client: FhirClient, names: list[str], short: list[str]) -> Iterator[Batch]:
-        """The Consents and Flags of these patients. Why an answer was not whole goes to ``short``."""
+    def records_about(self, client: FhirClient, names: list[str], incomplete: list[str]) -> Iterator[Batch]:
+        """Reads the Consents and Flags of these patients. Why a result is incomplete is added to ``incomplete``."""
         for kind in self.kinds()[1:]:
             for name in names:
                 for number, page in enumerate(client.search(kind, {"patient": name}), 1):
-                    _note_short(page, short)
-                    yield self.confirmed(client, kind, self._batch(page, f"{kind}/page-{number}", {}, None), short)
+                    _note_incomplete(page, incomplete)
+                    yield self.confirmed(client, kind, self._batch(page, f"{kind}/page-{number}", {}, None), incomplete)
 
-    def confirmed(self, client: FhirClient, kind: str, batch: Batch, short: list[str]) -> Batch:
-        """The batch, in which a record permits only what no other record of its patient refuses, where the most restrictive counts."""
-        return batch._replace(items=[self.still(client, kind, item, short) for item in batch.items])
+    def confirmed(self, client: FhirClient, kind: str, batch: Batch, incomplete: list[str]) -> Batch:
+        """The batch, in which no record permits what another record of its patient refuses, if the most restrictive counts."""
+        return batch._replace(items=[self.without_refused(client, kind, item, incomplete) for item in batch.items])
 
-    def still(self, client: FhirClient, kind: str, item: Item, short: list[str]) -> Item:
-        """The item, less what another record of its patient refuses. Where the others do not all come, only what needs none of them."""
+    def without_refused(self, client: FhirClient, kind: str, item: Item, incomplete: list[str]) -> Item:
+        """The item without what another record of its patient refuses. If the others are incomplete, only what does not depend on them."""
         choose = self.mapper.options.consent.choose
-        if not isinstance(item, PatientStatements) or not to_confirm(item, choose):
+        if not isinstance(item, PatientStatements) or not needs_confirmation(item, choose):
             return item
         patient = item.identifiers[0]
-        if patient.type != identity.RESOURCE_ID:  # known by a logical reference, which few servers can search by
+        if patient.type != identity.RESOURCE_ID:  # known by a logical reference only; few servers can search by one
             return certain_only(item, choose) if choose == MOST_RESTRICTIVE else item
         pages = list(client.search(kind, {"patient": patient.value}))
-        if reasons := [page.short for page in pages if page.short]:
-            short.extend(reasons)
+        if reasons := [page.incomplete for page in pages if page.incomplete]:
+            incomplete.extend(reasons)
             return certain_only(item, choose)
-        others = (other for page in pages for body in page.page.resources for other in self.mapper.claims(Payload(body, kind, page.at)))
+        others = (
+            other for page in pages for body in page.page.resources for other in self.mapper.read_unconfirmed(Payload(body, kind, page.at))
+        )
         return unless_refused(item, others, choose)
 
 
 class ReadPass:
-    """A read of everything or of what changed: from when on the next one must read, and why it may not move the cursor."""
+    """The state of one read: the next cursor, and why the cursor may not move."""
 
     def __init__(self) -> None:
         self.seen: dict[bytes, None] = {}
-        self.short: list[str] = []
+        self.incomplete: list[str] = []
         self.started: datetime | None = None
         self.error: AdapterError | None = None
 
     def page(self, page: SearchPage) -> None:
-        """A page that came."""
+        """Adds a page."""
         self.started = min(self.started or page.searched_at, page.searched_at)
-        _note_short(page, self.short)
+        _note_incomplete(page, self.incomplete)
 
     def failed(self, error: AdapterError) -> None:
-        """A kind that could not be read to its end. Of several errors the one that needs a person counts."""
+        """Records that a resource type could not be read completely. Of several errors, a permanent one counts."""
         if self.error is None or (error.permanent and not self.error.permanent):
             self.error = error
 
     def cursor(self) -> str | None:
-        """The cursor that is safe with the last batch, where everything came."""
-        return self.started.isoformat() if self.started and not self.short and self.error is None else None
+        """The cursor for the last batch, if everything was read."""
+        return self.started.isoformat() if self.started and not self.incomplete and self.error is None else None
 
-    def ended(self) -> None:
-        """Raises what kept the cursor where it was."""
+    def raise_errors(self) -> None:
+        """Raises the error that prevents the cursor from moving."""
         if self.error is not None:
             raise self.error
-        broke_off(self.short)
+        raise_if_incomplete(self.incomplete)
 
 
-def broke_off(short: list[str]) -> None:
-    """Raises :class:`~adapters.base.IncompleteFetch` where an answer was not whole."""
-    if short:
-        raise IncompleteFetch("; ".join(dict.fromkeys(short)))
+def raise_if_incomplete(incomplete: list[str]) -> None:
+    """Raises :class:`~adapters.base.IncompleteFetch` if a result was incomplete."""
+    if incomplete:
+        raise IncompleteFetch("; ".join(dict.fromkeys(incomplete)))
 
 
-def _note_short(page: SearchPage, short: list[str]) -> None:
-    if page.short:
-        short.append(page.short)
+def _note_incomplete(page: SearchPage, incomplete: list[str]) -> None:
+    if page.incomplete:
+        incomplete.append(page.incomplete)
 
 
 def _is_patient(body: bytes) -> None:
@@ -253,8 +261,8 @@ def _resource_id(body: bytes) -> str:
         return ""
 
 
-def came_again(body: bytes, seen: dict[bytes, None]) -> bool:
-    """Whether the same resource, to the byte, came in this run before. Remembers the last few thousand."""
+def is_repeated(body: bytes, seen: dict[bytes, None]) -> bool:
+    """Whether the identical resource was read before in this run. Remembers the last few thousand."""
     key = blake2b(body, digest_size=16).digest()
     if key in seen:
         return True

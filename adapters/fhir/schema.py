@@ -1,4 +1,4 @@
-"""The settings of FHIR sources: names and kinds. What is not written is left to the adapter's own default."""
+"""The schema of the settings of FHIR sources. Settings without a value use the adapter's default."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Codes = Annotated[list[str], BeforeValidator(lambda value: [value] if isinstance
 
 
 class FhirAuth(SettingsGroup):
-    """How we prove who we are. ``smart_backend`` is SMART App Launch 2.2, Backend Services."""
+    """Authentication. ``smart_backend``: SMART App Launch 2.2, Backend Services."""
 
     kind: Literal["none", "smart_backend", "basic", "bearer"] = "none"
     client_id: str | None = None
@@ -29,14 +29,14 @@ class FhirAuth(SettingsGroup):
 
 
 class FhirBudget(RequestBudget):
-    """The same, and how many files are fetched at once, and how often an export may be asked for."""
+    """The request budget, with the number of parallel downloads and how often an export may be requested."""
 
     parallel: Annotated[int, Field(ge=1, le=32)] | None = None
     bulk_every: Seconds | None = None
 
 
 class ExportDownload(PageLimits):
-    """The same, and of the files of an export."""
+    """The limits of a response, and of the files of an export."""
 
     max_file_bytes: OneOrMore | None = None
     max_line_bytes: OneOrMore | None = None
@@ -44,7 +44,7 @@ class ExportDownload(PageLimits):
 
 
 class ExportPart(SettingsGroup):
-    """What a bulk export brings, and how its files are fetched."""
+    """What a bulk export contains, and how its files are downloaded."""
 
     level: Literal["patient", "group", "system"] | None = None
     group: str | None = None
@@ -72,7 +72,7 @@ class FlagPart(SettingsGroup):
 
 
 class FhirOptions(SettingsGroup):
-    """``fhir.rest``."""
+    """The options of ``fhir.rest``."""
 
     base_url: BaseUrl
     auth: FhirAuth = FhirAuth()
@@ -94,7 +94,7 @@ class FhirOptions(SettingsGroup):
 
 
 class BulkOptions(FhirOptions):
-    """``fhir.bulk``: what it reads one by one, it reads as ``fhir.rest`` does."""
+    """The options of ``fhir.bulk``. Single resources are read as by ``fhir.rest``."""
 
     export: ExportPart = ExportPart()
     download: ExportDownload = ExportDownload()

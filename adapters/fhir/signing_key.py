@@ -1,4 +1,4 @@
-"""Whether a private key can sign client assertions (SMART App Launch 2.2, Backend Services: RS384 or ES384). Pure."""
+"""Checks that a private key can sign client assertions (SMART App Launch 2.2, Backend Services: RS384 or ES384). Pure."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ LEAST_BITS = 2048  # RFC 7518 3.3
 CURVE = "secp384r1"
 
 
-def unfit(text: str, algorithm: str) -> str:
-    """Why the key (PEM) cannot sign with the algorithm, and what to do; empty where it can. Quotes nothing of the key."""
+def key_problem(text: str, algorithm: str) -> str:
+    """Why the key (PEM) cannot sign with the algorithm, and what to do; empty if it can. Quotes nothing of the key."""
     try:
         key = load_pem_private_key(text.encode(), None)
     except TypeError:

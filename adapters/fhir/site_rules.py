@@ -1,7 +1,7 @@
-"""The site's rules for FHIR: compiled once, sorted by the resource they read, applied to one resource. Pure.
+"""The site's rules for FHIR: compiled once by resource type, and applied to one resource at a time. Pure.
 
-A rule's expression says by its first word which resource it reads (``Patient.``, ``Consent.``, ``Flag.``); without one it reads
-Patient. Several types may stand in one union. A rule for each number (``consent.sms#*``) reads an element of ``Patient.telecom``.
+The first word of a rule's expression is the resource type that it reads (``Patient.``, ``Consent.``, ``Flag.``); without one it reads
+Patient. A union may have several types. A rule for each number (``consent.sms#*``) reads an element of ``Patient.telecom``.
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ RuleSet = dict[str, tuple[Rule, ...]]
 
 
 def compile_rules(settings: SourceSettings, by_options: Mapping[str, Mapping[str, Any]]) -> RuleSet:
-    """Rules by resource type. ``by_options`` are those that options stand for; a written rule of the same attribute wins.
+    """Rules by resource type. ``by_options``: rules made from options; a rule of the mapping for the same attribute wins.
 
-    Raises :class:`~adapters.mapping.site_rules.MappingError` for the first rule that is wrong.
+    Raises :class:`~adapters.mapping.site_rules.MappingError` for the first wrong rule.
     """
     sorted_rules: dict[str, list[Rule]] = {}
     for attribute, written in expanded({**by_options, **settings.mapping}).items():
         if standard(attribute, written):
             continue
         types = {name for path in paths(written) for name in _types(str(written.get("written_as") or attribute), path)}
-        # A Flag of another code is none of our concern, so an unknown code rejects nothing unless the site says so.
+        # A Flag with another code does not concern us, so an unknown code rejects nothing unless the site sets that.
         rule = {"on_unknown": "no_statement", **written} if types == {"Flag"} else written
         compiled = compile_rule(attribute, rule, compile_path)
         for name in types:
@@ -47,9 +47,9 @@ def compile_rules(settings: SourceSettings, by_options: Mapping[str, Mapping[str
 
 
 def counting_every_consent(settings: SourceSettings, options: ConsentOptions, rules: RuleSet) -> tuple[str, ...]:
-    """Where a configuration takes any Consent, to treatment or research too, for one about messages: ``consent``, or rules' attributes.
+    """Where a configuration takes any Consent, even to treatment or research, as one about messages: ``consent``, or attributes of rules.
 
-    A source says which it means by ``category`` or ``scope``, a rule by either in its path; ``*`` says that every Consent is meant.
+    A source selects Consents by ``category`` or ``scope``, a rule by either in its path; ``*`` means that every Consent is meant.
     """
     if options.category or options.scope or options.every:
         return ()
@@ -60,7 +60,7 @@ def counting_every_consent(settings: SourceSettings, options: ConsentOptions, ru
 
 
 def preferred_by(settings: SourceSettings) -> str:
-    """How the standard elements tell the preferred phone: by ``rank``, or ``first``."""
+    """How the preferred phone is determined from the standard elements: by ``rank``, or ``first``."""
     rule = settings.mapping.get(PREFERRED_PHONE) or {}
     return str(rule["by"]) if standard(PREFERRED_PHONE, rule) else "rank"
 
@@ -82,7 +82,7 @@ def _types(attribute: str, path: str) -> set[str]:
 def apply_rules(
     rules: tuple[Rule, ...], resource: dict[str, Any], region: str | None, problems: list[Problem], codes: Read
 ) -> dict[str, Statement]:
-    """What the rules state, by attribute. A rule that cannot read its value is a problem, and the others count."""
+    """What the rules state, by attribute. A rule that cannot read its value becomes a problem; the others count."""
     stated: dict[str, Statement] = {}
     for rule in rules:
         if rule.attribute.endswith(EACH):
@@ -98,7 +98,7 @@ def leave_out_illegible(ruled: dict[str, Statement], rules: tuple[Rule, ...], re
 
 
 def _numbers(telecom: Any, region: str | None) -> Callable[[str], str | None]:
-    """The number of the contact point that a path is in."""
+    """A function from a path to the number of its contact point."""
 
     def number_of(path: str) -> str | None:
         point = POINT.match(path)

@@ -1,6 +1,6 @@
-"""A resource held against the full FHIR model, for diagnosis only: the mapping reads what is there and asks for no more.
+"""Validates a resource against the full FHIR model, for diagnosis only: the mapping does not require a valid resource.
 
-``fhir.resources`` takes a while to load and is slow; nothing on the way of a record uses it.
+``fhir.resources`` is slow to load and to run; nothing in the path of a record uses it.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ MOST = 20
 
 
 def deviations(resource: dict[str, Any], release: str = "R4") -> Iterator[Problem]:
-    """Where the resource is not as the standard says: R5 for release ``R5``, else R4B, whose Patient, Consent and Flag are R4's.
+    """Where the resource deviates from the standard: R5 for release ``R5``, else R4B, whose Patient, Consent and Flag are those of R4.
 
-    Details hold the kind of deviation and no value. A resource type unknown to the release is one deviation.
+    Details contain the kind of deviation and no value. A resource type unknown to the release is one deviation.
     """
     if release == "R5":
         from fhir.resources import get_fhir_model_class

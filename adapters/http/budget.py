@@ -1,6 +1,6 @@
-"""How much of an EMR's time a source may take: requests a minute, parallel downloads, quiet hours, one bulk export in a while.
+"""The budget of a source at its EMR: requests per minute, parallel downloads, quiet hours, and how often a bulk export is allowed.
 
-What was spent is kept in the source's notes, so that a restart, or another process, does not begin with a full purse.
+What was used is kept in the source's notes, so that a restart or another process does not start with a full budget.
 The arithmetic is pure; :class:`Budget` adds the clock and the notes.
 """
 
@@ -22,12 +22,12 @@ HOURS = re.compile(r"([01]\d|2[0-3]):([0-5]\d)\s*-\s*([01]\d|2[0-3]):([0-5]\d)")
 
 @dataclass(frozen=True, slots=True)
 class QuietHours:
-    """From ``start`` until before ``end``, wall-clock time; over midnight when the end is the earlier one."""
+    """From ``start`` until before ``end``, wall-clock time; across midnight if the end is earlier than the start."""
 
     start: time
     end: time
 
-    def holds(self, at: time) -> bool:
+    def contains(self, at: time) -> bool:
         if self.start <= self.end:
             return self.start <= at < self.end
         return at >= self.start or at < self.end
@@ -35,7 +35,7 @@ class QuietHours:
 
 @dataclass(frozen=True, slots=True)
 class BudgetLimits:
-    """``requests_per_minute`` 0: no limit. ``bulk_every``: at most one export is asked for in so long."""
+    """The limits. ``requests_per_minute`` 0: no limit. ``bulk_every``: at most one export is requested in this time."""
 
     requests_per_minute: float = 0.0
     parallel: int = 4
@@ -45,7 +45,7 @@ class BudgetLimits:
 
 
 def quiet_hours(text: str) -> QuietHours:
-    """``07:00-19:00``. Raises ``ValueError``."""
+    """Quiet hours from text like ``07:00-19:00``. Raises ``ValueError``."""
     found = HOURS.fullmatch(text.strip())
     if not found or found[1] + found[2] == found[3] + found[4]:
         raise ValueError(f"quiet_hours has {text!r}: write it like 07:00-19:00")
@@ -54,29 +54,29 @@ def quiet_hours(text: str) -> QuietHours:
 
 
 def quiet_until(now: datetime, hours: Sequence[QuietHours], time_zone: str) -> datetime | None:
-    """When the quiet hours that hold at ``now`` are over; ``None`` when none hold. Hours that follow each other are one."""
+    """When the current quiet hours end; ``None`` outside quiet hours. Adjacent quiet hours count as one."""
     zone, until = ZoneInfo(time_zone), None
     local = now.astimezone(zone)
     for _ in range(len(hours)):
-        held = next((one for one in hours if one.holds(local.time())), None)
-        if held is None:
+        current = next((one for one in hours if one.contains(local.time())), None)
+        if current is None:
             break
-        day = local.date() if local.time() < held.end else local.date() + timedelta(days=1)
-        # A wall-clock time that a change of the clocks skips comes out an hour later: still after the quiet hours. Of one that comes twice
-        # the first may be over.
-        end = datetime.combine(day, held.end, zone)
+        day = local.date() if local.time() < current.end else local.date() + timedelta(days=1)
+        # A wall-clock time skipped by a clock change comes out an hour later: still after the quiet hours. If a time occurs twice, the
+        # first one may be over.
+        end = datetime.combine(day, current.end, zone)
         local = until = end if end.astimezone(UTC) > now else end.replace(fold=1)
     return until.astimezone(UTC) if until else None
 
 
 def next_slot(noted: str | None, now: datetime, per_minute: float) -> datetime:
-    """When the next request may leave: requests are evenly spaced, so no minute ever has more than its number."""
+    """When the next request may be sent. Requests are evenly spaced, so no minute exceeds the limit."""
     last = _moment(noted)
     return now if last is None else max(now, last + timedelta(minutes=1 / per_minute))
 
 
 def export_allowed_at(noted: str | None, bulk_every: timedelta) -> datetime | None:
-    """When the next export may be asked for; ``None``: any time."""
+    """When the next export may be requested; ``None``: any time."""
     last = _moment(noted)
     return None if last is None or not bulk_every else last + bulk_every
 
@@ -90,7 +90,7 @@ def _moment(text: str | None) -> datetime | None:
 
 @dataclass(slots=True)
 class Budget:
-    """The purse of one source. Thread-safe as its notes are; ``notes`` can be exchanged before the first use."""
+    """The budget of one source. As thread-safe as its notes; ``notes`` can be replaced before the first use."""
 
     limits: BudgetLimits
     clock: Callable[[], datetime]
@@ -98,7 +98,7 @@ class Budget:
     notes: Notes = field(default_factory=InMemoryNotes)
 
     def spend(self) -> None:
-        """Takes the next slot for a request, and waits for it."""
+        """Reserves the next slot for a request and waits for it."""
         if not self.limits.requests_per_minute:
             return
         now = self.clock()
@@ -107,21 +107,21 @@ class Budget:
         if pause > 0:
             self.sleep(pause)
 
-    def quiet(self) -> Wait | None:
-        """The rest of the quiet hours, where it is their time."""
+    def quiet_wait(self) -> Wait | None:
+        """How long to wait for the end of the quiet hours; ``None`` outside them."""
         now = self.clock()
         until = quiet_until(now, self.limits.quiet, self.limits.time_zone)
         return None if until is None else Wait((until - now).total_seconds(), "quiet hours of the source")
 
-    def export(self) -> Wait | None:
-        """How long no export may be asked for."""
+    def export_wait(self) -> Wait | None:
+        """How long to wait before an export may be requested; ``None`` if it may be now."""
         now = self.clock()
         allowed = export_allowed_at(self.notes.read(EXPORT), self.limits.bulk_every)
         if allowed is None or allowed <= now:
             return None
         return Wait((allowed - now).total_seconds(), "at most one export per budget.bulk_every")
 
-    def exported(self) -> None:
-        """Notes that an export is being asked for. Before it is: one that is asked for and lost counts too."""
+    def record_export(self) -> None:
+        """Records an export request. Called before the request, so that one that is lost counts too."""
         now = self.clock().isoformat()
         self.notes.change(EXPORT, lambda _: now)

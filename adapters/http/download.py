@@ -1,7 +1,7 @@
-"""The body of an answer, taken as it comes and within bounds: bytes after decompression, and seconds in all.
+"""Reads the body of a response within bounds: bytes after decompression, and seconds in all.
 
-A timeout holds for each read only, so a server that drips would be listened to for ever; and a few hundred kilobytes of gzip become
-a gigabyte. Where a bound is met the error names it and its setting; nothing of the answer is used.
+A timeout applies only to each read, so a slow server could block a client endlessly; and a few hundred kilobytes of gzip can become a
+gigabyte. If a bound is exceeded, the error names it and its setting, and nothing of the response is used.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from adapters.base import AdapterError
 from adapters.http.retry import Retryable
 
 CHUNK = 64 * 1024
-ERROR_BYTES = 64 * 1024  # of an error's body, which is looked at for its codes only
+ERROR_BYTES = 64 * 1024  # of an error's body, which is read for its codes only
 
 MIB = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """``what`` comes (``an answer``); at most so many bytes and seconds. Errors name the settings, where there are any."""
+    """The limits for one body: bytes and seconds. ``what``: its name in errors (``an answer``). Errors also name the settings, if any."""
 
     what: str
     size: int
@@ -45,17 +45,17 @@ class DownloadLimits:
 
     @property
     def page(self) -> Bounds:
-        """Of an answer that is read as a whole."""
+        """The bounds of a response that is read as a whole."""
         return Bounds("an answer", self.max_page_bytes, self.page_deadline, "download.max_page_bytes", "download.page_deadline")
 
     @property
     def file(self) -> Bounds:
-        """Of a file of an export."""
+        """The bounds of a file of an export."""
         return Bounds("an export file", self.max_file_bytes, self.file_deadline, "download.max_file_bytes", "download.file_deadline")
 
     @property
     def line(self) -> Bounds:
-        """Of a line of such a file."""
+        """The bounds of a line of such a file."""
         return Bounds("a line of an export file", self.max_line_bytes, 0, "download.max_line_bytes")
 
 
@@ -63,7 +63,7 @@ TOKEN = Bounds("the response of the token endpoint", MIB, 60.0)
 
 
 class TooLarge(AdapterError):
-    """More bytes than the bound. A person must act: the same answer would come again."""
+    """The body exceeds the bound. A person must act: the same response would come again."""
 
     def __init__(self, bounds: Bounds) -> None:
         setting = f": check what the server sends, or raise {bounds.size_setting}" if bounds.size_setting else ""
@@ -71,13 +71,13 @@ class TooLarge(AdapterError):
 
 
 def too_slow(bounds: Bounds) -> AdapterError:
-    """It took longer than the bound. It may be quicker the next time."""
+    """The error for a body that took longer than the bound. The next attempt may be faster."""
     setting = f" ({bounds.time_setting})" if bounds.time_setting else ""
     return AdapterError(f"{bounds.what} did not arrive within {bounds.seconds:g} s{setting}")
 
 
-class Streamed(Protocol):
-    """An answer of ``requests`` whose body was not read yet."""
+class StreamedBody(Protocol):
+    """A response of ``requests`` whose body has not been read yet."""
 
     raw: Any
 
@@ -86,8 +86,8 @@ class Streamed(Protocol):
     def close(self) -> None: ...
 
 
-class StreamedAnswer(Streamed, Protocol):
-    """The same with what came before the body."""
+class StreamedResponse(StreamedBody, Protocol):
+    """The same, with status and headers."""
 
     status_code: int
 
@@ -99,7 +99,7 @@ class StreamedAnswer(Streamed, Protocol):
 
 
 class DownloadedResponse(NamedTuple):
-    """An answer with its body; that of an error only so far as it is looked at."""
+    """A response with its body. The body of an error is truncated."""
 
     status_code: int
     headers: Mapping[str, str]
@@ -107,20 +107,20 @@ class DownloadedResponse(NamedTuple):
     is_redirect: bool = False
 
 
-def received(response: StreamedAnswer, bounds: Bounds, begun: float) -> DownloadedResponse:
-    """The whole answer. Raises as :func:`whole` does."""
+def read_response(response: StreamedResponse, bounds: Bounds, begun: float) -> DownloadedResponse:
+    """The response with its body. Raises as :func:`read_body` does."""
     if response.is_redirect:
         response.close()
         return DownloadedResponse(response.status_code, response.headers, b"", is_redirect=True)
     failed = response.status_code >= 400
-    body = whole(response, replace(bounds, size=min(bounds.size, ERROR_BYTES)) if failed else bounds, begun, cut=failed)
+    body = read_body(response, replace(bounds, size=min(bounds.size, ERROR_BYTES)) if failed else bounds, begun, cut=failed)
     return DownloadedResponse(response.status_code, response.headers, body)
 
 
-def whole(response: Streamed, bounds: Bounds, begun: float, *, cut: bool = False) -> bytes:
-    """The body. ``begun``: when it was asked for, by ``time.monotonic``. Raises :class:`TooLarge`; ``cut`` keeps the beginning instead.
+def read_body(response: StreamedBody, bounds: Bounds, begun: float, *, cut: bool = False) -> bytes:
+    """The body. ``begun``: when it was requested, by ``time.monotonic``. Raises :class:`TooLarge`; with ``cut`` truncates the body instead.
 
-    Raises :class:`~adapters.http.retry.Again` when it is late, and what ``requests`` raises when the connection breaks.
+    Raises :class:`~adapters.http.retry.Retryable` if it takes too long, and what ``requests`` raises if the connection breaks.
     """
     body = bytearray()
     try:
@@ -132,10 +132,10 @@ def whole(response: Streamed, bounds: Bounds, begun: float, *, cut: bool = False
     return bytes(body)
 
 
-def chunks(response: Streamed, bounds: Bounds, begun: float, stopped: Callable[[], None] | None = None) -> Iterator[bytes]:
-    """The body in pieces, and the connection closed when it does not come to its end. ``stopped`` may raise between pieces."""
+def chunks(response: StreamedBody, bounds: Bounds, begun: float, stopped: Callable[[], None] | None = None) -> Iterator[bytes]:
+    """The body in chunks. Closes the connection if it does not come to its end. ``stopped`` may raise between chunks."""
     room, done = bounds.size, False
-    with _ended_in_time(response, begun + bounds.seconds - time.monotonic()) as late:
+    with _deadline(response, begun + bounds.seconds - time.monotonic()) as late:
         try:
             for chunk in response.iter_content(CHUNK):
                 if late.is_set():
@@ -153,18 +153,18 @@ def chunks(response: Streamed, bounds: Bounds, begun: float, stopped: Callable[[
         finally:
             if not done:
                 response.close()
-        if late.is_set():  # what was cut off may look as if it had come to its end
+        if late.is_set():  # a truncated body may look complete
             raise Retryable(too_slow(bounds))
 
 
 @contextmanager
-def _ended_in_time(response: Streamed, seconds: float) -> Iterator[Event]:
-    """Ends the reading from another thread when the time is over; the event tells that it was."""
+def _deadline(response: StreamedBody, seconds: float) -> Iterator[Event]:
+    """Ends the reading from another thread at the deadline, and then sets the event."""
     late = Event()
 
     def end() -> None:
         late.set()
-        with suppress(Exception):  # it has just ended by itself
+        with suppress(Exception):  # it may have just ended by itself
             response.raw.shutdown()
 
     timer = Timer(max(seconds, 0), end)

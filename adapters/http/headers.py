@@ -9,7 +9,7 @@ FUTURE = timedelta(days=1)
 
 
 def moment(header: str | None) -> datetime | None:
-    """The time of a Date header, in UTC; ``None`` when there is none that can be read."""
+    """The time of a Date header, in UTC; ``None`` if it is missing or unreadable."""
     try:
         found = parsedate_to_datetime(header or "")
         return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
@@ -18,24 +18,24 @@ def moment(header: str | None) -> datetime | None:
 
 
 def times(header: str | None, begun: datetime, ended: datetime) -> tuple[datetime, datetime]:
-    """Of an answer with this Date header: the server's time (else ours), and no later than when it began to answer, by both clocks.
+    """The server's time (else ours) of a response with this Date header, and a time no later than when it began to answer, by both clocks.
 
-    Servers write the Date at any moment between the request and the answer, so all that it took us to wait is taken off.
+    Servers set the Date at any moment between request and response, so the whole waiting time is subtracted.
     """
     at = moment(header) or ended
     return at, min(begun, at - max(ended - begun, timedelta(0)))
 
 
-def reading_from(since: datetime | None, now: datetime, overlap: timedelta) -> datetime | None:
-    """From when on to read, for a cursor that says ``since``; ``None`` is from the beginning.
+def read_since(since: datetime | None, now: datetime, overlap: timedelta) -> datetime | None:
+    """The time from which to read, for a cursor with the time ``since``; ``None``: read everything.
 
-    A cursor of the future, from when a clock was wrong, would leave changes out. Machines whose clocks differ by minutes are no reason.
+    A cursor in the future, written while a clock was wrong, would skip changes. A difference of minutes between clocks is tolerated.
     """
     return None if since is None or since > now + FUTURE else since - overlap
 
 
-def seconds_asked(header: str | None, now: datetime) -> float | None:
-    """What a Retry-After header asks for, in seconds from ``now``: a number or a date. ``None`` when it cannot be read."""
+def retry_after_seconds(header: str | None, now: datetime) -> float | None:
+    """The seconds from ``now`` that a Retry-After header (a number or a date) asks for. ``None`` if it cannot be read."""
     text = (header or "").strip()
     if text.isascii() and text.isdigit():
         return float(text[:9])

@@ -15,7 +15,7 @@ from adapters.options import listed, number
 
 
 def base_url(options: Mapping[str, Any], what: str) -> str:
-    """The server's address without a slash at its end; ``what`` says which one is meant."""
+    """The server's URL without a trailing slash. ``what``: which URL is meant, for the error."""
     url = str(options.get("base_url") or "").rstrip("/")
     if not url.startswith(("https://", "http://")):
         raise ValueError(f"base_url is missing or not an HTTP URL: give {what}")

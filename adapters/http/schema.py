@@ -1,4 +1,4 @@
-"""Settings that every source has which is read over HTTP."""
+"""Settings of every source that is read over HTTP."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ BaseUrl = Annotated[str, AfterValidator(base_url)]
 
 
 class PageLimits(SettingsGroup):
-    """How large an answer may be, decompressed, and how long one may take in all."""
+    """The maximum size of a response, decompressed, and the maximum time for one."""
 
     max_page_bytes: OneOrMore | None = None
     page_deadline: Seconds | None = None
 
 
 class RequestBudget(SettingsGroup):
-    """How much of the EMR's time a source may take; kept over restarts. ``quiet_hours`` are ``07:00-19:00``, in the source's time zone."""
+    """How many requests a source may make, and when; kept across restarts. ``quiet_hours``: ``07:00-19:00``, in the source's time zone."""
 
     requests_per_minute: Annotated[float, Field(gt=0, le=60_000)] | None = None
     quiet_hours: list[str] = Field(default_factory=list)

@@ -1,10 +1,10 @@
-"""The connections of every client of ours: what is sent is what the client wrote, whatever the machine's files say.
+"""The HTTP sessions of our clients. They send exactly what the client sets, and ignore ~/.netrc.
 
-``requests`` reads ~/.netrc (or the file that NETRC names) and puts its password in the place of a token. Proxies and certificate
-bundles of the environment stay in force: hospital networks need them.
+``requests`` reads ~/.netrc (or the file that NETRC names) and replaces a token with the password in it. Proxies and certificate bundles of
+the environment stay in effect: hospital networks need them.
 
-A timeout holds for each read, so a server that drips the beginning of its answer would be listened to for ever: that has to be there in
-twice the timeout. The rest of an answer has a deadline of its own (``adapters.http.download``).
+A timeout applies to each read, so a server that sends its headers byte by byte could block a client endlessly. The headers must arrive
+within twice the timeout. The body has a deadline of its own (``adapters.http.download``).
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ from urllib3 import HTTPConnectionPool, HTTPResponse, HTTPSConnectionPool, conne
 HEADERS_WITHIN = 2.0  # times the timeout of a read
 
 
-def _in_time(mine: connection.HTTPConnection, answer: Callable[[], HTTPResponse]) -> HTTPResponse:
-    """What ``answer`` reads from the connection, its status and headers. One that takes too long counts as silent."""
-    if not isinstance(mine.timeout, float | int):
+def _read_in_time(http_connection: connection.HTTPConnection, answer: Callable[[], HTTPResponse]) -> HTTPResponse:
+    """The status and headers that ``answer`` reads from the connection. Raises ``TimeoutError`` if they take too long."""
+    if not isinstance(http_connection.timeout, float | int):
         return answer()
     late, found = Event(), None
 
     def end() -> None:
         late.set()
         with suppress(OSError):
-            mine.sock.shutdown(socket.SHUT_RD)
+            http_connection.sock.shutdown(socket.SHUT_RD)
 
-    timer = Timer(HEADERS_WITHIN * mine.timeout, end)
+    timer = Timer(HEADERS_WITHIN * http_connection.timeout, end)
     timer.daemon = True
     timer.start()
     try:
@@ -44,26 +44,26 @@ def _in_time(mine: connection.HTTPConnection, answer: Callable[[], HTTPResponse]
             raise
     finally:
         timer.cancel()
-    if found is None or late.is_set():  # what was cut off may read like the whole
+    if found is None or late.is_set():  # a truncated response may look complete
         if found is not None:
             found.close()
-        mine.close()
+        http_connection.close()
         raise TimeoutError("the headers did not arrive in time")
     return found
 
 
 class _Plain(connection.HTTPConnection):
-    """Without TLS."""
+    """A connection without TLS."""
 
     def getresponse(self) -> HTTPResponse:  # type: ignore[override]  # as urllib3's own
-        return _in_time(self, super().getresponse)
+        return _read_in_time(self, super().getresponse)
 
 
 class _Secured(connection.HTTPSConnection):
-    """With TLS."""
+    """A connection with TLS."""
 
     def getresponse(self) -> HTTPResponse:  # type: ignore[override]  # as urllib3's own
-        return _in_time(self, super().getresponse)
+        return _read_in_time(self, super().getresponse)
 
 
 class _PlainPool(HTTPConnectionPool):
@@ -78,7 +78,7 @@ POOLS = {"http": _PlainPool, "https": _SecuredPool}
 
 
 class _Adapter(requests.adapters.HTTPAdapter):
-    """Connections of ours; they also trust an authority of the site's own, where there is one."""
+    """Uses the connections above. Also trusts the site's own certificate authority, if there is one."""
 
     def __init__(self, ca: str) -> None:
         self.context: dict[str, Any] = {"ssl_context": ssl.create_default_context(cadata=ca)} if ca else {}
@@ -95,25 +95,25 @@ class _Adapter(requests.adapters.HTTPAdapter):
         return manager
 
 
-def opened(ca: str = "") -> requests.Session:
-    """A session; ``ca`` are certificates (PEM) to trust beside the public ones."""
-    made = requests.Session()
-    made.auth = _as_written
-    made.mount("http://", _Adapter(""))
-    made.mount("https://", _Adapter(ca))
-    return made
+def open_session(ca: str = "") -> requests.Session:
+    """A session. ``ca``: certificates (PEM) to trust in addition to the public ones."""
+    session = requests.Session()
+    session.auth = _no_authentication
+    session.mount("http://", _Adapter(""))
+    session.mount("https://", _Adapter(ca))
+    return session
 
 
-def _as_written(request: requests.PreparedRequest) -> requests.PreparedRequest:
-    """Stands where an authentication would, since only its absence makes ``requests`` look into ~/.netrc."""
+def _no_authentication(request: requests.PreparedRequest) -> requests.PreparedRequest:
+    """Does nothing. With any ``auth`` set, ``requests`` does not read ~/.netrc."""
     return request
 
 
-def unreached(error: requests.RequestException, who: str) -> str:
-    """Why nobody answered, in a line that quotes nothing: an error's text holds the address, and with it maybe a patient."""
+def connection_error_text(error: requests.RequestException, peer: str) -> str:
+    """Why the connection failed, in a line that quotes nothing: the error's text contains the URL, which may contain patient data."""
     reason = getattr(error.args[0], "reason", None) if error.args else None
     if isinstance(reason, urllib3.exceptions.NameResolutionError):
-        return f"the name of {who} cannot be resolved: check its address and this machine's DNS"
+        return f"the name of {peer} cannot be resolved: check its address and this machine's DNS"
     if isinstance(error, requests.exceptions.ProxyError):
-        return f"{who} could not be reached through the proxy: check HTTPS_PROXY and NO_PROXY"
-    return f"{who} could not be reached ({type(error).__name__})"
+        return f"{peer} could not be reached through the proxy: check HTTPS_PROXY and NO_PROXY"
+    return f"{peer} could not be reached ({type(error).__name__})"

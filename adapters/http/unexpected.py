@@ -1,4 +1,4 @@
-"""What came instead of what was asked for, told without a word of it: an error page may quote a patient. Pure."""
+"""Describes an unexpected response body without quoting it: an error page may contain patient data. Pure."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _HTML = (b"<!doctype html", b"<html", b"<head", b"<body")
 
 
 def described(body: bytes) -> str:
-    """``an HTML page``, ``XML``, ``JSON of type OperationOutcome``, ``text that is not JSON`` and so on."""
+    """A description: ``an HTML page``, ``XML``, ``JSON of type OperationOutcome``, ``text that is not JSON`` and so on."""
     start = body[:4096].removeprefix(BYTE_ORDER_MARK).lstrip()
     if not start:
         return NOTHING

@@ -1,6 +1,6 @@
-"""OAuth 2.0 for JSON APIs (RFC 6749): an access token for a client's id and secret (section 4.4), or for a refresh token (section 6).
+"""OAuth 2.0 for JSON APIs (RFC 6749): an access token for a client id and secret (section 4.4), or for a refresh token (section 6).
 
-The client proves itself in the Authorization header (section 2.3.1), or in the form where the API wants it there.
+The client authenticates in the Authorization header (section 2.3.1), or in the form if the API requires that.
 """
 
 from __future__ import annotations
@@ -10,21 +10,21 @@ from typing import Any
 
 from adapters.base import AdapterError
 from adapters.http import auth
-from adapters.http.auth import Auth, BoughtToken, Clock, Purchase, Static, TokenRequest, basic, needed
+from adapters.http.auth import AccessToken, Auth, Clock, Static, TokenFlow, TokenRequest, basic, required
 
 
-class OAuth2(BoughtToken):
-    """The tokens of one client."""
+class OAuth2(AccessToken):
+    """The access token of one client."""
 
     def __init__(self, options: Mapping[str, Any], clock: Clock) -> None:
         super().__init__(clock)
-        self._url = needed(options, "token_url")
-        self._client = needed(options, "client_id"), needed(options, "client_secret")
+        self._url = required(options, "token_url")
+        self._client = required(options, "client_id"), required(options, "client_secret")
         self._in_form = str(options.get("client_in") or "header") == "form"
         self._scope = str(options.get("scope") or "")
         self._refresh = str(options.get("refresh_token") or "")
 
-    def buy(self) -> Purchase:
+    def request_token(self) -> TokenFlow:
         reply = yield self._request()
         answer = (reply.json() if reply.is_good else None) or {}
         if not isinstance(answer.get("access_token"), str):
@@ -42,13 +42,13 @@ class OAuth2(BoughtToken):
 
 
 def build(options: Mapping[str, Any], clock: Clock) -> Auth:
-    """The authentication that ``auth`` asks for. Raises ``ValueError`` that says what is missing."""
+    """The authentication for the settings in ``auth``. Raises ``ValueError`` that says what is missing."""
     return auth.build(options, {"oauth2": lambda: OAuth2(options, clock), "header": lambda: _in_header(options)})
 
 
 def _in_header(options: Mapping[str, Any]) -> Auth:
     """A key in a header that the API names, like ``X-Api-Key``."""
-    name, key = needed(options, "header"), needed(options, "token")
+    name, key = required(options, "header"), required(options, "token")
     if not key.isascii() or not key.isprintable():
         raise ValueError("auth.token contains characters that are not valid in a header: use visible ASCII")
     return Static({name: key})

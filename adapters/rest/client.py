@@ -1,4 +1,4 @@
-"""A JSON API over HTTP: reads one answer, and the pages that answers link to."""
+"""The client for a JSON API: reads a response, and the pages it links to."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ from adapters.mapping import legible
 
 
 class JsonResponse(NamedTuple):
-    """``data`` is the decoded JSON; the rest as in :class:`~adapters.http.client.Response`."""
+    """A JSON response. ``data``: the decoded JSON. The rest is as in :class:`~adapters.http.client.Response`."""
 
     data: Any
     url: str
     at: datetime
-    asked: datetime
+    began: datetime
 
 
 class JsonClient(HttpClient):
-    """As :class:`HttpClient`."""
+    """An :class:`HttpClient` whose responses are JSON."""
 
     rejected = ": it rejected the request; check the settings of the source"
 
     def get(self, path: str, parameters: Mapping[str, str] | None = None) -> JsonResponse | None:
-        """What stands at a path below the base URL; ``None`` when there is nothing (404, 410)."""
+        """The response for a path below the base URL; ``None`` if nothing is there (404, 410)."""
         return self._get(self.address(path, parameters))
 
     def follow(self, link: str, origin: JsonResponse) -> JsonResponse:
-        """The page that an answer links to, verbatim. One that is not there fails the read, never ends it."""
-        answer = self._get(self.ours(urljoin(origin.url, link)))
+        """The page that a response links to, with the link unchanged. A missing page fails the read; it never ends it."""
+        answer = self._get(self.own_url(urljoin(origin.url, link)))
         if answer is None:
             raise AdapterError("the next page of a list was not found")
         return answer

@@ -1,6 +1,6 @@
-"""What a JSON record says and what in it nothing reads, for the person who writes the mapping. Pure.
+"""Explains a JSON record to the person who writes the mapping: what it states, and what in it is not read. Pure.
 
-The engineer's own screen: values are shown there, so nothing here may go to a log.
+Values are shown, on the engineer's own screen only, so nothing here may go to a log.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ SHOWN = 120  # characters of a value
 
 
 def explain(record: dict[str, Any], items: Sequence[Item], rules: Sequence[Rule], read: frozenset[str]) -> Explanation:
-    """``read`` are the members that the standard parts are read from."""
+    """The explanation of one record. ``read``: the members from which the standard parts are read."""
     stated = [
         (attribute, statement.value, statement.path)
         for item in items

@@ -1,7 +1,7 @@
-"""Records of a JSON API in files: one answer of the API, one record, a list, or one record a line, also gzipped.
+"""Records of a JSON API in files: a response of the API, one record, a list, or one record per line, also gzipped.
 
-A file with one record a line is streamed; any other is one document. What is no JSON is a payload like the others: the mapping rejects
-it by name.
+A file with one record per line is streamed; any other is one document. What is not JSON is a payload too: the mapping rejects it with a
+reason.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ GZIP = b"\x1f\x8b"
 
 
 def payloads(path: Path, items: str) -> Iterator[Payload]:
-    """The records of one file; ``items`` is where an answer of the API holds them. The locator is ``file:line``, ``file#entry``.
+    """The records of one file. ``items``: the path of the records in a response of the API. The locator is ``file:line`` or ``file#entry``.
 
-    Raises :class:`~adapters.base.AdapterError` when the file cannot be read or its compression is broken.
+    Raises :class:`~adapters.base.AdapterError` if the file cannot be read or its compression is damaged.
     """
     name = opaque(path.name)
     try:
@@ -40,7 +40,7 @@ def payloads(path: Path, items: str) -> Iterator[Payload]:
 
 
 def records(data: Any, items: str) -> list[Any] | None:
-    """The records of an answer; ``None`` when it does not have the shape that ``items`` says."""
+    """The records of a response; ``None`` if it does not have the structure of the path ``items``."""
     if not items:
         return data if type(data) is list else [data]
     found = compile_nodes(items)(data) if type(data) is dict else []
@@ -48,7 +48,7 @@ def records(data: Any, items: str) -> list[Any] | None:
 
 
 def _is_empty(data: Any, items: str) -> bool:
-    """Whether the answer has the list, or something on the way to it, and nothing is in it."""
+    """Whether the list, or a member on the path to it, is present and empty."""
     for step in items.split("."):
         data = data.get(step.partition("[")[0]) if type(data) is dict else None
         if data in ([], {}):
@@ -57,7 +57,7 @@ def _is_empty(data: Any, items: str) -> bool:
 
 
 def encoded(record: Any) -> bytes:
-    """A record by itself, as it is kept and mapped."""
+    """One record as the bytes that are mapped and stored."""
     return json.dumps(record, ensure_ascii=True, separators=(",", ":")).encode()
 
 
@@ -72,14 +72,14 @@ def _bodies(file: BinaryIO, items: str) -> Iterator[tuple[str, bytes]]:
     if _is_object(first):
         second = next((line for line in file if line.strip()), b"")
         if second:
-            yield from ((f":{number}", line.strip()) for number, line in enumerate(_after(first, second, file), 1) if line.strip())
+            yield from ((f":{number}", line.strip()) for number, line in enumerate(_all_lines(first, second, file), 1) if line.strip())
             return
         yield from _document(first, items)
         return
     yield from _document(first + file.read(), items)
 
 
-def _after(first: bytes, second: bytes, file: BinaryIO) -> Iterator[bytes]:
+def _all_lines(first: bytes, second: bytes, file: BinaryIO) -> Iterator[bytes]:
     yield first
     yield second
     yield from file

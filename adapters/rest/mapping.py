@@ -1,5 +1,6 @@
-"""A patient's record of a JSON API in, statements out. Pure. Where its parts stand is the preset's ``record``, what its codes mean the
-``mapping``; nothing here knows an EMR.
+"""Maps a patient's record of a JSON API to statements. Pure.
+
+The preset's ``record`` has the paths of its parts, and ``mapping`` the meaning of its codes. Nothing here depends on an EMR.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from adapters.mapping.texts import with_texts
 from adapters.rest import explain
 from adapters.rest.options import record_options
 from adapters.rest.path import compile_path
-from adapters.rest.record import RecordReader, listed, preferred
+from adapters.rest.record import RecordReader, state_list, state_preferred_phone
 from store import times
 from store.preference import (
     DENIED,
@@ -42,15 +43,15 @@ from store.times import Time
 
 RECORD_ID = "RI"  # the record's own id is an identifier of its source, as a FHIR resource id is
 NOT_JSON = "it is not valid JSON in UTF-8"
-NOBODY = ("", MARK)
-NO_RECORD = (*NOBODY, "0")
-"""What ``merged_into`` holds when nothing was merged: JSON's null becomes 0 in some clients' hands (Elation)."""
+EMPTY = ("", MARK)
+NOT_MERGED = (*EMPTY, "0")
+"""What ``merged_into`` contains if nothing was merged: some clients turn JSON's null into 0 (Elation)."""
 
 Stated = dict[str, Statement]
 
 
 class UnusableRecord(Exception):
-    """The payload must be rejected."""
+    """Raised for a payload that must be rejected."""
 
     def __init__(self, reason: str, detail: str, path: str = "") -> None:
         self.reason, self.detail, self.path = reason, detail, path
@@ -58,7 +59,7 @@ class UnusableRecord(Exception):
 
 
 class JsonMapper:
-    """The mapping of one source. Raises ``ValueError`` when its rules or options are wrong."""
+    """The mapping of one source. Raises ``ValueError`` if its rules or options are wrong."""
 
     def __init__(self, settings: SourceSettings) -> None:
         self.settings = settings
@@ -76,18 +77,18 @@ class JsonMapper:
         self._zone, self.mapping = ZoneInfo(settings.time_zone), fingerprint(settings.mapping, *settings.codes)
 
     def read(self, payload: Payload) -> list[Item]:
-        """What one record says. Bad input becomes :class:`~adapters.base.Unmappable`."""
+        """The items of one record. Bad input becomes :class:`~adapters.base.Unmappable`."""
         try:
             return self._record(*_decoded(payload.body), payload)
         except UnusableRecord as error:
             return [Unmappable(error.reason, error.detail, payload.locator, payload.body, error.path)]
 
     def reread(self, attribute: str, codes: Codes) -> tuple[Statement | None, Problem | None] | None:
-        """What today's rules make of codes that were read before (``store.domain.source_codes``)."""
+        """What the current rules read in codes that were stored before (``store.domain.source_codes``)."""
         return partial.read_again(self.rules, attribute, codes)
 
     def explain(self, payload: Payload) -> Explanation:
-        """What one record says, and what in it nothing reads."""
+        """What one record states, and what in it is not read."""
         items = self.read(payload)
         try:
             record, _ = _decoded(payload.body)
@@ -103,10 +104,10 @@ class JsonMapper:
         if flaw is not None:
             partial.leave_out_illegible(ruled, self.rules, record, "", self._elements, problems)
         withheld = (RESTRICTED in ruled and ruled[RESTRICTED].value is True) or any(one.attribute == RESTRICTED for one in problems)
-        if withheld:  # what is missing of a restricted record was withheld: it takes nothing back
+        if withheld:  # what is missing in a restricted record was withheld: it removes nothing
             ruled = {name: one for name, one in ruled.items() if one.value is not None}
         stated, by_entry, refused = self._standard(record, problems, restricted=withheld)
-        stated |= self._at_each(record, by_entry, problems, codes, restricted=withheld)
+        stated |= self._per_number(record, by_entry, problems, codes, restricted=withheld)
         phones = stated[PHONES].value or () if PHONES in stated else ()
         stated |= with_texts(ruled, phones, self.settings.default_region, self._languages, problems)
         stated |= {name: Statement(DENIED, path) for name, path in refused}
@@ -118,28 +119,28 @@ class JsonMapper:
         return [item, *self._merged(record, item)]
 
     def _identifiers(self, record: dict[str, Any], flaw: UnusableRecord | None) -> tuple[Identifier, ...]:
-        """The identifier that the source's ``patient_id`` names, and the record's own id."""
+        """The identifier that the source's ``patient_id`` selects, and the record's own id."""
         own = self.reader.text(record, self.options.id)
-        if own in NOBODY:
+        if own in EMPTY:
             if flaw is not None:
                 raise flaw
             raise UnusableRecord("patient_id_missing", f"the record has no id at {self.options.id}", self.options.id)
         authority, kind = self.settings.own_authority, next(iter(self.settings.identifier_types), "")
         known_by = self.reader.text(record, self.options.patient_id)
         record_id = Identifier(self.settings.name, RECORD_ID, own)
-        if not authority or known_by in NOBODY or is_placeholder(known_by, self.settings.placeholders):
+        if not authority or known_by in EMPTY or is_placeholder(known_by, self.settings.placeholders):
             return (record_id,)
         return (Identifier(authority, kind, known_by), record_id)
 
     def _ruled(self, record: dict[str, Any], problems: list[Problem], codes: Read) -> Stated:
-        """What the rules state that are not read number by number."""
+        """The statements of the rules that are not applied to each number."""
         whole = [rule for rule in self.rules if not rule.attribute.endswith(EACH)]
         return {rule.attribute: one for rule in whole if (one := partial.apply_rule(rule, record, problems, codes)) is not None}
 
-    def _at_each(
+    def _per_number(
         self, record: dict[str, Any], by_entry: Mapping[str, str], problems: list[Problem], codes: Read, *, restricted: bool
     ) -> Stated:
-        """Consents at each entry of a list of phones, by the entry's number."""
+        """Consents in the entries of a list of phones, by the entry's number."""
         stated: Stated = {}
         for rule in self.rules:
             if rule.attribute.endswith(EACH):
@@ -151,16 +152,16 @@ class JsonMapper:
     ) -> tuple[Stated, dict[str, str], tuple[tuple[str, str], ...]]:
         stated: Stated = {}
         phones = self.reader.phones(record, problems)
-        listed(stated, PHONES, phones, restricted=restricted)
-        listed(stated, EMAIL, self.reader.emails(record, problems), restricted=restricted)
-        preferred(stated, phones, self._preferred_by)
+        state_list(stated, PHONES, phones, restricted=restricted)
+        state_list(stated, EMAIL, self.reader.emails(record, problems), restricted=restricted)
+        state_preferred_phone(stated, phones, self._preferred_by)
         name = self.reader.name(record) if self.settings.keep_names else None
         if name is not None:
             stated[DISPLAY_NAME] = name
         return stated, phones.by_entry, phones.refused
 
     def _effective(self, record: dict[str, Any], payload: Payload, problems: list[Problem]) -> Time:
-        """When the record says that it last changed, else when it was read."""
+        """When the record last changed, as it states; else when it was read."""
         text = self.reader.text(record, self.options.updated)
         if not text:
             return payload.stated
@@ -174,7 +175,7 @@ class JsonMapper:
 
     def _merged(self, record: dict[str, Any], item: PatientStatements) -> list[Item]:
         survivor = self.reader.text(record, self.options.merged_into)
-        if survivor in NO_RECORD:
+        if survivor in NOT_MERGED:
             return []
         into = (Identifier(self.settings.name, RECORD_ID, survivor),)
         return [PatientMerge(into, item.identifiers, item.effective, item.evidence_id, item.locator)]
@@ -187,12 +188,12 @@ def _rule(attribute: str, rule: Mapping[str, Any]) -> Rule:
 
 
 def _numbers(by_entry: Mapping[str, str]) -> Callable[[str], str | None]:
-    """The number of the entry that a path is in; empty where it cannot be read."""
+    """A function from a path to the number of its entry; empty if the number cannot be read."""
     return lambda path: next((number for entry, number in by_entry.items() if entry and path.startswith(f"{entry}.")), None)
 
 
 def _decoded(body: bytes) -> tuple[dict[str, Any], UnusableRecord | None]:
-    """The record, and why it is legible only in part, where it is. Raises :class:`UnusableRecord`."""
+    """The record, and the reason if it is legible only in part. Raises :class:`UnusableRecord`."""
     try:
         return _strict(body), UnusableRecord("not_json", NOT_JSON) if is_marked(body) else None
     except UnusableRecord as error:
@@ -207,7 +208,7 @@ def _decoded(body: bytes) -> tuple[dict[str, Any], UnusableRecord | None]:
 def _strict(body: bytes) -> dict[str, Any]:
     try:
         record = json.loads(body)
-        # Halves of characters and NUL are legal JSON; no database takes them.
+        # Lone surrogates and NUL are legal JSON, but no database stores them.
         json.dumps(record, ensure_ascii=False).encode()
     except (ValueError, RecursionError):
         raise UnusableRecord("not_json", NOT_JSON) from None

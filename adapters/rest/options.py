@@ -1,7 +1,7 @@
-"""The settings of a JSON source, read once and checked. Pure.
+"""The settings of a JSON source, read and checked once. Pure.
 
-``record`` says where a patient's standard parts stand in a record, ``list`` how patients are asked for; a preset gives both. A wrong
-setting is a ``ValueError`` that names it and what it takes.
+``record`` has the paths of a patient's standard parts, ``list`` how patients are requested; a preset provides both. A wrong setting raises
+``ValueError`` with its name and what it accepts.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ Plain = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class PhonePlace:
-    """Where phones stand. Without ``each`` one phone at ``number``; with it one in each entry of that list.
+class PhonePaths:
+    """Paths of phones. Without ``each``: one phone at ``number``. With it: one in each entry of that list.
 
-    ``kind`` is what the number is for; ``kinds`` translates the text at ``kind_from``. An entry that has something at ``unless`` is over.
+    ``kind``: the use of the number; ``kinds`` translates the text at ``kind_from``. An entry with a value at ``unless`` is not in use.
     """
 
     number: str
@@ -38,8 +38,8 @@ class PhonePlace:
 
 
 @dataclass(frozen=True, slots=True)
-class EmailPlace:
-    """Where addresses stand, in the same way."""
+class EmailPaths:
+    """Paths of e-mail addresses, in the same way."""
 
     address: str
     each: str = ""
@@ -48,29 +48,29 @@ class EmailPlace:
 
 @dataclass(frozen=True, slots=True)
 class RecordOptions:
-    """Paths of a record's standard parts (``adapters/rest/path.py``); empty where the EMR has none.
+    """Paths of a record's standard parts (``adapters/rest/path.py``); empty if the EMR has none.
 
-    ``patient_id`` is where the identifier stands that the source's ``patient_id`` names. ``updated`` is when the record last changed;
-    without it the time of the answer counts. ``merged_into`` is the id of the record that this one became a part of.
+    ``patient_id``: the identifier that the source's ``patient_id`` selects. ``updated``: when the record last changed; without it the time
+    of the response counts. ``merged_into``: the id of the record that this one was merged into.
     """
 
     id: str
     patient_id: str = ""
     name: tuple[str, ...] = ()
-    phones: tuple[PhonePlace, ...] = ()
-    emails: tuple[EmailPlace, ...] = ()
+    phones: tuple[PhonePaths, ...] = ()
+    emails: tuple[EmailPaths, ...] = ()
     updated: str = ""
     merged_into: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class ListOptions:
-    """How patients are asked for: a path below ``base_url``, where the answer holds them, and how it goes on.
+    """How patients are requested: the path below ``base_url``, the path of the records in a response (``items``), and paging.
 
-    ``next`` is where the answer holds the link to more; ``offset`` and ``limit`` are the parameters of servers that count instead.
-    ``since`` is the parameter that asks for what changed since a time, written as ``since_format``; without one everything is read.
-    ``one`` asks for one patient: ``{id}`` is its place. ``total`` is where an answer announces how many records the whole list has, and
-    ``errors`` where it reports errors among them: fewer records, or an error, mean that the answer broke off.
+    ``next``: the path of the link to the next page. ``offset`` and ``limit``: the parameters for paging by number instead. ``since``: the
+    parameter for changes since a time, in the format ``since_format``; without it everything is read. ``one``: the path of one patient,
+    with ``{id}``. ``total``: the path of the announced number of records, and ``errors`` that of errors among them. Fewer records, or an
+    error, mean that the list is incomplete.
     """
 
     path: str
@@ -88,7 +88,7 @@ class ListOptions:
 
 @dataclass(frozen=True, slots=True)
 class ServerOptions:
-    """How the server is reached. ``timeout`` in seconds is for each answer."""
+    """How the server is reached. ``timeout``: seconds for each response."""
 
     base_url: str
     auth: Plain = field(default_factory=dict)
@@ -109,7 +109,7 @@ def record_options(settings: SourceSettings) -> RecordOptions:
         patient_id=str(settings.options.get("patient_id_from") or part.get("patient_id") or ""),
         name=listed(part, "name"),
         phones=tuple(_phone(one) for one in part.get("phones") or ()),
-        emails=tuple(EmailPlace(**_written(one)) for one in part.get("emails") or ()),
+        emails=tuple(EmailPaths(**_written(one)) for one in part.get("emails") or ()),
     )
 
 
@@ -133,11 +133,11 @@ def server_options(settings: SourceSettings) -> ServerOptions:
     )
 
 
-def _phone(part: Plain) -> PhonePlace:
+def _phone(part: Plain) -> PhonePaths:
     kinds = {code.casefold(): kind for code, kind in (part.get("kinds") or {}).items()}
-    return PhonePlace(**{**_written(part), "kinds": kinds})
+    return PhonePaths(**{**_written(part), "kinds": kinds})
 
 
 def _written(part: Plain) -> dict[str, Any]:
-    """The settings that have a value."""
+    """The settings that have a value, by name."""
     return {name: value for name, value in part.items() if value is not None}

@@ -1,8 +1,8 @@
 """Paths into a JSON record: ``patient_status.status``, ``phones.phone``, ``consents[application=sms].consented``. Pure.
 
-Names are joined by dots; lists are walked through by themselves, so that ``phones.phone`` is every phone. ``[n]`` takes one entry
-(from 0), ``[name=text]`` those whose member has that text. ``.exists()`` at the end is ``true`` or ``false``. An absent member, ``null``,
-an empty text and MySQL's zero date are not there: they state nothing.
+Names are joined by dots. Lists are expanded, so ``phones.phone`` is every phone. ``[n]`` takes one entry (from 0), ``[name=text]`` those
+whose member has that text. ``.exists()`` at the end gives ``true`` or ``false``. A missing member, ``null``, an empty text and MySQL's zero
+date count as absent: they state nothing.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _STEP = re.compile(r"(?:^|\.)([A-Za-z_][\w-]*)|\[(\d+)\]|\[([A-Za-z_][\w-]*)=([^
 
 
 class JsonNode(NamedTuple):
-    """A value in a record and where it stands."""
+    """A value in a record and its path."""
 
     value: Any
     path: str
@@ -30,7 +30,7 @@ Step = Callable[[list[JsonNode]], list[JsonNode]]
 
 
 def compile_nodes(path: str) -> Callable[[Any], list[JsonNode]]:
-    """A function from a record to what stands at the path, lists taken apart. ``ValueError`` says what is wrong with the path."""
+    """A function from a record to the nodes at the path, with lists expanded. Raises ``ValueError`` that says what is wrong."""
     steps = _steps(path.strip())
 
     def find(record: Any) -> list[JsonNode]:
@@ -43,31 +43,31 @@ def compile_nodes(path: str) -> Callable[[Any], list[JsonNode]]:
 
 
 def compile_path(path: str) -> Find:
-    """The path as a mapping rule reads it. ``ValueError`` says what is wrong with it."""
+    """A function from a record to the values at the path, for a mapping rule. Raises ``ValueError`` that says what is wrong."""
     bare = path.strip()
-    asks = bare.endswith(EXISTS)
+    is_test = bare.endswith(EXISTS)
     nodes = compile_nodes(bare.removesuffix(EXISTS))
 
     def find(record: Any) -> Sequence[FoundValue]:
-        return [FoundValue(said, node.path) for node in nodes(record) if (said := text(node.value))]
+        return [FoundValue(written, node.path) for node in nodes(record) if (written := text(node.value))]
 
     def exists(record: Any) -> Sequence[FoundValue]:
         found = find(record)
         return [FoundValue("true" if found else "false", found[0].path if found else bare.removesuffix(EXISTS))]
 
-    return exists if asks else find
+    return exists if is_test else find
 
 
 def text(value: Any) -> str:
-    """A primitive as text; empty when there is nothing to read."""
+    """A primitive as text; empty if there is nothing to read."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, float):
         return str(int(value)) if value.is_integer() else str(value)
     if isinstance(value, int):
         return str(value)
-    said = value.strip() if isinstance(value, str) else ""
-    return "" if ZERO_DATE.fullmatch(said) else said
+    written = value.strip() if isinstance(value, str) else ""
+    return "" if ZERO_DATE.fullmatch(written) else written
 
 
 def _steps(path: str) -> list[Step]:
@@ -102,7 +102,7 @@ def _members(nodes: list[JsonNode], name: str) -> list[JsonNode]:
 
 
 def _entries(nodes: list[JsonNode]) -> list[JsonNode]:
-    """Lists taken apart, lists within them too."""
+    """The nodes with lists expanded, also nested ones."""
     found: list[JsonNode] = []
     for node in nodes:
         if type(node.value) is list:

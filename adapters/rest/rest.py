@@ -1,8 +1,8 @@
-"""A JSON API that is polled (``rest.json``): what changed since the cursor where it can tell, everything where it cannot.
+"""The adapter ``rest.json``: polls a JSON API. Reads what changed since the cursor if the API supports that, else everything.
 
-The cursor is the earliest of the times at which the pages were asked for, by the server's clock and by ours. It goes with the last batch
-only, so that it moves when everything before it is committed, and not at all when the answer is not whole; the next run looks back a
-little further (``overlap``).
+The cursor is the earliest of the times at which the pages were requested, by the server's clock and by ours. Only the last batch has it. So
+it moves only when everything before it is committed, and not at all if the list is incomplete. The next run starts a little earlier
+(``overlap``).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from adapters.base import AdapterError, Batch, Fetch, Finding, IncompleteFetch, 
 from adapters.http import headers
 from adapters.http.auth import Clock
 from adapters.http.budget import Budget
-from adapters.http.completeness import Whole
+from adapters.http.completeness import CompletenessCheck
 from adapters.notes import Notes
 from adapters.rest import auth, files
 from adapters.rest.client import JsonClient, JsonResponse
@@ -29,7 +29,7 @@ from adapters.rest.options import ListOptions, list_options, record_options, ser
 from adapters.rest.path import compile_nodes, text
 from store.preference import PatientStatements
 
-PAGES = 1_000_000  # more pages than any EMR has: a list that goes on for longer goes in a circle
+PAGES = 1_000_000  # more pages than any EMR has: a longer list is a loop
 
 
 def utc_now() -> datetime:
@@ -37,16 +37,16 @@ def utc_now() -> datetime:
 
 
 class ListPage(NamedTuple):
-    """One answer of a list. ``short`` says on the last page why the list is not whole; empty when it is."""
+    """One page of a list. ``incomplete``: on the last page, why the list is incomplete; empty if it is complete."""
 
     answer: JsonResponse
     records: list[object]
     last: bool
-    short: str = ""
+    incomplete: str = ""
 
 
 class JsonAdapter:
-    """Raises ``ValueError`` for wrong settings; opens nothing before it is asked to read."""
+    """Polls one JSON API. Raises ``ValueError`` for wrong settings. Opens no connection before the first read."""
 
     def __init__(self, settings: SourceSettings, *, clock: Clock = utc_now, sleep: Callable[[float], None] = time.sleep) -> None:
         self.settings, self.clock, self.sleep = settings, clock, sleep
@@ -61,7 +61,7 @@ class JsonAdapter:
 
     @property
     def notes(self) -> Notes:
-        """Where the budget is kept between runs."""
+        """Where the budget is stored between runs."""
         return self.budget.notes
 
     @notes.setter
@@ -69,28 +69,28 @@ class JsonAdapter:
         self.budget.notes = lasting
 
     def fetch(self, request: Fetch) -> Iterator[Batch]:
-        """One batch a page. Raises :class:`~adapters.base.AdapterError`; what was yielded before stands."""
+        """One batch per page. Raises :class:`~adapters.base.AdapterError`; batches yielded before it remain valid."""
         with closing(self.client()) as client:
             if request.patient is not None:
-                yield from self.one(client, request.patient)
+                yield from self.read_patient(client, request.patient)
                 return
-            yield from self.quiet()
+            yield from self.wait_for_quiet_hours()
             started: datetime | None = None
             for number, page in enumerate(self.pages(client, self.list.path, self._parameters(request)), 1):
-                started = min(started or page.answer.asked, page.answer.asked)
-                cursor = started.isoformat() if page.last and not page.short else None
+                started = min(started or page.answer.began, page.answer.began)
+                cursor = started.isoformat() if page.last and not page.incomplete else None
                 yield self.batch(page.records, page.answer.at, f"page-{number}", cursor)
-                if page.short:
-                    raise IncompleteFetch(page.short)
+                if page.incomplete:
+                    raise IncompleteFetch(page.incomplete)
 
     def check(self) -> Iterator[Finding]:
-        """What ``check SOURCE`` shows: access, plan, one record read and mapped."""
+        """The findings of ``check SOURCE``: access, plan, one record read and mapped."""
         with closing(self.client()) as client:
             try:
                 client.authorize()
                 yield Finding("access", True, f"auth.kind {self.server.auth.get('kind') or 'none'}")
                 yield self.plan()
-                page = next(self.pages(client, self.list.path, self._limited(1)))
+                page = next(self.pages(client, self.list.path, self._page_parameters(1)))
                 yield from sample(self.batch(page.records[:1], page.answer.at, "sample", None))
             except AdapterError as error:
                 yield Finding("read", False, str(error))
@@ -98,9 +98,9 @@ class JsonAdapter:
     def payloads(self, path: Path) -> Iterator[Payload]:
         return files.payloads(path, self.list.items)
 
-    def quiet(self) -> Iterator[Batch]:
-        """Waits for the end of the quiet hours. One patient, whom a person asked for, is read at any time."""
-        while (wait := self.budget.quiet()) is not None:
+    def wait_for_quiet_hours(self) -> Iterator[Batch]:
+        """Waits for the end of the quiet hours. A single patient requested by a person is read at any time."""
+        while (wait := self.budget.quiet_wait()) is not None:
             yield Batch((), wait=wait)
 
     def client(self) -> JsonClient:
@@ -121,11 +121,11 @@ class JsonAdapter:
         return Finding("plan", True, "full reads: the list cannot filter by change")
 
     def pages(self, client: JsonClient, path: str, parameters: dict[str, str]) -> Iterator[ListPage]:
-        """The answers of a list, one in memory at a time."""
+        """The pages of a list, one in memory at a time."""
         answer = client.get(path, parameters)
         if answer is None:
             raise AdapterError("the list was not found: check base_url and list.path", permanent=True)
-        seen, whole = set[str](), Whole("patient")
+        seen, completeness = set[str](), CompletenessCheck("patient")
         offset, full, before = 0, 0, None
         for _ in range(PAGES):
             link = self._link(answer)
@@ -133,13 +133,13 @@ class JsonAdapter:
                 raise AdapterError("the server's links to the next page form a loop")
             records = self.records(answer)
             size = len(records)
-            whole.page(map(self.key, records), announced=self._announced(answer), error=self._error(answer))
-            # Servers cap the page size: the first page shows how many they give. One that does not know the parameter answers the same
-            # again (older OpenEMR): then that is all there is.
+            completeness.page(map(self.key, records), announced=self._announced(answer), error=self._error(answer))
+            # Servers limit the page size; the first page shows their limit. A server that does not know the parameter returns the same page
+            # again (older OpenEMR): then it is the whole list.
             full = full or min(size, self.server.page_size)
             more = self.list.offset and not self._next and size >= full > 0 and answer.data != before
-            last = whole.endless or (not link and not more)
-            yield ListPage(answer, records, last, whole.missing() if last else "")
+            last = completeness.endless or (not link and not more)
+            yield ListPage(answer, records, last, completeness.incomplete_reason() if last else "")
             if last:
                 return
             if link:
@@ -147,17 +147,17 @@ class JsonAdapter:
                 answer = client.follow(link, answer)
             else:
                 offset, before = offset + size, answer.data
-                answer = client.get(path, parameters | {self.list.offset: str(offset)}) or _gone()
+                answer = client.get(path, parameters | {self.list.offset: str(offset)}) or _page_not_found()
 
     def records(self, answer: JsonResponse) -> list[object]:
-        """The records of an answer. One of another shape fails the read: it would pass for an empty list."""
+        """The records of a response. Another structure fails the read; otherwise it would look like an empty list."""
         found = files.records(answer.data, self.list.items)
         if found is None:
             raise AdapterError(f"the response has no list at {self.list.items}: check list.items", permanent=True)
         return found
 
     def batch(self, records: list[object], at: datetime, where: str, cursor: str | None) -> Batch:
-        """The records, mapped; ``at`` is when the server answered."""
+        """The records, mapped. ``at``: when the server answered."""
         items: list[Item] = []
         payloads: list[bytes] = []
         for index, record in enumerate(records):
@@ -167,17 +167,17 @@ class JsonAdapter:
             payloads.extend([body] * len(found))
         return Batch(items, cursor, payloads)
 
-    def one(self, client: JsonClient, patient: str) -> Iterator[Batch]:
-        """One patient by the record's own id, with or without its authority (``AUTHORITY|ID``). The cursor stays."""
+    def read_patient(self, client: JsonClient, patient: str) -> Iterator[Batch]:
+        """Reads one patient by the record's own id, with or without its authority (``AUTHORITY|ID``). The cursor does not change."""
         if not self.list.one:
             raise AdapterError("this source cannot read a single patient: list.one is not set", permanent=True)
         answer = client.get(self.list.one.replace("{id}", quote(patient.rpartition("|")[2], safe="")))
-        if answer is not None:  # an API answers with the record, with a list of one, or as it answers a list
+        if answer is not None:  # an API returns the record, a list of one, or the structure of its list
             found = files.records(answer.data, self.list.items) or files.records(answer.data, "") or []
             yield self.batch(found, answer.at, "patient", None)
 
     def key(self, record: object) -> int:
-        """Tells one record from another: by its id, else by all that it holds."""
+        """A key that identifies a record: from its id, else from its content."""
         found = next((known for node in self._id(record) if (known := text(node.value))), None)
         return hash(found if found is not None else files.encoded(record))
 
@@ -193,33 +193,35 @@ class JsonAdapter:
         found = self._next(answer.data) if self._next else []
         return next((known for node in found if (known := text(node.value))), None)
 
-    def _limited(self, size: int) -> dict[str, str]:
+    def _page_parameters(self, size: int) -> dict[str, str]:
         return {**self.list.parameters, **({self.list.limit: str(size)} if self.list.limit else {})}
 
     def _parameters(self, request: Fetch) -> dict[str, str]:
         since = None if request.full or not self.list.since else self._since(request)
-        return self._limited(self.server.page_size) | ({} if since is None else {self.list.since: written(since, self.list, self._zone)})
+        return self._page_parameters(self.server.page_size) | (
+            {} if since is None else {self.list.since: formatted(since, self.list, self._zone)}
+        )
 
     def _since(self, request: Fetch) -> datetime | None:
-        """From when on to read. A cursor that is not ours (the source was of another kind) means everything."""
+        """The time from which to read. A cursor of another kind of source means everything."""
         if request.since is not None:
             return request.since.astimezone(UTC)
         try:
             since = datetime.fromisoformat(request.cursor).astimezone(UTC) if request.cursor else None
         except ValueError:
             return None
-        return headers.reading_from(since, self.clock(), self.server.overlap)
+        return headers.read_since(since, self.clock(), self.server.overlap)
 
 
-def written(moment: datetime, options: ListOptions, zone: ZoneInfo) -> str:
-    """A time as the API takes it."""
+def formatted(moment: datetime, options: ListOptions, zone: ZoneInfo) -> str:
+    """A time in the format of the API."""
     if options.since_format == "date":
         return f"{moment.astimezone(zone):%Y-%m-%d}"
     return f"{moment.astimezone(zone):%Y-%m-%dT%H:%M:%S}" if options.since_format == "local" else f"{moment:%Y-%m-%dT%H:%M:%SZ}"
 
 
 def sample(batch: Batch) -> Iterator[Finding]:
-    """What ``check`` says of the first record of a batch."""
+    """The findings of ``check`` about the first record of a batch."""
     if not batch.items:
         yield Finding("sample read", False, "the list is empty: check the granted scopes")
     for item in batch.items[:1]:
@@ -230,5 +232,5 @@ def sample(batch: Batch) -> Iterator[Finding]:
             yield from (Finding("sample read", True, f"left out: {one.reason} at {one.path}") for one in item.problems)
 
 
-def _gone() -> JsonResponse:
+def _page_not_found() -> JsonResponse:
     raise AdapterError("the next page of a list was not found")

@@ -1,4 +1,4 @@
-"""The settings of JSON sources: names and kinds. What is not written is left to the adapter's own default."""
+"""The schema of the settings of JSON sources. Settings without a value use the adapter's default."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from adapters.schema import Seconds, SettingsGroup, WebAddress
 
 
 def header_name(value: str) -> str:
-    """``X-Api-Key``."""
+    """The name of a header, like ``X-Api-Key``. Raises ``ValueError`` for another text."""
     if not value.isascii() or not value.replace("-", "").isalnum():
         raise ValueError("not the name of a header; write letters, digits and hyphens, like X-Api-Key")
     return value
 
 
 class RestAuth(SettingsGroup):
-    """How we prove who we are to a JSON API. ``oauth2`` is RFC 6749 with a client secret; ``header`` a key in a header of the API's own."""
+    """Authentication at a JSON API. ``oauth2``: RFC 6749 with a client secret. ``header``: a key in a header that the API defines."""
 
     kind: Literal["none", "bearer", "basic", "header", "oauth2"] = "none"
     header: Annotated[str, AfterValidator(header_name)] | None = None
@@ -38,7 +38,7 @@ PhoneUse = Literal["cell", "home", "work", "other"]
 
 
 class PhonePart(SettingsGroup):
-    """Where phones stand (``adapters.rest.options.PhonePlace``)."""
+    """Paths of phones (``adapters.rest.options.PhonePaths``)."""
 
     number: str
     kind: PhoneUse | None = None
@@ -50,7 +50,7 @@ class PhonePart(SettingsGroup):
 
 
 class EmailPart(SettingsGroup):
-    """Where addresses stand."""
+    """Paths of e-mail addresses."""
 
     address: str
     each: str | None = None
@@ -58,7 +58,7 @@ class EmailPart(SettingsGroup):
 
 
 class RecordPart(SettingsGroup):
-    """Where the standard parts of a record stand."""
+    """Paths of the standard parts of a record."""
 
     id: str
     patient_id: str | None = None
@@ -70,7 +70,7 @@ class RecordPart(SettingsGroup):
 
 
 class ListPart(SettingsGroup):
-    """How patients are asked for."""
+    """How patients are requested."""
 
     path: str
     items: str | None = None
@@ -86,7 +86,7 @@ class ListPart(SettingsGroup):
 
 
 class RestJsonOptions(SettingsGroup):
-    """``rest.json``. ``record`` and ``list`` are usually a preset's."""
+    """The options of ``rest.json``. ``record`` and ``list`` usually come from a preset."""
 
     base_url: BaseUrl
     auth: RestAuth = RestAuth()
@@ -101,7 +101,7 @@ class RestJsonOptions(SettingsGroup):
 
 
 class AthenaOptions(RestJsonOptions):
-    """``rest.athena``."""
+    """The options of ``rest.athena``."""
 
     practice_id: str
     departments: Sequence[str] = ()

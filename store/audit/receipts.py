@@ -13,7 +13,7 @@ from typing import Any
 from store.audit.hash_chain import Chain, ChainLine, Link
 from store.db.database import Database
 from store.domain import documents
-from store.domain.decision_request import Ask, Decision, Known
+from store.domain.decision_request import Decision, DecisionRequest, KnownPatient
 
 DECIDED = "decided"
 ASKED = ("message_type", "channels", "line", "topic", "appointment", "at")
@@ -28,15 +28,15 @@ class Receipts:
     def keep(
         self,
         enterprise: str,
-        asks: Sequence[Ask],
+        asks: Sequence[DecisionRequest],
         known: Sequence[object],
         decisions: Sequence[Decision],
         actors: Sequence[str],
         now: datetime,
     ) -> None:
-        """Writes one receipt per decision, in order. ``known`` holds :class:`Known`, or an error for a patient who was not found."""
+        """Writes one receipt per decision, in order. ``known`` holds :class:`KnownPatient`, or an error for a patient who was not found."""
         lines = [
-            ChainLine(now, actor, DECIDED, patient.id if isinstance(patient, Known) else "", _detail(ask, decision))
+            ChainLine(now, actor, DECIDED, patient.id if isinstance(patient, KnownPatient) else "", _detail(ask, decision))
             for ask, patient, decision, actor in zip(asks, known, decisions, actors, strict=True)
         ]
         if lines:
@@ -47,6 +47,6 @@ class Receipts:
         return self.chain.newest(enterprise, patient_id, limit)
 
 
-def _detail(ask: Ask, decision: Decision) -> str:
+def _detail(ask: DecisionRequest, decision: Decision) -> str:
     asked: dict[str, Any] = {name: value for name in ASKED if (value := getattr(ask, name)) is not None}
     return documents.write({"ask": asked, "decision": decision})

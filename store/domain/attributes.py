@@ -1,4 +1,4 @@
-"""The attributes: one entry each, with what holds for all its values. Pure.
+"""The registry of attributes: one entry each. Pure.
 
 A new attribute is an entry here, and a name in ``store.preference`` if code refers to it. If its values are codes, add what a mapping may
 write to ``adapters.mapping.site_rules.TARGETS``. If one of them refuses, add it to ``store.preference.REFUSALS``.
@@ -83,7 +83,7 @@ REGISTRY = (
     Attribute(consent(Channel.VOICE), "Consent to calls", Kind.PERMISSION, needs_sync=True),
     Attribute(consent(Channel.EMAIL), "Consent to e-mail", Kind.PERMISSION, needs_sync=True),
 )
-"""The fixed attributes, in the order in which they are shown."""
+"""The fixed attributes, in the order of display."""
 
 FAMILIES = (
     Attribute(CONSENT, kind=Kind.PERMISSION, needs_sync=True),
@@ -106,5 +106,5 @@ def is_known(attribute: str) -> bool:
 
 
 def in_order(names: Iterable[str]) -> tuple[str, ...]:
-    """All fixed attributes, then those of ``names`` that are not fixed, sorted."""
+    """All fixed attributes, then the others of ``names``, sorted."""
     return (*ATTRIBUTES, *sorted(name for name in names if name not in ATTRIBUTES))

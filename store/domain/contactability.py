@@ -1,4 +1,4 @@
-"""What allows less contact, and what permits more (product section 8). Pure.
+"""What permits more contact, and what permits less (product section 8). Pure.
 
 :func:`more_restrictive` compares two values of one attribute. :func:`permitting_changes` compares what is in force before and after a
 change: a patient becomes more contactable when a refusal ends (Do Not Contact, a denied consent or topic, the method "none", deceased) or
@@ -19,12 +19,12 @@ InForce = Mapping[str, Preference]
 
 
 def is_refusable(attribute: str) -> bool:
-    """Whether a refusal of any authority counts. Then every value allows more or less contact than another, unknown included."""
+    """Whether a refusal of any authority counts. Then any two values differ in how much contact they permit, unknown included."""
     return refusal(attribute) is not None and not entry(attribute).by_precedence
 
 
 def more_restrictive(attribute: str, value: Any, than: Any) -> bool:
-    """Whether a value allows less contact than another: a refusal less than any other, and unknown less than a permission."""
+    """Whether a value permits less contact than another: a refusal less than any other, and unknown less than a permission."""
     worst = refusal(attribute)
     if worst is None or value == than:
         return False
@@ -32,7 +32,7 @@ def more_restrictive(attribute: str, value: Any, than: Any) -> bool:
 
 
 def may_permit_more(attribute: str, after: Any) -> bool:
-    """Whether a new value of one authority can permit more contact; a quick look that spares most payloads the long one."""
+    """Whether a new value of one authority can permit more contact. A quick check: most payloads then need no full comparison."""
     if base(attribute) == PHONES:
         return True
     return attribute != RESTRICTED and refusal(attribute) is not None and not refuses(attribute, after)
@@ -46,12 +46,12 @@ def permitting_changes(before: InForce, after: InForce, attributes: Iterable[str
 
 def _direction(attribute: str, before: InForce, after: InForce) -> str:
     if base(attribute) == PHONES:
-        old, new = (_numbers(side) for side in (before, after))
-        return REPLACED if old - new and new - old else ""
-    had, has = _value(before, attribute), _value(after, attribute)
-    if not stops_contact(attribute, had) or refuses(attribute, has):
+        removed, added = (_numbers(one) - _numbers(other) for one, other in ((before, after), (after, before)))
+        return REPLACED if removed and added else ""
+    old, new = _value(before, attribute), _value(after, attribute)
+    if not stops_contact(attribute, old) or refuses(attribute, new):
         return ""
-    return f"{_word(had)}->{_word(has)}"
+    return f"{_as_text(old)}->{_as_text(new)}"
 
 
 def _value(in_force: InForce, attribute: str) -> Any:
@@ -63,7 +63,7 @@ def _numbers(in_force: InForce) -> set[str]:
     return {phone.number for phone in _value(in_force, PHONES) or ()}
 
 
-def _word(value: Any) -> str:
+def _as_text(value: Any) -> str:
     if value is None:
         return UNKNOWN
     return str(value).lower() if isinstance(value, bool) else str(value)

@@ -1,6 +1,6 @@
-"""A sender's question, what is known about the patient, and the answer: the values around :func:`store.domain.decision.decide`.
+"""The values around :func:`store.domain.decision.decide`: the request, what is known about the patient, and the decision.
 
-``msgspec`` structs, so that the bytes of an HTTP body become these values and back without a copy in between.
+They are ``msgspec`` structs, so that an HTTP body is read into them and written from them without a copy in between.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ DO_NOT_SEND = "do_not_send"
 
 
 class Appointment(Struct, frozen=True, gc=False):
-    """What the patient chose for one appointment: a method and a number in E.164, each replacing the patient-level one."""
+    """The patient's choice for one appointment: a method and a number in E.164. Each replaces the patient's general preference."""
 
     preferred_method: str | None = None
     preferred_phone: str | None = None
 
 
-class Ask(Struct, frozen=True, kw_only=True, gc=False):
-    """A sender's question. ``channels`` are those the message has copy for; ``at`` is when it would be sent (aware)."""
+class DecisionRequest(Struct, frozen=True, kw_only=True, gc=False):
+    """A sender's request. ``channels``: those the message has copy for. ``at``: when it would be sent (with a time zone)."""
 
     message_type: str
     channels: tuple[str, ...]
@@ -37,9 +37,9 @@ class Ask(Struct, frozen=True, kw_only=True, gc=False):
 
 
 class Evidence(Struct, frozen=True, gc=False):
-    """Where a value that mattered comes from: message or resource id, and the path inside it.
+    """Where a value behind the decision comes from: message or resource id, and the path inside it.
 
-    ``effective_latest``: where the time is no moment (``20260601``), the end of it.
+    ``effective_latest``: the end of the time, if it is an interval (``20260601``) and not a moment.
     """
 
     attribute: str
@@ -51,14 +51,14 @@ class Evidence(Struct, frozen=True, gc=False):
 
 
 def no_evidence(attribute: str) -> Evidence | None:
-    """For patients whose evidence nobody looks at."""
+    """Returns ``None``: for callers that do not need the evidence."""
     return None
 
 
-class Known(NamedTuple):
-    """All that a decision looks at. ``evidence`` is called only for attributes that mattered.
+class KnownPatient(NamedTuple):
+    """What is known about a patient: all that a decision uses. ``evidence`` is called only for attributes behind the decision.
 
-    ``then`` gives the same as of a later moment, where a period changes something.
+    ``at_later`` returns the same as of a later moment; set only if a period changes something.
     """
 
     id: str
@@ -68,7 +68,7 @@ class Known(NamedTuple):
     as_of: datetime | None = None
     stale: bool = False
     evidence: Callable[[str], Evidence | None] = no_evidence
-    then: Callable[[datetime], Known] | None = None
+    at_later: Callable[[datetime], KnownPatient] | None = None
 
 
 class Skipped(Struct, frozen=True, gc=False):
@@ -79,7 +79,7 @@ class Skipped(Struct, frozen=True, gc=False):
 
 
 class Decision(Struct, frozen=True, gc=False):
-    """The answer. ``address`` is E.164 or an e-mail address; ``reasons`` are codes of :mod:`store.domain.reasons`."""
+    """The decision. ``address``: E.164 or an e-mail address. ``reasons``: codes of :mod:`store.domain.reasons`."""
 
     decision: str
     channel: str | None = None

@@ -1,9 +1,7 @@
-"""Documents of the rows: frozen values <-> JSON text. The shapes are part of the schema; a migration changes them.
+"""The JSON documents in rows: frozen values <-> text. Their shapes are part of the schema, so a change of them needs a migration.
 
-msgspec writes and reads them in C, straight into the vocabulary's own tuples; the digest says whether two payloads
-state the same.
-
-A time as hand-written SQL brings it.
+msgspec writes and reads them in C, straight into the vocabulary's own tuples. :func:`digest` tells whether two payloads state the same.
+:func:`instant` and :func:`interval` read the times of hand-written SQL.
 """
 
 from __future__ import annotations
@@ -40,17 +38,17 @@ from store.times import Time
 
 
 def instant(value: object) -> datetime:
-    """The time of a column: SQLite gives ISO text, PostgreSQL a datetime."""
+    """The time of a column. SQLite returns ISO text, PostgreSQL a datetime."""
     return value if isinstance(value, datetime) else datetime.fromisoformat(str(value))
 
 
 def interval(earliest: object, latest: object) -> Time:
-    """The time of two columns, of which the second is empty for a moment."""
+    """The time of two columns. The second is empty if the time is a moment."""
     return times.between(instant(earliest), None if latest is None else instant(latest))
 
 
 class StoredPayload(NamedTuple):
-    """What the statements of one payload share; written once per document. ``latest``: where its time is no moment, the end of it."""
+    """What the statements of one payload share; written once per document. ``latest``: the end of a time that is an interval."""
 
     earliest: datetime
     recorded: datetime
@@ -66,8 +64,8 @@ class StoredPayload(NamedTuple):
         return times.between(self.earliest, self.latest)
 
 
-class Said(NamedTuple):
-    """A value, where it was read, and the place of its payload in the document."""
+class StoredAssertion(NamedTuple):
+    """A value, where it was read, and the index of its payload in the document."""
 
     value: Any
     path: str
@@ -79,7 +77,7 @@ T = TypeVar("T")
 
 
 def _reading(decode: Callable[[str], T]) -> Callable[[str], T]:
-    """What was written here reads back, unless it was damaged since."""
+    """A decoder that raises :class:`DocumentDamaged` for a document that was damaged."""
 
     def read(text: str) -> T:
         try:
@@ -91,18 +89,18 @@ def _reading(decode: Callable[[str], T]) -> Callable[[str], T]:
 
 
 _encode = msgspec.json.Encoder().encode
-_assertions = _reading(msgspec.json.Decoder(tuple[list[StoredPayload], dict[str, Said]]).decode)
+_assertions = _reading(msgspec.json.Decoder(tuple[list[StoredPayload], dict[str, StoredAssertion]]).decode)
 _provenance = _reading(msgspec.json.Decoder(tuple[list[tuple[str, StoredPayload]], dict[str, tuple[str, int]]]).decode)
 _consent_events = _reading(msgspec.json.Decoder(tuple[ConsentEvent, ...]).decode)
 _marks = _reading(msgspec.json.Decoder(dict[str, Unreadable]).decode)
 _readings = _reading(msgspec.json.Decoder(dict[str, tuple[Reading, ...]]).decode)
 _code = _reading(msgspec.json.Decoder(Codes).decode)
 _plain = _reading(msgspec.json.Decoder().decode)
-_new = tuple.__new__  # every message reads some ten assertions; this takes half as long as their own way
+_new = tuple.__new__  # each message reads about ten assertions; this takes half as long as calling the class
 
 
 def write(value: Any) -> str:
-    """Any of the values below as JSON text."""
+    """The JSON text of any value below."""
     return _encode(value).decode()
 
 
@@ -112,13 +110,13 @@ def read(text: str) -> Any:
 
 
 def write_assertions(assertions: Mapping[str, Assertion]) -> str:
-    """All that one authority asserts about a patient, by attribute."""
+    """The document of all that one authority asserts about a patient, by attribute."""
     payloads: dict[tuple[Any, ...], int] = {}
-    said = {}
+    stored = {}
     for attribute, (value, effective, recorded, evidence_id, path, version, undecided, mapping, content) in assertions.items():
         place = payloads.setdefault(_payload(effective, recorded, evidence_id, version, mapping, content), len(payloads))
-        said[attribute] = (value, path, place, True) if undecided else (value, path, place)
-    return write((list(payloads), said))
+        stored[attribute] = (value, path, place, True) if undecided else (value, path, place)
+    return write((list(payloads), stored))
 
 
 def _payload(effective: Time, recorded: datetime, evidence_id: str, version: int, mapping: str, content: str = "") -> tuple[Any, ...]:
@@ -131,62 +129,62 @@ def _payload(effective: Time, recorded: datetime, evidence_id: str, version: int
 
 
 def read_assertions(text: str) -> dict[str, Assertion]:
-    """The same back."""
-    payloads, said = _assertions(text)
+    """The assertions from their document."""
+    payloads, stored = _assertions(text)
     effective = [one.effective for one in payloads]
     read = {}
-    for attribute, (value, path, place, undecided) in said.items():
+    for attribute, (value, path, place, undecided) in stored.items():
         _, recorded, evidence_id, version, _, mapping, content = payloads[place]
         if attribute.startswith(LISTS):
-            value = listed(attribute, value)
+            value = as_tuples(attribute, value)
         read[attribute] = _new(Assertion, (value, effective[place], recorded, evidence_id, path, version, undecided, mapping, content))
     return read
 
 
 def write_codes(mapping: str, readings: Readings) -> str:
-    """The codes of one authority about a patient, behind the name of the mapping that read them."""
+    """The document of the codes of one authority about a patient. It begins with the name of the mapping that read them."""
     return f"{mapping} {write(readings)}"
 
 
 def read_codes(text: str) -> tuple[str, Readings]:
-    """The same back."""
+    """The mapping and the codes from their document."""
     mapping, _, kept = text.partition(" ")
     return mapping, _readings(kept)
 
 
 def write_code(codes: Codes | None) -> str | None:
-    """The codes of one statement, where they are kept."""
+    """The document of the codes of one statement, if they are kept."""
     return write(codes) if codes is not None else None
 
 
 def read_code(text: str | None) -> Codes | None:
-    """The same back."""
+    """The codes of one statement from their document."""
     return _code(text) if text is not None else None
 
 
 def write_time(time: Time) -> Any:
-    """A time inside a plain document: a moment, or both its ends."""
+    """A time inside a plain document: a moment, or both ends of an interval."""
     return time.earliest if time.end is None else (time.earliest, time.latest)
 
 
 def read_time(value: Any) -> Time:
-    """The same back from plain JSON."""
+    """The time from plain JSON."""
     earliest, latest = (value, None) if isinstance(value, str) else value
     return interval(earliest, latest)
 
 
 def write_marks(marks: Marks) -> str | None:
-    """What of an authority could not be read; ``None`` where all could."""
+    """The document of what could not be read of an authority; ``None`` if all could."""
     return write(marks) if marks else None
 
 
 def read_marks(text: str | None) -> Marks:
-    """The same back."""
+    """The unreadable marks from their document."""
     return _marks(text) if text else {}
 
 
-def listed(attribute: str, value: Any) -> Any:
-    """Lists of phones and addresses come back from JSON as lists of lists: as tuples of values again."""
+def as_tuples(attribute: str, value: Any) -> Any:
+    """A value from JSON with its lists as tuples again: phones and addresses are decoded as lists of lists."""
     if value is None:
         return None
     name = base(attribute)
@@ -196,11 +194,11 @@ def listed(attribute: str, value: Any) -> Any:
 
 
 read_contact = _reading(msgspec.json.Decoder(ContactPreferences).decode)
-"""What is in force, as a decision looks at it."""
+"""The preferences in force, as a decision uses them."""
 
 
 def write_provenance(in_force: Mapping[str, Preference]) -> str:
-    """Where each value in force comes from."""
+    """The document of where each value in force comes from."""
     payloads: dict[tuple[str, tuple[Any, ...]], int] = {}
     paths = {}
     for attribute, (_, authority, assertion) in in_force.items():
@@ -211,7 +209,7 @@ def write_provenance(in_force: Mapping[str, Preference]) -> str:
 
 
 class Provenance:
-    """Where each value in force comes from, read when the first question is asked."""
+    """Where each value in force comes from. The document is read at the first call."""
 
     __slots__ = ("_read", "_text")
 
@@ -220,7 +218,7 @@ class Provenance:
         self._read: tuple[list[tuple[str, StoredPayload]], dict[str, tuple[str, int]]] | None = None
 
     def __call__(self, attribute: str) -> Evidence | None:
-        """The evidence for one attribute, ``None`` when nothing about it is in force."""
+        """The evidence for one attribute, ``None`` if no value of it is in force."""
         if self._read is None:
             self._read = _provenance(self._text)
         payloads, paths = self._read
@@ -246,11 +244,11 @@ def digest(
     later: tuple[Later, ...] = (),
     record: str = "",
 ) -> str:
-    """Equal for two payloads that state the same about the same identifiers, in the same version of their record.
+    """A digest that is equal for two payloads that state the same about the same identifiers, in the same version of their record.
 
-    Another version of the same content is looked at whole, so that the version it reached is kept: a lower one that arrives later
-    with the same time is late. So it is of the same payload read by another mapping, and of another Consent or Flag (``record``). Says
-    nothing about the patient by itself.
+    The version is part of it, so that a new version of the same content is stored: a lower version that arrives later with the same time
+    is then known to be late. The mapping that read the payload and the Consent or Flag (``record``) are part of it too. The digest alone
+    reveals nothing about the patient.
     """
     content: tuple[Any, ...] = (identifiers, statements, version, unread) if unread else (identifiers, statements, version)
     if codes or mapping:

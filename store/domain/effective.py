@@ -43,10 +43,10 @@ Ranked = list[tuple[str, Mapping[str, Assertion]]]
 def in_force(by_authority: Mapping[str, Mapping[str, Assertion]], enterprise: Enterprise) -> dict[str, Preference]:
     """The preferences in force: attribute (slots joined) -> value and origin. Unknown ones are left out."""
     found = _under_rules(by_authority, enterprise)
-    if enterprise.waiting is None:
+    if enterprise.held is None:
         return found
-    waiting = _under_rules(by_authority, enterprise.waiting)  # held by the safeguard: its refusals count, its permissions do not
-    return found | {name: waiting[name] for name in permitting_changes(waiting, found, waiting) if name != PHONES}
+    held = _under_rules(by_authority, enterprise.held)  # held by the safeguard: its refusals count, its permissions do not
+    return found | {name: held[name] for name in permitting_changes(held, found, held) if name != PHONES}
 
 
 def unread(held: Mapping[str, SourceAssertions], enterprise: Enterprise) -> tuple[str, ...]:
@@ -133,7 +133,7 @@ def _until(of_staff: Assertion, authority: str) -> Time:
 
 
 def contact(preferences: Mapping[str, Preference], unreadable: tuple[str, ...] = ()) -> ContactPreferences:
-    """Every attribute with a value where nothing is known: never one that permits."""
+    """The preferences in force for a decision. An attribute without a value gets a default, which never permits contact."""
     values = {name: one.value for name, one in preferences.items()}
     phones, preferred = values.get(PHONES, ()), values.get(PREFERRED_PHONE)
     return ContactPreferences(

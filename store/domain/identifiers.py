@@ -1,7 +1,8 @@
-"""Which patient a payload is about (product rule 5.9). Pure: identifiers and what is known of them -> one patient, none yet, or a conflict.
+"""Which patient a payload is about (product rule 5.9): its identifiers -> one patient, none yet, or a conflict. Pure.
 
-Patients meet by identifiers only, never by name. Key: issuer and type (without regard to case) and value; where one side has no type,
-issuer and value decide. Only an *own* identifier of the source, or one of a *linking* authority, decides; others are for look-up.
+Patients are matched by identifiers only, never by name. Two identifiers are the same if issuer and type (ignoring case) and value are
+equal; if one has no type, issuer and value decide. Only an *own* identifier of the source, or one of a *linking* authority, decides which
+patient it is. Others are for look-up.
 """
 
 from __future__ import annotations
@@ -18,18 +19,18 @@ FORMER = "former"
 """An own identifier that its EMR replaced by another one of the same record (A47, a FHIR record with another number, or a merge)."""
 LINKING = "linking"
 LOOKUP = "lookup"
-BEFORE = ""
-"""Kept before kinds were: it goes on deciding, as an own one does."""
+LEGACY = ""
+"""Stored before kinds existed. It still decides, like an own one."""
 
 RECORD_ID = "ri"
 """The folded type under which adapters name a record's own id; its authority is the source."""
 
-DECIDING = frozenset({OWN, FORMER, BEFORE})
-_WEIGHT = {BEFORE: 0, LOOKUP: 1, LINKING: 2, FORMER: 3, OWN: 3}
+DECIDING = frozenset({OWN, FORMER, LEGACY})
+_WEIGHT = {LEGACY: 0, LOOKUP: 1, LINKING: 2, FORMER: 3, OWN: 3}
 
 
 class KnownIdentifier(NamedTuple):
-    """An identifier as it is kept. ``origin`` is the record that it came with, before any merge."""
+    """An identifier as stored. ``origin``: the record that it came with, before any merge."""
 
     value: str
     authority: str
@@ -40,14 +41,15 @@ class KnownIdentifier(NamedTuple):
 
 
 class Resolved(NamedTuple):
-    """The patient a payload is about, if there is one. ``linked``: by an identifier of a linking authority alone.
+    """The patient a payload is about, if there is one. ``linked``: only by an identifier of a linking authority.
 
-    ``meets``: the record id of the payload, which came before any other identifier of the same record and is a patient of its own still.
+    ``separate_record``: the record id of the payload, if it is still a patient of its own, because it came before the record's other
+    identifiers.
     """
 
     patient: int | None
     linked: bool = False
-    meets: Identifier | None = None
+    separate_record: Identifier | None = None
 
 
 class LinkRefused(IdentifierConflict):
@@ -56,28 +58,28 @@ class LinkRefused(IdentifierConflict):
 
 @dataclass(frozen=True, slots=True)
 class Naming:
-    """By which identifiers one source knows its patients, and which ones link. All folded; a type of ``""`` is any."""
+    """The identifiers by which one source knows its patients, and those that link. All case-folded; a type of ``""`` is any."""
 
     source: str
     own: frozenset[tuple[str, str]] = frozenset()
     linking: frozenset[str] = frozenset()
 
     def kinds(self, identifiers: Sequence[Identifier]) -> list[str]:
-        """The kind of each. The first is the source's own, but for one that only links."""
+        """The kind of each identifier. The first counts as the source's own, unless it links."""
         found = [self.kind(one) for one in identifiers]
         if found and found[0] == LOOKUP:
             found[0] = OWN
         return found
 
     def kind(self, one: Identifier) -> str:
-        """The kind of one identifier, wherever it comes in the payload."""
+        """The kind of one identifier, regardless of its position in the payload."""
         authority, kind = one.authority.casefold(), one.type.casefold()
         if self.is_record_id(one) or (authority, kind) in self.own or (authority, "") in self.own:
             return OWN
         return LINKING if authority in self.linking else LOOKUP
 
     def is_record_id(self, one: Identifier) -> bool:
-        """Whether it is the source's own id of a record."""
+        """Whether it is a record id of the source."""
         return one.type.casefold() == RECORD_ID and one.authority.casefold() == self.source
 
 
@@ -90,8 +92,8 @@ class Directory:
         for row in rows:
             self._by_value.setdefault(row.value, []).append(row)
 
-    def learn(self, rows: Iterable[KnownIdentifier]) -> None:
-        """More rows, all those of some patients; those that are known already are left out."""
+    def load(self, rows: Iterable[KnownIdentifier]) -> None:
+        """Adds all rows of some patients, except those already known."""
         for row in rows:
             known = self._by_value.setdefault(row.value, [])
             if row not in known:
@@ -100,7 +102,7 @@ class Directory:
                 self._own.setdefault(row.patient, []).append(row)
 
     def add(self, row: KnownIdentifier) -> None:
-        """From now on the identifier belongs to the patient, by that kind."""
+        """Adds one identifier of a patient, or replaces its kind."""
         known = self._by_value.setdefault(row.value, [])
         known[:] = [one for one in known if (one[:3], one.origin) != (row[:3], row.origin)]
         known.append(row)
@@ -109,66 +111,66 @@ class Directory:
             own[:] = [*(one for one in own if (one[:3], one.origin) != (row[:3], row.origin)), row]
 
     def move(self, patient: int, survivor: int) -> None:
-        """The survivor stands for the patient from now on."""
+        """Moves all identifiers of a merged patient to the survivor."""
         for rows in (*self._by_value.values(), *self._own.values()):
             rows[:] = [row._replace(patient=survivor) if row.patient == patient else row for row in rows]
 
     def find(self, identifier: Identifier) -> int | None:
         """The patient whose own identifier it is. The exact type wins over a missing one.
 
-        Raises :class:`IdentifierConflict` where it fits several patients: a guess would change somebody else's record.
+        Raises :class:`IdentifierConflict` if it matches several patients: a guess could change somebody else's record.
         """
-        return _only({row.patient for row in self._fitting(identifier, DECIDING)}, identifier)
+        return _only({row.patient for row in self._matching(identifier, DECIDING)}, identifier)
 
     def origin(self, identifiers: Sequence[Identifier], naming: Naming) -> int | None:
-        """The record that a payload is about, where its patient is several: by the first own identifier that is known."""
+        """The record that a payload is about, if its patient consists of several: by the first own identifier that is known."""
         for one, kind in zip(identifiers, naming.kinds(identifiers), strict=True):
-            found = {row.origin for row in self._fitting(one, DECIDING)} if kind == OWN else set()
+            found = {row.origin for row in self._matching(one, DECIDING)} if kind == OWN else set()
             if found:
                 return found.pop() if len(found) == 1 else None
         return None
 
-    def came_with(self, identifier: Identifier) -> int | None:
-        """The record that an identifier came with, before any merge, where that is one."""
-        found = {row.origin for row in self._fitting(identifier, None)}
+    def record_of(self, identifier: Identifier) -> int | None:
+        """The record that an identifier came with, before any merge, if there is exactly one."""
+        found = {row.origin for row in self._matching(identifier, None)}
         return found.pop() if len(found) == 1 else None
 
     def candidates(self, identifiers: Sequence[Identifier]) -> set[int]:
-        """The patients whom a payload may join because its first identifier is new; whether it does needs :meth:`learn`."""
-        if not identifiers[1:] or self._fitting(identifiers[0], DECIDING):
+        """The patients a payload may belong to, if its first identifier is new. Call :meth:`load` for them before :meth:`resolve`."""
+        if not identifiers[1:] or self._matching(identifiers[0], DECIDING):
             return set()
-        return {row.patient for one in identifiers for row in self._fitting(one, None)}
+        return {row.patient for one in identifiers for row in self._matching(one, None)}
 
     def others(self, patient: int, identifiers: Sequence[Identifier]) -> set[int]:
-        """The other patients who own an identifier of a payload about one."""
-        return {row.patient for one in identifiers for row in self._fitting(one, DECIDING)} - {patient}
+        """The other patients who own an identifier of a payload about ``patient``."""
+        return {row.patient for one in identifiers for row in self._matching(one, DECIDING)} - {patient}
 
     def owners(self, identifiers: Sequence[Identifier], naming: Naming) -> set[int]:
-        """The patients to whom the source's own identifiers of a payload belong."""
+        """The patients who have the source's own identifiers of a payload."""
         kinds = naming.kinds(identifiers)
         own = [one for one, kind in zip(identifiers, kinds, strict=True) if kind == OWN]
-        return {row.patient for one in own for row in self._fitting(one, DECIDING)}
+        return {row.patient for one in own for row in self._matching(one, DECIDING)}
 
     def resolve(self, identifiers: Sequence[Identifier], naming: Naming) -> Resolved:
-        """The patient of a payload: by its own identifiers in their order, else by those that link, if they agree.
+        """The patient of a payload: by its own identifiers in order, else by those that link, if they agree.
 
         Raises :class:`IdentifierConflict`, and :class:`LinkRefused`.
         """
         first = self.find(identifiers[0])
         if first is not None:
-            return Resolved(first, meets=self._meets(first, identifiers, naming))
+            return Resolved(first, separate_record=self._separate_record(first, identifiers, naming))
         kinds = naming.kinds(identifiers)
         own = [one for one, kind in zip(identifiers, kinds, strict=True) if kind == OWN]
         by_own = {patient for patient in map(self.find, own) if patient is not None}
         links = [one for one in identifiers if one.authority.casefold() in naming.linking]
-        by_link = {row.patient for one in links for row in self._fitting(one, None)} if not by_own else set()
+        by_link = {row.patient for one in links for row in self._matching(one, None)} if not by_own else set()
         for found, by in ((by_own, own), (by_link, links)):
             if len(found) > 1:
                 raise IdentifierConflict(f"identifiers of {_named(by)} belong to different patients: a merge may be missing")
             if found:
                 patient = found.pop()
-                # The source's own id of the record: its number may have been corrected, and what refuses must not wait for anybody.
-                if by is links or not any(naming.is_record_id(one) and self._fitting(one, DECIDING) for one in own):
+                # Not checked for a known record id: its number may have been corrected, and a refusal must not be rejected.
+                if by is links or not any(naming.is_record_id(one) and self._matching(one, DECIDING) for one in own):
                     self._check(patient, own, by)
                 return Resolved(patient, linked=by is links and kinds[0] == OWN)
         return Resolved(None)
@@ -176,12 +178,12 @@ class Directory:
     def missing(
         self, patient: int, identifiers: Sequence[Identifier], kinds: Sequence[str]
     ) -> list[tuple[Identifier, str, KnownIdentifier | None]]:
-        """What the patient does not have yet, each once, with its kind; and what it has by a lesser one, with the row it has."""
+        """The identifiers that the patient does not have yet, each once with its kind; and those with a weaker kind, with their row."""
         found: dict[Identifier, tuple[Identifier, str, KnownIdentifier | None]] = {}
         for one, kind in zip(identifiers, kinds, strict=True):
-            rows = [row for row in self._fitting(one, None) if row.patient == patient]
+            rows = [row for row in self._matching(one, None) if row.patient == patient]
             if kind == OWN and self.others(patient, [one]):
-                continue  # it goes on naming whom it named
+                continue  # it stays with the patient who has it
             if not rows:
                 found.setdefault(one, (one, kind, None))
                 found |= {former[0]: former for former in self._replaced(patient, one)} if kind == OWN else {}
@@ -190,16 +192,16 @@ class Directory:
         return list(found.values())
 
     def _replaced(self, patient: int, new: Identifier) -> list[tuple[Identifier, str, KnownIdentifier]]:
-        """The own identifiers that a new one takes the place of: they name the patient still."""
+        """The own identifiers that a new one replaces. They still identify the patient."""
         rows = [
             row for row in self._own.get(patient, ()) if row.kind != FORMER and row.value != new.value and new.type and is_alike(row, new)
         ]
         return [(Identifier(row.authority, row.type, row.value), FORMER, row) for row in rows if row.type.casefold() != RECORD_ID]
 
-    def _meets(self, patient: int, identifiers: Sequence[Identifier], naming: Naming) -> Identifier | None:
-        """The payload's record id, where a record known by that alone is another patient still: a Consent may come before its Patient.
+    def _separate_record(self, patient: int, identifiers: Sequence[Identifier], naming: Naming) -> Identifier | None:
+        """The payload's record id, if it alone identifies another patient: a Consent may arrive before its Patient.
 
-        Raises :class:`LinkRefused` where that patient is known by more: the source has two identifiers for one record, or one for two.
+        Raises :class:`LinkRefused` if that patient has further identifiers: the source has two identifiers for one record, or one for two.
         """
         for one in identifiers[1:]:
             if naming.is_record_id(one):
@@ -213,33 +215,33 @@ class Directory:
         return None
 
     def _check_former(self, patient: int, first: Identifier, record: Identifier) -> None:
-        """Raises :class:`LinkRefused` where a number that one record of the source does not have any more comes with another record."""
-        is_former = all(row.kind == FORMER for row in self._fitting(first, DECIDING))
-        if is_former and not self._fitting(record, DECIDING) and any(is_alike(row, record) for row in self._own.get(patient, ())):
+        """Raises :class:`LinkRefused` if a number that was replaced in one record of the source comes with another record."""
+        is_former = all(row.kind == FORMER for row in self._matching(first, DECIDING))
+        if is_former and not self._matching(record, DECIDING) and any(is_alike(row, record) for row in self._own.get(patient, ())):
             raise LinkRefused(f"{_named([first])} was replaced in its record: its current owner is unknown")
 
     def _check(self, patient: int, own: Sequence[Identifier], by: Sequence[Identifier]) -> None:
-        """Raises :class:`LinkRefused` where the patient has another own identifier of an own one's authority and type."""
+        """Raises :class:`LinkRefused` if the patient has a different own identifier of the same authority and type."""
         for one in own:
             others = [row for row in self._own.get(patient, ()) if is_alike(row, one)]
             if others and all(row.value != one.value for row in others):
                 name = _named([one])
                 raise LinkRefused(f"{_named(by)} matches a patient who already has another identifier of {name}: nothing was linked")
 
-    def _fitting(self, identifier: Identifier, kinds: frozenset[str] | None) -> list[KnownIdentifier]:
-        """Rows of that authority and value, of these kinds (``None``: any): of exactly that type, else where a type is missing."""
-        exact, loose = [], []
+    def _matching(self, identifier: Identifier, kinds: frozenset[str] | None) -> list[KnownIdentifier]:
+        """Rows of that authority and value, of these kinds (``None``: any): with exactly that type, else with a missing type."""
+        exact, untyped = [], []
         for row in self._by_value.get(identifier.value, ()):
             if (kinds is None or row.kind in kinds) and _same(row.authority, identifier.authority):
                 if _same(row.type, identifier.type):
                     exact.append(row)
                 elif not row.type or not identifier.type:
-                    loose.append(row)
-        return exact or loose
+                    untyped.append(row)
+        return exact or untyped
 
 
 def is_alike(one: KnownIdentifier | Identifier, other: KnownIdentifier | Identifier) -> bool:
-    """Whether two identifiers are of one authority and type; a missing type is any."""
+    """Whether two identifiers have the same authority and type; a missing type matches any."""
     return _same(one.authority, other.authority) and (_same(one.type, other.type) or not one.type or not other.type)
 
 
@@ -254,5 +256,5 @@ def _only(patients: set[int], identifier: Identifier) -> int | None:
 
 
 def _named(identifiers: Sequence[Identifier]) -> str:
-    """Authorities and types for a reason: never a value."""
+    """Authorities and types for an error message; never a value."""
     return ", ".join(sorted({f"{one.authority}/{one.type or 'no type'}" for one in identifiers}))

@@ -1,4 +1,4 @@
-"""A patient as it is read: who, what is in force and why, who masters it. Frozen."""
+"""A patient as read: identifiers, what is in force and why, and who masters it. Frozen."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from store.domain.lock import Mark
+from store.domain.lock import SourceMark
 from store.domain.sms_consent import OptOut
 from store.preference import ContactPreferences, Identifier, Preference
 
 
 class PatientRef(NamedTuple):
-    """How a caller names a patient: the store's own id, or an identifier; its issuer and type may be left out."""
+    """How a caller names a patient: the store's own id, or an identifier, whose issuer and type may be omitted."""
 
     id: str | None = None
     authority: str | None = None
@@ -22,7 +22,7 @@ class PatientRef(NamedTuple):
 
 
 class UnreadAttribute(NamedTuple):
-    """An attribute of which newer evidence of a source could not be read, since when, and why (a stable code)."""
+    """An attribute with unreadable newer evidence of a source, since when, and why (a stable code)."""
 
     attribute: str
     source: str
@@ -32,13 +32,13 @@ class UnreadAttribute(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Patient:
-    """``preferences``: what is in force, by attribute (slots joined). ``shared_by``: number -> how many patients have it."""
+    """One patient. ``preferences``: what is in force, by attribute (slots joined). ``shared_by``: number -> how many patients have it."""
 
     id: str
     version: int
     enterprise: str
     identifiers: tuple[Identifier, ...]
-    marks: tuple[Mark, ...]
+    marks: tuple[SourceMark, ...]
     preferences: Mapping[str, Preference]
     contact: ContactPreferences
     opt_outs: tuple[OptOut, ...]
@@ -66,7 +66,7 @@ class HistoryEntry(NamedTuple):
 
 
 class ChangedPatient(NamedTuple):
-    """One line of the change feed. ``seq`` is where to go on from."""
+    """One line of the change feed. ``seq``: where to continue."""
 
     seq: int
     patient_id: str

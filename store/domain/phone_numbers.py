@@ -1,9 +1,7 @@
-"""Phone numbers and lines as carriers and senders write them, in one spelling. Pure.
+"""Phone numbers and lines in one spelling (E.164), and the numbers that a patient has on file. Pure.
 
-An opt-out is found again by its number and line, so each has one spelling: E.164. The numbering plans are a library's, handed in
-(``adapters.mapping.telecom.e164``); without it a number counts only where it is in E.164 already.
-
-Which numbers a patient has, by any authority that lists them, in force or not. Pure.
+An opt-out is looked up by its number and line, so each needs one spelling, however carriers and senders write it. The numbering plans are
+a library's, passed in (``adapters.mapping.telecom.e164``). Without it a number counts only if it is in E.164 already.
 """
 
 from __future__ import annotations
@@ -15,19 +13,19 @@ from store.errors import ValueRefused
 from store.preference import FAX, PHONES, Assertion, Phone, base
 
 
-def listed(said: Iterable[Mapping[str, Assertion]]) -> frozenset[str]:
-    """The numbers in what each authority asserts about a patient."""
-    lists = [one.value for assertions in said for name, one in assertions.items() if base(name) == PHONES]
+def numbers_on_file(by_authority: Iterable[Mapping[str, Assertion]]) -> frozenset[str]:
+    """The numbers that any authority lists for a patient, in force or not. ``by_authority``: the assertions of each."""
+    lists = [one.value for assertions in by_authority for name, one in assertions.items() if base(name) == PHONES]
     return frozenset([phone.number for phones in lists for phone in phones or ()])
 
 
 def for_contact(phones: tuple[Phone, ...]) -> tuple[Phone, ...]:
-    """Without a fax, a pager and the like."""
+    """The numbers without faxes, pagers and the like."""
     return tuple([phone for phone in phones if phone.kind != FAX])
 
 
 ReadNumber = Callable[[str, str | None], str | None]
-"""A number as it is written, and the region it is dialled from (ISO 3166-1 alpha-2) -> E.164, or ``None``: not usable."""
+"""(a number as written, the region it is dialled from: ISO 3166-1 alpha-2) -> E.164, or ``None`` if it is not usable."""
 
 SHORT_CODES = range(3, 8)
 NORTH_AMERICAN_SHORT_CODES = range(5, 7)
@@ -38,40 +36,40 @@ _PUNCTUATION = re.compile(r"[\s().-]+")
 
 
 def is_e164(text: str) -> bool:
-    """Whether the number is in E.164 as it is."""
+    """Whether the text is a number in E.164."""
     return _E164.fullmatch(text) is not None
 
 
 def in_full(text: str, region: str | None) -> str | None:
-    """The number where it is in E.164 already: all that can be told without numbering plans."""
+    """The number if it is in E.164 already: all that can be recognized without numbering plans."""
     return text if is_e164(text) else None
 
 
 class Numbering:
-    """How numbers are read in one enterprise. ``region`` is where those without a country code are dialled from."""
+    """Reads numbers in one enterprise. ``region``: where numbers without a country code are dialled from."""
 
     __slots__ = ("_read", "_region")
 
     def __init__(self, region: str | None, read: ReadNumber = in_full) -> None:
         self._region, self._read = region, read
 
-    def meant(self, text: str) -> tuple[str, ...]:
-        """Every number that may be meant, the one of the own region first. Empty for what is no number.
+    def candidates(self, text: str) -> tuple[str, ...]:
+        """Each number that the text may mean, the one in the own region first; empty if it is no number.
 
-        Carriers leave out the plus, clinics the country code: ``4794234567`` is a number of Norway and one of Arkansas.
+        Carriers omit the plus, clinics the country code: ``4794234567`` is a number in Norway and one in Arkansas.
         """
         plain = text.strip()
         if is_e164(plain):
             return (plain,) if self._read(plain, None) is not None else ()
-        at_home = self._read(plain, self._region)
-        abroad = None if plain.startswith(("+", "00")) else self._read(f"+{plain}", None)
-        return tuple(dict.fromkeys(one for one in (at_home, abroad) if one is not None))
+        domestic = self._read(plain, self._region)
+        international = None if plain.startswith(("+", "00")) else self._read(f"+{plain}", None)
+        return tuple(dict.fromkeys(one for one in (domestic, international) if one is not None))
 
     def line(self, text: str) -> str:
         """One spelling of a line: ``+12175550100`` for ``(217) 555-0100`` in the US and for ``12175550100`` anywhere.
 
-        A short code passes as it is. Raises :class:`ValueRefused` for anything else: read as another line, it would hide an opt-out. A
-        sender's name takes no replies, so no line is known by one.
+        A short code stays as it is. Raises :class:`ValueRefused` for anything else: read as another line, it would hide an opt-out. A
+        sender's name receives no replies, so it is not a line.
         """
         spelled = self.spelled(text)
         if spelled is None:
@@ -79,20 +77,20 @@ class Numbering:
         return spelled
 
     def check(self, number: str) -> None:
-        """Raises :class:`ValueRefused` for a number in E.164 that no numbering plan has, like one that is a digit short."""
+        """Raises :class:`ValueRefused` for a number in E.164 that is in no numbering plan, like one that is a digit short."""
         if self._read(number, None) is None:
             raise ValueRefused("preferred_phone must be a phone number in E.164, like +12175550100")
 
     def spelled(self, text: str) -> str | None:
-        """The same, ``None`` for what is no line."""
+        """The same, but ``None`` for what is no line."""
         plain = text.strip()
         digits = _PUNCTUATION.sub("", plain)
         if digits.isascii() and digits.isdigit() and len(digits) in self._short_codes:
             return digits
         if plain.startswith(("+", "00")):
             return self._read(f"+{digits.removeprefix('+').removeprefix('00')}", None)
-        meant = self.meant(plain)
-        return meant[0] if meant else None
+        candidates = self.candidates(plain)
+        return candidates[0] if candidates else None
 
     @property
     def _short_codes(self) -> range:

@@ -11,9 +11,9 @@ from typing import Annotated, Any, Literal, NamedTuple, get_args, get_type_hints
 
 
 class Choice(NamedTuple):
-    """A value of a policy. ``effect`` is what it permits or stops, in one line; ``permits``: more contact than without it.
+    """A value of a policy. ``effect``: what it permits or stops, in one line. ``permits``: it permits more contact than the others.
 
-    A type as ``value`` stands for any value of that type, and ``{}`` in ``title`` for the value.
+    A type as ``value`` means any value of that type; ``{}`` in ``title`` is replaced by the value.
     """
 
     value: Any
@@ -23,14 +23,14 @@ class Choice(NamedTuple):
 
     @property
     def text(self) -> str:
-        """The value as people write it."""
+        """The value as text for people."""
         return as_text(self.value)
 
 
 class Setting(NamedTuple):
-    """What a policy decides. ``offered``: in the settings of the enterprise's users, too, not only in the configuration file.
+    """The definition of a policy. ``offered``: enterprise users can set it too, not only the configuration file.
 
-    Its field gives the name, the type of the values as Pydantic and msgspec read it, and the default.
+    The field of :class:`Policy` provides the name, the type of the values as Pydantic and msgspec read it, and the default.
     """
 
     title: str
@@ -45,22 +45,22 @@ class Setting(NamedTuple):
         return any(value == one.value and isinstance(value, type(one.value)) for one in self.choices)
 
     def read(self, text: str) -> object:
-        """The value that a form's text stands for, or the text itself, which is then no choice."""
+        """The value of a form's text; the text itself if it is none of the choices."""
         return next((one.value for one in self.choices if one.text == text), text)
 
     def choice(self, value: object) -> Choice:
-        """The choice that a valid value is."""
+        """The choice for a valid value."""
         return next(one for one in self.choices if one.value == value or (isinstance(one.value, type) and isinstance(value, one.value)))
 
 
 def as_text(value: object) -> str:
-    """A value as people write it."""
+    """A value as text for people."""
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """What an enterprise chose. Those not offered in the settings are written beside the ``policy`` group of the configuration."""
+    """The policies of an enterprise. Those not offered to its users are set beside the ``policy`` group of the configuration."""
 
     when_stale: Annotated[
         str,

@@ -1,10 +1,8 @@
-"""What each of two records says once a merge of them is undone. Pure.
+"""Which records a patient consists of after merges, and what each record asserts after a merge is undone. Pure.
 
-Of a source, each record gets back what that source says under the record's own names, as though there had been no merge. What was
-stated here, by people, was stated about both: it stays with the survivor. And whoever stated it, what was stated since the two met
-and forbids something until they part holds for both: nobody can tell any more which of the two it was about.
-
-Which records one patient is made of, by the merges that stand, and on which side of each of them a record is. Pure.
+When a merge is undone, each record gets back what a source states under the record's own identifiers, as if there had been no merge. What
+people stated here was about both and stays with the survivor. A refusal stated between the merge and its undoing holds for both records,
+whoever stated it, because nobody can tell which of the two it was about.
 """
 
 from __future__ import annotations
@@ -22,11 +20,11 @@ from store.domain.contactability import more_restrictive
 from store.preference import EMR, PHONES, STAFF, Assertion, base, emr, refuses
 
 ALWAYS = times.BEGINNING
-"""Since when two records are one that a linking identifier joined: it says nothing about a time, and no EMR is as old."""
+"""The effective time of a merge by a linking identifier. Such an identifier has no time, and no EMR has data this old."""
 
 
 class Join(NamedTuple):
-    """A merge: its number in the order of merges, the two records (store ids), and since when they are one by the EMR's clock."""
+    """A merge: its number in the order of merges, the two records (store ids), and its time by the EMR's clock."""
 
     seq: int
     survivor: int
@@ -42,18 +40,18 @@ class Side(NamedTuple):
 
 
 class Lineage:
-    """The merges that stand in one patient. Of two merges of the same records the later stands: the earlier was undone."""
+    """The merges in force of one patient. Of two merges of the same records the later is in force: the earlier was undone."""
 
     def __init__(self, joins: Iterable[Join]) -> None:
         self.by_merged = {one.merged: one for one in sorted(joins)}
 
     @property
     def joined(self) -> datetime:
-        """When the patient last became one with another record."""
+        """The time of the patient's latest merge."""
         return max(one.effective for one in self.by_merged.values())
 
     def sides(self, record: int) -> list[Side]:
-        """The side that a record is on, of each merge it took part in; the record's own first, the patient's last."""
+        """The record's side of each merge that it took part in; the record's own first, the patient's last."""
         found: list[Side] = []
         arrived = 0
         while True:
@@ -65,7 +63,7 @@ class Lineage:
             arrived, record = up.seq, up.survivor
 
     def joined_before(self, side: Side) -> datetime | None:
-        """When one side last became one with another record, before that merge."""
+        """The time of the latest merge of one side with another record, before that merge."""
         within, before = {side.record}, []
         for one in sorted(self.by_merged.values(), reverse=True):
             if one.seq < side.seq and one.survivor in within:
@@ -75,85 +73,87 @@ class Lineage:
 
 
 Records = Mapping[str, SourceAssertions]
-"""Authority -> what it holds about one record."""
+"""Authority -> what it asserts about one record."""
 
 BY_MERGE = "sms_opt_out"
-"""The path of a denial that a merge wrote itself, for an opt-out of a number that the joined record has no more."""
+"""The path of a denial written by a merge itself, for an opt-out of a number that the merged patient no longer has."""
 
 
 class Merge(NamedTuple):
-    """The merge that is undone: its evidence, and since when the two were one."""
+    """The merge that is undone: its evidence and its time."""
 
     evidence_id: str
     effective: datetime
 
 
-class Half(NamedTuple):
-    """One of the two: as it was when they met, and as it is by what was said under its own names since."""
+class UnmergedRecord(NamedTuple):
+    """One of the two records: as it was at the merge, and as stated under its own identifiers since."""
 
-    then: Records
+    at_merge: Records
     own: Records
 
 
-def part(now: Records, survivor: Half, merged: Half, merge: Merge) -> tuple[dict[str, SourceAssertions], dict[str, SourceAssertions]]:
-    """The survivor and the merged record, from what stands for both."""
-    news = {authority: _since(authority, held, (survivor.then, merged.then), merge) for authority, held in now.items()}
-    # Where the survivor has other numbers since, its own are not on file again, and neither are the opt-outs of them.
-    other_numbers = any(base(name) == PHONES for since in news.values() for name in since)
-    mine, theirs = dict(survivor.own), dict(merged.own)
+def split(
+    now: Records, survivor: UnmergedRecord, merged: UnmergedRecord, merge: Merge
+) -> tuple[dict[str, SourceAssertions], dict[str, SourceAssertions]]:
+    """The survivor and the merged record after the undoing. ``now``: what is in force for both together."""
+    stated = {authority: _stated_since(authority, held, (survivor.at_merge, merged.at_merge), merge) for authority, held in now.items()}
+    # If the survivor has got other numbers since, its own are not on file any more, and neither are their opt-outs.
+    other_numbers = any(base(name) == PHONES for since in stated.values() for name in since)
+    of_survivor, of_merged = dict(survivor.own), dict(merged.own)
     for authority, held in now.items():
-        since = {name: one for name, one in news[authority].items() if other_numbers or not _by(merge, one)}
+        since = {name: one for name, one in stated[authority].items() if other_numbers or not _is_written_by(merge, one)}
         stays = {} if authority.startswith(EMR) else {name: one for name, one in since.items() if not _inherited(one)}
-        ours, yours = (_may_be_about(authority, *pair, merge) for pair in ((survivor, merged), (merged, survivor)))
-        _add(mine, authority, stays | (_forbidding(since, mine.get(authority)) if ours else {}), held)
-        _add(theirs, authority, _forbidding(since, theirs.get(authority)) if yours else {}, held)
-    for half, then_was in ((mine, survivor.then), (theirs, merged.then)):
-        if kept := _kept_of_retired(now, then_was):
-            _add(half, STAFF, _forbidding(kept, half.get(STAFF)), now[STAFF])
-    then = survivor.then, merged.then
-    for own, other in ((survivor.own, theirs), (merged.own, mine)):  # of a source that was retired, only its sides are left
+        is_about_survivor, is_about_merged = (_may_be_about(authority, *pair, merge) for pair in ((survivor, merged), (merged, survivor)))
+        _add(of_survivor, authority, stays | (_missing_refusals(since, of_survivor.get(authority)) if is_about_survivor else {}), held)
+        _add(of_merged, authority, _missing_refusals(since, of_merged.get(authority)) if is_about_merged else {}, held)
+    for record, before in ((of_survivor, survivor.at_merge), (of_merged, merged.at_merge)):
+        if kept := _refusals_of_retired(now, before):
+            _add(record, STAFF, _missing_refusals(kept, record.get(STAFF)), now[STAFF])
+    at_merge = survivor.at_merge, merged.at_merge
+    for own, other in ((survivor.own, of_merged), (merged.own, of_survivor)):  # a retired source is left only in the records' sides
         for authority in own.keys() - now.keys():
             if authority.startswith(EMR):
-                since = _since(authority, own[authority], then, merge)
-                _add(other, authority, _forbidding(since, other.get(authority)), own[authority])
-    return _marked(mine, now), _marked(theirs, now)
+                since = _stated_since(authority, own[authority], at_merge, merge)
+                _add(other, authority, _missing_refusals(since, other.get(authority)), own[authority])
+    return _with_unreadable(of_survivor, now), _with_unreadable(of_merged, now)
 
 
-def _may_be_about(authority: str, one: Half, other: Half, merge: Merge) -> bool:
-    """Whether something that a source stated may be about a record. Of two that were linked, it names only its own ever since."""
+def _may_be_about(authority: str, one: UnmergedRecord, other: UnmergedRecord, merge: Merge) -> bool:
+    """Whether a source's statement may be about a record. Of two linked records, a source names only its own."""
     is_link = merge.effective == ALWAYS and authority.startswith(EMR)
     return not is_link or authority in one.own or authority not in other.own
 
 
-def _marked(records: Mapping[str, SourceAssertions], now: Records) -> dict[str, SourceAssertions]:
-    """What could not be read of the joined record is not known to be about either, so it holds for both, beside the record's own."""
+def _with_unreadable(records: Mapping[str, SourceAssertions], now: Records) -> dict[str, SourceAssertions]:
+    """Adds the unreadable marks of the merged patient to each record: nobody can tell which of the two they are about."""
     return {
         name: payload.with_more(held, {}, unreadable.joined(held.unreadable, now[name].unreadable)) if name in now else held
         for name, held in records.items()
     }
 
 
-def _since(authority: str, held: SourceAssertions, then: tuple[Records, Records], merge: Merge) -> dict[str, Assertion]:
-    """What was stated, or stated again, after the two had become one."""
-    return {name: one for name, one in held.current().items() if _is_new(one, _origins(authority, name, one, then), merge)}
+def _stated_since(authority: str, held: SourceAssertions, at_merge: tuple[Records, Records], merge: Merge) -> dict[str, Assertion]:
+    """What was stated, or stated again, after the merge."""
+    return {name: one for name, one in held.current().items() if _is_new(one, _origins(authority, name, one, at_merge), merge)}
 
 
-def _origins(authority: str, name: str, one: Assertion, then: tuple[Records, Records]) -> list[Assertion]:
-    """What was said of either record when they met. Staff has a retired source's words as that source said them."""
+def _origins(authority: str, name: str, one: Assertion, at_merge: tuple[Records, Records]) -> list[Assertion]:
+    """What was asserted about either record at the merge. Staff has a retired source's assertions as that source stated them."""
     by = emr(one.path.split(":", 2)[1]) if _inherited(one) else authority
-    found = [records[who].current().get(name) for records in then for who in {authority, by} if who in records]
+    found = [records[owner].current().get(name) for records in at_merge for owner in {authority, by} if owner in records]
     return [origin._replace(recorded=one.recorded) if by != authority else origin for origin in found if origin is not None]
 
 
-def _kept_of_retired(now: Records, then: Records) -> dict[str, Assertion]:
-    """Opt-outs of one record that staff has from a source which was retired while the two were one, and speaks again since.
+def _refusals_of_retired(now: Records, at_merge: Records) -> dict[str, Assertion]:
+    """Opt-outs of one record that staff inherited from a source that was retired while the two were merged, and has sent data again since.
 
-    The record's own side hears that source go on as though it had never been retired; what staff has of it stays staff's.
+    The record's own side continues with that source as if it had never been retired. What staff inherited stays staff's.
     """
     kept = {}
     for name, one in now[STAFF].current().items() if STAFF in now else ():
         source = emr(one.path.split(":", 2)[1]) if _inherited(one) else ""
-        origin = then[source].current().get(name) if source in now and source in then else None
+        origin = at_merge[source].current().get(name) if source in now and source in at_merge else None
         if origin is not None and origin.value == one.value:
             kept[name] = one._replace(effective=origin.effective)
     return kept
@@ -163,7 +163,7 @@ def _inherited(one: Assertion) -> bool:
     return one.path.startswith(INHERITED)
 
 
-def _by(merge: Merge, one: Assertion) -> bool:
+def _is_written_by(merge: Merge, one: Assertion) -> bool:
     return one.path == BY_MERGE and one.evidence_id == merge.evidence_id
 
 
@@ -174,24 +174,24 @@ def _is_new(one: Assertion, origins: list[Assertion], merge: Merge) -> bool:
     return one.effective.is_after(since)
 
 
-def _forbidding(since: Mapping[str, Assertion], own: SourceAssertions | None) -> dict[str, Assertion]:
-    """Those of the opt-outs that the record does not have, or has of an older time: nothing from before them lifts them."""
-    has = own.current() if own else {}
-    return {name: one for name, one in since.items() if refuses(name, one.value) and _is_news(name, one, has.get(name))}
+def _missing_refusals(since: Mapping[str, Assertion], own: SourceAssertions | None) -> dict[str, Assertion]:
+    """The refusals that the record does not have, or has with an older time. Nothing older than them may lift them."""
+    current = own.current() if own else {}
+    return {name: one for name, one in since.items() if refuses(name, one.value) and _is_newer(name, one, current.get(name))}
 
 
-def _is_news(name: str, one: Assertion, own: Assertion | None) -> bool:
+def _is_newer(name: str, one: Assertion, own: Assertion | None) -> bool:
     if own is None or more_restrictive(name, one.value, own.value):
         return True
     return one.value == own.value and times.newest(one.effective, own.effective) != own.effective
 
 
 def _add(records: dict[str, SourceAssertions], authority: str, more: Mapping[str, Assertion], like: SourceAssertions) -> None:
-    """What an authority says of a record, and more."""
+    """Adds assertions of an authority to a record. ``like``: provides ``since`` if the record has none of that authority."""
     own = records.get(authority)
     if not more:
         return
-    said = {**(own.current() if own else {}), **more}
-    newest = reduce(times.newest, [*(one.effective for one in said.values()), *([own.confirmed] if own else [])])
-    now = payload.with_more(own, more, own.unreadable) if own else SourceAssertions(more, newest, newest, "", like.since)
-    records[authority] = replace(now, effective=newest, confirmed=newest)
+    assertions = {**(own.current() if own else {}), **more}
+    newest = reduce(times.newest, [*(one.effective for one in assertions.values()), *([own.confirmed] if own else [])])
+    added = payload.with_more(own, more, own.unreadable) if own else SourceAssertions(more, newest, newest, "", like.since)
+    records[authority] = replace(added, effective=newest, confirmed=newest)

@@ -1,7 +1,7 @@
-"""Who owns the values of a source that is retired: staff inherits them, and gives them back when that is undone. Pure.
+"""Retiring a source: staff inherits its values, and gives them back when that is undone. Pure.
 
-Nothing that was refused becomes allowed by either. An inherited assertion names the source in its path; an inherited Do Not Contact
-stands until another source states one after it (``store.domain.assertions``), not because of what that source had said before.
+Neither step lifts a refusal. An inherited assertion names the source in its path. An inherited Do Not Contact stays in force until another
+source states a later one (``store.domain.assertions``); an earlier statement does not lift it.
 """
 
 from __future__ import annotations
@@ -23,33 +23,33 @@ ByAuthority = Mapping[str, SourceAssertions]
 
 
 def inherit(by_authority: ByAuthority, authority: str, source: str, enterprise: Enterprise, now: datetime) -> dict[str, SourceAssertions]:
-    """What stands of a patient when the source is retired: its values are staff's. Of two refusals neither is lost.
+    """What is asserted about a patient after the source is retired: its values are staff's. Of two refusals neither is lost.
 
-    What could not be read of it stays so, until another source states it after the release.
+    What could not be read stays unreadable, until another source states it after the release.
     """
-    mine = by_authority[authority]
+    retired = by_authority[authority]
     staff = by_authority.get(STAFF) or SourceAssertions({}, times.at(now), times.at(now), "", now)
     kept = staff.current()
-    for name, one in mine.current().items():
+    for name, one in retired.current().items():
         if one.value is None or not (enterprise.syncs or not entry(name).needs_sync):
             continue
         if name == DO_NOT_CONTACT and local_dnc.is_kept(by_authority):  # kept until a source states a later one (product rule 5.7)
             continue
         old = kept.get(name)
-        if name == DO_NOT_CONTACT and old is not None and local_dnc.has_not_yielded(by_authority):  # nor is it lost to what is older
+        if name == DO_NOT_CONTACT and old is not None and local_dnc.has_not_yielded(by_authority):  # nor does it yield to an older one
             if one.value == YES:
-                kept[name] = _marked(one._replace(effective=times.newest(old.effective, one.effective)), source, now)
+                kept[name] = _inherited(one._replace(effective=times.newest(old.effective, one.effective)), source, now)
             continue
         if old is None or (enterprise.syncs and not (is_inherited(old) and more_restrictive(name, old.value, one.value))):
             if old is not None and is_inherited(old) and old.value == one.value:
                 one = one._replace(effective=times.newest(old.effective, one.effective))
-            kept[name] = _marked(one, source, now)
+            kept[name] = _inherited(one, source, now)
     rest = {name: held for name, held in by_authority.items() if name != authority}
-    marks = unreadable.joined(staff.unreadable, unreadable.anchored(mine.unreadable, now))
-    return _holding_fast(by_authority, rest, _staff(staff, kept, marks, now), source, enterprise, now)
+    marks = unreadable.joined(staff.unreadable, unreadable.anchored(retired.unreadable, now))
+    return _without_losses(by_authority, rest, _staff(staff, kept, marks, now), source, enterprise, now)
 
 
-def give_back(
+def restore(
     by_authority: ByAuthority,
     authority: str,
     source: str,
@@ -57,36 +57,38 @@ def give_back(
     enterprise: Enterprise,
     now: datetime,
 ) -> dict[str, SourceAssertions]:
-    """What stands when retiring is undone. ``before``: the source's words then, and staff's. Staff's newer words stay staff's."""
-    mine, theirs = before
+    """What is asserted after retiring is undone. ``before``: what source and staff asserted at the release. Staff keeps what is newer."""
+    source_before, staff_before = before
     staff = by_authority.get(STAFF) or SourceAssertions({}, times.at(now), times.at(now), "", now)
     kept = {name: one for name, one in staff.current().items() if not one.path.startswith(f"{INHERITED}{source}:")}
-    was = theirs.current() if theirs is not None else {}
-    kept = {name: one for name, one in was.items() if name not in staff.assertions or is_inherited(staff.assertions[name])} | kept
-    again = by_authority.get(authority)
-    rest = {**by_authority, authority: payload.joined(again, mine) if again is not None else mine}
-    marks = {name: mark for name, mark in staff.unreadable.items() if mark.evidence_id != _evidence(name, mine)}
-    marks |= {name: mark for name, mark in (theirs.unreadable if theirs is not None else {}).items() if name in staff.unreadable}
-    return _holding_fast(by_authority, rest, _staff(staff, kept, marks, now), source, enterprise, now)
+    previous = staff_before.current() if staff_before is not None else {}
+    kept = {name: one for name, one in previous.items() if name not in staff.assertions or is_inherited(staff.assertions[name])} | kept
+    resent = by_authority.get(authority)
+    rest = {**by_authority, authority: payload.joined(resent, source_before) if resent is not None else source_before}
+    marks = {name: mark for name, mark in staff.unreadable.items() if mark.evidence_id != _evidence(name, source_before)}
+    marks |= {
+        name: mark for name, mark in (staff_before.unreadable if staff_before is not None else {}).items() if name in staff.unreadable
+    }
+    return _without_losses(by_authority, rest, _staff(staff, kept, marks, now), source, enterprise, now)
 
 
 def without_late(by_authority: ByAuthority, authority: str, item: PatientStatements) -> PatientStatements:
-    """A payload of a source that speaks again after it was retired, without what it says late.
+    """A payload of a source that sends data again after it was retired, without the late statements in it.
 
-    What staff has of it is its own past: a word from before a refusal in it lifts nothing (product rule 5.1). A late opt-out still counts.
-    Of two retired sources that both had the method "none", staff keeps the one that was retired last, in the place of both: it stands
-    against each of them, but for one that has stated a method since.
+    What staff inherited is the source's own past. A statement older than an inherited refusal does not lift it (product rule 5.1). A late
+    opt-out still counts. If two retired sources both had the method "none", staff keeps the one of the last retired for both. It holds
+    against each of them, except one that has stated a method since.
     """
-    staff, mine = by_authority.get(STAFF), by_authority.get(authority)
+    staff, own = by_authority.get(STAFF), by_authority.get(authority)
     past = staff.current() if staff is not None and authority.startswith(EMR) else {}
-    begins = f"{INHERITED}{authority.removeprefix(EMR)}:"
-    method = mine.assertions.get(PREFERRED_METHOD) if mine is not None else None
+    prefix = f"{INHERITED}{authority.removeprefix(EMR)}:"
+    method = own.assertions.get(PREFERRED_METHOD) if own is not None else None
     has_method = method is not None and not refuses(PREFERRED_METHOD, method.value)
     late = {
         name
         for name, one in item.statements.items()
         if name in past
-        and past[name].path.startswith(INHERITED if name == PREFERRED_METHOD and not has_method else begins)
+        and past[name].path.startswith(INHERITED if name == PREFERRED_METHOD and not has_method else prefix)
         and not item.effective.is_after(past[name].effective)
         and more_restrictive(name, past[name].value, one.value)
     }
@@ -94,17 +96,17 @@ def without_late(by_authority: ByAuthority, authority: str, item: PatientStateme
 
 
 def is_inherited(assertion: Assertion) -> bool:
-    """Whether staff has it from a retired source."""
+    """Whether staff inherited it from a retired source."""
     return assertion.path.startswith(INHERITED)
 
 
-def _holding_fast(
+def _without_losses(
     before: ByAuthority, rest: ByAuthority, staff: SourceAssertions, source: str, enterprise: Enterprise, now: datetime
 ) -> dict[str, SourceAssertions]:
-    """Puts every refusal that would be lost into staff's hands. Which number or method comes first is not a refusal."""
-    was, after = (_in_force(one, enterprise) for one in (before, {**rest, STAFF: staff}))
-    names = [name for name in was if is_refusable(name)]
-    lost = {name: _marked(was[name].assertion, source, now) for name in permitting_changes(was, after, names)}
+    """Gives staff each refusal that would otherwise be lost. Which number or method is preferred is not a refusal."""
+    old, new = (_in_force(one, enterprise) for one in (before, {**rest, STAFF: staff}))
+    names = [name for name in old if is_refusable(name)]
+    lost = {name: _inherited(old[name].assertion, source, now) for name in permitting_changes(old, new, names)}
     staff = replace(staff, assertions={**staff.assertions, **lost})
     return {**rest, STAFF: staff} if staff.assertions or staff.unreadable else {name: held for name, held in rest.items() if name != STAFF}
 
@@ -113,13 +115,13 @@ def _in_force(by_authority: ByAuthority, enterprise: Enterprise) -> dict[str, Pr
     return effective.in_force({name: held.assertions for name, held in by_authority.items()}, enterprise)
 
 
-def _marked(assertion: Assertion, source: str, now: datetime) -> Assertion:
+def _inherited(assertion: Assertion, source: str, now: datetime) -> Assertion:
     path = assertion.path.split(":", 2)[2] if is_inherited(assertion) else assertion.path
     return assertion._replace(recorded=now, path=f"{INHERITED}{source}:{path}")
 
 
 def _evidence(name: str, held: SourceAssertions) -> str | None:
-    """Which evidence of an authority could not be read for an attribute."""
+    """The evidence of an authority that could not be read for an attribute."""
     return held.unreadable[name].evidence_id if name in held.unreadable else None
 
 

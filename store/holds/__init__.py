@@ -1,1 +1,1 @@
-"""What waits for a person before it may permit more contact, whoever asked for it."""
+"""Changes that are held for review before they may permit more contact, and their review."""

@@ -1,7 +1,7 @@
-"""Applies what is due, so that the feed of changes tells of it without a new message.
+"""Applies statements that have become due, so that the change feed reports them without a new message.
 
-Through the same way as a payload: newer evidence wins, the safeguard holds what would make too many patients more contactable. Some
-patients at a time, each group in a transaction: one that dies in between goes on with the rest.
+They take the same path as a payload: newer evidence wins, and the safeguard holds what would make too many patients more contactable.
+Patients are processed in groups, one transaction each. After a crash, the next run continues with the rest.
 """
 
 from __future__ import annotations
@@ -17,30 +17,30 @@ from store.patients.preferences import Preferences
 from store.preference import EMR
 
 CHUNK = 500
-MakesGuard = Callable[[Any, str, str, datetime], Guard | None]
-"""(transaction, enterprise, source, now) -> the safeguard of one group."""
+GuardFactory = Callable[[Any, str, str, datetime], Guard | None]
+"""(transaction, enterprise, source, now) -> the guard of one group."""
 
 
-def never() -> bool:
-    """For somebody who waits until it is done."""
+def never_stopped() -> bool:
+    """For a caller that lets it run to the end."""
     return False
 
 
-class FallingDue:
-    """One per process. ``guard`` makes the safeguard of a group; ``stopped`` ends it early."""
+class DueChanges:
+    """One per process. ``guard`` makes the safeguard's guard for a group; ``stopped`` ends it early."""
 
     def __init__(
-        self, store: Preferences, guard: MakesGuard | None = None, *, chunk: int = CHUNK, stopped: Callable[[], bool] = never
+        self, store: Preferences, guard: GuardFactory | None = None, *, chunk: int = CHUNK, stopped: Callable[[], bool] = never_stopped
     ) -> None:
         self.store, self.database, self.guard, self.chunk, self.stopped = store, store.database, guard, chunk, stopped
 
     def run(self, name: str, now: datetime) -> int:
-        """How many patients of an enterprise had something due."""
+        """Applies all that is due in an enterprise. Returns the number of patients it was due for."""
         with self.database.read() as connection:
             authorities = sources_due(self.database, connection, name, now)
-        return sum(self._of(name, authority, now) for authority in authorities)
+        return sum(self._apply_of_source(name, authority, now) for authority in authorities)
 
-    def _of(self, name: str, authority: str, now: datetime) -> int:
+    def _apply_of_source(self, name: str, authority: str, now: datetime) -> int:
         done, last = 0, 0
         while not self.stopped():
             with self.database.read() as connection:

@@ -1,7 +1,7 @@
-"""Statements that the safeguard keeps out of force, with their evidence: who wrote them, when they became true, which run brought them.
+"""Statements that the safeguard holds, with their evidence: authority, effective time and run.
 
-One per patient, authority and attribute: newer evidence takes the place of older. A rejected one is remembered, so that the same
-content, coming again, is held again and never applied in silence; the EMR's own newer refusal makes it history.
+There is one per patient, authority and attribute: newer evidence replaces older. A rejected one is kept, so that the same content is held
+again when it comes again, and never applied silently. A newer refusal from the EMR replaces it.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from store.holds.impact import Example, Impact
 from store.preference import Codes, Statement, base, emr
 from store.times import Time
 
-COUNTED_EVERY = timedelta(minutes=1)
+COUNT_INTERVAL = timedelta(minutes=1)
 COLUMNS = (
     "patient_id", "authority", "attribute", "enterprise", "source", "run_id", "state", "again", "direction", "value", "path",
     "effective", "version", "evidence_id", "at", "mapping", "codes", "effective_latest",
@@ -37,7 +37,7 @@ PEOPLE = "SELECT count(*) FROM (SELECT DISTINCT patient_id FROM held_statements 
 UNDECIDED = """SELECT count(*) FROM (
  SELECT DISTINCT patient_id FROM held_statements WHERE source = ? AND state = 'held' AND run_id <> ?) AS people"""
 # A list of distinct rows, counted: PostgreSQL would sort for a count of distinct ones, which takes three times as long.
-LATELY = """SELECT (SELECT count(*) FROM loosened WHERE source = ? AND at > ?),
+PERMITTED_SINCE = """SELECT (SELECT count(*) FROM loosened WHERE source = ? AND at > ?),
  EXISTS (SELECT 1 FROM held_statements WHERE source = ? AND state = 'held')"""
 
 LEFT_BEHIND = """WHERE source = ? AND state = 'held' AND run_id <> ?
@@ -45,27 +45,27 @@ LEFT_BEHIND = """WHERE source = ? AND state = 'held' AND run_id <> ?
 
 
 class HeldChangeState(StrEnum):
-    """A rejected one is remembered, so that it is held again when it comes again."""
+    """The states of a held change. A rejected one is kept, so that the same content is held again when it comes again."""
 
     HELD = "held"
     REJECTED = "rejected"
 
 
 class Verdict(StrEnum):
-    """What became of a held set."""
+    """The outcome of a held set."""
 
     APPROVED = "approved"
     REJECTED = "rejected"
     EXPIRED = "expired"
-    """Nobody decided in time: rejected."""
+    """Rejected because nobody decided in time."""
     RELEASED = "released"
-    """Few enough that no person was asked."""
+    """Applied without a review: within the limit."""
 
 
 class HeldChange(NamedTuple):
-    """``again``: the same was rejected by a person before. ``direction`` is one of ``store.domain.contactability``.
+    """One statement that is held. ``again``: a person rejected the same before. ``direction``: see ``store.domain.contactability``.
 
-    ``mapping`` read it, from ``codes`` where they are kept.
+    ``mapping``: the mapping that read it, from ``codes`` where those are kept.
     """
 
     patient_id: int
@@ -88,16 +88,16 @@ class HeldChange(NamedTuple):
 
     @property
     def statement(self) -> Statement:
-        """What was said, and where it was read."""
+        """The value and where it was read."""
         return Statement(self.value, self.path)
 
     def newer_than(self, effective: Time, version: int) -> bool:
-        """Whether it is newer evidence than that of another payload."""
+        """Whether its evidence is newer than a payload with this time and version."""
         return self.effective.is_after(effective) or (not self.effective.is_before(effective) and self.version > version)
 
 
 class ReviewDecision(NamedTuple):
-    """What was decided, and by whom."""
+    """A decision about a held set, and who made it."""
 
     verdict: str
     actor: str
@@ -111,14 +111,14 @@ class HeldChanges:
     def __init__(self, database: Database) -> None:
         self.database = database
         self._synced: dict[str, tuple[datetime, int]] = {}
-        self._forgot: dict[str, datetime] = {}
+        self._cleaned: dict[str, datetime] = {}
 
     def of_patients(self, transaction: Connection, authority: str, patients: list[int]) -> list[HeldChange]:
-        """Everything kept of one authority's words about these patients, decided or not."""
+        """All that is kept of one authority's statements about these patients, held or rejected."""
         return self._rows(transaction, "WHERE authority = ? AND patient_id IN ??", [authority, patients])
 
     def of_run(self, connection: Connection, run_id: str, patients: int, *, after: int = 0, fresh_only: bool = False) -> list[HeldChange]:
-        """The undecided statements of a run about the next so many patients behind ``after``, in order of patients."""
+        """The undecided statements of a run about the next ``patients`` patients after the id ``after``, in order of patients."""
         where = f"run_id = ? AND state = 'held' AND patient_id > ?{' AND again = 0' if fresh_only else ''}"
         sql = f"SELECT DISTINCT patient_id FROM held_statements WHERE {where} ORDER BY patient_id LIMIT {patients:d}"
         numbers = [row[0] for row in self.database.select(connection, sql, [run_id, after])]
@@ -127,38 +127,38 @@ class HeldChanges:
         )
 
     def put(self, transaction: Connection, rows: Sequence[HeldChange]) -> None:
-        """Keeps statements, in the place of older ones of the same attribute."""
+        """Writes statements, replacing older ones of the same attribute."""
         self.database.upsert(transaction, HeldStatementRow, COLUMNS, [_stored(row) for row in rows])
 
     def drop(self, transaction: Connection, keys: Iterable[tuple[Any, ...]]) -> None:
-        """Forgets statements that are applied, or that newer evidence replaced."""
+        """Deletes statements that were applied or replaced by newer evidence."""
         self.database.delete(transaction, HeldStatementRow, KEY, list(keys))
 
     def mark_rejected(self, transaction: Connection, run_id: str) -> None:
-        """Remembers the undecided ones of a run as rejected."""
+        """Marks the undecided statements of a run as rejected."""
         self.database.update(transaction, HeldStatementRow, ("run_id",), ("state",), [(HeldChangeState.REJECTED, run_id)])
 
     def patients(self, connection: Connection, run_id: str, *, fresh_only: bool = False) -> int:
-        """How many patients the undecided ones of a run are about; ``fresh_only`` leaves out what was rejected before."""
+        """How many patients a run has undecided statements about. ``fresh_only`` leaves out what was rejected before."""
         sql = PEOPLE.format(" AND again = 0" if fresh_only else "")
         return int(self.database.select(connection, sql, [run_id])[0][0])
 
-    def waiting(self, connection: Connection, source: str, *, but: str = "") -> int:
-        """How many patients of a source wait for a decision in other runs than ``but``."""
-        return int(self.database.select(connection, UNDECIDED, [source, but])[0][0])
+    def patients_awaiting_review(self, connection: Connection, source: str, *, excluding: str = "") -> int:
+        """How many patients of a source have changes awaiting review, in runs other than ``excluding``."""
+        return int(self.database.select(connection, UNDECIDED, [source, excluding])[0][0])
 
     def undecided_runs(self, connection: Connection, source: str) -> list[str]:
-        """Runs of a source that hold something."""
+        """Runs of a source that have undecided statements."""
         sql = "SELECT DISTINCT run_id FROM held_statements WHERE source = ? AND state = 'held'"
         return [str(row[0]) for row in self.database.select(connection, sql, [source])]
 
     def adopt(self, transaction: Connection, source: str, run_id: str) -> None:
-        """A run takes over what earlier runs of its source left behind without having come to their end."""
+        """Moves to this run what earlier runs of its source held but did not finish."""
         rows = self._rows(transaction, LEFT_BEHIND, [source, run_id])
         self.put(transaction, [row._replace(run_id=run_id) for row in rows])
 
     def impact(self, connection: Connection, run_id: str, sample: int) -> Impact:
-        """What approving a run would permit. A number that an attribute is about is left out."""
+        """The impact of approving a run. Phone numbers in attribute names are left out."""
         found = Impact(self.patients(connection, run_id))
         for attribute, direction, patients in self.database.select(connection, PREVIEW, [run_id]):
             found.by_direction[base(attribute), direction] += patients
@@ -171,21 +171,21 @@ class HeldChanges:
         sql = "SELECT run_id, max(at) FROM held_statements WHERE enterprise = ? AND state = 'held' GROUP BY run_id"
         return [run for run, at in self.database.select(connection, sql, [enterprise]) if instant(at) < before]
 
-    def decided(self, transaction: Connection, row: tuple[str, str, str], verdict: ReviewDecision) -> None:
+    def record_verdict(self, transaction: Connection, row: tuple[str, str, str], verdict: ReviewDecision) -> None:
         """Records a verdict on a run; ``row`` is its enterprise, source and id."""
         self.database.insert(transaction, VerdictRow, VERDICT_COLUMNS, [(*row, *verdict)])
 
     def verdicts(self, connection: Connection, run_id: str) -> list[ReviewDecision]:
-        """What was decided about a run, in order."""
+        """The decisions about a run, in order."""
         sql = "SELECT verdict, actor, at, patients FROM verdicts WHERE run_id = ? ORDER BY seq"
         return [
             ReviewDecision(verdict, actor, instant(at), patients)
             for verdict, actor, at, patients in self.database.select(connection, sql, [run_id])
         ]
 
-    def lately(self, connection: Connection, source: str, since: datetime) -> tuple[int, bool]:
-        """How many patients a live feed made more contactable since then, and whether anything of its source waits for a decision."""
-        found = self.database.select(connection, LATELY, [source, self.database.bound(since), source])[0]
+    def permitted_since(self, connection: Connection, source: str, since: datetime) -> tuple[int, bool]:
+        """How many patients a live feed made more contactable since then, and whether any change of its source awaits review."""
+        found = self.database.select(connection, PERMITTED_SINCE, [source, self.database.bound(since), source])[0]
         return int(found[0]), bool(found[1])
 
     def was_permitted(self, connection: Connection, source: str, patient: int, since: datetime) -> bool:
@@ -194,24 +194,24 @@ class HeldChanges:
         return bool(self.database.select(connection, sql, [source, patient, self.database.bound(since)]))
 
     def record_permitted(self, transaction: Connection, source: str, patients: Iterable[int], *, now: datetime, forget: datetime) -> None:
-        """Counts patients that a live feed made more contactable; now and then forgets those counted before ``forget``."""
-        forgot = self._forgot.get(source)
-        if forgot is None or not timedelta(0) <= now - forgot < COUNTED_EVERY:
+        """Records patients that a live feed made more contactable. From time to time, deletes those recorded before ``forget``."""
+        cleaned = self._cleaned.get(source)
+        if cleaned is None or not timedelta(0) <= now - cleaned < COUNT_INTERVAL:
             sql = "SELECT patient_id FROM loosened WHERE source = ? AND at < ?"
-            gone = self.database.select(transaction, sql, [source, self.database.bound(forget)])
-            self.database.delete(transaction, LoosenedRow, ("source", "patient_id"), [(source, row[0]) for row in gone])
-            self._forgot[source] = now
+            expired = self.database.select(transaction, sql, [source, self.database.bound(forget)])
+            self.database.delete(transaction, LoosenedRow, ("source", "patient_id"), [(source, row[0]) for row in expired])
+            self._cleaned[source] = now
         self.database.upsert(transaction, LoosenedRow, ("source", "patient_id", "at"), [(source, patient, now) for patient in patients])
 
     def synced(self, connection: Connection, source: str) -> int:
-        """How many patients a source has stated anything about. Walks all of them."""
+        """How many patients a source has stated anything about. Scans all of them."""
         sql = "SELECT count(*) FROM assertions WHERE authority = ?"
         return int(self.database.select(connection, sql, [emr(source)])[0][0])
 
-    def synced_lately(self, connection: Connection, source: str, now: datetime) -> int:
-        """The same, counted at most once a minute: for a live feed, which asks with every batch."""
+    def synced_recently(self, connection: Connection, source: str, now: datetime) -> int:
+        """The same, counted at most once a minute, for a live feed, which needs it in every batch."""
         counted = self._synced.get(source)
-        if counted is None or not timedelta(0) <= now - counted[0] < COUNTED_EVERY:
+        if counted is None or not timedelta(0) <= now - counted[0] < COUNT_INTERVAL:
             counted = self._synced[source] = now, self.synced(connection, source)
         return counted[1]
 
@@ -220,14 +220,16 @@ class HeldChanges:
 
 
 def _stored(row: HeldChange) -> tuple[Any, ...]:
-    stated = row.effective
+    effective = row.effective
     text = documents.write(row.value)
     codes = documents.write_code(row.codes)
-    return (*row[:7], int(row.again), row.direction, text, row.path, stated.earliest, *row[12:16], codes, stated.end)
+    return (*row[:7], int(row.again), row.direction, text, row.path, effective.earliest, *row[12:16], codes, effective.end)
 
 
 def _read(row: Sequence[Any]) -> HeldChange:
-    *said, latest = row
-    read = HeldChange(*said)
-    value, codes = documents.listed(read.attribute, documents.read(str(read.value))), documents.read_code(row[16])
-    return read._replace(again=bool(read.again), value=value, effective=interval(read.effective, latest), at=instant(read.at), codes=codes)
+    *columns, latest = row
+    change = HeldChange(*columns)
+    value, codes = documents.as_tuples(change.attribute, documents.read(str(change.value))), documents.read_code(row[16])
+    return change._replace(
+        again=bool(change.again), value=value, effective=interval(change.effective, latest), at=instant(change.at), codes=codes
+    )

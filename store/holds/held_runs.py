@@ -1,4 +1,4 @@
-"""The run that a held set belongs to: opened for what a live feed holds back, counted up, and closed by a verdict."""
+"""The runs that held sets belong to: opened for a live feed, counted up, and closed when a person decides."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ REPLACED = "the held changes were replaced by newer evidence"
 
 
 class HeldRuns:
-    """Rows of the journal that hold something, inside transactions that the caller opened."""
+    """Reads and writes the runs that hold changes, inside transactions that the caller opened."""
 
     def __init__(self, database: Database) -> None:
         self.database = database
 
-    def live(self, transaction: Connection, source: str, enterprise: str, *, now: datetime) -> str:
-        """The run that keeps what a live feed holds back; one until somebody decides."""
+    def live_run(self, transaction: Connection, source: str, enterprise: str, *, now: datetime) -> str:
+        """The run for what a live feed holds: the same one until somebody decides."""
         found = self.database.select(transaction, OPEN, [source])
         if found:
             return str(found[0][0])
@@ -37,22 +37,22 @@ class HeldRuns:
         return number
 
     def count(self, transaction: Connection, run_id: str, more: int, *, now: datetime) -> None:
-        """Counts further held statements."""
+        """Adds to the number of held statements of a run."""
         counts = documents.read(self.database.select(transaction, "SELECT counts FROM runs WHERE id = ?", [run_id])[0][0])
         counts[RecordOutcome.HELD] = counts.get(RecordOutcome.HELD, 0) + more
         self.database.update(transaction, RunRow, ("id",), ("counts", "alive"), [(documents.write(counts), now, run_id)])
 
     def close(self, transaction: Connection, run_id: str, *, now: datetime) -> None:
-        """Nothing of it waits any more."""
+        """Closes a run: nothing of it is held any more."""
         self.database.update(transaction, RunRow, ("id", "status"), ("finished",), [(now, run_id, RunStatus.HELD)])
         self.database.update(transaction, RunRow, ("id",), ("status",), [(RunStatus.DONE, run_id)])
 
     def close_empty(self, transaction: Connection, source: str, *, now: datetime) -> None:
-        """Runs whose held set is gone because newer evidence replaced it."""
+        """Closes the runs of a source whose held changes were all replaced by newer evidence."""
         for (number,) in self.database.select(transaction, EMPTY, [source]):
             self.close(transaction, number, now=now)
-            self.tell(transaction, number, REPLACED)
+            self.set_note(transaction, number, REPLACED)
 
-    def tell(self, transaction: Connection, run_id: str, note: str) -> None:
-        """One line for whoever looks at the run."""
+    def set_note(self, transaction: Connection, run_id: str, note: str) -> None:
+        """Sets the one-line note that is shown with the run."""
         self.database.update(transaction, RunRow, ("id",), ("error",), [(note, run_id)])

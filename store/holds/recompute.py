@@ -1,6 +1,7 @@
-"""Writes values in force anew after another configuration came into force, so that the change feed tells replicas of it.
+"""Recomputes stored values after another configuration came into force, so that the change feed reports them to replicas.
 
-Until then each is computed when it is read. Some patients at a time, each in a transaction: one that dies in between goes on with the rest.
+Until then, each value is computed when it is read. Patients are processed in groups, one transaction each. After a crash, the next run
+continues with the rest.
 """
 
 from __future__ import annotations
@@ -18,33 +19,33 @@ from store.preference import STAFF
 
 CHUNK = 500
 OUTDATED = "SELECT id FROM patients WHERE enterprise = ? AND merged_into IS NULL AND basis <> ? AND id > ? ORDER BY id LIMIT ?"
-STILL = "SELECT id FROM patients WHERE id IN ?? AND basis <> ? AND merged_into IS NULL"
+STILL_OUTDATED = "SELECT id FROM patients WHERE id IN ?? AND basis <> ? AND merged_into IS NULL"
 
 
-def never() -> bool:
-    """For somebody who waits until it is done."""
+def never_stopped() -> bool:
+    """For a caller that lets it run to the end."""
     return False
 
 
-class Restating:
-    """One per process: it looks through an enterprise only when what is in force became something else. ``stopped`` ends it early."""
+class Recomputation:
+    """One per process. Searches an enterprise only when its configuration in force has changed. ``stopped`` ends it early."""
 
-    def __init__(self, store: Preferences, *, chunk: int = CHUNK, stopped: Callable[[], bool] = never) -> None:
+    def __init__(self, store: Preferences, *, chunk: int = CHUNK, stopped: Callable[[], bool] = never_stopped) -> None:
         self.store, self.database, self.chunk, self.stopped = store, store.database, chunk, stopped
         self._done: dict[str, str] = {}
 
     def run(self, name: str, now: datetime) -> int:
-        """How many patients of an enterprise were written anew."""
+        """Recomputes the outdated patients of an enterprise. Returns their number."""
         enterprise, done, last = self.store.enterprises[name], 0, 0
         if self._done.get(name) == enterprise.basis:
             return 0
         while not self.stopped():
-            page = self._page(enterprise, last)  # looked for without the lock: mostly there is nothing to write
+            page = self._page(enterprise, last)  # read without the lock: usually there is nothing to write
             if not page:
                 self._done[name] = enterprise.basis
                 break
             with self.database.write(name) as transaction:
-                outdated = [row[0] for row in self.database.select(transaction, STILL, [page, enterprise.basis])]
+                outdated = [row[0] for row in self.database.select(transaction, STILL_OUTDATED, [page, enterprise.basis])]
                 self._write(transaction, enterprise, outdated, now)
             done, last = done + len(outdated), page[-1]
         return done

@@ -1,6 +1,6 @@
-"""Retiring a source: its marks, and with them its locks, go in one audited step; its last known values stay, as staff's; it can be undone.
+"""Retires a source: in one audited step, its marks and locks are removed, and staff inherits its last known values. It can be undone.
 
-Until then a source that left the configuration still locks what it stated, and is reported as an orphan: no lock ends in silence.
+A source that left the configuration without that still locks what it stated. It is reported as an orphan, so no lock ends silently.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from store.domain.hidden_refusals import covered, uncovered
 from store.domain.ids import shown, token
 from store.domain.lock import Actor
 from store.domain.patient import PatientRef
-from store.domain.retirement import give_back, inherit
+from store.domain.retirement import inherit, restore
 from store.errors import RunActive, StoreError, ValueRefused
 from store.holds.held_changes import HeldChanges
-from store.holds.impact import of_retirement
-from store.holds.review import Verdicts
+from store.holds.impact import retirement_impact
+from store.holds.review import HeldReview
 from store.patients.apply import Application
 from store.patients.patient_batch import Author
 from store.patients.patient_state import PatientState
@@ -36,7 +36,7 @@ from store.runs.runs import Journal
 
 RELEASED, UNDONE = "released_source", "undid_release"
 CHUNK = 1_000
-MARKED = """SELECT a.patient_id, a.assertions FROM assertions a JOIN patients p ON p.id = a.patient_id
+OF_SOURCE = """SELECT a.patient_id, a.assertions FROM assertions a JOIN patients p ON p.id = a.patient_id
  WHERE p.enterprise = ? AND p.merged_into IS NULL AND a.authority = ? AND a.patient_id > ? ORDER BY a.patient_id LIMIT ?"""
 SAVED = "SELECT patient_id, mark, staff FROM released_marks WHERE release_id = ? AND patient_id > ? ORDER BY patient_id LIMIT ?"
 LATEST = "SELECT id, enterprise, source, patients, cursor, last_heard FROM releases WHERE undone_at IS NULL"
@@ -46,8 +46,8 @@ RELEASE_COLUMNS = ("id", "enterprise", "source", "actor", "at", "patients", "cur
 class Preview(NamedTuple):
     """What retiring a source would unlock: patients in all, and by attribute. ``held``: patients with changes that await review.
 
-    ``changes``: patients by attribute for whom another source's value would come into force. ``more_contactable``: those of them whom that
-    makes more contactable, by attribute and direction.
+    ``changes``: patients by attribute for whom another source's value would come into force. ``more_contactable``: those of them who would
+    be more contactable, by attribute and direction.
     """
 
     source: str
@@ -60,7 +60,7 @@ class Preview(NamedTuple):
 
 
 class Released(NamedTuple):
-    """What was done: the release's id, and how many patients it was about."""
+    """A completed release or undo: its id, and how many patients it affected."""
 
     id: str
     source: str
@@ -72,10 +72,10 @@ class Release:
 
     def __init__(self, store: Preferences, journal: Journal) -> None:
         self.store, self.journal, self.database = store, journal, store.database
-        self.held, self.audit, self.verdicts = HeldChanges(store.database), Audit(store.database), Verdicts(store, journal)
+        self.held, self.audit, self.verdicts = HeldChanges(store.database), Audit(store.database), HeldReview(store, journal)
 
     def owner(self, source: str) -> str:
-        """The enterprise of a source that was ever heard, configured or not. Raises :class:`ValueRefused`."""
+        """The enterprise of a source that ever sent data, configured or not. Raises :class:`ValueRefused`."""
         with self.database.read() as connection:
             rows = self.database.select(connection, "SELECT enterprise FROM source_states WHERE source = ?", [source])
         if not rows or rows[0][0] not in self.store.enterprises:
@@ -83,64 +83,69 @@ class Release:
         return str(rows[0][0])
 
     def orphans(self) -> list[str]:
-        """Sources that were heard and are not released, but left the configuration."""
+        """Sources that sent data and are not released, but left the configuration."""
         configured = {source.name for one in self.store.enterprises.values() for source in one.sources}
         return sorted(source for source in self.journal.last_heard() if source not in configured)
 
     def preview(self, source: str, now: datetime) -> Preview:
-        """What would be unlocked. Changes nothing."""
+        """What retiring the source would unlock. Changes nothing."""
         enterprise = self.owner(source)
         with self.database.read() as connection:
-            found = of_retirement(self.database, connection, self.store.enterprises[enterprise], source, now)
+            found = retirement_impact(self.database, connection, self.store.enterprises[enterprise], source, now)
             attributes, changes = (dict(sorted(one.items())) for one in (found.attributes, found.changes))
             more_contactable = {f"{one.attribute} {one.direction}": one.patients for one in found.impact.counts}
-            return Preview(source, enterprise, found.patients, attributes, self.held.waiting(connection, source), changes, more_contactable)
+            return Preview(
+                source,
+                enterprise,
+                found.patients,
+                attributes,
+                self.held.patients_awaiting_review(connection, source),
+                changes,
+                more_contactable,
+            )
 
     def release(self, source: str, actor: Actor, now: datetime) -> Released:
-        """Does it, in one transaction. What the safeguard holds of the source is rejected first. Raises :class:`RunActive`."""
+        """Retires the source in one transaction. What the safeguard holds of it is rejected first. Raises :class:`RunActive`."""
         enterprise = self.owner(source)
         self._reject_held(source, actor, now)
         with self.database.write(enterprise) as transaction:
             self._refuse_active(transaction, source, now)
-            number, (cursor, heard) = token("rel"), self._state(transaction, source)
-            row = (number, enterprise, source, str(actor), now, 0, cursor, heard)
+            number, (cursor, received) = token("rel"), self._state(transaction, source)
+            row = (number, enterprise, source, str(actor), now, 0, cursor, received)
             self.database.insert(transaction, ReleaseRow, RELEASE_COLUMNS, [row])
             patients = 0
-            for rows in self._pages(transaction, MARKED, [enterprise, emr(source)]):
+            for rows in self._pages(transaction, OF_SOURCE, [enterprise, emr(source)]):
                 patients += len(rows)
-                self._take(transaction, enterprise, source, number, [row[0] for row in rows], actor, now)
+                self._retire(transaction, enterprise, source, number, [row[0] for row in rows], actor, now)
             self.database.update(transaction, ReleaseRow, ("id",), ("patients",), [(patients, number)])
             self.database.delete(transaction, SourceStateRow, ("source",), [(source,)])
             self.audit.changed(transaction, enterprise, RELEASED, source, actor=str(actor), now=now, release=number, patients=patients)
         return Released(number, source, patients)
 
     def undo(self, source: str | None, actor: Actor, now: datetime) -> Released:
-        """Undoes the latest release (of the source): its marks and locks are back. Raises :class:`ValueRefused`."""
+        """Undoes the latest release (of the source): restores its marks and locks. Raises :class:`ValueRefused`."""
         with self.database.read() as connection:
-            where, said = (" AND source = ?", [source]) if source else ("", [])
-            rows = self.database.select(connection, f"{LATEST}{where} ORDER BY at DESC LIMIT 1", said)
+            clause, parameters = (" AND source = ?", [source]) if source else ("", [])
+            rows = self.database.select(connection, f"{LATEST}{clause} ORDER BY at DESC LIMIT 1", parameters)
         if not rows or rows[0][1] not in self.store.enterprises:
             raise ValueRefused("no release to undo")
-        number, enterprise, name, patients, cursor, heard = rows[0]
+        number, enterprise, name, patients, cursor, received = rows[0]
         with self.database.write(enterprise) as transaction:
             self._mark_undone(transaction, number, actor, now)
             merges = SavedMarks(self.database, transaction).merges_since(number)
             for saved in self._pages(transaction, SAVED, [number]):
-                self._give(transaction, enterprise, name, saved, merges, actor, now)
+                self._restore(transaction, enterprise, name, saved, merges, actor, now)
             if not self.database.select(transaction, "SELECT 1 FROM source_states WHERE source = ?", [name]):
-                state = (name, enterprise, cursor, instant(heard) if heard else None)
+                state = (name, enterprise, cursor, instant(received) if received else None)
                 self.database.insert(transaction, SourceStateRow, ("source", "enterprise", "cursor", "last_heard"), [state])
             self.audit.changed(transaction, enterprise, UNDONE, name, actor=str(actor), now=now, release=number, patients=patients)
         return Released(number, name, patients)
 
-    def _take(
+    def _retire(
         self, transaction: Connection, enterprise: str, source: str, number: str, patients: list[int], actor: Actor, now: datetime
     ) -> None:
-        work, rules, authority = (
-            self._work(transaction, enterprise, actor, now, "source released"),
-            self.store.enterprises[enterprise],
-            emr(source),
-        )
+        work, rules = self._work(transaction, enterprise, actor, now, "source released"), self.store.enterprises[enterprise]
+        authority = emr(source)
         saved = []
         for patient in work.resume(patients).values():
             saved.append((number, patient.id, *(text(patient.held.get(one), patient.last_received.get(one)) for one in (authority, STAFF))))
@@ -152,7 +157,7 @@ class Release:
         self._finish(transaction, work, authority)
         SavedMarks(self.database, transaction).keep(saved)
 
-    def _give(
+    def _restore(
         self,
         transaction: Connection,
         enterprise: str,
@@ -162,21 +167,18 @@ class Release:
         actor: Actor,
         now: datetime,
     ) -> None:
-        work, rules, authority = (
-            self._work(transaction, enterprise, actor, now, "release undone"),
-            self.store.enterprises[enterprise],
-            emr(source),
-        )
+        work, rules = self._work(transaction, enterprise, actor, now, "release undone"), self.store.enterprises[enterprise]
+        authority = emr(source)
         for number, mark, staff in saved:
-            patient = _opened(work, number)
-            mine = read(mark)
-            assert mine is not None
-            before = mine, read(staff)
+            patient = _load_patient(work, number)
+            saved_mark = read(mark)
+            assert saved_mark is not None
+            before = saved_mark, read(staff)
             for side in patient.lineage.sides(number) if patient.lineage is not None else ():
-                if side.seq in merges:  # it was retired when the records met
-                    work.sides.put(side, give_back(work.sides.own(side), authority, source, before, rules, now))
-            held = covered(patient.held, source, mine, work.future.of(patient.id), authority) if patient.has_future else patient.held
-            _change(work, patient, give_back(held, authority, source, before, rules, now), now, last_received(mark))
+                if side.seq in merges:  # the source was retired when the records were merged
+                    work.sides.put(side, restore(work.sides.own(side), authority, source, before, rules, now))
+            held = covered(patient.held, source, saved_mark, work.future.of(patient.id), authority) if patient.has_future else patient.held
+            _change(work, patient, restore(held, authority, source, before, rules, now), now, last_received(mark))
             work.changes.append(work.line(patient, {"mastered_by": (None, source, "")}, "", now))
         self._finish(transaction, work, STAFF)
 
@@ -186,8 +188,8 @@ class Release:
 
     def _finish(self, transaction: Connection, work: Application, authority: str) -> None:
         work.finish()
-        gone = [(patient.id, authority) for patient in work.open.values() if authority not in patient.held]
-        self.database.delete(transaction, AssertionRow, ("patient_id", "authority"), gone)
+        removed = [(patient.id, authority) for patient in work.open.values() if authority not in patient.held]
+        self.database.delete(transaction, AssertionRow, ("patient_id", "authority"), removed)
 
     def _reject_held(self, source: str, actor: Actor, now: datetime) -> None:
         with self.database.read() as connection:
@@ -218,8 +220,8 @@ class Release:
             last = rows[-1][0]
 
 
-def _opened(work: Application, number: int) -> PatientState:
-    """The patient, or the one it was merged into since."""
+def _load_patient(work: Application, number: int) -> PatientState:
+    """The patient, or the survivor if it was merged since."""
     reader = PatientReader(work.database, work.transaction, work.enterprise)
     row = reader.rows([PatientRef(id=shown(number))])[0]
     if isinstance(row, StoreError):
@@ -227,30 +229,30 @@ def _opened(work: Application, number: int) -> PatientState:
     return work.resume([row[3]])[row[3]]
 
 
-def _record(work: Application, patient: PatientState, held: dict[str, SourceAssertions]) -> None:
-    """Lines of the history for what changes hands, so that every moment can be laid out again (``store.patients.as_of``)."""
+def _record_handover(work: Application, patient: PatientState, held: dict[str, SourceAssertions]) -> None:
+    """Writes history lines for what changes hands, so that every moment can be reconstructed (``store.patients.as_of``)."""
     by = work.author
     for authority in sorted({*patient.held, *held}):
-        was, now = (one[authority].assertions if authority in one else {} for one in (patient.held, held))
-        changed = {name: _handed(was.get(name), now.get(name)) for name in {**was, **now}}
-        said = {name: one for name, one in changed.items() if one is not None}
-        if said:
-            work.add_history(patient, said, "", by.now, by._replace(authority=authority))
+        before, after = (one[authority].assertions if authority in one else {} for one in (patient.held, held))
+        compared = {name: _handover(before.get(name), after.get(name)) for name in {**before, **after}}
+        changes = {name: one for name, one in compared.items() if one is not None}
+        if changes:
+            work.add_history(patient, changes, "", by.now, by._replace(authority=authority))
 
 
-def _handed(was: Assertion | None, now: Assertion | None) -> tuple[Any, Any, str] | None:
+def _handover(old: Assertion | None, new: Assertion | None) -> tuple[Any, Any, str] | None:
     """One attribute's value before and after, and its path; ``None`` where nothing changes."""
-    before, after = (one.value if one else None for one in (was, now))
-    path = now.path if now else ""
-    return None if before == after and (after is None or (was is not None and was.path == path)) else (before, after, path)
+    before, after = (one.value if one else None for one in (old, new))
+    path = new.path if new else ""
+    return None if before == after and (after is None or (old is not None and old.path == path)) else (before, after, path)
 
 
 def _change(
-    work: Application, patient: PatientState, held: dict[str, SourceAssertions], now: datetime, heard: datetime | None = None
+    work: Application, patient: PatientState, held: dict[str, SourceAssertions], now: datetime, received: datetime | None = None
 ) -> None:
-    _record(work, patient, held)
-    for authority in held:  # also those that keep theirs: what they repeat from now on may end a kept refusal
+    _record_handover(work, patient, held)
+    for authority in held:  # also authorities without a change: repeating their statement may now end a kept refusal
         patient.content[authority] = None
-        patient.last_received.setdefault(authority, heard or now)
+        patient.last_received.setdefault(authority, received or now)
     patient.held, patient.touched = held, set(held)
     patient.visible = patient.recorded = True

@@ -1,9 +1,8 @@
-"""What becomes of what the safeguard holds: let through by the same rules as any evidence, or dropped; by whom is recorded.
+"""Review of the sets of changes that the safeguard holds: lists them, and approves or rejects them. Who decided is recorded.
 
-What is let through is as old as it was, so newer evidence of the same authority still wins. It is written and forgotten in one
-transaction, some patients at a time: a process that dies in between leaves the rest held, to be decided again.
-
-Sets that the safeguard holds until a person decides: what of which source, how many patients, and since when.
+Approved changes are applied by the same rules as any evidence. They keep their time, so newer evidence of the same authority still wins.
+Patients are processed in groups. A group's changes are applied and deleted from the held ones in one transaction, so after a crash the rest
+is still held and can be decided again.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ from store.domain.ids import shown
 from store.domain.lock import Actor
 from store.domain.patient import PatientRef
 from store.errors import NothingHeld, StoreError, ValueRefused
-from store.holds.configuration import NO_SOURCE, Bases
+from store.holds.configuration import NO_SOURCE, ConfigurationRows
 from store.holds.held_changes import HeldChange, HeldChanges, ReviewDecision, Verdict
 from store.holds.held_runs import HeldRuns
 from store.holds.impact import Impact
@@ -33,14 +32,14 @@ from store.patients.reader import PatientReader
 from store.preference import PatientStatements
 from store.runs.runs import Journal, Run, RunKind, RunStatus
 
-OF_RUNS = """SELECT r.enterprise, r.source, r.id, r.kind, count(DISTINCT h.patient_id), min(h.at)
+HELD_BY_RUNS = """SELECT r.enterprise, r.source, r.id, r.kind, count(DISTINCT h.patient_id), min(h.at)
  FROM held_statements h JOIN runs r ON r.id = h.run_id WHERE h.state = 'held' AND r.status = 'held'
  GROUP BY r.enterprise, r.source, r.id, r.kind"""
-OF_CONFIGURATIONS = "SELECT enterprise, run_id, patients, at FROM bases WHERE state = 'held'"
+HELD_CONFIGURATIONS = "SELECT enterprise, run_id, patients, at FROM bases WHERE state = 'held'"
 
 
-class Waiting(NamedTuple):
-    """One set. What a run under way has not settled yet is none. ``source`` of a changed configuration is ``(configuration)``."""
+class AwaitingReview(NamedTuple):
+    """One set that awaits review. A run in progress has none yet. The ``source`` of a changed configuration is ``(configuration)``."""
 
     enterprise: str
     source: str
@@ -50,17 +49,17 @@ class Waiting(NamedTuple):
     since: datetime
 
 
-def waiting(database: Database, connection: Connection, enterprise: str | None = None) -> list[Waiting]:
-    """All of them, or those of one enterprise; the one that waits longest first."""
-    rows = database.select(connection, OF_RUNS, [])
-    found = [Waiting(name, source, run, kind, patients, instant(since)) for name, source, run, kind, patients, since in rows]
-    for name, run, patients, at in database.select(connection, OF_CONFIGURATIONS, []):
-        found.append(Waiting(name, NO_SOURCE, run, RunKind.CONFIGURATION, patients, instant(at)))
+def awaiting_review(database: Database, connection: Connection, enterprise: str | None = None) -> list[AwaitingReview]:
+    """All sets that await review, or those of one enterprise, the oldest first."""
+    rows = database.select(connection, HELD_BY_RUNS, [])
+    found = [AwaitingReview(name, source, run, kind, patients, instant(since)) for name, source, run, kind, patients, since in rows]
+    for name, run, patients, at in database.select(connection, HELD_CONFIGURATIONS, []):
+        found.append(AwaitingReview(name, NO_SOURCE, run, RunKind.CONFIGURATION, patients, instant(at)))
     return sorted((one for one in found if enterprise in (None, one.enterprise)), key=lambda one: (one.since, one.run))
 
 
-def by_source(sets: Iterable[Waiting]) -> dict[str, tuple[int, datetime]]:
-    """Source -> patients that wait, and since when the first of them does."""
+def by_source(sets: Iterable[AwaitingReview]) -> dict[str, tuple[int, datetime]]:
+    """Source -> patients with changes awaiting review, and since when the oldest of them waits."""
     found: dict[str, tuple[int, datetime]] = {}
     for one in sets:
         patients, since = found.get(one.source, (0, one.since))
@@ -70,28 +69,29 @@ def by_source(sets: Iterable[Waiting]) -> dict[str, tuple[int, datetime]]:
 
 CHUNK = 1_000
 SAMPLE = 10
-BY_ITSELF = Actor("", "")
+AUTOMATIC = Actor("", "")
 OUTDATED = (
     "the approved changes of {0} patients were read with another mapping and are not in effect: "
     "run emr-sync remap {1}, and resync {1} --full for Consents and Flags, to read them again"
 )
 
 Releases = Callable[[int, int, int], bool]
-"""(synced, patients of the run, waiting elsewhere) -> whether the changes of the run take effect (``sync.safeguard_rule.releases``)."""
+"""(synced, patients of the run, patients awaiting review elsewhere) -> whether the changes of the run take effect
+(``sync.safeguard_rule.releases``)."""
 
 
 class HeldSet(NamedTuple):
-    """What a run holds, of records or a configuration: what it would permit, and what was decided so far."""
+    """What a run holds, records or a configuration: its impact, and what was decided so far."""
 
     run: Run
     impact: Impact
     verdicts: tuple[ReviewDecision, ...]
 
 
-class Settled(NamedTuple):
-    """How the safeguard ended a run: the patients whose changes took effect, and those held.
+class RunDecision(NamedTuple):
+    """The safeguard's decision at the end of a run: how many patients' changes took effect, and how many are held.
 
-    ``rejected_before``: what is held was rejected before, whatever the limit.
+    ``rejected_before``: what is held had been rejected before. It stays held whatever the limit.
     """
 
     released: int
@@ -99,42 +99,42 @@ class Settled(NamedTuple):
     rejected_before: bool
 
 
-class Verdicts:
-    """Decides about held statements. Thread-safe; one per process."""
+class HeldReview:
+    """Shows and decides held sets. Thread-safe; one per process."""
 
     def __init__(self, store: Preferences, journal: Journal, *, chunk: int = CHUNK) -> None:
         self.store, self.journal, self.database, self.chunk = store, journal, store.database, chunk
         self.held, self.runs, self.audit = HeldChanges(store.database), HeldRuns(store.database), Audit(store.database)
-        self.bases = Bases(store.database)
+        self.rows = ConfigurationRows(store.database)
 
     def show(self, run_id: str, sample: int = SAMPLE) -> HeldSet:
         """The preview of a run's held set; empty for a run that holds nothing."""
         run = self.journal.run(run_id)
-        held: Bases | HeldChanges = self.bases if run.kind == RunKind.CONFIGURATION else self.held
+        held: ConfigurationRows | HeldChanges = self.rows if run.kind == RunKind.CONFIGURATION else self.held
         with self.database.read() as connection:
             return HeldSet(run, held.impact(connection, run_id, sample), tuple(self.held.verdicts(connection, run_id)))
 
-    def waiting(self, enterprise: str | None = None) -> list[Waiting]:
-        """The sets that wait for a person, in one enterprise or in all."""
+    def awaiting_review(self, enterprise: str | None = None) -> list[AwaitingReview]:
+        """The sets that await review, in one enterprise or in all."""
         with self.database.read() as connection:
-            return waiting(self.database, connection, enterprise)
+            return awaiting_review(self.database, connection, enterprise)
 
     def approve(self, run_id: str, actor: Actor, now: datetime) -> HeldSet:
-        """Lets through what a run holds. Raises :class:`NothingHeld`; gives what it was."""
+        """Applies what a run holds. Returns what it held. Raises :class:`NothingHeld`."""
         found = self._decide(run_id, Verdict.APPROVED, actor, now)
         if found.run.kind == RunKind.CONFIGURATION:
             return found
-        outdated = self._let_through(found.run, actor, now, Verdict.APPROVED)
+        outdated = self._apply_held(found.run, actor, now, Verdict.APPROVED)
         self._close(found.run, now)
         if outdated:
             with self.database.write(found.run.enterprise) as transaction:
-                self.runs.tell(transaction, run_id, OUTDATED.format(outdated, found.run.source))
+                self.runs.set_note(transaction, run_id, OUTDATED.format(outdated, found.run.source))
         return found
 
     def reject(self, run_id: str, actor: Actor, now: datetime, verdict: Verdict = Verdict.REJECTED) -> HeldSet:
-        """Keeps the values that stand, and remembers what was refused. Raises :class:`NothingHeld`.
+        """Keeps the values in force, and records what was rejected. Returns what the run held. Raises :class:`NothingHeld`.
 
-        A configuration is refused in its file, or it would come again: :class:`ValueRefused` says so.
+        A configuration is rejected by restoring its file, or it would come again. Then raises :class:`ValueRefused`.
         """
         if self.journal.run(run_id).kind == RunKind.CONFIGURATION:
             raise ValueRefused("to reject a changed configuration, restore the file: until then the previous one stays in effect")
@@ -143,29 +143,31 @@ class Verdicts:
         return found
 
     def expire(self, enterprise: str, *, after: timedelta, now: datetime) -> list[str]:
-        """Rejects the held sets that nobody decided about in time; their runs."""
+        """Rejects the held sets that nobody decided in time. Returns their runs."""
         with self.database.read() as connection:
             runs = self.held.expired(connection, enterprise, now - after)
-        gone = [number for number in runs if self.journal.run(number).status != RunStatus.RUNNING]
-        for number in gone:
-            self.reject(number, BY_ITSELF, now, Verdict.EXPIRED)
-        return gone
+        overdue = [number for number in runs if self.journal.run(number).status != RunStatus.RUNNING]
+        for number in overdue:
+            self.reject(number, AUTOMATIC, now, Verdict.EXPIRED)
+        return overdue
 
-    def settle(self, run: Run, releases: Releases, *, now: datetime) -> Settled:
-        """The end of a run: the changes that permit contact take effect, or all are held. Content rejected before is held in any case."""
+    def settle(self, run: Run, releases: Releases, *, now: datetime) -> RunDecision:
+        """Ends a run: its held changes all take effect, or all stay held. Content that was rejected before stays held in any case."""
         with self.database.write(run.enterprise) as transaction:
             self.held.adopt(transaction, run.source, run.id)
             self.runs.close_empty(transaction, run.source, now=now)
             patients = self.held.patients(transaction, run.id)
             if not patients:
-                return Settled(0, 0, rejected_before=False)
+                return RunDecision(0, 0, rejected_before=False)
             fresh = self.held.patients(transaction, run.id, fresh_only=True)
-            elsewhere = self.held.waiting(transaction, run.source, but=run.id)
-            lets = bool(fresh) and releases(self.held.synced(transaction, run.source), patients, elsewhere)
-        if lets:
-            self._let_through(run, BY_ITSELF, now, Verdict.RELEASED, fresh_only=True)
+            elsewhere = self.held.patients_awaiting_review(transaction, run.source, excluding=run.id)
+            within_limit = bool(fresh) and releases(self.held.synced(transaction, run.source), patients, elsewhere)
+        if within_limit:
+            self._apply_held(run, AUTOMATIC, now, Verdict.RELEASED, fresh_only=True)
         with self.database.read() as connection:
-            return Settled(fresh if lets else 0, self.held.patients(connection, run.id), rejected_before=lets or not fresh)
+            return RunDecision(
+                fresh if within_limit else 0, self.held.patients(connection, run.id), rejected_before=within_limit or not fresh
+            )
 
     def _decide(self, run_id: str, verdict: Verdict, actor: Actor, now: datetime) -> HeldSet:
         found = self.show(run_id)
@@ -174,10 +176,10 @@ class Verdicts:
         if not found.impact.patients:
             raise NothingHeld("this run has no held changes to decide: see emr-sync runs show")
         with self.database.write(found.run.enterprise) as transaction:
-            said = ReviewDecision(verdict, str(actor), now, found.impact.patients)
-            self.held.decided(transaction, (found.run.enterprise, found.run.source, run_id), said)
+            decision = ReviewDecision(verdict, str(actor), now, found.impact.patients)
+            self.held.record_verdict(transaction, (found.run.enterprise, found.run.source, run_id), decision)
             if found.run.kind == RunKind.CONFIGURATION:
-                self.bases.approve(transaction, found.run.enterprise, run_id, now=now)
+                self.rows.approve(transaction, found.run.enterprise, run_id, now=now)
             elif verdict != Verdict.APPROVED:
                 self.held.mark_rejected(transaction, run_id)
             action, who = f"{verdict}_held_changes", str(actor) or "expiry"
@@ -189,8 +191,8 @@ class Verdicts:
             if run.status == RunStatus.HELD and not self.held.patients(transaction, run.id):
                 self.runs.close(transaction, run.id, now=now)
 
-    def _let_through(self, run: Run, actor: Actor, now: datetime, why: str, *, fresh_only: bool = False) -> int:
-        """Of how many patients something was read by another mapping, and does not count until it is read again."""
+    def _apply_held(self, run: Run, actor: Actor, now: datetime, why: str, *, fresh_only: bool = False) -> int:
+        """Applies what a run holds. Returns for how many patients a change was read by another mapping, so it is not in effect yet."""
         after, outdated = 0, 0
         while True:
             with self.database.write(run.enterprise) as transaction:
@@ -204,17 +206,17 @@ class Verdicts:
     def _apply(self, transaction: Connection, run: Run, rows: Sequence[HeldChange], actor: Actor, now: datetime, why: str) -> int:
         enterprise = self.store.enterprises[run.enterprise]
         reader = PatientReader(self.database, transaction, enterprise)
-        answering = _answering(reader, [row.patient_id for row in rows])
+        current = _current_patients(reader, [row.patient_id for row in rows])
         reason = "" if why == Verdict.RELEASED else f"held by the safeguard, {why}"
         outdated: set[int] = set()
         for authority, group in groupby(sorted(rows, key=_order), key=lambda row: row.authority):
             author = Author(authority, now, run.id, str(actor), reason)
             work = Application(self.database, transaction, enterprise, author, self.store.ids)
-            said = list(group)
-            work.resume({answering[row.patient_id] for row in said})
-            for (_, patient, *_), payload in groupby(said, key=_order):
-                survivor = answering[patient]
-                work.apply_held(work.open[survivor], _item(list(payload)), doubtful=survivor != patient, record=patient)
+            changes = list(group)
+            work.resume({current[row.patient_id] for row in changes})
+            for (_, patient, *_), payload in groupby(changes, key=_order):
+                survivor = current[patient]
+                work.apply_held(work.open[survivor], _statements_of(list(payload)), doubtful=survivor != patient, record=patient)
             work.finish()
             outdated |= work.outdated
         return len(outdated)
@@ -224,15 +226,15 @@ def _order(row: HeldChange) -> tuple[str, int, datetime, datetime, int, str, str
     return row.authority, row.patient_id, row.effective.earliest, row.effective.latest, row.version, row.evidence_id, row.mapping
 
 
-def _item(rows: Sequence[HeldChange]) -> PatientStatements:
+def _statements_of(rows: Sequence[HeldChange]) -> PatientStatements:
     first = rows[0]
-    said = {row.attribute: row.statement for row in rows}
+    statements = {row.attribute: row.statement for row in rows}
     codes = {row.attribute: row.codes for row in rows if row.codes is not None}
-    return PatientStatements((), said, first.effective, first.evidence_id, first.version, codes=codes, mapping=first.mapping)
+    return PatientStatements((), statements, first.effective, first.evidence_id, first.version, codes=codes, mapping=first.mapping)
 
 
-def _answering(reader: PatientReader, patients: Sequence[int]) -> dict[int, int]:
-    """Patient -> itself, or the one it was merged into since."""
+def _current_patients(reader: PatientReader, patients: Sequence[int]) -> dict[int, int]:
+    """Patient -> itself, or the survivor if it was merged since."""
     found = {}
     for patient, row in zip(patients, reader.rows([PatientRef(id=shown(patient)) for patient in patients]), strict=True):
         if isinstance(row, StoreError):

@@ -72,7 +72,7 @@ class Application(Receiving):
         except IdentifierConflict as conflict:
             self._refuse_for_each(directory, item)
             return Outcome(RecordOutcome.REJECTED, "identifier_conflict", str(conflict))
-        if found.meets is not None:
+        if found.separate_record is not None:
             return Outcome(RecordOutcome.REJECTED, MEETS, "two records of one person: they must be merged first", found.patient)
         if found.linked and found.patient is not None:
             record = linking.link(self, found.patient, item)

@@ -20,12 +20,12 @@ from store.domain import documents, effective
 from store.domain.assertions import INHERITED
 from store.domain.attributes import is_known
 from store.domain.documents import instant
-from store.domain.enterprise import Enterprise, parse
+from store.domain.enterprise import Enterprise, parse_basis
 from store.domain.identifiers import LOOKUP
 from store.domain.ids import parsed, shown
 from store.domain.opt_out_binding import in_force as bound_in_force
 from store.domain.patient import PatientRef
-from store.domain.phone_numbers import listed
+from store.domain.phone_numbers import numbers_on_file
 from store.domain.sms_consent import OPT_OUT, ConsentEvent, Events, OptOut, active, add_by_staff, add_reply
 from store.errors import IdentifierAmbiguous, PatientUnknown, StoreError
 from store.patients.opt_out_bindings import Bindings
@@ -47,9 +47,9 @@ def former(database: Database, connection: Connection, enterprise: Enterprise, a
     if not written:
         return enterprise
     basis = next((text for text, begun in reversed(written) if begun), written[0][0])
-    plain = replace(enterprise, waiting=None)
+    plain = replace(enterprise, held=None)
     waited = database.select(connection, WAITED, [enterprise.name, moment, moment])
-    return replace(plain.under(parse(basis)), waiting=plain.under(parse(waited[0][0])) if waited else None)
+    return replace(plain.with_basis(parse_basis(basis)), held=plain.with_basis(parse_basis(waited[0][0])) if waited else None)
 
 
 LINES = """SELECT at, version, authority, evidence_id, effective, changes FROM changes
@@ -92,7 +92,7 @@ class Past:
         by_authority = _assertions(lines, self._joined(number, at))
         in_force = effective.in_force(by_authority, rules)
         contact = effective.contact(in_force)
-        return AsOf(shown(number), lines[-1][1], at, in_force, contact, self._opt_outs(number, listed(by_authority.values()), at))
+        return AsOf(shown(number), lines[-1][1], at, in_force, contact, self._opt_outs(number, numbers_on_file(by_authority.values()), at))
 
     def _records(self, ref: PatientRef) -> set[int]:
         """The records that the ref names, as they were before any merge."""
@@ -139,7 +139,7 @@ def _assertions(lines: Iterable[Any], joined: Mapping[str, Mapping[str, Mapping[
     for at, _, authority, evidence_id, since, changes in lines:
         for attribute, (before, after, path) in documents.read(changes).items():
             if is_known(attribute):  # else an event, like a merge
-                new = Assertion(documents.listed(attribute, after), times.at(instant(since)), instant(at), evidence_id, path)
+                new = Assertion(documents.as_tuples(attribute, after), times.at(instant(since)), instant(at), evidence_id, path)
                 if not evidence_id or path.startswith(INHERITED) or (not path and authority.startswith(EMR)):
                     new = _restated(new, stated.get((_origin(authority, path), attribute, new.value)))
                 elif evidence_id in joined:

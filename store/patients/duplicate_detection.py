@@ -70,7 +70,7 @@ class KnownPatients:
         """Reads all identifiers of some patients."""
         wanted = list(patients)
         if wanted:
-            self.directory.learn(KnownIdentifier(*row) for row in self._database.select(self._transaction, OF_PATIENTS, [wanted]))
+            self.directory.load(KnownIdentifier(*row) for row in self._database.select(self._transaction, OF_PATIENTS, [wanted]))
 
 
 def _deciding(item: PatientStatements, naming: Naming) -> Sequence[Identifier]:

@@ -77,7 +77,7 @@ class Joining:
 
     def _learn(self, patients: set[int]) -> None:
         rows = self.database.select(self.transaction, OF_PATIENTS, [list(patients)]) if patients else []
-        self.owners.learn(KnownIdentifier(*row) for row in rows)
+        self.owners.load(KnownIdentifier(*row) for row in rows)
 
     def _about(self, identifiers: Sequence[Identifier]) -> int | None:
         """The owner of these identifiers. A linking identifier of a patient with another own one is ignored: a merge names both."""
@@ -143,7 +143,7 @@ class Joining:
         was = {name: {attribute: one.value for attribute, one in held.assertions.items()} for name, held in survivor.held.items()}
         for one in (survivor, merged):
             one.held = {authority: payload.to_be_joined(held) for authority, held in one.held.items()}
-        local = any(local_dnc.stands(one.held, self.work.enterprise) for one in (survivor, merged))
+        local = any(local_dnc.is_in_force(one.held, self.work.enterprise) for one in (survivor, merged))
         for authority, held in merged.held.items():
             own = survivor.held.get(authority)
             joined = payload.joined(own, held) if own else held
@@ -158,7 +158,7 @@ class Joining:
         survivor.held = record_refusals.with_refusals(survivor.held, kept, self.work.author.now) if kept else survivor.held
         survivor.visible = True
         if local:
-            survivor.held[STAFF] = local_dnc.kept(survivor.held[STAFF])
+            survivor.held[STAFF] = local_dnc.with_merge_mark(survivor.held[STAFF])
             survivor.touched.add(STAFF)
 
     def _anchor(self, survivor: PatientState) -> None:
@@ -190,6 +190,6 @@ def _alike(one: Identifier, other: Identifier) -> bool:
 
 def _refuse_inverse(patient: int, owners: Directory, item: PatientMerge) -> None:
     """Refuses a merge of two records that are one patient already, in the opposite direction: it would close a circle."""
-    survivor, merged = owners.came_with(item.survivor[0]), owners.came_with(item.merged[0])
+    survivor, merged = owners.record_of(item.survivor[0]), owners.record_of(item.merged[0])
     if survivor not in (patient, None) and merged == patient:
         raise MergeRefused("the survivor was merged into this patient earlier: the two messages contradict each other")

@@ -119,7 +119,7 @@ def _merged(records: Records, received: ReceivedPayload, joined: datetime | None
     now = SourceAssertions(merged.assertions, merged.confirmed, merged.confirmed, seen, since, marks, codes)
     after = {**records, received.authority: now}
     if received.authority.startswith(EMR) and local_dnc.lifts(after, item):
-        after[STAFF] = local_dnc.lifted(after[STAFF])
+        after[STAFF] = local_dnc.without_merge_mark(after[STAFF])
     return after
 
 

@@ -13,7 +13,7 @@ from store.db.database import Database
 from store.domain import assertions, documents, effective
 from store.domain.documents import instant, interval
 from store.domain.enterprise import Enterprise
-from store.domain.phone_numbers import listed
+from store.domain.phone_numbers import numbers_on_file
 from store.domain.record_merge import Join, Lineage
 from store.preference import EMR
 
@@ -119,7 +119,7 @@ class PatientState:
     @property
     def listed(self) -> frozenset[str]:
         """The numbers that any authority lists."""
-        return listed(held.assertions for held in self.held.values())
+        return numbers_on_file(held.assertions for held in self.held.values())
 
     def row(self, enterprise: Enterprise, now: datetime) -> tuple[Row, dict[str, int]]:
         """The next version of the patient's row, and the patient's numbers, with whether each is in force by it."""

@@ -88,6 +88,6 @@ def patients_due(
 
 def _read(row: Sequence[Any]) -> FutureStatement:
     patient, authority, name, attribute, due, origin, text, path, effective, version, evidence_id, latest, mapping = row
-    value = documents.listed(attribute, documents.read(str(text)))
+    value = documents.as_tuples(attribute, documents.read(str(text)))
     stated = interval(effective, latest)
     return FutureStatement(patient, authority, name, attribute, instant(due), origin, value, path, stated, version, evidence_id, mapping)

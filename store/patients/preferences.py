@@ -16,11 +16,11 @@ from store import times
 from store.audit.audit_log import UNMERGED, Audit
 from store.db.database import Database
 from store.domain import documents, reply_recognition, sms_consent, source_codes
-from store.domain.decision import Known
+from store.domain.decision import KnownPatient
 from store.domain.documents import instant
 from store.domain.enterprise import Enterprise
 from store.domain.ids import PatientIds, shown
-from store.domain.lock import Actor, Toggle, locked, toggle
+from store.domain.lock import Actor, Toggle, master_of, toggle
 from store.domain.patient import ChangedPatient, HistoryEntry, Patient, PatientRef
 from store.domain.phone_numbers import Numbering, ReadNumber, in_full
 from store.domain.record_merge import ALWAYS
@@ -114,7 +114,7 @@ class Preferences:
         with self.database.read() as connection:
             return self._reader(connection, enterprise).patient(self._canonical(enterprise, ref), now)
 
-    def known(self, enterprise: str, refs: Sequence[PatientRef], now: datetime) -> list[Known | StoreError]:
+    def known(self, enterprise: str, refs: Sequence[PatientRef], now: datetime) -> list[KnownPatient | StoreError]:
         """What decisions need: for each ref, in order, its patient or the error that says why there is none."""
         canonical = [self._canonical(enterprise, ref) for ref in refs]
         with self.database.read() as connection:
@@ -150,7 +150,7 @@ class Preferences:
     def toggle(self, enterprise: str, patient: Patient, role: str) -> Toggle:
         """The Do Not Contact toggle as this role sees it."""
         rules = self.enterprises[enterprise]
-        master = locked(DO_NOT_CONTACT, patient.marks, rules)
+        master = master_of(DO_NOT_CONTACT, patient.marks, rules)
         setting_on = self.settings.get(enterprise).do_not_contact_toggle
         value = patient.contact.do_not_contact
         return toggle(syncs=rules.locks, setting_on=setting_on, role=role, value=value, source=master.source if master else None)
@@ -214,7 +214,7 @@ class Preferences:
         :class:`ValueRefused` if the line or the number cannot be read.
         """
         numbering, reply = self.numbering(enterprise), self.read_reply(enterprise, body)
-        where, numbers = numbering.line(line), numbering.meant(number)
+        where, numbers = numbering.line(line), numbering.candidates(number)
         if not numbers or (len(numbers) > 1 and reply.kind not in (sms_consent.OPT_OUT, sms_consent.REVIEW)):
             raise ValueRefused("from must be a phone number in E.164, like +12175550100")
         recognised = sms_consent.Recognised(reply.kind, reply.scope)
@@ -234,7 +234,7 @@ class Preferences:
     def read_reply(self, enterprise: str, body: str) -> RecognizedReply:
         """How the enterprise's words classify a reply. Changes nothing."""
         rules = self.enterprises[enterprise]
-        return reply_recognition.read(body, rules.opt_in_words, rules.opt_out_words)
+        return reply_recognition.read_reply(body, rules.opt_in_words, rules.opt_out_words)
 
     def decide_reply(self, enterprise: str, reply_id: str, decision: str, *, actor: Actor, reason: str, now: datetime) -> KeptReply:
         """Decides an unclear reply: it is an opt-out (``opt_out``) or not (``dismiss``).

@@ -11,15 +11,15 @@ from sqlalchemy import Connection
 
 from store.db.database import Database
 from store.domain import assertions, documents, effective
-from store.domain.decision_request import Known, no_evidence
+from store.domain.decision_request import KnownPatient, no_evidence
 from store.domain.documents import instant, interval
 from store.domain.enterprise import Enterprise
 from store.domain.identifiers import LOOKUP
 from store.domain.ids import parsed, shown
-from store.domain.lock import Mark
+from store.domain.lock import SourceMark
 from store.domain.opt_out_binding import in_force
 from store.domain.patient import Patient, PatientRef, UnreadAttribute
-from store.domain.patient_at import Dated
+from store.domain.patient_at import DatedPatient
 from store.domain.sms_consent import OptOut, active
 from store.errors import IdentifierAmbiguous, PatientUnknown, StoreError
 from store.patients import patient_state, refusal_rows
@@ -89,7 +89,7 @@ class PatientReader:
         in_force = effective.in_force({authority: one.current() for authority, one in held.items()}, self.enterprise)
         return effective.contact(in_force, effective.unread(held, self.enterprise))
 
-    def _dated(self, patients: list[int]) -> dict[int, Dated]:
+    def _dated(self, patients: list[int]) -> dict[int, DatedPatient]:
         """Patients with future statements, and the assertions of every authority."""
         if not patients:
             return {}
@@ -101,7 +101,9 @@ class PatientReader:
         lineages = patient_state.lineages(self.database, self.connection, patients)
         joined = {number: one.joined for number, one in lineages.items()}
         return {
-            number: Dated(held[number], tuple(future.get(number, ())), self.enterprise, tuple(refusals.get(number, ())), joined.get(number))
+            number: DatedPatient(
+                held[number], tuple(future.get(number, ())), self.enterprise, tuple(refusals.get(number, ())), joined.get(number)
+            )
             for number in patients
         }
 
@@ -123,13 +125,13 @@ class PatientReader:
                 found[patient] = in_force(of_phones, bound.get(patient, ()))
         return found
 
-    def held(self, patient: int) -> list[tuple[str, assertions.SourceAssertions, Mark]]:
+    def held(self, patient: int) -> list[tuple[str, assertions.SourceAssertions, SourceMark]]:
         """What each authority asserts about one patient, and its mark."""
-        found: list[tuple[str, assertions.SourceAssertions, Mark]] = []
+        found: list[tuple[str, assertions.SourceAssertions, SourceMark]] = []
         for row in self._select(ASSERTIONS, [[patient]]):
             held, authority, last_received = _held(row), row[1], instant(row[6])
             held = replace(held, assertions=held.current(), effective=held.confirmed)
-            found.append((authority, held, Mark(authority.removeprefix(EMR), held.since, last_received, frozenset(held.assertions))))
+            found.append((authority, held, SourceMark(authority.removeprefix(EMR), held.since, last_received, frozenset(held.assertions))))
         return found
 
     def patient(self, ref: PatientRef, now: datetime | None = None) -> Patient:
@@ -144,7 +146,7 @@ class PatientReader:
         held = self.held(number)
         by_authority = {authority: one for authority, one, _ in held}
         if now is not None and _is_due(row, now):
-            by_authority = self._dated([number])[number].held(now, now)
+            by_authority = self._dated([number])[number].assertions_at(now, now)
         in_force = effective.in_force({authority: one.assertions for authority, one in by_authority.items()}, self.enterprise)
         contact = effective.contact(in_force, effective.unread(by_authority, self.enterprise))
         numbers = [phone.number for phone in contact.phones]
@@ -167,7 +169,7 @@ class PatientReader:
             ),
         )
 
-    def known(self, refs: Sequence[PatientRef], freshness: Freshness, now: datetime) -> list[Known | StoreError]:
+    def known(self, refs: Sequence[PatientRef], freshness: Freshness, now: datetime) -> list[KnownPatient | StoreError]:
         """What decisions need, in the order of the refs.
 
         Evidence stored under another configuration may explain another value: it is left out.
@@ -180,12 +182,14 @@ class PatientReader:
         ages = {sources: age(sources) for sources in {row[6] for row in there.values()}}
         never_received = [number for number, row in there.items() if ages[row[6]].as_of is None]
         updated = self._updated(never_received) if never_received else {}
-        found: dict[int, Known] = {}
+        found: dict[int, KnownPatient] = {}
         dated = self._dated([number for number, row in there.items() if row[10] is not None])
         for number, row in there.items():
             contact, (as_of, stale) = contacts[number], ages[row[6]]
             evidence = documents.Provenance(row[8]) if row[5] == basis else no_evidence
-            found[number] = Known(shown(number), row[4], contact, opt_outs.get(number, ()), as_of or updated[number], stale, evidence)
+            found[number] = KnownPatient(
+                shown(number), row[4], contact, opt_outs.get(number, ()), as_of or updated[number], stale, evidence
+            )
             if number in dated:
                 found[number] = dated[number].known(found[number], instant(row[10]), now)
         return [found[row[3]] if type(row) is tuple else row for row in rows]

@@ -181,7 +181,7 @@ class Receiving(PatientBatch):
     def _yield_staff(self, patient: PatientState, item: PatientStatements) -> None:
         """Ends what staff holds since a merge or a retirement, once an EMR states something later."""
         before = patient.held[STAFF]
-        after = local_dnc.lifted(before) if local_dnc.lifts(patient.held, item) else before
+        after = local_dnc.without_merge_mark(before) if local_dnc.lifts(patient.held, item) else before
         marks = unreadable.settled_by(before.unreadable, item)
         if after is before and marks == before.unreadable:
             return

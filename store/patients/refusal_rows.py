@@ -44,7 +44,7 @@ class RefusalRows(KeptRows[RecordRefusal]):
 
 def _read(row: Sequence[Any]) -> RecordRefusal:
     patient, authority, name, attribute, origin, text, path, effective, version, evidence_id, latest, mapping = row
-    value = documents.listed(attribute, documents.read(str(text)))
+    value = documents.as_tuples(attribute, documents.read(str(text)))
     return RecordRefusal(
         patient, authority, name, attribute, origin, value, path, interval(effective, latest), version, evidence_id, mapping
     )

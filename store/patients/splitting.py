@@ -19,7 +19,7 @@ from store.domain.documents import instant
 from store.domain.identifiers import OWN
 from store.domain.ids import shown
 from store.domain.record_merge import ALWAYS
-from store.domain.strangers import HistoryLine, Part, staying
+from store.domain.strangers import HistoryLine, Part, refusals_to_keep
 from store.patients.apply import Application
 from store.patients.batch_rows import IDENTIFIER_COLUMNS
 from store.patients.opt_out_bindings import Bindings
@@ -61,7 +61,7 @@ class Splitting:
         """The refusals of the patient, now or in the past."""
         rows = self.database.select(self.transaction, HISTORY, [patient.id])
         lines = (HistoryLine(instant(at), who, evidence, instant(when), documents.read(text)) for at, who, evidence, when, text in rows)
-        return staying(patient.held, lines)
+        return refusals_to_keep(patient.held, lines)
 
     def _hold(self, patient: PatientState, was: Mapping[str, SourceAssertions], kept: Kept, *, like: PatientState) -> None:
         """Leaves a patient only the refusals. A source that stated something still masters it."""

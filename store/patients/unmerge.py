@@ -17,7 +17,7 @@ from store.domain.documents import instant
 from store.domain.identifiers import LOOKUP
 from store.domain.ids import parsed, shown
 from store.domain.patient import PatientRef
-from store.domain.record_merge import ALWAYS, Half, Merge, Side, part
+from store.domain.record_merge import ALWAYS, Merge, Side, UnmergedRecord, split
 from store.errors import IdentifierAmbiguous, MergeRefused, PatientUnknown
 from store.patients.apply import Application
 from store.patients.opt_out_bindings import Bindings
@@ -114,7 +114,7 @@ class Unmerging:
         merged.numbers = {}  # its rows were deleted by the merge
         kept, was, since = self.work.refusals, set(survivor.held), at if merge.effective == ALWAYS else merge.effective
         now = record_refusals.without_earlier(survivor.held, kept.of(survivor_id), since)
-        of_survivor, of_merged = part(now, self._half(survivor_side), self._half(merged_side), merge)
+        of_survivor, of_merged = split(now, self._half(survivor_side), self._half(merged_side), merge)
         marks = SavedMarks(self.database, self.transaction)
         parted = marks.part(survivor_side.seq, survivor.held, {survivor_id: of_survivor, merged_id: of_merged}, self.work.enterprise)
         below = self._below(merged_id)
@@ -132,8 +132,8 @@ class Unmerging:
         origins = ", ".join(str(number) for number in below)
         self.transaction.exec_driver_sql(RETURN.format(merged=merged_id, survivor=survivor_id, origins=origins))
 
-    def _half(self, side: Side) -> Half:
-        return Half(self.work.sides.before_merge(side), self.work.sides.own(side))
+    def _half(self, side: Side) -> UnmergedRecord:
+        return UnmergedRecord(self.work.sides.before_merge(side), self.work.sides.own(side))
 
     def _hold(self, patient: PatientState, held: dict[str, SourceAssertions], merge: Merge, event: dict[str, tuple[Any, Any, str]]) -> None:
         """Replaces the patient's assertions; the history shows every value that changes."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from store.db import schema
 from store.db.database import Database
 from store.domain.enterprise import Enterprise
-from store.holds.configuration import Bases
+from store.holds.configuration import ConfigurationRows
 from store.holds.configuration_change import Proposal
 from sync.commands.release import if_there
 from sync.config import ConfigProblem, Settings
@@ -30,7 +30,7 @@ def removed_enterprises(settings: Settings) -> tuple[ConfigProblem, ...]:
     """A warning for each enterprise that was removed from the configuration; none if the database cannot be read (yet)."""
     try:
         with if_there(settings) as database, database.read() as connection:
-            removed = [name for name in Bases(database).enterprises(connection) if name not in settings.enterprises]
+            removed = [name for name in ConfigurationRows(database).enterprises(connection) if name not in settings.enterprises]
     except Exception:  # as above
         return ()
     message = (
@@ -42,7 +42,7 @@ def removed_enterprises(settings: Settings) -> tuple[ConfigProblem, ...]:
 
 def _warning(database: Database, configured: Enterprise, rule: SafeguardRule) -> str:
     proposal = Proposal(database, configured)
-    current = proposal.standing()
+    current = proposal.state()
     if current.held is not None and current.held.basis == configured.own_basis:
         return held_notice(current.held)
     found = proposal.impact(current)
@@ -51,5 +51,5 @@ def _warning(database: Database, configured: Enterprise, rule: SafeguardRule) ->
         return ""
     return (
         f"this change would make {patients} of {found.synced} patients more contactable, so the safeguard will hold it for review. "
-        f"Until then the previous configuration is in force: {current.in_force.words}. If this is not intended, revert the change"
+        f"Until then the previous configuration is in force: {current.in_force.description}. If this is not intended, revert the change"
     )

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from store.domain.reply_recognition import read
+from store.domain.reply_recognition import read_reply
 from sync.commands import configured, output, private
 from sync.commands.configured import OfEnterprise
 from sync.commands.output import AsJson
@@ -21,7 +21,7 @@ def explain_reply(
     """Show how a reply would be read, and the wording matched. Needs no database."""
     settings = configured.settings(context)
     rules = settings.enterprises[configured.enterprise(settings, enterprise)]
-    found = read(text, rules.opt_in_words, rules.opt_out_words)
+    found = read_reply(text, rules.opt_in_words, rules.opt_out_words)
     result = {"outcome": found.kind or "none", "scope": found.scope, "term": found.term or None}
     if as_json:
         output.emit(result)

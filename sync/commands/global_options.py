@@ -42,7 +42,7 @@ def _closing(runtime: Runtime) -> Iterator[Runtime]:
     """First notes if the configuration in force differs from the file; closes the runtime at the end."""
     try:
         for name in runtime.settings.enterprises:
-            current = runtime.configurations.standing(name)
+            current = runtime.configurations.state(name)
             if current.held is not None:
                 output.note(f"{name}: {held_notice(current.held)}")
             elif current.in_force not in (None, runtime.settings.enterprises[name].own_basis):

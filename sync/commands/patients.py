@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from store.audit.audit_log import VIEWED, VIEWED_AS_OF, Audit
-from store.domain.decision_request import Appointment, Ask
+from store.domain.decision_request import Appointment, DecisionRequest
 from store.domain.lock import Role
 from store.domain.phone_numbers import Numbering
 from store.errors import ValueRefused
@@ -140,7 +140,7 @@ def decide(
     with global_options.opened(context) as runtime:
         owner = configured.enterprise(runtime.settings, enterprise)
         numbering = runtime.preferences.numbering(owner)
-        ask = Ask(
+        ask = DecisionRequest(
             message_type=message_type.value,
             channels=names,
             line=spelled(line, numbering),
@@ -166,7 +166,7 @@ def spelled(line: str | None, numbering: Numbering) -> str | None:
 
 
 def _number(text: str | None, numbering: Numbering) -> str | None:
-    candidates = numbering.meant(text) if text else ()
+    candidates = numbering.candidates(text) if text else ()
     if text and len(candidates) != 1:
         raise UsageError("--appointment-phone: not a valid phone number; write it in E.164, like +12175550100")
     return candidates[0] if candidates else None

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from store.db import schema
-from store.holds.remap_source import read_by_another
+from store.holds.remap_source import count_read_by_another
 from store.preference import emr
 from sync.commands import difference, global_options, output
 from sync.commands.output import AsJson
@@ -44,7 +44,7 @@ def other_mappings(settings: Settings) -> tuple[ConfigProblem, ...]:
             names = {name: adapter(feed).mapper.mapping for name, feed in settings.feeds.items()}
             with database.read() as connection:
                 found = {
-                    name: read_by_another(database, connection, settings.feeds[name].enterprise, emr(name), mapping)
+                    name: count_read_by_another(database, connection, settings.feeds[name].enterprise, emr(name), mapping)
                     for name, mapping in names.items()
                 }
     except Exception:  # a configuration can be checked without its database

@@ -11,7 +11,7 @@ import typer
 
 from adapters.base import Adapter, Fetch, Listener, Payload
 from store.domain.lock import Actor
-from store.holds.review import HeldSet, Verdicts, Waiting
+from store.holds.review import AwaitingReview, HeldReview, HeldSet
 from store.preference import RecordOutcome
 from store.runs.runs import Run, RunKind, RunStatus
 from store.runs.source_checks import Findings
@@ -34,7 +34,7 @@ RunId = Annotated[str, typer.Argument(metavar="ID")]
 Source = Annotated[str, typer.Argument(help="A configured source.")]
 
 
-def summary(run: Run, waiting: Waiting | None = None) -> dict[str, Any]:
+def summary(run: Run, waiting: AwaitingReview | None = None) -> dict[str, Any]:
     """A run as JSON. ``waiting``: what awaits review, and since when."""
     return {
         "run": run.id,
@@ -86,9 +86,9 @@ def list_runs(
         output.say(f"held for review since {output.word(one.since)}: {one.patients} patients; see emr-sync runs show {one.run}")
 
 
-def waiting_by_run(runtime: Runtime) -> dict[str, Waiting]:
+def waiting_by_run(runtime: Runtime) -> dict[str, AwaitingReview]:
     """Run -> what awaits review, the longest wait first."""
-    return {one.run: one for one in runtime.verdicts.waiting()}
+    return {one.run: one for one in runtime.verdicts.awaiting_review()}
 
 
 @runs.command("show")
@@ -108,16 +108,16 @@ def show_run(context: typer.Context, number: RunId, as_json: AsJson = False) -> 
 @runs.command("approve")
 def approve(context: typer.Context, number: RunId, as_json: AsJson = False) -> None:
     """Approve the held changes of a run. Your name is recorded."""
-    _decide(context, number, as_json, Verdicts.approve)
+    _decide(context, number, as_json, HeldReview.approve)
 
 
 @runs.command("reject")
 def reject(context: typer.Context, number: RunId, as_json: AsJson = False) -> None:
     """Reject the held changes of a run; current values stay. Your name is recorded."""
-    _decide(context, number, as_json, Verdicts.reject)
+    _decide(context, number, as_json, HeldReview.reject)
 
 
-def _decide(context: typer.Context, number: str, as_json: bool, verdict: Callable[[Verdicts, str, Actor, datetime], HeldSet]) -> None:
+def _decide(context: typer.Context, number: str, as_json: bool, verdict: Callable[[HeldReview, str, Actor, datetime], HeldSet]) -> None:
     with global_options.opened(context) as runtime:
         runtime.expire(runtime.journal.run(number).enterprise)
         held = verdict(runtime.verdicts, number, global_options.person(), runtime.clock())
@@ -130,7 +130,7 @@ def _decide(context: typer.Context, number: str, as_json: bool, verdict: Callabl
             output.note(f"{found.run.source}: {found.run.note}")
 
 
-def preview(found: HeldSet, waiting: Waiting | None = None) -> dict[str, Any]:
+def preview(found: HeldSet, waiting: AwaitingReview | None = None) -> dict[str, Any]:
     """A run with its held changes, as JSON."""
     held = {
         "patients": found.impact.patients,

@@ -93,9 +93,9 @@ def _key(document: Document, path: Path, feed: ConfiguredSource) -> None:
     auth: Any = feed.settings.options.get("auth")
     if not feed.settings.adapter.startswith("fhir.") or not isinstance(auth, dict) or auth.get("kind") != "smart_backend":
         return
-    from adapters.fhir.signing_key import unfit  # its library is slow to import
+    from adapters.fhir.signing_key import key_problem  # its library is slow to import
 
-    if message := unfit(str(auth.get("private_key") or ""), str(auth.get("alg") or "RS384")):
+    if message := key_problem(str(auth.get("private_key") or ""), str(auth.get("alg") or "RS384")):
         document.mistake((*path, "auth", "private_key"), message)
 
 

@@ -28,7 +28,7 @@ from store.domain.lock import Actor, Role
 from store.domain.patient import PatientRef
 from store.errors import MergeRefused, NothingHeld, PatientUnknown, ValueRefused
 from store.holds.retire_source import Release
-from store.holds.review import Verdicts
+from store.holds.review import HeldReview
 from store.patients.preferences import Preferences
 from store.preference import Codes, PatientMerge, Problem, Statement
 from store.runs import rejections as rejections_module
@@ -161,7 +161,7 @@ class Program:
         """A person lets through what is held."""
         for run in self.journal.runs(self.clinic):
             with suppress(NothingHeld):
-                Verdicts(self.store, self.journal).approve(run.id, Actor(Role.OPERATOR, "kim"), self.engine.clock())
+                HeldReview(self.store, self.journal).approve(run.id, Actor(Role.OPERATOR, "kim"), self.engine.clock())
 
     def unmerge(self, name: str) -> None:
         """A person takes two records apart; done before, it is refused."""

@@ -15,8 +15,8 @@ from store.domain.enterprise import Enterprise
 from store.domain.lock import Actor
 from store.holds.configuration import Configurations
 from store.holds.configuration_change import Proposal
-from store.holds.recompute import Restating
-from store.holds.review import Verdicts
+from store.holds.recompute import Recomputation
+from store.holds.review import HeldReview
 from store.patients.preferences import Preferences
 from store.runs.runs import Journal
 from tests.store.site import HOSPITAL, SYNCED, Site, cell, says
@@ -35,21 +35,21 @@ class Process(Site):
         super().__init__(database, configured)
         self.configurations = Configurations(database, {HOSPITAL: configured})
         self.store = Preferences(database, self.configurations)
-        self.verdicts = Verdicts(self.store, Journal(database))
+        self.verdicts = HeldReview(self.store, Journal(database))
 
     def propose(self) -> None:
-        Proposal(self.database, self.enterprises[HOSPITAL]).make(lambda synced, patients: patients < 1, self.tick())
-        self.configurations.look()
+        Proposal(self.database, self.enterprises[HOSPITAL]).propose(lambda synced, patients: patients < 1, self.tick())
+        self.configurations.refresh()
 
     def approve(self) -> None:
-        for one in self.verdicts.waiting():
+        for one in self.verdicts.awaiting_review():
             self.verdicts.approve(one.run, PERSON, self.tick())
 
     def restate(self) -> None:
-        Restating(self.store, chunk=2).run(HOSPITAL, self.tick())
+        Recomputation(self.store, chunk=2).run(HOSPITAL, self.tick())
 
     def silent(self) -> int:
-        self.configurations.look()
+        self.configurations.refresh()
         return sum(self.known(patient).contact.do_not_contact == "yes" for patient in PATIENTS)
 
 
@@ -90,14 +90,14 @@ def _die_at(url: str, place: int, work: Callable[[Process], None]) -> None:
 def test_a_configuration_that_is_held_while_the_process_dies_loosens_nobody(process: Process, database_url: str) -> None:
     for _ in dying_at_each_commit(database_url, Process.propose):
         assert process.silent() == len(PATIENTS)
-    assert (process.silent(), len(process.verdicts.waiting())) == (len(PATIENTS), 1)
+    assert (process.silent(), len(process.verdicts.awaiting_review())) == (len(PATIENTS), 1)
 
 
 def test_an_approval_that_dies_is_whole_or_not_at_all(process: Process, database_url: str) -> None:
     process.propose()
     for _ in dying_at_each_commit(database_url, Process.approve):
-        assert (process.silent(), len(process.verdicts.waiting())) == (len(PATIENTS), 1)
-    assert (process.silent(), process.verdicts.waiting()) == (0, [])
+        assert (process.silent(), len(process.verdicts.awaiting_review())) == (len(PATIENTS), 1)
+    assert (process.silent(), process.verdicts.awaiting_review()) == (0, [])
 
 
 def test_writing_anew_goes_on_after_a_death(process: Process, database_url: str) -> None:

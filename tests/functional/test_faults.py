@@ -18,7 +18,7 @@ from store.preference import NO, UNKNOWN, YES
 from store.runs.runs import Run
 from sync.commands.practice import FAULTS, planned_faults
 from sync.config import load
-from sync.runtime import Parts, lane
+from sync.runtime import Runtime, lane
 from sync.service import Service, serving
 
 PATIENTS = 40
@@ -57,32 +57,32 @@ def configuration(emr: RehearsalEmr, folder: Path, url: str, **retry: Any) -> Pa
 
 
 @pytest.fixture
-def parts(emr: RehearsalEmr, tmp_path: Path, database_url: str) -> Iterator[Parts]:
-    opened = Parts.open(load(configuration(emr, tmp_path, database_url), {}))
+def runtime(emr: RehearsalEmr, tmp_path: Path, database_url: str) -> Iterator[Runtime]:
+    opened = Runtime.open(load(configuration(emr, tmp_path, database_url), {}))
     yield opened
     opened.close()
 
 
-def run(parts: Parts, source: str, request: Fetch = Fetch()) -> Run:  # noqa: B008 - frozen
+def run(runtime: Runtime, source: str, request: Fetch = Fetch()) -> Run:  # noqa: B008 - frozen
     """A run whose adapter does not wait between its attempts."""
-    feed = parts.feed(source)
-    adapter: Any = parts.polled(feed)
+    feed = runtime.feed(source)
+    adapter: Any = runtime.polled(feed)
     getattr(adapter, "rest", adapter).sleep = lambda seconds: None
-    return parts.engine.run(lane(feed), adapter, request, "incremental")
+    return runtime.engine.run(lane(feed), adapter, request, "incremental")
 
 
-def known(parts: Parts, emr: RehearsalEmr, index: int) -> str | None:
+def known(runtime: Runtime, emr: RehearsalEmr, index: int) -> str | None:
     """What the store says about Do Not Contact of a patient; ``None`` for somebody it does not know."""
     try:
         ref = PatientRef(authority=next(iter(emr.authorities)), value=emr.entry(index).person.mrn)
-        return parts.preferences.find("clinic", ref).contact.do_not_contact
+        return runtime.preferences.find("clinic", ref).contact.do_not_contact
     except PatientUnknown:
         return None
 
 
-def missing(parts: Parts, emr: RehearsalEmr) -> list[int]:
+def missing(runtime: Runtime, emr: RehearsalEmr) -> list[int]:
     """Patients of whom the store does not say what the EMR says."""
-    return [index for index in range(PATIENTS) if known(parts, emr, index) != SAID[emr.entry(index).person.do_not_contact]]
+    return [index for index in range(PATIENTS) if known(runtime, emr, index) != SAID[emr.entry(index).person.do_not_contact]]
 
 
 def in_the_middle(fault: Plan) -> Plan:
@@ -109,72 +109,72 @@ RETRIED: dict[str, Plan] = {
 
 @pytest.mark.parametrize("source", [REST, BULK])
 @pytest.mark.parametrize("fault", RETRIED)
-def test_what_passes_is_retried_and_nothing_is_lost(emr: RehearsalEmr, parts: Parts, source: str, fault: str) -> None:
+def test_what_passes_is_retried_and_nothing_is_lost(emr: RehearsalEmr, runtime: Runtime, source: str, fault: str) -> None:
     in_the_middle(RETRIED[fault])(emr.faults)
-    ended = run(parts, source)
+    ended = run(runtime, source)
     assert (ended.status, ended.counts.get("rejected", 0)) == ("done", 0), ended.error
     assert emr.faults.taken > 2
-    assert missing(parts, emr) == []
+    assert missing(runtime, emr) == []
 
 
 @pytest.mark.parametrize("source", [REST, BULK])
-def test_a_token_that_is_refused_for_good_stops_the_source_and_keeps_the_cursor(emr: RehearsalEmr, parts: Parts, source: str) -> None:
+def test_a_token_that_is_refused_for_good_stops_the_source_and_keeps_the_cursor(emr: RehearsalEmr, runtime: Runtime, source: str) -> None:
     emr.faults.unauthorized(2)
-    ended = run(parts, source)
+    ended = run(runtime, source)
     assert ended.status == "failed"
     assert (ended.error or "").startswith("action needed: ")
-    assert parts.journal.cursor(source) is None
-    assert run(parts, source).status == "done"
-    assert missing(parts, emr) == []
+    assert runtime.journal.cursor(source) is None
+    assert run(runtime, source).status == "done"
+    assert missing(runtime, emr) == []
 
 
-def test_a_broken_next_link_fails_the_run_and_keeps_the_cursor(emr: RehearsalEmr, parts: Parts) -> None:
+def test_a_broken_next_link_fails_the_run_and_keeps_the_cursor(emr: RehearsalEmr, runtime: Runtime) -> None:
     emr.faults.break_next_links = True
-    assert run(parts, REST).status == "failed"
-    assert parts.journal.cursor(REST) is None
+    assert run(runtime, REST).status == "failed"
+    assert runtime.journal.cursor(REST) is None
     emr.faults.break_next_links = False
-    assert run(parts, REST).status == "done"
-    assert missing(parts, emr) == []
+    assert run(runtime, REST).status == "done"
+    assert missing(runtime, emr) == []
 
 
-def test_files_that_expired_are_exported_again(emr: RehearsalEmr, parts: Parts) -> None:
+def test_files_that_expired_are_exported_again(emr: RehearsalEmr, runtime: Runtime) -> None:
     emr.faults.expire()
-    assert run(parts, BULK).status == "done"
+    assert run(runtime, BULK).status == "done"
     assert emr.exports.asked == 2
-    assert missing(parts, emr) == []
+    assert missing(runtime, emr) == []
 
 
-def test_files_that_always_expire_end_the_run(emr: RehearsalEmr, parts: Parts) -> None:
+def test_files_that_always_expire_end_the_run(emr: RehearsalEmr, runtime: Runtime) -> None:
     emr.faults.expire(1000)
-    ended = run(parts, BULK)
+    ended = run(runtime, BULK)
     assert (ended.status, emr.exports.asked) == ("failed", 3)
     assert "requested again" in (ended.error or "")
     emr.faults = Faults()
     emr.exports.faults = emr.faults
-    assert run(parts, BULK).status == "done"
-    assert missing(parts, emr) == []
+    assert run(runtime, BULK).status == "done"
+    assert missing(runtime, emr) == []
 
 
-def test_what_an_export_leaves_out_is_shown_and_comes_with_the_next(emr: RehearsalEmr, parts: Parts) -> None:
+def test_what_an_export_leaves_out_is_shown_and_comes_with_the_next(emr: RehearsalEmr, runtime: Runtime) -> None:
     emr.faults.leave_out(7)
-    ended = run(parts, BULK)
+    ended = run(runtime, BULK)
     assert (ended.status, ended.counts["rejected"]) == ("done", 1)
-    (rejection,) = parts.journal.rejections(source=BULK)
+    (rejection,) = runtime.journal.rejections(source=BULK)
     assert rejection.reason == "export_error"
-    assert known(parts, emr, 7) is None
-    assert run(parts, BULK).counts["applied"] == 1
-    assert missing(parts, emr) == []
+    assert known(runtime, emr, 7) is None
+    assert run(runtime, BULK).counts["applied"] == 1
+    assert missing(runtime, emr) == []
 
 
-def test_files_shorter_than_their_count_are_shown_and_exported_again(emr: RehearsalEmr, parts: Parts) -> None:
+def test_files_shorter_than_their_count_are_shown_and_exported_again(emr: RehearsalEmr, runtime: Runtime) -> None:
     emr.faults.miscount()
-    ended = run(parts, BULK)
-    assert (ended.status, parts.journal.cursor(BULK) is None) == ("failed", False), "the cursor keeps what is to be deleted at the server"
+    ended = run(runtime, BULK)
+    assert (ended.status, runtime.journal.cursor(BULK) is None) == ("failed", False), "the cursor keeps what is to be deleted at the server"
     assert "lines fewer" in (ended.error or "")
-    assert {one.reason for one in parts.journal.rejections(source=BULK)} == {"export_file_short"}
-    again = run(parts, BULK)
+    assert {one.reason for one in runtime.journal.rejections(source=BULK)} == {"export_file_short"}
+    again = run(runtime, BULK)
     assert again.counts == {"unchanged": PATIENTS}
-    assert missing(parts, emr) == []
+    assert missing(runtime, emr) == []
 
 
 BROKEN: dict[str, tuple[str, str, str]] = {
@@ -194,28 +194,28 @@ BROKEN: dict[str, tuple[str, str, str]] = {
 
 
 @pytest.mark.parametrize("fault", BROKEN)
-def test_an_answer_that_is_not_whole_loses_nobody(emr: RehearsalEmr, parts: Parts, fault: str) -> None:
+def test_an_answer_that_is_not_whole_loses_nobody(emr: RehearsalEmr, runtime: Runtime, fault: str) -> None:
     source, status, told = BROKEN[fault]
     FAULTS[fault](emr.faults)
-    ended = run(parts, source)
+    ended = run(runtime, source)
     assert (ended.status, ended.counts.get("rejected", 0)) == (status, 0), ended.error
     assert told in (ended.error or "")
-    assert (parts.journal.cursor(source) is None) == (status == "failed")
-    assert missing(parts, emr) == []
+    assert (runtime.journal.cursor(source) is None) == (status == "failed")
+    assert missing(runtime, emr) == []
 
 
-def test_lines_that_come_twice_change_nothing_twice(emr: RehearsalEmr, parts: Parts) -> None:
+def test_lines_that_come_twice_change_nothing_twice(emr: RehearsalEmr, runtime: Runtime) -> None:
     emr.faults.repeat_lines = True
-    assert run(parts, BULK).counts == {"applied": PATIENTS, "filtered": 4}
-    assert missing(parts, emr) == []
+    assert run(runtime, BULK).counts == {"applied": PATIENTS, "filtered": 4}
+    assert missing(runtime, emr) == []
 
 
-def test_a_deleted_patient_stays_as_last_known(emr: RehearsalEmr, parts: Parts) -> None:
-    run(parts, BULK)
+def test_a_deleted_patient_stays_as_last_known(emr: RehearsalEmr, runtime: Runtime) -> None:
+    run(runtime, BULK)
     refuses = next(index for index in range(PATIENTS) if emr.entry(index).person.do_not_contact)
     emr.remove(refuses)
-    assert run(parts, BULK).counts == {"filtered": 1}
-    assert known(parts, emr, refuses) == YES
+    assert run(runtime, BULK).counts == {"filtered": 1}
+    assert known(runtime, emr, refuses) == YES
 
 
 # The ADT feed
@@ -233,9 +233,9 @@ def send(emr: RehearsalEmr, service: Service) -> Any:
     return emr.send(*listener.address, connections=1)
 
 
-def changes_of(parts: Parts) -> int:
-    with parts.database.read() as connection:
-        return int(parts.database.select(connection, "SELECT count(*) FROM changes", [])[0][0])
+def changes_of(runtime: Runtime) -> int:
+    with runtime.database.read() as connection:
+        return int(runtime.database.select(connection, "SELECT count(*) FROM changes", [])[0][0])
 
 
 @pytest.mark.parametrize("fault", ["duplicates", "lost_acks"])
@@ -244,8 +244,8 @@ def test_messages_that_come_twice_change_nothing_twice(emr: RehearsalEmr, servic
     report = send(emr, service)
     assert (report.failed, report.given_up) == (0, 0)
     assert report.lost + (report.sent - PATIENTS) >= PATIENTS // 3
-    assert missing(service.parts, emr) == []
-    assert changes_of(service.parts) == PATIENTS
+    assert missing(service.runtime, emr) == []
+    assert changes_of(service.runtime) == PATIENTS
 
 
 def test_messages_in_the_wrong_order_end_as_in_the_right_one(emr: RehearsalEmr, service: Service) -> None:
@@ -257,20 +257,20 @@ def test_messages_in_the_wrong_order_end_as_in_the_right_one(emr: RehearsalEmr, 
     assert listener.bound.wait(30)
     report = emr.send(*listener.address, [*stale, *emr.messages()], connections=1)
     assert report.accepted == 2 * PATIENTS
-    assert missing(service.parts, emr) == []
+    assert missing(service.runtime, emr) == []
 
 
 def test_bytes_in_another_character_set_cost_their_field_only_and_are_right_when_sent_again(emr: RehearsalEmr, service: Service) -> None:
     emr.faults.wrong_charsets = 4
     report = send(emr, service)
     assert (report.failed, report.given_up) == (0, 0)
-    rejections = service.parts.journal.rejections(source=ADT)
+    rejections = service.runtime.journal.rejections(source=ADT)
     assert sum(one.times for one in rejections) == PATIENTS // 4
     assert {one.scope for one in rejections} == {"field"}
     assert all("charact" in one.detail or "byte" in one.detail for one in rejections)
     emr.faults.wrong_charsets = 0
     send(emr, service)
-    assert missing(service.parts, emr) == []
+    assert missing(service.runtime, emr) == []
 
 
 def test_every_fault_can_be_asked_for_by_name() -> None:

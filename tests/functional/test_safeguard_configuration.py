@@ -95,11 +95,11 @@ def test_sync_switched_off_by_mistake_frees_nobody_until_a_person_approves(datab
     site.written["enterprises"][HOSPITAL]["sync_contact_preferences"] = "false"
     with site.served() as (service, told):
         assert told() == ALL_SILENT
-        (held,) = service.runtime.verdicts.waiting()
+        (held,) = service.runtime.verdicts.awaiting_review()
         assert (held.kind, held.patients) == ("configuration", PATIENTS)
         approved = emr_sync(site.file, "runs", "approve", held.run)
         assert (approved["status"], approved["held"]["verdicts"][0]["verdict"]) == ("done", "approved")
-        service.runtime.configurations.look()  # as it does every second
+        service.runtime.configurations.refresh()  # as it does every second
         assert told() == ALL_SENT
 
 
@@ -112,8 +112,8 @@ def test_a_source_that_leaves_or_loses_its_place_frees_nobody_until_a_person_app
     for sources in ((SECOND,), (SECOND, FIRST)):
         site.written["sources"] = {name: site.both[name] for name in sources}
         with site.served() as (service, told):
-            (held,) = service.runtime.verdicts.waiting()
+            (held,) = service.runtime.verdicts.awaiting_review()
             assert (held.patients, told()) == (PATIENTS, ALL_SILENT)
     emr_sync(site.file, "runs", "approve", held.run)
     with site.served() as (service, told):
-        assert (service.runtime.verdicts.waiting(), told()) == ([], ALL_SENT)
+        assert (service.runtime.verdicts.awaiting_review(), told()) == ([], ALL_SENT)

@@ -12,7 +12,7 @@ from sqlalchemy import event
 from store.db.database import Database
 from store.domain.patient import PatientRef
 from store.errors import NothingHeld
-from store.holds.review import Verdicts
+from store.holds.review import HeldReview
 from store.runs.runs import Run
 from tests.factories import CLINIC, statements
 from tests.sync.test_safeguard_rule import PERSON, Clinic
@@ -50,7 +50,7 @@ def _die_at(url: str, place: int, work: Callable[[Clinic], None]) -> None:
 
 def small(database: Database) -> Clinic:
     site = Clinic(database)
-    site.verdicts = Verdicts(site.store, site.journal, chunk=CHUNK)
+    site.verdicts = HeldReview(site.store, site.journal, chunk=CHUNK)
     return site
 
 

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from store.db.database import Database
-from store.domain.decision import Known, decide
-from store.domain.decision_request import Ask
+from store.domain.decision import KnownPatient, decide
+from store.domain.decision_request import DecisionRequest
 from store.domain.enterprise import Enterprise, Source
 from store.domain.patient import PatientRef
 from store.domain.policies import Policy
@@ -75,5 +75,5 @@ def decisions(url: str) -> Counter[str]:
     refs = [PatientRef(authority="GENHOSP", value=f"K{number}") for number in range(PATIENTS)]
     known: list[Any] = Preferences(database, {enterprise.name: enterprise}).known(enterprise.name, refs, NOW)
     database.close()
-    ask = Ask(message_type="automation", channels=("sms", "voice"))
-    return Counter(decide(ask, one, Policy(), NOW).decision for one in known if isinstance(one, Known))
+    ask = DecisionRequest(message_type="automation", channels=("sms", "voice"))
+    return Counter(decide(ask, one, Policy(), NOW).decision for one in known if isinstance(one, KnownPatient))

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from adapters.hl7v2.reader import read
-from store.domain.decision import Ask, Decision, decide
+from store.domain.decision import Decision, DecisionRequest, decide
 from store.domain.patient import Patient, PatientRef
 from store.domain.policies import Policy
 from store.errors import StoreError
@@ -38,7 +38,7 @@ def asked(feed: Feed, *channels: str, at: datetime | None = None) -> Decision:
     now = datetime.now(UTC)
     (known,) = feed.service.runtime.preferences.known("hospital", [PatientRef(authority="GENHOSP", type="MR", value="MRN10001")], at or now)
     assert not isinstance(known, StoreError)
-    return decide(Ask(message_type="broadcast", channels=channels), known, Policy(), at or now)
+    return decide(DecisionRequest(message_type="broadcast", channels=channels), known, Policy(), at or now)
 
 
 def test_a_cell_by_the_codes_that_are_sent_is_texted_and_a_fax_is_not_called(feed: Feed) -> None:

@@ -13,7 +13,7 @@ from adapters.base import SourceSettings
 from adapters.hl7v2.mapping import Hl7Mapper
 from store.db.database import Database
 from store.domain.decision import decide
-from store.domain.decision_request import Ask, Decision, Known
+from store.domain.decision_request import Decision, DecisionRequest, KnownPatient
 from store.domain.enterprise import Enterprise, Source
 from store.domain.patient import PatientRef
 from store.domain.policies import Policy
@@ -101,7 +101,7 @@ class Clinic:
                     replay(self.engine, lane, mapper, self.journal.rejection(one.id))
         self.pending.clear()
 
-    def known(self, names: Sequence[str]) -> Iterator[Known | None]:
+    def known(self, names: Sequence[str]) -> Iterator[KnownPatient | None]:
         """What a decision looks at, for each record."""
         for group in parts(names, BATCH):
             refs = [PatientRef(authority=self.authority(name), value=name) for name in group]
@@ -111,8 +111,8 @@ class Clinic:
     def authority(self, record: str) -> str:
         return OWN if record[0] == "A" else OTHER
 
-    def automation(self, known: Known, channel: str, line: str | None = None) -> Decision:
-        return decide(Ask(message_type="automation", channels=(channel,), line=line), known, Policy(), self.now)
+    def automation(self, known: KnownPatient, channel: str, line: str | None = None) -> Decision:
+        return decide(DecisionRequest(message_type="automation", channels=(channel,), line=line), known, Policy(), self.now)
 
 
 def parts(every: Sequence[T], size: int) -> Iterator[Sequence[T]]:

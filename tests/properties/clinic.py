@@ -12,13 +12,13 @@ from typing import Any
 from adapters.base import IngestResult, Payload
 from store.domain import documents
 from store.domain.contactability import permitting_changes
-from store.domain.decision_request import Known
+from store.domain.decision_request import KnownPatient
 from store.domain.enterprise import Enterprise, Source
 from store.domain.ids import parsed, shown
 from store.domain.patient import Patient, PatientRef
 from store.errors import PatientUnknown, StoreError
 from store.holds.retire_source import Release
-from store.holds.review import Verdicts
+from store.holds.review import HeldReview
 from store.patients.preferences import Preferences
 from store.preference import PATIENT, Identifier, PatientMerge, PatientStatements, Problem
 from store.runs.runs import Journal
@@ -78,7 +78,7 @@ class Clinic:
         self.store = Preferences(self.database, {self.name: self.enterprise})
         self.journal = Journal(self.database, sealing())
         self.engine = Engine(self.database, self.store, self.journal, self.now, Metrics(), safeguards={self.name: self.safeguard})
-        self.verdicts, self.releases = Verdicts(self.store, self.journal, chunk=1), Release(self.store, self.journal)
+        self.verdicts, self.releases = HeldReview(self.store, self.journal, chunk=1), Release(self.store, self.journal)
 
     def starts_again(self) -> None:
         self.database.close()
@@ -233,7 +233,7 @@ class Clinic:
         except PatientUnknown:
             return None
 
-    def known(self, name: str) -> Known:
+    def known(self, name: str) -> KnownPatient:
         known = self.store.known(self.name, [PatientRef(authority="GENHOSP", value=name)], at(self.seconds))[0]
         assert not isinstance(known, StoreError)
         return known

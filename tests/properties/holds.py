@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from store.domain.decision import decide
-from store.domain.decision_request import Ask, Known
+from store.domain.decision_request import DecisionRequest, KnownPatient
 from store.domain.patient import Patient
 from store.domain.policies import Policy
 from tests.properties.evidence import Evidence
@@ -37,22 +37,22 @@ def check_values(evidence: Evidence, name: str, patient: Patient) -> None:
         assert found.get(attribute) == evidence.value(name, attribute), f"{attribute} of {name}"
 
 
-def check_texts(evidence: Evidence, name: str, known: Known, owing: Owing) -> None:
+def check_texts(evidence: Evidence, name: str, known: KnownPatient, owing: Owing) -> None:
     """Texts go to a number on file that nobody opted out, and to none of a patient who is bound not to be texted from the line."""
     numbers, denied = {phone.number for phone in known.contact.phones}, known.contact.consents.get("sms") == "denied"
     for line in LINES:
         stopped = any(evidence.stopped(number, line) for number in numbers | owing.listed(name)) or owing.stopped(name, line)
-        decision = decide(Ask(message_type="broadcast", channels=("sms",), line=line), known, Policy(), NOW)
+        decision = decide(DecisionRequest(message_type="broadcast", channels=("sms",), line=line), known, Policy(), NOW)
         if decision.channel == "sms":
             assert not stopped, f"texts to {name} against an opt-out"
         elif numbers and not denied and not known.contact.unreadable:
             assert stopped or owing.may_be_stopped(name, line), f"nobody ever stopped texts to {name}"
 
 
-def check_calls(evidence: Evidence, name: str, known: Known) -> None:
+def check_calls(evidence: Evidence, name: str, known: KnownPatient) -> None:
     """Senders are told not to call whom the evidence forbids to call."""
     automation, broadcast = (
-        decide(Ask(message_type=kind, channels=("voice",)), known, Policy(), NOW) for kind in ("automation", "broadcast")
+        decide(DecisionRequest(message_type=kind, channels=("voice",)), known, Policy(), NOW) for kind in ("automation", "broadcast")
     )
     if evidence.forbids(name, DNC) or evidence.forbids(name, METHOD):
         assert automation.channel is None, f"an automation may reach {name}"

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from store.domain.channels import ORDER
-from store.domain.decision import Appointment, Ask, Known, decide
+from store.domain.decision import Appointment, DecisionRequest, KnownPatient, decide
 from store.domain.policies import OFFERED, Policy
 from store.domain.sms_consent import OptOut, blocks
 from store.preference import ContactPreferences, Method, Phone
@@ -51,10 +51,17 @@ opt_outs = st.builds(
     st.sampled_from(["patient", "staff"]),
 )
 known = st.builds(
-    Known, st.just("p1"), st.just(1), contacts, st.lists(opt_outs, max_size=2).map(tuple), st.none(), st.booleans(), then=st.none()
+    KnownPatient,
+    st.just("p1"),
+    st.just(1),
+    contacts,
+    st.lists(opt_outs, max_size=2).map(tuple),
+    st.none(),
+    st.booleans(),
+    at_later=st.none(),
 )
 asks = st.builds(
-    Ask,
+    DecisionRequest,
     message_type=st.sampled_from(["automation", "broadcast", "campaign", "manual"]),
     channels=st.lists(st.sampled_from(ORDER), unique=True).map(tuple),
     line=st.none() | st.sampled_from(LINES),
@@ -66,7 +73,7 @@ policies = st.builds(Policy, **{one.name: st.sampled_from([choice.value for choi
 
 
 @given(asks, known, policies)
-def test_what_is_sent_is_allowed(ask: Ask, known: Known, policy: Policy) -> None:
+def test_what_is_sent_is_allowed(ask: DecisionRequest, known: KnownPatient, policy: Policy) -> None:
     decision = decide(ask, known, policy, NOW)
     if decision.decision != "send":
         assert decision.decision == "do_not_send"
@@ -86,7 +93,7 @@ def test_what_is_sent_is_allowed(ask: Ask, known: Known, policy: Policy) -> None
         _assert_automation_obeys(ask, known, policy, channel, address)
 
 
-def _assert_automation_obeys(ask: Ask, known: Known, policy: Policy, channel: str, address: str) -> None:
+def _assert_automation_obeys(ask: DecisionRequest, known: KnownPatient, policy: Policy, channel: str, address: str) -> None:
     contact, appointment = known.contact, ask.appointment or Appointment()
     method = appointment.preferred_method or contact.preferred_method
     assert method != "none"
@@ -99,7 +106,7 @@ def _assert_automation_obeys(ask: Ask, known: Known, policy: Policy, channel: st
 
 
 @given(asks, known, policies, st.sampled_from(ORDER))
-def test_a_denial_never_opens_a_way(ask: Ask, known: Known, policy: Policy, channel: str) -> None:
+def test_a_denial_never_opens_a_way(ask: DecisionRequest, known: KnownPatient, policy: Policy, channel: str) -> None:
     before = decide(ask, known, policy, NOW)
     denied = replace(known.contact, consents={**known.contact.consents, channel: "denied"})
     after = decide(ask, known._replace(contact=denied), policy, NOW)
@@ -108,7 +115,7 @@ def test_a_denial_never_opens_a_way(ask: Ask, known: Known, policy: Policy, chan
 
 
 @given(asks, known, policies, opt_outs)
-def test_an_opt_out_never_opens_a_way(ask: Ask, known: Known, policy: Policy, opt_out: OptOut) -> None:
+def test_an_opt_out_never_opens_a_way(ask: DecisionRequest, known: KnownPatient, policy: Policy, opt_out: OptOut) -> None:
     before = decide(ask, known, policy, NOW)
     after = decide(ask, known._replace(opt_outs=(*known.opt_outs, opt_out)), policy, NOW)
     assert not (before.decision == "do_not_send" and after.decision == "send")
@@ -116,14 +123,14 @@ def test_an_opt_out_never_opens_a_way(ask: Ask, known: Known, policy: Policy, op
 
 
 @given(asks, known, policies)
-def test_do_not_contact_never_opens_a_way(ask: Ask, known: Known, policy: Policy) -> None:
+def test_do_not_contact_never_opens_a_way(ask: DecisionRequest, known: KnownPatient, policy: Policy) -> None:
     without = decide(ask, known._replace(contact=replace(known.contact, do_not_contact="unknown")), policy, NOW)
     with_it = decide(ask, known._replace(contact=replace(known.contact, do_not_contact="yes")), policy, NOW)
     assert not (without.decision == "do_not_send" and with_it.decision == "send")
 
 
 @given(asks, known, policies)
-def test_every_channel_is_answered_for(ask: Ask, known: Known, policy: Policy) -> None:
+def test_every_channel_is_answered_for(ask: DecisionRequest, known: KnownPatient, policy: Policy) -> None:
     decision = decide(ask, known, policy, NOW)
     visited = [one.channel for one in decision.skipped]
     assert len(visited) == len(set(visited))

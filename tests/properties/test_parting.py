@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from store import times
 from store.domain import assertions
-from store.domain.record_merge import Half, Merge, part
+from store.domain.record_merge import Merge, UnmergedRecord, split
 from store.preference import PatientStatements
 from tests.properties.test_merge import BEGIN, hear, hear_all, histories, restricts
 
@@ -30,13 +30,15 @@ def later(items: list[PatientStatements]) -> list[PatientStatements]:
     ]
 
 
-def parted(now: assertions.SourceAssertions, first: Half, second: Half) -> tuple[assertions.SourceAssertions, assertions.SourceAssertions]:
-    survivor, restored = part({"emr:a": now}, first, second, UNDONE)
+def parted(
+    now: assertions.SourceAssertions, first: UnmergedRecord, second: UnmergedRecord
+) -> tuple[assertions.SourceAssertions, assertions.SourceAssertions]:
+    survivor, restored = split({"emr:a": now}, first, second, UNDONE)
     return survivor["emr:a"], restored["emr:a"]
 
 
-def half(then: assertions.SourceAssertions, since: list[PatientStatements]) -> Half:
-    return Half({"emr:a": then}, {"emr:a": reduce(hear, since, then)})
+def half(then: assertions.SourceAssertions, since: list[PatientStatements]) -> UnmergedRecord:
+    return UnmergedRecord({"emr:a": then}, {"emr:a": reduce(hear, since, then)})
 
 
 @given(histories(), histories())

@@ -21,7 +21,7 @@ from store.domain.contactability import permitting_changes
 from store.domain.lock import Actor
 from store.errors import NothingHeld
 from store.holds.gate import HoldAll
-from store.holds.review import Verdicts
+from store.holds.review import HeldReview
 from store.preference import PatientStatements
 from store.runs.runs import Journal, Run
 from tests.store.site import ADT, CELL, FHIR, HOME, Site, cell, says
@@ -51,7 +51,7 @@ class Side:
     def __init__(self, site: Site, name: str, *, guarded: bool) -> None:
         self.site, self.name, self.guarded = site, name, guarded
         self.journal = Journal(site.database)
-        self.verdicts = Verdicts(site.store, self.journal)
+        self.verdicts = HeldReview(site.store, self.journal)
 
     def hears(self, source: str, item: PatientStatements) -> None:
         run = self.journal.start(source, self.site.enterprise, "full", now=self.site.tick())

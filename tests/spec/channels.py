@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from store.domain.decision import Ask
+from store.domain.decision import DecisionRequest
 from store.domain.sms_consent import OptOut
 from tests.spec.situation import (
     CELL,
@@ -50,7 +50,12 @@ SKIPS = Table(
     "The order is text, call, e-mail. The first channel without an obstacle is used, and the skipped ones are listed.",
     (
         Case("no copy for a text", ask("broadcast", "voice"), patient(), "voice to cell; sms: no_copy"),
-        Case("no copy at all", Ask(message_type="broadcast", channels=()), patient(), "no; sms: no_copy; voice: no_copy; email: no_copy"),
+        Case(
+            "no copy at all",
+            DecisionRequest(message_type="broadcast", channels=()),
+            patient(),
+            "no; sms: no_copy; voice: no_copy; email: no_copy",
+        ),
         Case("no phone on file", ask("broadcast"), patient(phones=()), "email to e-mail; sms: no_address; voice: no_address"),
         Case("no e-mail on file", ask("broadcast", "email"), patient(emails=()), "no; sms: no_copy; voice: no_copy; email: no_address"),
         Case(

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from store.domain.decision import Known
+from store.domain.decision import KnownPatient
 from store.domain.sms_consent import OptOut
 from tests.spec.situation import CELL, CELL_PHONE, HOME_PHONE, LINE, SECOND_CELL, SECOND_CELL_PHONE, Case, Table, ask, patient
 
 TYPES = ("automation", "broadcast", "campaign", "manual")
 TWO_CELLS = (CELL_PHONE, SECOND_CELL_PHONE, HOME_PHONE)
 
-SETTINGS: tuple[tuple[str, Known, dict[str, Any], tuple[str, ...]], ...] = (
+SETTINGS: tuple[tuple[str, KnownPatient, dict[str, Any], tuple[str, ...]], ...] = (
     ("Do Not Contact is yes", patient(do_not_contact="yes"), {}, ("no; do_not_contact", "sms to cell", "sms to cell", "sms to cell")),
     (
         "prefers e-mail",

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-from store.domain.decision import Appointment, Ask, Decision, Known
+from store.domain.decision import Appointment, Decision, DecisionRequest, KnownPatient
 from store.domain.policies import Policy
 from store.domain.reasons import APPOINTMENT_NUMBER
 from store.domain.sms_consent import OptOut
@@ -29,8 +29,8 @@ class Case(NamedTuple):
     """One row: the situation as text and as values, and the answer."""
 
     situation: str
-    ask: Ask
-    known: Known | None
+    ask: DecisionRequest
+    known: KnownPatient | None
     answer: str
     policy: Policy = Policy()
 
@@ -43,15 +43,15 @@ class Table(NamedTuple):
     cases: Sequence[Case]
 
 
-def ask(message_type: str = "automation", *channels: str, appointment: Appointment | None = None, **more: Any) -> Ask:
+def ask(message_type: str = "automation", *channels: str, appointment: Appointment | None = None, **more: Any) -> DecisionRequest:
     """A request from LINE with copy for every channel, unless given otherwise."""
-    return Ask(message_type=message_type, channels=channels or EVERY_COPY, appointment=appointment, **({"line": LINE} | more))
+    return DecisionRequest(message_type=message_type, channels=channels or EVERY_COPY, appointment=appointment, **({"line": LINE} | more))
 
 
-def patient(*opt_outs: OptOut, stale: bool = False, **preferences: Any) -> Known:
+def patient(*opt_outs: OptOut, stale: bool = False, **preferences: Any) -> KnownPatient:
     """Has a cell phone, a home phone and an e-mail address; nothing else is known, unless given."""
     basis = {"phones": (CELL_PHONE, HOME_PHONE), "emails": (ADDRESS,), "language": "en"}
-    return Known("p1", 4, ContactPreferences(**(basis | preferences)), opt_outs, NOW, stale)
+    return KnownPatient("p1", 4, ContactPreferences(**(basis | preferences)), opt_outs, NOW, stale)
 
 
 def summary(decision: Decision) -> str:

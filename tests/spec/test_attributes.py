@@ -12,7 +12,7 @@ from store.domain.attributes import ATTRIBUTES, REGISTRY, entry
 from store.domain.contactability import more_restrictive
 from store.domain.effective import in_force
 from store.domain.enterprise import Enterprise, Source
-from store.domain.lock import Mark, locked
+from store.domain.lock import SourceMark, master_of
 from store.preference import REFUSALS, Assertion, family, refuses
 from tests.factories import NOW
 from tests.spec.attributes import ANY_REFUSAL, ATTRIBUTE_ROWS, AttributeRow
@@ -71,7 +71,7 @@ def test_what_counts_without_sync(row: AttributeRow) -> None:
 
 @EVERY
 def test_what_a_source_that_stated_it_locks(row: AttributeRow) -> None:
-    master = locked(row.attribute, [Mark("second", NOW, NOW, frozenset({row.attribute}))], SYNCS)
+    master = master_of(row.attribute, [SourceMark("second", NOW, NOW, frozenset({row.attribute}))], SYNCS)
     assert (master.source if master is not None else None) == ("second" if row.locks else None)
 
 

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from store.domain.reply_recognition import recognise
+from store.domain.reply_recognition import meaning_of
 from store.domain.sms_consent import (
     NO_CONFIRMATION,
     OPT_IN_CONFIRMED,
@@ -31,38 +31,38 @@ AT = datetime(2026, 11, 1, 12, 0, tzinfo=UTC)
 
 @pytest.mark.parametrize(("body", "kind", "scope"), REPLIES)
 def test_words_of_a_reply(body: str, kind: str | None, scope: str | None) -> None:
-    assert recognise(body) == (kind, scope)
+    assert meaning_of(body) == (kind, scope)
 
 
 def test_a_site_chooses_its_opt_in_words() -> None:
-    assert recognise("subscribe", {"Subscribe"}).kind == "opt_in"
-    assert recognise("YES", {"Subscribe"}).kind is None
+    assert meaning_of("subscribe", {"Subscribe"}).kind == "opt_in"
+    assert meaning_of("YES", {"Subscribe"}).kind is None
 
 
 def test_a_site_adds_opt_out_words() -> None:
-    assert recognise("No", opt_out_words=["NO"]).kind == "opt_out"
-    assert recognise("no, see you then", opt_out_words=["NO"]).kind == "opt_out"
-    assert recognise("there is no parking", opt_out_words=["NO"]).kind is None, "too short to mean anything inside a text"
-    assert recognise("genug", opt_out_words=["Genug", ""]).kind == "opt_out"
-    assert recognise("das ist genug fuer heute", opt_out_words=["Genug"]).kind == "review"
-    assert recognise("YES", opt_out_words=["YES"]).kind == "opt_out", "an opt-out wins"
+    assert meaning_of("No", opt_out_words=["NO"]).kind == "opt_out"
+    assert meaning_of("no, see you then", opt_out_words=["NO"]).kind == "opt_out"
+    assert meaning_of("there is no parking", opt_out_words=["NO"]).kind is None, "too short to mean anything inside a text"
+    assert meaning_of("genug", opt_out_words=["Genug", ""]).kind == "opt_out"
+    assert meaning_of("das ist genug fuer heute", opt_out_words=["Genug"]).kind == "review"
+    assert meaning_of("YES", opt_out_words=["YES"]).kind == "opt_out", "an opt-out wins"
 
 
 def test_start_and_stop_all_of_one_instant_are_a_stop() -> None:
-    said = [of_reply(recognise(body), LINE, CELL, AT) for body in ("START", "STOPALL")]
+    said = [of_reply(meaning_of(body), LINE, CELL, AT) for body in ("START", "STOPALL")]
     for words in (said, said[::-1]):
         assert blocks(active(add((words[0],), words[1]))[0], LINE, None)
 
 
 def test_an_opt_out_word_cannot_be_configured_to_mean_yes() -> None:
-    assert recognise("STOP", {"STOP"}).kind == "opt_out"
+    assert meaning_of("STOP", {"STOP"}).kind == "opt_out"
 
 
 def after(*said: tuple[str, str], number: str = CELL) -> tuple[OptOut, ...]:
     """The opt-outs in force after the patient sends these texts to these lines, in turn."""
     words: tuple[ConsentEvent, ...] = ()
     for minute, (body, line) in enumerate(said):
-        words = add(words, of_reply(recognise(body), line, number, AT + timedelta(minutes=minute)))
+        words = add(words, of_reply(meaning_of(body), line, number, AT + timedelta(minutes=minute)))
     return active(words)
 
 
@@ -81,22 +81,22 @@ def test_start_on_another_line_leaves_the_stop() -> None:
 
 def test_start_does_not_undo_what_staff_recorded() -> None:
     by_clinic = ConsentEvent(CELL, LINE, "staff", True, AT)
-    words = add((by_clinic,), of_reply(recognise("START"), LINE, CELL, AT + timedelta(minutes=1)))
+    words = add((by_clinic,), of_reply(meaning_of("START"), LINE, CELL, AT + timedelta(minutes=1)))
     assert active(words) == (OptOut(LINE, CELL, authority="staff", at=AT),)
 
 
 def test_a_start_that_arrives_late_does_not_lift_a_newer_stop() -> None:
-    stop, start = of_reply(recognise("STOP"), LINE, CELL, AT), of_reply(recognise("START"), LINE, CELL, AT - timedelta(minutes=1))
+    stop, start = of_reply(meaning_of("STOP"), LINE, CELL, AT), of_reply(meaning_of("START"), LINE, CELL, AT - timedelta(minutes=1))
     assert active(add((stop,), start)) == (OptOut(LINE, CELL, at=AT),)
 
 
 def test_a_stop_that_arrives_late_does_not_undo_a_newer_start() -> None:
-    start, stop = of_reply(recognise("START"), LINE, CELL, AT), of_reply(recognise("STOP"), LINE, CELL, AT - timedelta(minutes=1))
+    start, stop = of_reply(meaning_of("START"), LINE, CELL, AT), of_reply(meaning_of("STOP"), LINE, CELL, AT - timedelta(minutes=1))
     assert active(add((start,), stop)) == ()
 
 
 def test_at_the_same_instant_an_opt_out_wins() -> None:
-    stop, start = of_reply(recognise("STOP"), LINE, CELL, AT), of_reply(recognise("START"), LINE, CELL, AT)
+    stop, start = of_reply(meaning_of("STOP"), LINE, CELL, AT), of_reply(meaning_of("START"), LINE, CELL, AT)
     assert active(add((stop,), start)) == active(add((start,), stop)) == (OptOut(LINE, CELL, at=AT),)
 
 
@@ -121,17 +121,17 @@ def test_stop_all_again_closes_every_exception() -> None:
 def test_a_stop_repeated_only_becomes_newer() -> None:
     (once,), (twice,) = after(("STOP", LINE)), after(("STOP", LINE), ("quit", LINE))
     assert once._replace(at=None) == twice._replace(at=None)
-    assert outcome(recognise("quit"), (once,), (twice,), LINE).confirmation == NO_CONFIRMATION
+    assert outcome(meaning_of("quit"), (once,), (twice,), LINE).confirmation == NO_CONFIRMATION
 
 
 def test_one_confirmation_for_a_stop_and_none_for_its_repetition() -> None:
-    stop, stopped = recognise("STOP"), (OptOut(LINE, CELL),)
+    stop, stopped = meaning_of("STOP"), (OptOut(LINE, CELL),)
     assert outcome(stop, (), stopped, LINE, patients=2) == ("opt_out", "line", OPT_OUT_CONFIRMED, 2)
     assert outcome(stop, stopped, stopped, LINE).confirmation == NO_CONFIRMATION
 
 
 def test_start_is_confirmed_only_when_texts_will_come_again() -> None:
-    start, stopped = recognise("START"), (OptOut(LINE, CELL),)
+    start, stopped = meaning_of("START"), (OptOut(LINE, CELL),)
     by_clinic = OptOut(LINE, CELL, authority="staff")
     assert outcome(start, stopped, (), LINE).confirmation == OPT_IN_CONFIRMED
     assert outcome(start, (*stopped, by_clinic), (by_clinic,), LINE).confirmation == STILL_OPTED_OUT
@@ -139,7 +139,7 @@ def test_start_is_confirmed_only_when_texts_will_come_again() -> None:
 
 
 def test_an_unrecognised_reply_is_not_answered() -> None:
-    assert outcome(recognise("see you at noon"), (), (), LINE) == (None, None, NO_CONFIRMATION, 0)
+    assert outcome(meaning_of("see you at noon"), (), (), LINE) == (None, None, NO_CONFIRMATION, 0)
 
 
 def test_staff_opt_out_covers_every_number_on_one_line_or_all() -> None:

@@ -18,7 +18,7 @@ from store.domain.lock import Actor
 from store.domain.patient import PatientRef
 from store.holds.configuration import Configurations
 from store.holds.configuration_change import Proposal
-from store.holds.review import Verdicts
+from store.holds.review import HeldReview
 from store.patients.preferences import Preferences
 from store.preference import Assertion, Preference
 from store.runs.runs import Journal
@@ -77,13 +77,13 @@ class Clinic:
         enterprise = Enterprise(CLINIC, syncs=True, sources=(Source("adt", "ADT"), Source("fhir", "FHIR")))
         self.store, self.journal = Preferences(self.database, {CLINIC: enterprise}), Journal(self.database)
         self.engine = Engine(self.database, self.store, self.journal, self.clock, Metrics(), safeguards={CLINIC: self.rule})
-        self.verdicts = Verdicts(self.store, self.journal)
+        self.verdicts = HeldReview(self.store, self.journal)
 
     def dnc(self, patient: str) -> str:
         return self.store.find(CLINIC, PatientRef(value=patient)).contact.do_not_contact
 
     def held(self) -> str:
-        patients = sum(one.patients for one in self.verdicts.waiting())
+        patients = sum(one.patients for one in self.verdicts.awaiting_review())
         return f"; {patients} held" if patients else ""
 
     def passes(self, event: str) -> bool:
@@ -106,7 +106,7 @@ class Clinic:
     def decides(self, word: str) -> None:
         """A person approves or rejects the held change."""
         decide = self.verdicts.approve if word == "approve" else self.verdicts.reject
-        (one,) = self.verdicts.waiting()
+        (one,) = self.verdicts.awaiting_review()
         decide(one.run, PERSON, self.clock())
 
 
@@ -158,14 +158,14 @@ def configured(text: str) -> Enterprise:
 @pytest.mark.parametrize(("change", "before", "after", "stated", "expected"), CONFIGURATIONS, ids=[row[0] for row in CONFIGURATIONS])
 def test_a_changed_configuration(database: Database, change: str, before: str, after: str, stated: str, expected: str) -> None:
     site = Site(database, configured(before))
-    Proposal(database, configured(before)).make(lambda synced, patients: True, site.tick())
+    Proposal(database, configured(before)).propose(lambda synced, patients: True, site.tick())
     site.apply(says("1", 0, {"language": "en"}))
     for who, _, value in (one.partition(" ") for one in stated.split(", ")):
         if who == "staff":
             site.flip("1", value)
         else:
             site.apply(says("1", 20_000, {"do_not_contact": value}), source=who)
-    held = Proposal(database, configured(after)).make(lambda synced, patients: patients < 1, site.tick())
+    held = Proposal(database, configured(after)).propose(lambda synced, patients: patients < 1, site.tick())
     store = Preferences(database, Configurations(database, {HOSPITAL: configured(after)}))
     found = store.find(HOSPITAL, PatientRef(value="1")).contact.do_not_contact
     assert found + ("; held" if held else "") == expected

@@ -9,7 +9,7 @@ import pytest
 
 from store import errors
 from store.domain.enterprise import Enterprise, Source
-from store.domain.lock import Actor, Mark, Role, locked, may_set, may_set_do_not_contact, may_switch_toggle_on, toggle
+from store.domain.lock import Actor, Role, SourceMark, master_of, may_set, may_set_do_not_contact, may_switch_toggle_on, toggle
 from tests.spec.toggles import TOGGLES, Cell
 
 SINCE = datetime(2026, 10, 1, tzinfo=UTC)
@@ -17,7 +17,7 @@ ADT = Source("genhosp-adt", "General Hospital EMR", masters=frozenset({"preferre
 CLINIC = Source("clinic", "Clinic EMR")
 SYNCING = Enterprise("general", syncs=True, sources=(ADT, CLINIC))
 LOCAL = replace(SYNCING, syncs=False)
-MARKS = (Mark("genhosp-adt", SINCE, SINCE, frozenset({"do_not_contact", "phones#PID-13", "language"})),)
+MARKS = (SourceMark("genhosp-adt", SINCE, SINCE, frozenset({"do_not_contact", "phones#PID-13", "language"})),)
 STAFF = Actor("staff", "front desk")
 MANAGER_OF_TOGGLES = Actor("enterprise", "practice lead")
 
@@ -32,7 +32,7 @@ def test_cell_of_the_toggle_table(cell: Cell) -> None:
 
 @pytest.mark.parametrize("cell", TOGGLES, ids=lambda cell: f"syncs={cell.syncs} setting={cell.setting_on} {cell.role}")
 @pytest.mark.parametrize("marks", [MARKS, ()], ids=["synced patient", "before the first run"])
-def test_attempt_to_change_the_value(cell: Cell, marks: tuple[Mark, ...]) -> None:
+def test_attempt_to_change_the_value(cell: Cell, marks: tuple[SourceMark, ...]) -> None:
     enterprise, actor = replace(SYNCING, syncs=cell.syncs), Actor(cell.role, "somebody")
 
     def attempt() -> bool:
@@ -88,31 +88,31 @@ def test_the_setting_cannot_be_switched_on_while_the_enterprise_syncs() -> None:
     ],
 )
 def test_lock_of_each_attribute(attribute: str, source: str | None) -> None:
-    master = locked(attribute, MARKS, SYNCING)
+    master = master_of(attribute, MARKS, SYNCING)
     assert (master.source if master else None) == source
 
 
 @pytest.mark.parametrize("attribute", ["consent.sms", "consent.sms#+12175550101"])
 def test_sms_consent_is_never_locked_even_when_the_source_states_it(attribute: str) -> None:
     mark = MARKS[0]._replace(attributes=frozenset({"consent.sms", "consent.sms#+12175550101"}))
-    assert locked(attribute, (mark,), SYNCING) is None
-    assert locked(attribute.replace("sms", "voice"), (mark._replace(attributes=frozenset({"consent.voice"})),), SYNCING) is not None
+    assert master_of(attribute, (mark,), SYNCING) is None
+    assert master_of(attribute.replace("sms", "voice"), (mark._replace(attributes=frozenset({"consent.voice"})),), SYNCING) is not None
 
 
 def test_nothing_is_locked_in_an_enterprise_that_does_not_sync() -> None:
-    assert locked("do_not_contact", MARKS, LOCAL) is None
-    assert locked("preferred_phone", MARKS, LOCAL) is None
+    assert master_of("do_not_contact", MARKS, LOCAL) is None
+    assert master_of("preferred_phone", MARKS, LOCAL) is None
 
 
 def test_of_two_sources_the_first_in_order_is_named() -> None:
-    clinic = Mark("clinic", SINCE, SINCE, frozenset({"language", "preferred_method"}))
-    assert locked("language", (clinic, *MARKS), SYNCING) == ("genhosp-adt", "General Hospital EMR", SINCE)
-    assert locked("preferred_method", (clinic, *MARKS), SYNCING) == ("clinic", "Clinic EMR", SINCE)
+    clinic = SourceMark("clinic", SINCE, SINCE, frozenset({"language", "preferred_method"}))
+    assert master_of("language", (clinic, *MARKS), SYNCING) == ("genhosp-adt", "General Hospital EMR", SINCE)
+    assert master_of("preferred_method", (clinic, *MARKS), SYNCING) == ("clinic", "Clinic EMR", SINCE)
 
 
 def test_a_mark_of_a_source_that_left_the_configuration_still_locks() -> None:
-    gone = Mark("retired", SINCE, SINCE, frozenset({"preferred_method"}))
-    assert locked("preferred_method", (gone,), SYNCING) == ("retired", "retired", SINCE)
+    gone = SourceMark("retired", SINCE, SINCE, frozenset({"preferred_method"}))
+    assert master_of("preferred_method", (gone,), SYNCING) == ("retired", "retired", SINCE)
 
 
 def test_staff_may_set_the_preferred_phone_where_nothing_masters_it() -> None:

@@ -9,8 +9,8 @@ from typing import Any
 
 from store import times
 from store.db.database import Database
-from store.domain.decision import Decision, Known, decide
-from store.domain.decision_request import Ask
+from store.domain.decision import Decision, KnownPatient, decide
+from store.domain.decision_request import DecisionRequest
 from store.domain.enterprise import Enterprise, Source
 from store.domain.lock import Actor, Role
 from store.domain.patient import Patient, PatientRef
@@ -111,7 +111,7 @@ class Site:
         assert known.contact == self.find(patient).contact
         return known.contact.do_not_contact
 
-    def known(self, patient: str) -> Known:
+    def known(self, patient: str) -> KnownPatient:
         """What a decision looks at."""
         found = self.store.known(self.enterprise, [PatientRef(authority="GENHOSP", value=patient)], self.now)[0]
         if isinstance(found, StoreError):
@@ -120,7 +120,7 @@ class Site:
 
     def decision(self, patient: str, kind: str = "broadcast", line: str | None = LINE, channels: tuple[str, ...] = ("sms",)) -> Decision:
         """What a sender is told."""
-        return decide(Ask(message_type=kind, channels=channels, line=line), self.known(patient), Policy(), self.now)
+        return decide(DecisionRequest(message_type=kind, channels=channels, line=line), self.known(patient), Policy(), self.now)
 
     def may_text(self, patient: str, line: str | None = LINE) -> bool:
         """Whether a broadcast by text may go out."""

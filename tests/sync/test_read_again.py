@@ -11,7 +11,7 @@ import pytest
 
 from adapters.base import Payload
 from store.db.database import Database
-from store.holds.review import Verdicts
+from store.holds.review import HeldReview
 from store.runs.runs import Run
 from sync.config.settings import SafeguardRule
 from tests.sync.test_remap import LANE, LOOSE, PERSON, RIGHT, SWAPPED, Site, message
@@ -65,5 +65,5 @@ def test_messages_read_again_by_the_right_mapping_heal_what_a_wrong_one_said(
     strict = Site(database, safeguard)
     run = read(strict, RIGHT, [case.sent(number, "wrong") for number in again for case in CASES])
     if run.status == "held":
-        Verdicts(strict.store, strict.journal).approve(run.id, PERSON, strict.clock())
+        HeldReview(strict.store, strict.journal).approve(run.id, PERSON, strict.clock())
     assert values(strict, "wrong") == values(strict, "never")

@@ -17,7 +17,7 @@ from store.domain.lock import Actor
 from store.domain.patient import Patient, PatientRef
 from store.errors import NothingHeld
 from store.holds.retire_source import Release
-from store.holds.review import Verdicts
+from store.holds.review import HeldReview
 from store.patients.as_of import Past
 from store.patients.preferences import Preferences
 from store.runs.runs import Journal, Run
@@ -175,7 +175,7 @@ def test_a_run_is_weighed_as_a_whole_and_what_it_would_permit_waits(database: Da
     assert run.status == "held"
     assert {site.dnc(name) for name in names} == {"yes"}
     assert {site.dnc(f"n{name}") for name in names} == {"yes"}, "what refuses is applied at once"
-    Verdicts(site.store, site.journal).approve(run.id, PERSON, site.clock())
+    HeldReview(site.store, site.journal).approve(run.id, PERSON, site.clock())
     assert {site.dnc(name) for name in names} == {"no"}
     assert site.remap(RIGHT).status == "held"
     assert {site.dnc(name) for name in names} == {"yes"}
@@ -381,7 +381,7 @@ def test_what_was_held_and_approved_keeps_its_codes(database: Database) -> None:
     site = Site(database, SafeguardRule(0, 0))
     site.hear(SWAPPED, message("1", "OK", 0))
     run = held(site, SWAPPED, message("1", "DNC", 5))
-    Verdicts(site.store, site.journal).approve(run, PERSON, site.clock())
+    HeldReview(site.store, site.journal).approve(run, PERSON, site.clock())
     assert site.dnc("1") == "no"
     site.remap(RIGHT)
     assert site.dnc("1") == "yes"
@@ -394,7 +394,7 @@ def test_what_another_mapping_read_is_read_again_before_an_approval_lets_it_thro
     assert site.dnc("1") == "yes"
     site.remap(RIGHT)
     with suppress(NothingHeld):
-        Verdicts(site.store, site.journal).approve(run, PERSON, site.clock())
+        HeldReview(site.store, site.journal).approve(run, PERSON, site.clock())
     assert site.dnc("1") == "yes"
     site.remap(OTHERWISE)
     assert site.dnc("1") == "yes"
@@ -409,7 +409,7 @@ def test_a_remap_that_is_held_and_rolled_back_permits_nothing_when_it_is_approve
     assert run.status == "held"
     site.remap(RIGHT)
     with suppress(NothingHeld):
-        Verdicts(site.store, site.journal).approve(run.id, PERSON, site.clock())
+        HeldReview(site.store, site.journal).approve(run.id, PERSON, site.clock())
     assert site.dnc("1") == "yes"
 
 

@@ -14,7 +14,7 @@ from store.domain.lock import Actor
 from store.domain.patient import PatientRef
 from store.errors import NothingHeld
 from store.holds.gate import HoldAll
-from store.holds.review import Verdicts
+from store.holds.review import HeldReview
 from store.patients.preferences import Preferences
 from store.runs.runs import Journal, Run
 from sync import safeguard_rule
@@ -56,7 +56,7 @@ class Clinic:
     def __init__(self, database: Database, rule: SafeguardRule = RULE) -> None:
         self.store, self.journal, self.clock = Preferences(database, {CLINIC: clinic()}), Journal(database), FakeClock()
         self.engine = Engine(database, self.store, self.journal, self.clock, Metrics(), AT_ONCE, batch_size=3, safeguards={CLINIC: rule})
-        self.verdicts = Verdicts(self.store, self.journal)
+        self.verdicts = HeldReview(self.store, self.journal)
 
     def run(self, *items: Item, kind: str = "full") -> Run:
         return self.engine.run(LANE, FakeAdapter(batch(*items, cursor="c")), Fetch(full=True), kind)

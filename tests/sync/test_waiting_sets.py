@@ -12,7 +12,7 @@ from adapters.base import Payload
 from store.db.database import Database
 from store.domain.lock import Actor
 from store.domain.patient import PatientRef
-from store.holds.review import Waiting
+from store.holds.review import AwaitingReview
 from store.web.api.health import Health, Readiness
 from sync.config import load
 from sync.housekeeping import chores, restatement
@@ -45,8 +45,8 @@ class Clinic:
         payloads = [Payload(text.encode(), "test:1", self.clock()) for text in sent]
         return [one.outcome for one in self.runtime.engine.ingest(lane(feed), adapter(feed).mapper, payloads)]
 
-    def waiting(self) -> list[Waiting]:
-        return self.runtime.verdicts.waiting()
+    def waiting(self) -> list[AwaitingReview]:
+        return self.runtime.verdicts.awaiting_review()
 
     def statuses(self) -> list[tuple[str, str | None]]:
         return [(run.status, run.error) for run in self.runtime.journal.runs(source="adt")]

@@ -1,1 +1,1 @@
-"""Bulk exports (FHIR Bulk Data Access): asked for, followed, fetched and read."""
+"""Bulk exports (FHIR Bulk Data Access): request, polling, download and mapping."""

@@ -1,8 +1,10 @@
-"""A FHIR server that is read by bulk exports: all of it the first time, then what changed since the last was asked for, or since its
-transactionTime where that is earlier, less an overlap.
+"""The adapter ``fhir.bulk``: reads a FHIR server by bulk exports.
 
-Every step is kept in the cursor (``job``): the status address as soon as the server has named it, then the files that are stored.
-Whoever goes on, after a wait or after a crash, goes on from there. Records may come twice by that, and change nothing twice.
+The first export contains everything. Later ones contain what changed since the last request, or since its transactionTime if that is
+earlier, minus an overlap.
+
+Every step is recorded in the cursor (``job``): the status URL as soon as the server returns it, then the stored files. After a wait or a
+crash, the next run continues from there. Records may then come twice, and change nothing the second time.
 """
 
 from __future__ import annotations
@@ -18,8 +20,8 @@ from typing import Any
 from adapters.base import AdapterError, Batch, Fetch, Filtered, Finding, Item, Payload, SourceSettings, Unmappable, Wait
 from adapters.fhir import crawl, group_members, probe
 from adapters.fhir.bulk import job, manifest, ndjson
-from adapters.fhir.bulk.download import Fetched, Transfer
-from adapters.fhir.bulk.export import Export, Lost, NotTaken, Ready, Running, Taken, poll_pause
+from adapters.fhir.bulk.download import DownloadedFile, FileDownloads
+from adapters.fhir.bulk.export import AcceptedExport, Export, ExportLost, ExportReady, ExportRunning, NamedExportRefused, poll_pause
 from adapters.fhir.bulk.gaps import Gaps
 from adapters.fhir.bulk.job import BulkState, PendingExport
 from adapters.fhir.bulk.manifest import ExportFile
@@ -27,8 +29,8 @@ from adapters.fhir.client import FhirClient
 from adapters.fhir.consent_flag import certain_only
 from adapters.fhir.dates import instant
 from adapters.fhir.export_options import ExportOptions, export_options
-from adapters.fhir.group_members import Joiners
-from adapters.fhir.rest import RestAdapter, came_again, utc_now
+from adapters.fhir.group_members import NewGroupMembers
+from adapters.fhir.rest import RestAdapter, is_repeated, utc_now
 from adapters.http import headers
 from adapters.http.auth import Clock
 from adapters.notes import Notes
@@ -36,25 +38,25 @@ from store.preference import PatientStatements
 
 BATCH, BATCH_BYTES = 1_000, 8 * 1024 * 1024
 PREPARED = "the server is preparing the export"
-FAILURES = 5  # polls in a row that fail in passing, before the run does
-FEW = 10  # who joined a group: as many are read one by one, more by an export of their own where the server has that
-NEWCOMERS = 500  # more of them than this come with an export of everybody
+FAILURES = 5  # consecutive transient failures of polls before the run fails
+FEW = 10  # up to this many new group members are read one by one, more by an export of their own if the server supports that
+NEWCOMERS = 500  # if there are more new members than this, everybody is exported
 LOST_IN_A_ROW = 2
-LATER = 3_600.0  # seconds: an export that is lost again and again is left to the schedule
+RETRY_LATER = 3_600.0  # seconds; after repeated losses the schedule requests the export again
 
 
 class BulkAdapter:
-    """``fhir.bulk``. Raises ``ValueError`` for wrong settings; opens nothing before it is asked to read."""
+    """Reads one FHIR server by bulk exports. Raises ``ValueError`` for wrong settings. Opens no connection before the first read."""
 
     def __init__(self, settings: SourceSettings, *, clock: Clock = utc_now, sleep: Callable[[float], None] = time.sleep) -> None:
-        self.rest = RestAdapter(settings, clock=clock, sleep=sleep)  # for what is read one by one
+        self.rest = RestAdapter(settings, clock=clock, sleep=sleep)  # for single resources
         self.options: ExportOptions = export_options(settings)
         self.mapper, self.clock, self.budget = self.rest.mapper, clock, self.rest.budget
-        self._joiners = Joiners(lambda: self.rest.notes)
+        self._new_members = NewGroupMembers(lambda: self.rest.notes)
 
     @property
     def notes(self) -> Notes:
-        """Where the budget and the members of the group are kept between runs."""
+        """Where the budget and the members of the group are stored between runs."""
         return self.rest.notes
 
     @notes.setter
@@ -62,135 +64,135 @@ class BulkAdapter:
         self.rest.notes = lasting
 
     def fetch(self, request: Fetch) -> Iterator[Batch]:
-        """Waits, then batches of at most a thousand resources, fewer of fat ones. Raises :class:`~adapters.base.AdapterError`."""
+        """Waits, then batches of at most a thousand resources and 8 MiB. Raises :class:`~adapters.base.AdapterError`."""
         with closing(self.rest.client()) as client:
             if request.patient is not None:
-                yield from self.rest.one(client, request.patient)
+                yield from self.rest.read_patient(client, request.patient)
             else:
-                yield from self._exported(client, request)
+                yield from self._read_exports(client, request)
 
     def check(self) -> Iterator[Finding]:
-        """What ``check SOURCE`` shows: token, capability, the export that will be asked for. Asks for none."""
+        """The findings of ``check SOURCE``: token, capability, and the planned export. Requests no export."""
         with closing(self.rest.client()) as client:
             yield from probe.export_findings(client, self.mapper, self.rest.options, self.options)
 
     def payloads(self, path: Path) -> Iterator[Payload]:
         return self.rest.payloads(path)
 
-    def _exported(self, client: FhirClient, request: Fetch) -> Iterator[Batch]:
-        export, state, apart = Export(client), job.read(request.cursor), request.since is not None or request.dry
-        if apart:
-            state = BulkState(state.since)  # a read of its own; what is under way for the cursor stays under way
+    def _read_exports(self, client: FhirClient, request: Fetch) -> Iterator[Batch]:
+        export, state, separate = Export(client), job.read(request.cursor), request.since is not None or request.dry
+        if separate:
+            state = BulkState(state.since)  # a separate read: the export in progress continues later
         elif request.full and state.job and not state.job.full:
             state = replace(state.without_job(), lost=state.lost)
-        yield from self._tidied(export, state)
-        whole, by_name, gaps = False, not apart, Gaps()
-        while not whole:
+        yield from self._delete_stored_export(export, state)
+        is_complete, by_name, gaps = False, not separate, Gaps()
+        while not is_complete:
             state = replace(state, ended="")
             if state.job is None:
-                state = yield from self._asked_for(client, export, state, request, by_name=by_name)
-            whole, by_name = not (state.job and state.job.joined), False
-            state = yield from self._stored(client, export, state, gaps)
-            if whole and self.options.group and not apart and not gaps.reasons:
-                self._joiners.stored()
-            yield from self._tidied(export, state)
-        gaps.ended()
+                state = yield from self._request_export(client, export, state, request, by_name=by_name)
+            is_complete, by_name = not (state.job and state.job.joined), False
+            state = yield from self._store_export(client, export, state, gaps)
+            if is_complete and self.options.group and not separate and not gaps.reasons:
+                self._new_members.export_stored()
+            yield from self._delete_stored_export(export, state)
+        gaps.raise_if_broken()
 
-    def _stored(self, client: FhirClient, export: Export, state: BulkState, gaps: Gaps) -> Generator[Batch, None, BulkState]:
-        """Waits for the export under way and reads its files. Returns the state without it; what is missing in it goes to ``gaps``."""
+    def _store_export(self, client: FhirClient, export: Export, state: BulkState, gaps: Gaps) -> Generator[Batch, None, BulkState]:
+        """Waits for the export in progress and reads its files. Returns the state without it. Missing data is added to ``gaps``."""
         try:
-            state, ready = yield from self._awaited(export, state)
+            state, ready = yield from self._wait_for_manifest(export, state)
             return (yield from self._read(client, state, ready, gaps))
-        except Lost as lost:
+        except ExportLost as lost:
             state = state.without_job()
-            yield _kept(state)
-            raise AdapterError(str(lost), retry_after=LATER if state.lost > LOST_IN_A_ROW else None) from None
+            yield _cursor_only(state)
+            raise AdapterError(str(lost), retry_after=RETRY_LATER if state.lost > LOST_IN_A_ROW else None) from None
 
-    def _tidied(self, export: Export, state: BulkState) -> Iterator[Batch]:
-        """Deletes at the server what is stored here. What cannot be deleted now is tried once more by the next run."""
-        if state.ended and export.forget(state.ended):
-            yield _kept(replace(state, ended=""))
+    def _delete_stored_export(self, export: Export, state: BulkState) -> Iterator[Batch]:
+        """Deletes a stored export at the server. If that fails, the next run tries once more."""
+        if state.ended and export.delete(state.ended):
+            yield _cursor_only(replace(state, ended=""))
 
-    def _asked_for(
+    def _request_export(
         self, client: FhirClient, export: Export, state: BulkState, request: Fetch, *, by_name: bool
     ) -> Generator[Batch, None, BulkState]:
-        """Asks for an export, and keeps its address before anything else is done. Returns the state with the job.
+        """Requests an export, and records its status URL before anything else. Returns the state with the job.
 
-        ``by_name``: it may be one of those who joined the group; everybody's is asked for after it.
+        ``by_name``: it may be an export of only the new group members; the export of everybody is requested after it.
         """
-        while (wait := self.budget.quiet() or self.budget.export()) is not None:
+        while (wait := self.budget.quiet_wait() or self.budget.export_wait()) is not None:
             yield Batch((), wait=wait)
-        since = "" if request.full or not self.options.since else self._less_overlap(state.since)
+        since = "" if request.full or not self.options.since else self._since_less_overlap(state.since)
         if request.since is not None:
             since = request.since.isoformat()
         if self.options.group:
             names = group_members.members(client, self.options.group)
             if self._counts(request):
-                self._joiners.asked_for(names)
-            new = (self._joiners.new(names) if names is not None else []) if since else []
+                self._new_members.export_requested(names)
+            new = (self._new_members.new(names) if names is not None else []) if since else []
             if new is None or len(new) > NEWCOMERS:
                 since = ""
-            elif by_name and len(new) > FEW and (job := self._asked_by_name(export, new)) is not None:
-                yield _kept(state := replace(state, job=job))
+            elif by_name and len(new) > FEW and (job := self._request_named_export(export, new)) is not None:
+                yield _cursor_only(state := replace(state, job=job))
                 return state
-            elif names is not None and (unread := (yield from crawl.apart(self.rest, client, new))) and self._counts(request):
-                self._joiners.asked_for([name for name in names if name not in unread])
-        self.budget.exported()
+            elif names is not None and (unread := (yield from crawl.read_separately(self.rest, client, new))) and self._counts(request):
+                self._new_members.export_requested([name for name in names if name not in unread])
+        self.budget.record_export()
         now = self.clock()
-        taken = export.ask(self.options.path, self._parameters(since))
+        taken = export.request(self.options.path, self._parameters(since))
         state = replace(state, job=self._job(taken, now, since=since, full=request.full))
-        yield _kept(state)
+        yield _cursor_only(state)
         return state
 
     def _parameters(self, since: str) -> dict[str, str]:
         kinds = {"_type": ",".join(self.rest.kinds())}
         return {**kinds, **({"_since": since} if since else {}), **self.options.parameters}
 
-    def _awaited(self, export: Export, state: BulkState) -> Generator[Batch, None, tuple[BulkState, Ready]]:
-        """Polls until the manifest is there. Returns the state and the manifest; keeps when the server wants to be asked again."""
+    def _wait_for_manifest(self, export: Export, state: BulkState) -> Generator[Batch, None, tuple[BulkState, ExportReady]]:
+        """Polls until the manifest is ready. Returns the state and the manifest. Records when the server wants the next poll."""
         failed = times = 0
         while True:
             assert state.job is not None
-            yield from self._until(state, "" if times else PREPARED)
+            yield from self._rest_of_wait(state, "" if times else PREPARED)
             found = export.poll(state.job.status)
-            if isinstance(found, Ready):
+            if isinstance(found, ExportReady):
                 return state, found
-            self._not_for_ever(state.job)
+            self._check_duration(state.job)
             failed = failed + 1 if found.failing else 0
             if failed >= FAILURES:
                 raise AdapterError("the server does not report the progress of the export")
-            seconds = poll_pause(times) if found.asked is None else found.asked
+            seconds = poll_pause(times) if found.retry_after is None else found.retry_after
             times += 1
-            state = state.on(poll_at=(self.clock() + timedelta(seconds=seconds)).isoformat())
-            # A failing server gets no new cursor: to the engine that would be progress, and it would never give up.
+            state = state.with_job(poll_at=(self.clock() + timedelta(seconds=seconds)).isoformat())
+            # No new cursor while the server fails: the engine would take it for progress and never give up.
             yield Batch((), None if found.failing else state.text(), wait=Wait(seconds, _progress(found)))
 
-    def _until(self, state: BulkState, what: str) -> Iterator[Batch]:
-        """The rest of a wait that an earlier run did not want to wait for, and of quiet hours."""
-        again = state.job.poll_again_at if state.job else None
-        rest = (again - self.clock()).total_seconds() if again else 0.0
+    def _rest_of_wait(self, state: BulkState, what: str) -> Iterator[Batch]:
+        """Waits for the rest of a wait that an earlier run left, and of quiet hours."""
+        poll_at = state.job.poll_again_at if state.job else None
+        rest = (poll_at - self.clock()).total_seconds() if poll_at else 0.0
         if what and rest > 0:
             yield Batch((), wait=Wait(rest, what))
-        while (wait := self.budget.quiet()) is not None:
+        while (wait := self.budget.quiet_wait()) is not None:
             yield Batch((), wait=wait)
 
-    def _not_for_ever(self, under_way: PendingExport) -> None:
-        asked = under_way.asked_at
-        if asked is None or self.clock() - asked > self.options.give_up_after:
-            raise Lost("the export takes longer than export.give_up_after: it will be requested again")
+    def _check_duration(self, under_way: PendingExport) -> None:
+        requested = under_way.asked_at
+        if requested is None or self.clock() - requested > self.options.give_up_after:
+            raise ExportLost("the export takes longer than export.give_up_after: it will be requested again")
 
-    def _read(self, client: FhirClient, state: BulkState, ready: Ready, gaps: Gaps) -> Generator[Batch, None, BulkState]:
-        """The files, from the first that is not stored. Returns the state without the job."""
+    def _read(self, client: FhirClient, state: BulkState, ready: ExportReady, gaps: Gaps) -> Generator[Batch, None, BulkState]:
+        """Reads the files, from the first that is not stored. Returns the state without the job."""
         files = manifest.ordered(ready.files, self.rest.kinds())
         digest, total = manifest.digest(files), _total(files)
         if state.job and state.job.files != digest:
-            state = state.on(files=digest, done=0)
+            state = state.with_job(files=digest, done=0)
         assert state.job is not None
-        transfer = Transfer(client, self.options.file_origins, self.rest.options.limits.parallel)
+        downloads = FileDownloads(client, self.options.file_origins, self.rest.options.limits.parallel)
         stated, seen = instant(ready.transaction_time), dict[bytes, None]()
         pending, size = list[tuple[Item, bytes]](), 0
         safe: str | None = None
-        with closing(transfer.files(files[state.job.done :])) as fetched:
+        with closing(downloads.files(files[state.job.done :])) as fetched:
             for one in fetched:
                 for item, body in self._read_file(client, one, stated, seen, gaps):
                     pending.append((item, body))
@@ -200,73 +202,73 @@ class BulkAdapter:
                         pending, size, safe = [], 0, None
                 state = _after_file(state, gaps.reasons)
                 safe = state.text()
-                yield from self._until(state, "")
+                yield from self._rest_of_wait(state, "")
         under_way, state = state.job, state.finished(ready.transaction_time)
         yield _batch(pending, state.text(), total, gaps.note(under_way))
         if under_way and under_way.joined and not under_way.left_out:
-            self._joiners.read(under_way.joined)
+            self._new_members.read(under_way.joined)
         return state
 
     def _read_file(
-        self, client: FhirClient, one: Fetched, stated: datetime | None, seen: dict[bytes, None], gaps: Gaps
+        self, client: FhirClient, one: DownloadedFile, stated: datetime | None, seen: dict[bytes, None], gaps: Gaps
     ) -> Iterator[tuple[Item, bytes]]:
-        """What the lines of one file say, with their bytes. Why something is missing goes to ``gaps``."""
+        """The items of the lines of one file, with their bytes. Reasons for missing data are added to ``gaps``."""
         file, received = one.file, self.clock()
         for number, body in one.lines():
             locator = f"{file.locator}:{number}"
-            if came_again(body, seen):
+            if is_repeated(body, seen):
                 yield Filtered("came_again", locator), body
                 continue
             for item in ndjson.items(self.mapper, file, body, locator, received, stated):
-                if ndjson.left_something_out(item):
-                    gaps.reasons.append(ndjson.told(item))
+                if ndjson.is_gap(item):
+                    gaps.reasons.append(ndjson.gap_reason(item))
                 yield self._confirmed(client, item, gaps.reasons), body
-        if one.wrong:
-            gaps.file(f"{file.locator}: {one.wrong}")
-            detail = f"{one.wrong}, also after a second download: the next export requests the missing data again"
+        if one.defect:
+            gaps.add_file(f"{file.locator}: {one.defect}")
+            detail = f"{one.defect}, also after a second download: the next export requests the missing data again"
             yield Unmappable("export_file_short", detail, file.locator), b""
 
     def _confirmed(self, client: FhirClient, item: Item, gaps: list[str]) -> Item:
-        """Where the most restrictive counts, a record permits only what no other of its patient refuses; where nobody can say, nothing."""
+        """The item without what another record of its patient refuses, if the most restrictive counts. If unknown, it permits nothing."""
         if not isinstance(item, PatientStatements) or (kind := item.evidence_id.partition("/")[0]) == "Patient":
             return item
         try:
-            return self.rest.still(client, kind, item, gaps)
+            return self.rest.without_refused(client, kind, item, gaps)
         except AdapterError as error:
             if not error.permanent:
                 raise
             return certain_only(item, self.rest.mapper.options.consent.choose)
 
-    def _asked_by_name(self, export: Export, new: Sequence[str]) -> PendingExport | None:
-        """An export of those who joined the group; ``None`` where the server has none, or one export is all that it gives for a while."""
+    def _request_named_export(self, export: Export, new: Sequence[str]) -> PendingExport | None:
+        """Requests an export of the new group members; ``None`` if the server does not support that, or limits how often it exports."""
         if self.budget.limits.bulk_every:
             return None
         try:
             now = self.clock()
-            taken = export.ask(self.options.path, self._parameters(""), new)
-        except NotTaken:
+            taken = export.request(self.options.path, self._parameters(""), new)
+        except NamedExportRefused:
             return None
         return self._job(taken, now, joined=group_members.packed(new))
 
     @staticmethod
     def _counts(request: Fetch) -> bool:
-        """Whether the read is one after which the members count as known."""
+        """Whether the members count as known after this read."""
         return request.since is None and not request.dry
 
-    def _job(self, taken: Taken, asked: datetime, **known: Any) -> PendingExport:
-        again = (self.clock() + timedelta(seconds=taken.asked)).isoformat() if taken.asked else ""
-        return PendingExport(taken.status, asked.isoformat(), poll_at=again, begun=min(asked, taken.at).isoformat(), **known)
+    def _job(self, taken: AcceptedExport, requested: datetime, **known: Any) -> PendingExport:
+        poll_at = (self.clock() + timedelta(seconds=taken.retry_after)).isoformat() if taken.retry_after else ""
+        return PendingExport(taken.status, requested.isoformat(), poll_at=poll_at, begun=min(requested, taken.at).isoformat(), **known)
 
-    def _less_overlap(self, since: str) -> str:
-        """From when on to ask for changes; empty: for everything. The server's own text goes back as it came where nothing is taken off."""
+    def _since_less_overlap(self, since: str) -> str:
+        """The ``_since`` of the next export; empty: everything. Without an overlap, the server's own text is returned unchanged."""
         time, overlap = instant(since), self.rest.options.overlap
-        if time and headers.reading_from(time, self.clock(), overlap) is None:
+        if time and headers.read_since(time, self.clock(), overlap) is None:
             return ""
         return f"{(time - overlap).isoformat(timespec='milliseconds').removesuffix('+00:00')}Z" if time and overlap else since
 
 
-def _kept(state: BulkState) -> Batch:
-    """Only where to go on."""
+def _cursor_only(state: BulkState) -> Batch:
+    """A batch with only the cursor."""
     return Batch((), state.text(), wait=Wait(0.0, PREPARED))
 
 
@@ -277,7 +279,7 @@ def _batch(pending: list[tuple[Item, bytes]], cursor: str | None, total: int | N
 def _after_file(state: BulkState, gaps: Iterable[str]) -> BulkState:
     """The state with one more file stored."""
     job = state.job
-    return state.on(done=job.done + 1, left_out=job.left_out or any(gaps)) if job else state
+    return state.with_job(done=job.done + 1, left_out=job.left_out or any(gaps)) if job else state
 
 
 def _total(files: Sequence[ExportFile]) -> int | None:
@@ -285,5 +287,5 @@ def _total(files: Sequence[ExportFile]) -> int | None:
     return None if any(count is None for count in counts) else sum(count or 0 for count in counts)
 
 
-def _progress(found: Running) -> str:
+def _progress(found: ExportRunning) -> str:
     return PREPARED if found.percent is None else f"{PREPARED} ({found.percent}%)"

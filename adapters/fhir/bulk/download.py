@@ -1,7 +1,7 @@
-"""Fetching the files of an export: several at a time into files without a name, handed over in order, each line as it came.
+"""Downloads the files of an export in parallel into temporary files, and returns them in order.
 
-A file is whole before its first line is read, so that a connection that breaks, or a count that is not met, costs a second fetch
-and no half-applied file. Temporary files have no name: nothing of a patient is left on the disk, whatever happens.
+A file is complete before its first line is read. So a broken connection or a wrong number of lines costs a second download, and no file is
+applied in part. Temporary files have no name, so no patient data stays on the disk, whatever happens.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from urllib.parse import urljoin, urlsplit
 
 from adapters.base import AdapterError
 from adapters.fhir.bulk import ndjson
-from adapters.fhir.bulk.export import NDJSON, Lost
+from adapters.fhir.bulk.export import NDJSON, ExportLost
 from adapters.fhir.bulk.manifest import ExportFile
 from adapters.fhir.client import FhirClient
 from adapters.http import download
@@ -29,65 +29,65 @@ from adapters.http.retry import TRANSIENT, Retryable
 if TYPE_CHECKING:
     import requests
 
-GONE = (403, 404, 410)  # 403 is how signed addresses of storage say that their time is over
+GONE = (403, 404, 410)  # signed storage URLs return 403 when they have expired
 
 
-class Fetched(NamedTuple):
-    """One file, on the disk. ``wrong`` says why it is not whole, after a second fetch; empty when it is."""
+class DownloadedFile(NamedTuple):
+    """One file on the disk. ``defect``: why it is incomplete, even after a second download; empty if it is complete."""
 
     file: ExportFile
     content: IO[bytes]
-    wrong: str
+    defect: str
     limits: DownloadLimits = DownloadLimits()
 
     def lines(self) -> Iterator[tuple[int, bytes]]:
-        """Lines that hold a resource, with their numbers from 1; of a file that broke off, those before that."""
+        """The lines with a resource, with their numbers from 1; of a truncated file, those before the end."""
         return ndjson.lines(self.content, self.limits)
 
 
 @dataclass(frozen=True, slots=True)
-class Transfer:
-    """The files of one export. The token goes to our server, and to ``origins`` where files need it there; nowhere else."""
+class FileDownloads:
+    """Downloads the files of one export. The token is sent only to our server and, for files that need it, to ``origins``."""
 
     client: FhirClient
     origins: tuple[str, ...] = ()
     parallel: int = 4
-    ended: Event = field(default_factory=Event)
+    stopped: Event = field(default_factory=Event)
 
-    def files(self, wanted: Sequence[ExportFile]) -> Generator[Fetched, None, None]:
-        """In the order wanted; at most ``parallel`` are on their way or waiting to be read."""
-        ahead: deque[Future[Fetched]] = deque()
-        rest = iter(wanted)
+    def files(self, files_to_read: Sequence[ExportFile]) -> Generator[DownloadedFile, None, None]:
+        """The files in the given order. At most ``parallel`` are being downloaded or waiting to be read."""
+        downloads: deque[Future[DownloadedFile]] = deque()
+        remaining = iter(files_to_read)
         with ThreadPoolExecutor(self.parallel, thread_name_prefix="export") as pool:
             try:
                 while True:
-                    while len(ahead) < self.parallel and (one := next(rest, None)) is not None:
-                        ahead.append(pool.submit(self.fetch, one))
-                    if not ahead:
+                    while len(downloads) < self.parallel and (one := next(remaining, None)) is not None:
+                        downloads.append(pool.submit(self.fetch, one))
+                    if not downloads:
                         return
-                    fetched = ahead.popleft().result()
+                    fetched = downloads.popleft().result()
                     with fetched.content:
                         yield fetched
             finally:
-                self.ended.set()  # nobody waits for the rest of a large file
-                _drop(ahead)
+                self.stopped.set()  # do not wait for the rest of a large file
+                _close_unread(downloads)
 
-    def fetch(self, file: ExportFile) -> Fetched:
-        """One file, fetched again when it is not whole. Raises :class:`Lost` when it is gone."""
-        content = tempfile.TemporaryFile()  # noqa: SIM115 - whoever reads it closes it
+    def fetch(self, file: ExportFile) -> DownloadedFile:
+        """Downloads one file, and again if it is incomplete. Raises :class:`ExportLost` if it is gone."""
+        content = tempfile.TemporaryFile()  # noqa: SIM115 - the reader closes it
         try:
-            wrong = ""
+            defect = ""
             for _ in range(2):
-                self.client.retrying(lambda: self._into(content, file))
-                wrong = ndjson.wrong(content, file.lines, self.client.download)
-                if not wrong:
+                self.client.retrying(lambda: self._download(content, file))
+                defect = ndjson.defect(content, file.lines, self.client.download)
+                if not defect:
                     break
         except BaseException:
             content.close()
             raise
-        return Fetched(file, content, wrong, self.client.download)
+        return DownloadedFile(file, content, defect, self.client.download)
 
-    def _into(self, content: IO[bytes], file: ExportFile) -> None:
+    def _download(self, content: IO[bytes], file: ExportFile) -> None:
         import requests
 
         content.seek(0)
@@ -95,13 +95,13 @@ class Transfer:
         begun = time.monotonic()
         response = self._open(file)
         try:
-            for chunk in download.chunks(response, self.client.download.file, begun, self._stopped):
+            for chunk in download.chunks(response, self.client.download.file, begun, self._check_stopped):
                 content.write(chunk)
         except requests.exceptions.RequestException as error:
             raise Retryable(AdapterError(f"the download of an export file was interrupted ({type(error).__name__})")) from None
 
-    def _stopped(self) -> None:
-        if self.ended.is_set():
+    def _check_stopped(self) -> None:
+        if self.stopped.is_set():
             raise AdapterError("the run ended before the file was fetched")
 
     def _open(self, file: ExportFile) -> requests.Response:
@@ -114,20 +114,20 @@ class Transfer:
             return response
         response.close()
         if status in TRANSIENT:
-            asked = self.client.asked(response.headers)
-            raise Retryable(AdapterError(f"the server returned {status} for an export file", retry_after=asked))
+            retry_after = self.client.retry_after(response.headers)
+            raise Retryable(AdapterError(f"the server returned {status} for an export file", retry_after=retry_after))
         if status in GONE:
-            raise Lost(f"an export file is gone (the server returned {status}): the export will be requested again")
+            raise ExportLost(f"an export file is gone (the server returned {status}): the export will be requested again")
         raise AdapterError(f"the server returned {status} for an export file", permanent=status in REFUSED)
 
     def _follow(self, file: ExportFile) -> requests.Response:
-        """The answer at the end of redirects. Oracle Health sends to signed storage, which refuses a token beside its signature."""
+        """The response after redirects. Oracle Health redirects to signed storage, which refuses a token beside its signature."""
         url = file.url
         for hop in range(REDIRECTS + 1):
             headers = {"Accept": NDJSON, "Accept-Encoding": "gzip"}
             if self._may_have_token(file, url) and (hop == 0 or same_origin(url, self.client.base_url)):
                 headers |= self.client.authorize()
-            response = self.client.open(self._safe(url), headers)
+            response = self.client.open(self._checked_url(url), headers)
             if not response.is_redirect:
                 return response
             response.close()
@@ -137,14 +137,14 @@ class Transfer:
     def _may_have_token(self, file: ExportFile, url: str) -> bool:
         return file.token and any(same_origin(url, origin) for origin in (self.client.base_url, *self.origins))
 
-    def _safe(self, url: str) -> str:
+    def _checked_url(self, url: str) -> str:
         if urlsplit(self.client.base_url).scheme == "https" and urlsplit(url).scheme != "https":
             raise AdapterError("an export file has a URL without TLS although the server supports TLS", permanent=True)
         return url
 
 
-def _drop(ahead: deque[Future[Fetched]]) -> None:
-    """Closes what nobody will read."""
-    for one in ahead:
+def _close_unread(downloads: deque[Future[DownloadedFile]]) -> None:
+    """Closes the files that will not be read."""
+    for one in downloads:
         if not one.cancel():
             one.add_done_callback(lambda done: None if done.exception() else done.result().content.close())

@@ -1,4 +1,4 @@
-"""What an export left out, and why: nothing for which the time may move. Pure."""
+"""The gaps of an export: what is missing, and why. With gaps, the cursor does not move. Pure."""
 
 from __future__ import annotations
 
@@ -7,35 +7,35 @@ from dataclasses import dataclass, field
 from adapters.base import IncompleteFetch
 from adapters.fhir.bulk.job import PendingExport
 
-MOST_TOLD = 3
-MEANWHILE = "received data was applied; the cursor did not move, so the next export requests the same range"
-EARLIER = "see the rejections of the previous run"
+MOST_REASONS = 3
+EFFECT = "received data was applied; the cursor did not move, so the next export requests the same range"
+SEE_PREVIOUS_RUN = "see the rejections of the previous run"
 
 
 @dataclass(slots=True)
 class Gaps:
-    """Of the exports of one run. ``reasons`` are for people; ``broken`` are those of files that are not whole."""
+    """The gaps in the exports of one run. ``reasons``: for people. ``broken``: the reasons of incomplete files."""
 
     reasons: list[str] = field(default_factory=list)
     broken: list[str] = field(default_factory=list)
 
-    def file(self, reason: str) -> None:
-        """A file that is not whole."""
+    def add_file(self, reason: str) -> None:
+        """Adds an incomplete file."""
         self.reasons.append(reason)
         self.broken.append(reason)
 
     def note(self, under_way: PendingExport | None) -> str:
-        """What to tell about an export with gaps, also where they were found by an earlier run."""
+        """The note about an export with gaps, also if an earlier run found them."""
         if not under_way or not under_way.left_out:
             return ""
-        self.reasons = self.reasons or [EARLIER]
-        return f"the export was incomplete ({_short(self.reasons)}): {MEANWHILE}"
+        self.reasons = self.reasons or [SEE_PREVIOUS_RUN]
+        return f"the export was incomplete ({_summary(self.reasons)}): {EFFECT}"
 
-    def ended(self) -> None:
+    def raise_if_broken(self) -> None:
         """Raises :class:`~adapters.base.IncompleteFetch` if a file was incomplete. It is not requested again: servers limit exports."""
         if self.broken:
-            raise IncompleteFetch(_short(self.reasons), again=False)
+            raise IncompleteFetch(_summary(self.reasons), again=False)
 
 
-def _short(reasons: list[str]) -> str:
-    return "; ".join(list(dict.fromkeys(reasons))[:MOST_TOLD])
+def _summary(reasons: list[str]) -> str:
+    return "; ".join(list(dict.fromkeys(reasons))[:MOST_REASONS])

@@ -1,7 +1,7 @@
-"""Where a source with bulk exports stands: the cursor, and in it the export under way. Pure.
+"""The cursor of a source with bulk exports, with the export in progress. Pure.
 
-It is committed with every step, so that whoever comes next goes on from it: polls the same status address, leaves out the files
-that are stored, deletes what is done with.
+It is committed with every step. So the next run continues from it: it polls the same status URL, skips the stored files, and deletes the
+finished export.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from adapters.fhir.dates import instant
 
 @dataclass(frozen=True, slots=True)
 class PendingExport:
-    """One export. ``status`` is its address at the server; ``since`` is what it was asked for; ``asked`` when, by our clock.
+    """One export. ``status``: its status URL. ``since``: its ``_since``. ``asked``: when it was requested, by our clock.
 
-    ``begun``: no later than when the server took it, by both clocks; the next export asks for nothing later than that.
-    ``done`` files of the list whose digest is ``files`` are stored. ``left_out``: the server could not give everything, so the next
-    export must reach back as far as this one. ``poll_at`` is when the server wants to be asked again. ``joined``: only those were asked
-    for who joined the group since its last export (``group.packed``).
+    ``begun``: no later than when the server accepted it, by both clocks; the next ``_since`` is not later than that. ``done``: how many
+    files of the list with the digest ``files`` are stored. ``left_out``: the export has gaps, so the next one must start at the same time.
+    ``poll_at``: when to poll next. ``joined``: the export is only of members who joined the group since its last export
+    (``group_members.packed``).
     """
 
     status: str
@@ -47,9 +47,9 @@ class PendingExport:
 
 @dataclass(frozen=True, slots=True)
 class BulkState:
-    """``since``: all that changed before it came with the last export that left nothing out. ``lost`` exports in a row came to nothing.
+    """The cursor. ``since``: everything that changed before it is stored. ``lost``: how many exports in a row failed.
 
-    ``ended`` is the status address of an export that is stored and still has to be deleted at the server.
+    ``ended``: the status URL of an export that is stored and still has to be deleted at the server.
     """
 
     since: str = ""
@@ -58,33 +58,33 @@ class BulkState:
     lost: int = 0
 
     def text(self) -> str:
-        """As it is kept in the cursor."""
+        """The text of the cursor."""
         return msgspec.json.encode({"export": asdict(self)}).decode()
 
     def finished(self, transaction_time: str) -> BulkState:
-        """After everything of the job is stored. A time that cannot be read, or an export with gaps, does not move ``since``.
+        """The state after the whole export is stored. An unreadable time, or an export with gaps, does not move ``since``.
 
-        Some servers write the end of the job as its transactionTime, or a time that is still to come: what changed while the job
-        ran would be left out. So the time counts only as far as our own question.
+        Some servers set transactionTime to the end of the job, or to a future time: changes during the job would then be lost. So it
+        counts only up to the time of our own request.
         """
         if self.job is None:
             return self
-        said, begun = instant(transaction_time), instant(self.job.begun) or self.job.asked_at
-        moves = not self.job.joined and not self.job.left_out and said is not None
-        reached = begun.isoformat() if said and begun and begun < said else transaction_time
+        server_time, begun = instant(transaction_time), instant(self.job.begun) or self.job.asked_at
+        moves = not self.job.joined and not self.job.left_out and server_time is not None
+        reached = begun.isoformat() if server_time and begun and begun < server_time else transaction_time
         return BulkState(reached if moves else self.since, None, self.job.status)
 
     def without_job(self) -> BulkState:
-        """After the job was lost: its address goes to be deleted too, in case it is still there."""
+        """The state after the export was lost. Its status URL is deleted too, in case it still exists."""
         return BulkState(self.since, None, self.job.status if self.job else self.ended, self.lost + 1)
 
-    def on(self, **changes: Any) -> BulkState:
-        """The same with a job that has gone on."""
+    def with_job(self, **changes: Any) -> BulkState:
+        """The same with changed fields of the job."""
         return replace(self, job=replace(self.job, **changes)) if self.job else self
 
 
 def read(cursor: str | None) -> BulkState:
-    """The state of a cursor; one of another kind of source means: nothing was exported yet."""
+    """The state in a cursor. A cursor of another kind of source means that nothing was exported yet."""
     try:
         kept = msgspec.json.decode(cursor or "")["export"]
         job = PendingExport(**kept["job"]) if kept["job"] else None

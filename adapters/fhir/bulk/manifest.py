@@ -1,4 +1,4 @@
-"""The manifest of a finished export: which files there are, and how they may be fetched. Pure.
+"""Reads the manifest of a finished export: its files, and how to download them. Pure.
 
 Source: Bulk Data Access IG 2.0 and 3.0, "Bulk Data Output Manifest" (3.0: several manifests, linked by ``next``); 4.0 ballot (``outcome``
 for ``error``).
@@ -21,7 +21,7 @@ OUTPUT, DELETED, OUTCOME = "output", "deleted", "outcome"
 
 
 class ExportFile(NamedTuple):
-    """One file. ``part`` is ``output``, ``deleted`` or ``outcome``; ``lines`` is how many the server says it has."""
+    """One file. ``part``: ``output``, ``deleted`` or ``outcome``. ``lines``: the number announced by the server."""
 
     part: str
     type: str
@@ -32,12 +32,12 @@ class ExportFile(NamedTuple):
 
     @property
     def locator(self) -> str:
-        """Finds the file again and names no address."""
+        """A name that identifies the file without its URL."""
         return f"{self.type or self.part}.{self.number}.ndjson"
 
 
 class Manifest(NamedTuple):
-    """``transaction_time`` is the server's own text, since it goes back to the server as ``_since``."""
+    """One part of the manifest. ``transaction_time`` is the server's own text, because it is sent back as ``_since``."""
 
     transaction_time: str
     files: tuple[ExportFile, ...]
@@ -69,14 +69,14 @@ _decode = msgspec.json.Decoder(_Manifest, strict=False).decode
 
 
 def read(body: bytes, url: str) -> Manifest:
-    """The manifest that ``url`` answered with. Raises :class:`~adapters.base.AdapterError` when it is none."""
+    """The manifest that ``url`` returned. Raises :class:`~adapters.base.AdapterError` if the body is none."""
     try:
         found = _decode(body.removeprefix(BYTE_ORDER_MARK))
     except (msgspec.MsgspecError, ValueError, RecursionError):
         raise AdapterError(f"the export status request returned {unexpected.described(body)} instead of a manifest") from None
     if found.output is None:
         raise AdapterError("the export manifest has no output")
-    token = found.requires_access_token is True  # what is not asked for is not sent
+    token = found.requires_access_token is True  # sent only if required
     parts = ((OUTPUT, found.output), (OUTCOME, [*(found.error or []), *(found.outcome or [])]), (DELETED, found.deleted or []))
     files = [ExportFile(part, one.type or "", urljoin(url, one.url), one.count, token, 0) for part, ones in parts for one in ones]
     return Manifest(found.transaction_time or "", tuple(files), _next(found, url))
@@ -92,20 +92,20 @@ def _next(found: _Manifest, url: str) -> str | None:
 
 
 def ordered(files: Sequence[ExportFile], kinds: Sequence[str]) -> tuple[ExportFile, ...]:
-    """The files that matter, in the order to read them: Patients first, then what is said about them, then outcomes and deletions.
+    """The files to read, in order: Patients first, then the records about them, then outcomes and deletions.
 
-    The order of the manifest stands within each; a file without a type may hold anything and comes first.
+    Within each, the order of the manifest is kept. A file without a type may contain anything and comes first.
     """
     rank = {kind: place for place, kind in enumerate(kinds, 1)}
     place = {OUTPUT: 0, OUTCOME: len(rank) + 1, DELETED: len(rank) + 2}
-    wanted = [one for one in files if one.part != OUTPUT or not one.type or one.type in rank]
-    wanted.sort(key=lambda one: place[one.part] + (rank.get(one.type, 0) if one.part == OUTPUT else 0))
-    return tuple(one._replace(number=number) for number, one in enumerate(wanted, 1))
+    selected = [one for one in files if one.part != OUTPUT or not one.type or one.type in rank]
+    selected.sort(key=lambda one: place[one.part] + (rank.get(one.type, 0) if one.part == OUTPUT else 0))
+    return tuple(one._replace(number=number) for number, one in enumerate(selected, 1))
 
 
 def digest(files: Sequence[ExportFile]) -> str:
-    """Tells one list of files from another. Without queries: storage signs its addresses anew each time they are asked for."""
-    made = blake2b(digest_size=8)
+    """A digest that identifies a list of files. Queries are left out: storage signs its URLs again for each request."""
+    hashed = blake2b(digest_size=8)
     for one in files:
-        made.update(f"{one.part}\0{one.type}\0{urlsplit(one.url).path}\0{one.lines}\n".encode())
-    return made.hexdigest()
+        hashed.update(f"{one.part}\0{one.type}\0{urlsplit(one.url).path}\0{one.lines}\n".encode())
+    return hashed.hexdigest()

@@ -1,13 +1,10 @@
-"""Whether a file of an export is whole: every line a resource, to the last one. Pure but for the file that it reads.
+"""Reads the files of an export: whether a file is complete, and the items of its lines. Pure, except for the file that it reads.
 
-Proxies answer with an error page and status 200, connections end in the middle of a line without an error, and some servers write one
-document over many lines. Such a file passes for an empty one unless it is looked at. Source: http://ndjson.org/, Bulk Data Access IG.
+Proxies return an error page with status 200, connections end in the middle of a line without an error, and some servers write one document
+over many lines. Without a check, such a file would look empty. Source: http://ndjson.org/, Bulk Data Access IG.
 
-What the lines of an export's files say, in our words. Pure.
-
-A deletion is no statement. That a record is gone from the EMR does not mean that its patient no longer refuses: what the patient
-said stands, so that nothing is ever loosened by it. A Consent or Flag that is gone is shown to a person, since it may have permitted
-something that nobody can look up any more.
+A deletion is no statement: that a record was deleted in the EMR does not mean that its patient no longer refuses. So it never permits more
+contact. A deleted Consent or Flag is shown to a person, because it may have permitted something that can no longer be looked up.
 """
 
 from __future__ import annotations
@@ -31,39 +28,39 @@ from adapters.http import unexpected
 from adapters.http.download import DownloadLimits, TooLarge
 from adapters.mapping.legible import BYTE_ORDER_MARK
 
-LINE_NAMED = b"OperationOutcome"  # looked for first, since reading each line twice takes time
+LINE_NAMED = b"OperationOutcome"  # searched for first, because parsing each line twice takes time
 
 
 def items(mapper: FhirMapper, file: ExportFile, body: bytes, locator: str, received: datetime, stated: datetime | None) -> list[Item]:
-    """The items of one line. ``stated`` is the transactionTime: as of then a resource without a time of its own is true."""
+    """The items of one line. ``stated``: the transactionTime, which is the time of a resource without a time of its own."""
     if file.part == OUTCOME or (LINE_NAMED in body and outcome.severities(body)):
         return [_outcome(body, locator)]
     if file.part == DELETED:
         return list(_deletions(mapper, body, locator))
-    return mapper.claims(Payload(body, locator, received, stated))
+    return mapper.read_unconfirmed(Payload(body, locator, received, stated))
 
 
 def _outcome(body: bytes, locator: str) -> Item:
-    """What the server says about the export itself: an error means that something is missing in it."""
+    """The item of an OperationOutcome about the export: an error means that the export has gaps."""
     found = outcome.severities(body)
     if found and not any(one in outcome.ERRORS for one in found):
         return Filtered("export_outcome", locator)
-    said = outcome.summary(body) or "it cannot be read"
-    return Unmappable("export_error", f"the server could not export everything ({said}): check the server", locator, body)
+    issues = outcome.summary(body) or "it cannot be read"
+    return Unmappable("export_error", f"the server could not export everything ({issues}): check the server", locator, body)
 
 
-def told(item: Item) -> str:
-    """Why the export has a gap, for the run."""
+def gap_reason(item: Item) -> str:
+    """The reason of a gap, for the run."""
     return item.detail if isinstance(item, Unmappable) else ""
 
 
-def left_something_out(item: Item) -> bool:
-    """Whether the item says that the export has gaps."""
+def is_gap(item: Item) -> bool:
+    """Whether the item means that the export has gaps."""
     return isinstance(item, Unmappable) and item.reason in ("export_error", "export_file_short")
 
 
 def _deletions(mapper: FhirMapper, body: bytes, locator: str) -> Iterator[Item]:
-    """One line of a ``deleted`` file is a Bundle of DELETE requests."""
+    """The items of one line of a ``deleted`` file: a Bundle of DELETE requests."""
     try:
         bundle = decode(body)
     except NotReadable as error:
@@ -87,84 +84,84 @@ def _deletion(mapper: FhirMapper, kind: str, locator: str, body: bytes) -> Item:
     return Filtered("patient_deleted" if kind == "Patient" else "resource_not_used", locator)
 
 
-WITHIN = DownloadLimits()
+DEFAULT_LIMITS = DownloadLimits()
 NAMED = b'"resourceType"'
 
 _raw = msgspec.json.Decoder(msgspec.Raw).decode
 
 
-def lines(content: IO[bytes], limits: DownloadLimits = WITHIN) -> Iterator[tuple[int, bytes]]:
-    """Lines that hold something, with their numbers from 1, but for the one at which the file broke off. None of a file without lines."""
+def lines(content: IO[bytes], limits: DownloadLimits = DEFAULT_LIMITS) -> Iterator[tuple[int, bytes]]:
+    """The non-empty lines with their numbers from 1, except a truncated last line. None if the file is not NDJSON."""
     found, broken = _read(content, limits)
     head = list(islice(found, 2))
-    if not _by_line(head):
+    if not _is_ndjson(head):
         return
     before: tuple[int, bytes] | None = None
     for one in chain(head, found):
         if before is not None:
             yield before
         before = one
-    if before is not None and not broken and _whole(before[1]):
+    if before is not None and not broken and _is_complete(before[1]):
         yield before
 
 
-def wrong(content: IO[bytes], announced: int | None, limits: DownloadLimits = WITHIN) -> str:
-    """Why the file is not whole, for people; empty when it is. ``announced`` is how many lines the manifest names.
+def defect(content: IO[bytes], announced: int | None, limits: DownloadLimits = DEFAULT_LIMITS) -> str:
+    """Why the file is incomplete, for people; empty if it is complete. ``announced``: the number of lines in the manifest.
 
-    Raises :class:`~adapters.http.download.TooLarge` when the file, decompressed, or one of its lines is.
+    Raises :class:`~adapters.http.download.TooLarge` if the decompressed file, or one of its lines, is too large.
     """
     found, broken = _read(content, limits)
     head = list(islice(found, 2))
-    if head and not _by_line(head):
-        return "the file ends in the middle of its first line" if _one_cut(head) else f"the file is {_what(head)}, not NDJSON"
-    # A line in the middle that cannot be read is one record's trouble: the mapping rejects it.
+    if head and not _is_ndjson(head):
+        return "the file ends in the middle of its first line" if _is_truncated(head) else f"the file is {_description(head)}, not NDJSON"
+    # An unreadable line in the middle affects one record only: the mapping rejects it.
     count, last = 0, b"{}"
     for _, line in chain(head, found):
         count, last = count + 1, line
-    if broken or not _whole(last):
+    if broken or not _is_complete(last):
         return "the gzip file is truncated" if broken else "the file ends in the middle of a line"
     missing = (announced or 0) - count
     return f"{missing} lines fewer than the {announced} in the server's manifest" if missing > 0 else ""
 
 
-def _by_line(head: Sequence[tuple[int, bytes]]) -> bool:
-    """Whether the file is written line by line: one of its first two is a resource by itself."""
-    return any(_shaped(line) and NAMED in line for _, line in head)
+def _is_ndjson(head: Sequence[tuple[int, bytes]]) -> bool:
+    """Whether the file is NDJSON: one of its first two lines is a resource."""
+    return any(_looks_like_object(line) and NAMED in line for _, line in head)
 
 
-def _one_cut(head: Sequence[tuple[int, bytes]]) -> bool:
-    return len(head) == 1 and head[0][1].startswith(b"{") and not _whole(head[0][1])
+def _is_truncated(head: Sequence[tuple[int, bytes]]) -> bool:
+    return len(head) == 1 and head[0][1].startswith(b"{") and not _is_complete(head[0][1])
 
 
-def _what(head: Sequence[tuple[int, bytes]]) -> str:
+def _description(head: Sequence[tuple[int, bytes]]) -> str:
     start = b"\n".join(line for _, line in head)
-    return "JSON spread over several lines" if start[:1] in (b"{", b"[") and not _whole(start) else unexpected.described(start)
+    return "JSON spread over several lines" if start[:1] in (b"{", b"[") and not _is_complete(start) else unexpected.described(start)
 
 
-def _shaped(line: bytes) -> bool:
-    """Whether it looks like an object on one line."""
+def _looks_like_object(line: bytes) -> bool:
+    """Whether the line looks like a JSON object."""
     return line.startswith(b"{") and line.endswith(b"}")
 
 
-def _whole(line: bytes) -> bool:
+def _is_complete(line: bytes) -> bool:
     try:
         _raw(line)
     except (msgspec.MsgspecError, ValueError, RecursionError):
         return False
-    return _shaped(line)
+    return _looks_like_object(line)
 
 
 def _read(content: IO[bytes], limits: DownloadLimits) -> tuple[Iterator[tuple[int, bytes]], list[bool]]:
-    """The lines that hold something, and a list that holds something once their compression turned out to be broken."""
+    """The non-empty lines, and a list that is filled when their compression turns out to be damaged."""
     broken: list[bool] = []
     return _lines(content, broken, limits), broken
 
 
 def _lines(content: IO[bytes], broken: list[bool], limits: DownloadLimits) -> Iterator[tuple[int, bytes]]:
     content.seek(0)
-    zipped = content.read(len(GZIP)) == GZIP
+    is_gzip = content.read(len(GZIP)) == GZIP
     content.seek(0)
-    opened = gzip.GzipFile(fileobj=content) if zipped else content
+    opened = gzip.GzipFile(fileobj=content) if is_gzip else content
     try:
         for number, line in enumerate(_bounded(opened, limits), 1):
             text = (line.removeprefix(BYTE_ORDER_MARK) if number == 1 else line).strip()

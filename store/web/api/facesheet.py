@@ -14,7 +14,7 @@ from msgspec import UNSET, Struct, UnsetType
 
 from store.domain.attributes import in_order
 from store.domain.enterprise import Enterprise
-from store.domain.lock import Toggle, locked
+from store.domain.lock import Toggle, master_of
 from store.domain.patient import HistoryEntry, Patient
 from store.domain.sms_consent import OptOut, display
 from store.preference import DISPLAY_NAME, EMAIL, PHONES, UNKNOWN, ContactPreferences, Phone, Preference
@@ -196,7 +196,7 @@ def preference_out(name: str, found: Preference | None, source: str | None = Non
 
 
 def _master(name: str, patient: Patient, enterprise: Enterprise) -> str | None:
-    master = locked(name, patient.marks, enterprise)
+    master = master_of(name, patient.marks, enterprise)
     return master.source if master else None
 
 

@@ -28,7 +28,7 @@ from store.db.recent_failures import FailureState
 from store.db.second_cache import SecondCache
 from store.domain.enterprise import Enterprise
 from store.errors import SchemaOutdated
-from store.holds.review import waiting
+from store.holds.review import awaiting_review
 from store.patients.preferences import Preferences
 from store.runs.intake_state import IntakeState
 from store.runs.processes import Processes, ProcessState, Seen, gone, is_silent, joined
@@ -232,7 +232,7 @@ class Health:
 
     def _held(self) -> tuple[HeldState, ...]:
         with self.store.database.read() as connection:
-            return tuple(HeldState(*one) for one in waiting(self.store.database, connection))
+            return tuple(HeldState(*one) for one in awaiting_review(self.store.database, connection))
 
     def _sources(self) -> tuple[SourceState, ...]:
         now = self.clock()

@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from store.domain.lock import Actor, Role
 from store.errors import NotFound
-from store.holds.review import HeldSet, Verdicts, Waiting
+from store.holds.review import AwaitingReview, HeldReview, HeldSet
 from store.patients.preferences import Preferences
 from store.runs.runs import Journal, Run
 from store.web.api.endpoint import ApiResponse, Call, Endpoint
@@ -93,7 +93,7 @@ class RunCalls:
 
     def __init__(self, store: Preferences, journal: Journal, work: SyncWork | None) -> None:
         self.store, self.journal, self.work = store, journal, work
-        self.verdicts = Verdicts(store, journal)
+        self.verdicts = HeldReview(store, journal)
 
     def endpoints(self) -> Iterable[Endpoint]:
         """The endpoints."""
@@ -105,7 +105,7 @@ class RunCalls:
     def runs(self, call: Call) -> ApiResponse:
         """The enterprise's runs."""
         limit = whole_number(call.query, "limit", 50, 1_000)
-        waiting = {one.run: one for one in self.verdicts.waiting(call.enterprise)}
+        waiting = {one.run: one for one in self.verdicts.awaiting_review(call.enterprise)}
         found = self.journal.runs(call.enterprise, call.query.get("source"), limit)
         return ApiResponse([run_out(run, waiting.get(run.id)) for run in found])
 
@@ -135,17 +135,17 @@ class RunCalls:
         return self._shown(run)
 
     def _shown(self, run: Run) -> ApiResponse:
-        waiting = {one.run: one for one in self.verdicts.waiting(run.enterprise)}
+        waiting = {one.run: one for one in self.verdicts.awaiting_review(run.enterprise)}
         return ApiResponse(run_detail(self.verdicts.show(run.id), waiting.get(run.id)))
 
 
-def run_out(run: Run, waiting: Waiting | None = None) -> RunOut:
+def run_out(run: Run, waiting: AwaitingReview | None = None) -> RunOut:
     """A run, as JSON."""
     waits = WaitingOut(waiting.patients, waiting.since) if waiting else None
     return RunOut(run.id, run.source, run.kind, run.status, run.started, run.finished, dict(run.counts), run.failure, waits, run.note)
 
 
-def run_detail(found: HeldSet, waiting: Waiting | None = None) -> RunDetail:
+def run_detail(found: HeldSet, waiting: AwaitingReview | None = None) -> RunDetail:
     """A run with its held changes, as JSON."""
     held = HeldOut(
         found.impact.patients,

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, TypeVar
 import msgspec
 from msgspec import Meta, Struct
 
-from store.domain.decision_request import Appointment, Ask, Decision
+from store.domain.decision_request import Appointment, Decision, DecisionRequest
 from store.domain.patient import PatientRef
 from store.domain.policies import SETTINGS
 from store.web.http.border import check_nul, check_time, is_utf8
@@ -61,7 +61,7 @@ class AppointmentIn(Appointment, frozen=True, gc=False, forbid_unknown_fields=Tr
     preferred_phone: Number | None = None
 
 
-class AskIn(Ask, frozen=True, kw_only=True, gc=False, forbid_unknown_fields=True):
+class AskIn(DecisionRequest, frozen=True, kw_only=True, gc=False, forbid_unknown_fields=True):
     """A sender's request. ``channels`` are those that the message has text for; ``at`` has a UTC offset."""
 
     patient: PatientIn

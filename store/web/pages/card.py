@@ -11,7 +11,7 @@ from store import preference as p
 from store.domain.attributes import REGISTRY, Kind
 from store.domain.decision_request import Decision
 from store.domain.enterprise import Enterprise
-from store.domain.lock import MASTERED_BY_EMR, TOGGLE_REASONS, Toggle, locked
+from store.domain.lock import MASTERED_BY_EMR, TOGGLE_REASONS, Toggle, master_of
 from store.domain.patient import HistoryEntry, Patient
 from store.domain.sms_consent import display
 from store.preference import MessageType, Phone, Preference
@@ -106,7 +106,7 @@ def switch(patient: Patient, toggle: Toggle, enterprise: Enterprise) -> Switch |
     """The toggle, or ``None`` if it is not shown."""
     if not toggle.visible:
         return None
-    master, found = locked(p.DO_NOT_CONTACT, patient.marks, enterprise), patient.preferences.get(p.DO_NOT_CONTACT)
+    master, found = master_of(p.DO_NOT_CONTACT, patient.marks, enterprise), patient.preferences.get(p.DO_NOT_CONTACT)
     state, is_locked = {p.YES: "on", p.NO: "off"}.get(toggle.value, "unknown"), toggle.reason == MASTERED_BY_EMR
     kept = is_locked and found is not None and found.authority == p.STAFF
     why, where = TOGGLE_REASONS.get(toggle.reason, ""), master.where if master else ""
@@ -144,7 +144,7 @@ def unread(patient: Patient) -> list[Unread]:
 
 def row(attribute: str, patient: Patient, enterprise: Enterprise) -> CardRow:
     """The row of an attribute."""
-    found, master = patient.preferences.get(attribute), locked(attribute, patient.marks, enterprise)
+    found, master = patient.preferences.get(attribute), master_of(attribute, patient.marks, enterprise)
     value = labels.value(attribute, found.value if found else None)
     return CardRow(labels.title(attribute), value, _origin(found, enterprise), master.where if master else None)
 

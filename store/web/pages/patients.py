@@ -8,7 +8,7 @@ from typing import Any
 
 from store.audit.audit_log import VIEWED, Audit
 from store.domain.decision import decide, refused
-from store.domain.decision_request import Ask, Known
+from store.domain.decision_request import DecisionRequest, KnownPatient
 from store.domain.ids import parsed
 from store.domain.lock import Role
 from store.domain.patient import Patient, PatientRef
@@ -165,8 +165,8 @@ class PatientPages:
     def _previews(self, visit: Visit, patient: Patient) -> list[card.DecisionPreview]:
         found = self.store.known(visit.enterprise, [PatientRef(id=patient.id)], visit.now)[0]
         policy = self.store.settings.get(visit.enterprise).policy
-        asks = [Ask(message_type=kind, channels=card.CHANNELS) for kind in card.TYPES]
-        if not isinstance(found, Known):
+        asks = [DecisionRequest(message_type=kind, channels=card.CHANNELS) for kind in card.TYPES]
+        if not isinstance(found, KnownPatient):
             return [card.preview(ask.message_type, refused(PATIENT_UNKNOWN)) for ask in asks]
         return [card.preview(ask.message_type, decide(ask, found, policy, visit.now)) for ask in asks]
 

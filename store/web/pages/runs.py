@@ -7,7 +7,7 @@ from datetime import datetime
 
 from store.domain.lock import Actor
 from store.errors import NotFound, StoreError
-from store.holds.review import HeldSet, Verdicts
+from store.holds.review import HeldReview, HeldSet
 from store.patients.preferences import Preferences
 from store.preference import RecordOutcome
 from store.runs.runs import Journal, RunKind
@@ -28,7 +28,7 @@ class RunPages:
     """The page and its two decisions. A visitor sees only their own enterprise."""
 
     def __init__(self, store: Preferences, journal: Journal, work: SyncWork | None) -> None:
-        self.store, self.work, self.verdicts = store, work, Verdicts(store, journal)
+        self.store, self.work, self.verdicts = store, work, HeldReview(store, journal)
 
     def pages(self) -> Iterable[Page]:
         """The page, and the two decisions."""

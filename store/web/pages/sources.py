@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 from store.domain.enterprise import Source
 from store.errors import StoreError
-from store.holds.configuration import Bases
-from store.holds.review import Verdicts
+from store.holds.configuration import ConfigurationRows
+from store.holds.review import HeldReview
 from store.patients.preferences import Preferences
 from store.runs import source_checks
 from store.runs.runs import Journal, Run, RunStatus
@@ -47,7 +47,7 @@ class SourcePages:
 
     def __init__(self, store: Preferences, journal: Journal, work: SyncWork | None, describe: Describe) -> None:
         self.store, self.journal, self.work, self.describe = store, journal, work, describe
-        self.verdicts, self.arrivals, self.findings = Verdicts(store, journal), Arrivals(store.database), Findings(store.database)
+        self.verdicts, self.arrivals, self.findings = HeldReview(store, journal), Arrivals(store.database), Findings(store.database)
 
     def pages(self) -> Iterable[Page]:
         """All pages; starting a run only if ``work`` is available."""
@@ -60,7 +60,7 @@ class SourcePages:
         """Shows the enterprise's sources, in order of precedence."""
         states = [self._state(visit, source) for source in self.store.enterprises[visit.enterprise].sources]
         with self.store.database.read() as connection:
-            held = Bases(self.store.database).standing(connection, visit.enterprise).held
+            held = ConfigurationRows(self.store.database).state(connection, visit.enterprise).held
         return Shown("sources.html", {"title": "Sources", "sources": states, "held": held}, part="sources_live.html")
 
     def source(self, visit: Visit) -> Shown:
@@ -97,7 +97,7 @@ class SourcePages:
 
     def _held(self, source: str) -> int:
         with self.store.database.read() as connection:
-            return self.verdicts.held.waiting(connection, source)
+            return self.verdicts.held.patients_awaiting_review(connection, source)
 
     def _codes(self, visit: Visit, source: Source) -> Sequence[UnmappedCode] | None:
         """Unmapped codes, only if the URL requests them: payloads are decrypted for it, and the audit log records who requested that."""

@@ -92,7 +92,7 @@ def test_a_rejected_payload_that_is_replayed_permits_nothing_either() -> None:
     mapper = FhirMapper(settings(options={"consent": STRICT}))
     payload = Payload(json.dumps(consent("b", "permit")).encode(), "Consent/page-1#0", RECEIVED)
     assert [type(item) for item in mapper.read(payload)] == [Filtered]
-    assert values(mapper.claims(payload)) == ["granted"]
+    assert values(mapper.read_unconfirmed(payload)) == ["granted"]
 
 
 SOMEBODY_ELSE = {"reference": "Patient/p2"}

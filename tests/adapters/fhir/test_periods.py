@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from adapters.base import Filtered, Item
-from adapters.fhir.consent_flag import certain_only, to_confirm, unless_refused
+from adapters.fhir.consent_flag import certain_only, needs_confirmation, unless_refused
 from adapters.fhir.periods import MOST
 from store.preference import Later, PatientStatements
 from tests.adapters.fhir.made import RECEIVED, patient, read, said
@@ -131,7 +131,7 @@ def test_a_day_on_which_a_phone_comes_or_goes_is_told_also_where_the_list_is_the
 
 
 def strict(kind: str, period: dict[str, str], name: str = "c1") -> PatientStatements:
-    """As ``claims`` gives it where the most restrictive counts."""
+    """As ``read_unconfirmed`` gives it where the most restrictive counts."""
     item = said(consent(provision={"type": kind, "period": period}, id=name), options=SMS)
     return item
 
@@ -143,10 +143,10 @@ def kept(item: Item) -> list[tuple[datetime, Any]] | None:
 def test_alone_a_record_only_refuses_later_where_the_most_restrictive_counts() -> None:
     deny, permit = strict("deny", DECEMBER), strict("permit", DECEMBER)
     midnight = datetime(2026, 12, 1, tzinfo=UTC)
-    assert to_confirm(deny, "most_restrictive")
-    assert to_confirm(permit, "most_restrictive")
+    assert needs_confirmation(deny, "most_restrictive")
+    assert needs_confirmation(permit, "most_restrictive")
     assert (kept(certain_only(deny, "most_restrictive")), kept(certain_only(permit, "most_restrictive"))) == ([(midnight, "denied")], None)
-    assert not to_confirm(permit, "latest")
+    assert not needs_confirmation(permit, "latest")
 
 
 def test_what_another_record_refuses_now_or_later_is_not_permitted_later() -> None:

@@ -106,11 +106,11 @@ def test_one_export_in_its_window_also_after_a_restart() -> None:
     time, notes = Time(), InMemoryNotes()
     limits = BudgetLimits(bulk_every=timedelta(hours=24))
     first = Budget(limits, time, time.sleep, notes)
-    assert first.export() is None
-    first.exported()
+    assert first.export_wait() is None
+    first.record_export()
     time.now += timedelta(hours=23)
-    wait = Budget(limits, time, time.sleep, notes).export()
+    wait = Budget(limits, time, time.sleep, notes).export_wait()
     assert wait is not None
     assert wait.seconds == 3600
     time.now += timedelta(hours=1)
-    assert Budget(limits, time, time.sleep, notes).export() is None
+    assert Budget(limits, time, time.sleep, notes).export_wait() is None

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from adapters.http.completeness import IDLE_PAGES, Whole
+from adapters.http.completeness import IDLE_PAGES, CompletenessCheck
 
 Page = tuple[list[int], int | None, int, str]
 
 
 def missing(*pages: Page, trust_total: bool = True) -> str:
-    whole = Whole("Patient", trust_total)
+    whole = CompletenessCheck("Patient", trust_total)
     for keys, announced, beside, error in pages:
-        whole.page(keys, announced=announced, beside=beside, error=error)
-    return whole.missing()
+        whole.page(keys, announced=announced, included=beside, error=error)
+    return whole.incomplete_reason()
 
 
 @pytest.mark.parametrize(
@@ -59,10 +59,10 @@ def test_a_total_that_is_not_trusted_is_not_asked_and_an_error_is() -> None:
 
 @pytest.mark.parametrize(("idle", "endless"), [(IDLE_PAGES - 1, False), (IDLE_PAGES, True)])
 def test_pages_that_bring_nothing_new_end_after_a_while(idle: int, endless: bool) -> None:
-    whole = Whole("Patient")
+    whole = CompletenessCheck("Patient")
     whole.page([1], announced=1)
     for _ in range(idle):
         whole.page([1], announced=1)
-    assert (whole.endless, whole.missing() != "") == (endless, endless)
+    assert (whole.endless, whole.incomplete_reason() != "") == (endless, endless)
     whole.page([2])
     assert not whole.endless, "somebody new after all"

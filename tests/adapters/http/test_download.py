@@ -17,7 +17,7 @@ import pytest
 
 from adapters.base import AdapterError, Fetch, SourceSettings
 from adapters.fhir.bulk import ndjson
-from adapters.fhir.bulk.download import Transfer
+from adapters.fhir.bulk.download import FileDownloads
 from adapters.fhir.bulk.manifest import ExportFile
 from adapters.fhir.client import FhirClient
 from adapters.http.auth import Static
@@ -104,7 +104,7 @@ def test_a_file_of_an_export_has_a_limit_however_it_is_compressed() -> None:
     many = line * (3 * MIB // len(line))
     for headers, body in (({}, many), (GZIPPED, gzip.compress(many)), ({}, gzip.compress(many))):
         with serving(always((200, headers, body))) as server, fhir(server.base_url) as client:
-            transfer = Transfer(client)
+            transfer = FileDownloads(client)
             with pytest.raises(TooLarge, match=r"an export file is larger than 2097152 bytes: .*download\.max_file_bytes"):
                 transfer.fetch(a_file(server.base_url))
 
@@ -113,9 +113,9 @@ def test_a_line_of_an_export_has_a_limit() -> None:
     body = b'{"resourceType":"Patient","id":"1"}\n{"resourceType":"Patient","id":"' + b"x" * 5000 + b'"}\n'
     with serving(always((200, {}, body))) as server:
         with fhir(server.base_url) as client, pytest.raises(TooLarge, match=r"download\.max_line_bytes"):
-            Transfer(client).fetch(a_file(server.base_url))
+            FileDownloads(client).fetch(a_file(server.base_url))
         with fhir(server.base_url, replace(SMALL, max_line_bytes=8192)) as client:
-            fetched = Transfer(client).fetch(a_file(server.base_url))
+            fetched = FileDownloads(client).fetch(a_file(server.base_url))
             with fetched.content:
                 assert [number for number, _ in fetched.lines()] == [1, 2]
 
@@ -125,7 +125,7 @@ def test_a_line_within_the_limit_is_a_line(tmp_path: Any) -> None:
     path.write_bytes(b'{"resourceType":"Patient"}\n' * 3)
     with path.open("rb") as content:
         assert len(list(ndjson.lines(content, replace(SMALL, max_line_bytes=27)))) == 3
-        assert ndjson.wrong(content, 3, replace(SMALL, max_file_bytes=81)) == ""
+        assert ndjson.defect(content, 3, replace(SMALL, max_file_bytes=81)) == ""
 
 
 @pytest.mark.parametrize("adapter", ["fhir.rest", "rest.json"])
@@ -213,7 +213,7 @@ def test_a_server_that_drips_is_listened_to_until_the_deadline(head: bytes) -> N
                 client.read("Patient", "1")
             assert not caught.value.permanent
             with pytest.raises(AdapterError, match=r"an export file did not arrive within 0\.05 s \(download\.file_deadline\)"):
-                Transfer(client).fetch(a_file(root))
+                FileDownloads(client).fetch(a_file(root))
         api = JsonClient(root, Static({}), clock=lambda: NOW, sleep=lambda _: None, download=SHORT)
         with closing(api), pytest.raises(AdapterError, match=r"download\.page_deadline"):
             api.get("patients")

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from adapters.http.headers import moment, seconds_asked
+from adapters.http.headers import moment, retry_after_seconds
 
 NOW = datetime(2026, 11, 1, 12, 0, tzinfo=UTC)
 
@@ -40,4 +40,4 @@ def test_a_date_is_read_or_not(header: str | None, found: datetime | None) -> No
     ],
 )
 def test_retry_after_is_a_number_or_a_date(header: str | None, seconds: float | None) -> None:
-    assert seconds_asked(header, NOW) == seconds
+    assert retry_after_seconds(header, NOW) == seconds

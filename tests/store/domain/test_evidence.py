@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from store.domain.decision import Appointment, Ask, Evidence, Known, decide
+from store.domain.decision import Appointment, DecisionRequest, Evidence, KnownPatient, decide
 from store.domain.policies import Policy
 from store.domain.sms_consent import TOPIC, OptOut
 from tests.spec.situation import CELL, HOME, LINE, NOW, OTHER_LINE, ask, patient
@@ -21,7 +21,7 @@ def stated(attribute: str) -> Evidence:
     return Evidence(attribute, "emr:adt", "MSG1", "PID", NOW)
 
 
-def attributes(asked: Ask, known: Known, policy: Policy = DEFAULT) -> list[str]:
+def attributes(asked: DecisionRequest, known: KnownPatient, policy: Policy = DEFAULT) -> list[str]:
     """The attributes of the evidence."""
     return [one.attribute for one in decide(asked, known._replace(evidence=stated), policy, NOW).evidence]
 
@@ -44,7 +44,7 @@ def attributes(asked: Ask, known: Known, policy: Policy = DEFAULT) -> list[str]:
         (ask(appointment=Appointment("voice")), patient(preferred_method="sms"), ["phones"]),
     ],
 )  # fmt: skip
-def test_evidence_of_what_mattered(asked: Ask, known: Known, expected: list[str]) -> None:
+def test_evidence_of_what_mattered(asked: DecisionRequest, known: KnownPatient, expected: list[str]) -> None:
     assert attributes(asked, known) == expected
 
 

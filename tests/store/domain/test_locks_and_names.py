@@ -89,7 +89,7 @@ def test_another_display_name_changes_what_people_read_and_nothing_else(site: Si
     assert (locked_by(later), later.dnc("1"), orphans(later)) == ("The new EMR", "yes", [])
     assert later.enterprises[HOSPITAL].basis == site.enterprises[HOSPITAL].basis
     for configured in (SYNCED, RETITLED):
-        assert Proposal(site.database, configured).make(lambda synced, patients: False, site.tick()) is None
+        assert Proposal(site.database, configured).propose(lambda synced, patients: False, site.tick()) is None
 
 
 def test_under_another_enterprise_name_nobody_is_known_and_no_key_opens(site: Site) -> None:

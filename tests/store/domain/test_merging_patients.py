@@ -8,7 +8,7 @@ import pytest
 
 from store import times
 from store.domain.decision import decide
-from store.domain.decision_request import Ask
+from store.domain.decision_request import DecisionRequest
 from store.domain.lock import Actor, Role
 from store.domain.patient import PatientRef
 from store.domain.policies import Policy
@@ -340,5 +340,5 @@ def test_an_opt_out_of_a_topic_survives_a_merge_that_displaces_its_number(site: 
     site.apply(merges("1", "2"))
     assert [(one.topic, one.number) for one in site.find("1").opt_outs] == [("recall", CELL)]
     assert site.value("1", "consent.sms") is None
-    about = [Ask(message_type="broadcast", channels=("sms",), line=LINE, topic=topic) for topic in ("recall", "billing")]
+    about = [DecisionRequest(message_type="broadcast", channels=("sms",), line=LINE, topic=topic) for topic in ("recall", "billing")]
     assert [decide(ask, site.known("1"), Policy(), site.now).channel for ask in about] == [None, "sms"]

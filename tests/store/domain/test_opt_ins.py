@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from store.domain.decision import decide
-from store.domain.decision_request import Ask
+from store.domain.decision_request import DecisionRequest
 from store.domain.ids import parsed
 from store.domain.lock import Actor, Role
 from store.domain.policies import Policy
@@ -40,7 +40,7 @@ def opted_in(site: Site, line: str | None = LINE, topic: str | None = None) -> N
 
 
 def may_text_about(site: Site, topic: str | None, line: str = LINE) -> bool:
-    asked = Ask(message_type="broadcast", channels=("sms",), line=line, topic=topic)
+    asked = DecisionRequest(message_type="broadcast", channels=("sms",), line=line, topic=topic)
     return decide(asked, site.known("1"), Policy(), site.now).channel == "sms"
 
 

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 
 from store.domain.decision import Decision, decide
-from store.domain.decision_request import Ask
+from store.domain.decision_request import DecisionRequest
 from store.domain.lock import Actor, Role
 from store.domain.patient import PatientRef
 from store.domain.policies import Policy
 from store.errors import StoreError
-from store.holds.falling_due import FallingDue
+from store.holds.falling_due import DueChanges
 from store.holds.gate import HoldAll
 from store.preference import Codes, Later, PatientStatements, Statement
 from tests.store.site import ADT, FHIR, HOME, HOSPITAL, SYNCED, Site, at, cell, merges, says
@@ -65,7 +65,7 @@ def ask(site: Site, when: datetime | None = None, patient: str = "1", *, now: da
     now = now or site.now
     found = site.store.known(HOSPITAL, [PatientRef(authority="GENHOSP", value=patient)], now)[0]
     assert not isinstance(found, StoreError)
-    return decide(Ask(message_type="broadcast", channels=("sms",), at=when), found, Policy(), now)
+    return decide(DecisionRequest(message_type="broadcast", channels=("sms",), at=when), found, Policy(), now)
 
 
 def sheet(site: Site, now: datetime, patient: str = "1") -> str:
@@ -76,7 +76,7 @@ def sheet(site: Site, now: datetime, patient: str = "1") -> str:
 
 def fall_due(site: Site, now: datetime, guard: Any = None) -> int:
     site.now = max(site.now, now)
-    return FallingDue(site.store, guard, chunk=2).run(HOSPITAL, now)
+    return DueChanges(site.store, guard, chunk=2).run(HOSPITAL, now)
 
 
 def stored(site: Site, patient: str = "1") -> str:

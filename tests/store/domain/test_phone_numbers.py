@@ -31,7 +31,7 @@ US, GB, NOWHERE = Numbering("US", e164), Numbering("GB", e164), Numbering(None, 
     ],
 )
 def test_the_numbers_that_may_be_meant(numbering: Numbering, written: str, meant: tuple[str, ...]) -> None:
-    assert numbering.meant(written) == meant
+    assert numbering.candidates(written) == meant
 
 
 @pytest.mark.parametrize("written", [LINE, "+1 (217) 555-0100", "+1.217.555.0100", " +1 217 555 0100 ", "12175550100", "0012175550100"])
@@ -50,8 +50,8 @@ def test_a_short_code_is_a_line(written: str, key: str) -> None:
 
 
 def test_without_numbering_plans_only_a_number_in_full_counts() -> None:
-    assert Numbering("US").meant("(217) 555-0101") == ()
-    assert Numbering("US").meant(LINE) == (LINE,)
+    assert Numbering("US").candidates("(217) 555-0101") == ()
+    assert Numbering("US").candidates(LINE) == (LINE,)
 
 
 SHORT = ["+1217555010", "217555010", "(217) 555-010", "1234", "1234567"]
@@ -76,6 +76,6 @@ def test_an_appointments_number_is_one_of_a_numbering_plan() -> None:
 
 @pytest.mark.parametrize("number", ["+1217555106", "+12175551", "+19995550100000"])
 def test_a_number_in_full_that_no_numbering_plan_has_is_no_number(number: str) -> None:
-    assert US.meant(number) == GB.meant(number) == ()
+    assert US.candidates(number) == GB.candidates(number) == ()
     with pytest.raises(ValueRefused):
         US.line(number)

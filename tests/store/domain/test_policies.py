@@ -12,7 +12,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from store.domain.decision import Ask, Known, decide
+from store.domain.decision import DecisionRequest, KnownPatient, decide
 from store.domain.policies import OFFERED, POLICIES, SETTINGS, Policy, Setting
 from tests.properties.test_decision import NOW, asks, known, policies
 
@@ -40,7 +40,9 @@ def test_a_value_of_another_type_is_no_choice(value: object, taken: bool) -> Non
 
 
 @given(asks, known, policies, st.sampled_from(PAIRS))
-def test_only_a_choice_that_permits_more_opens_a_way(ask: Ask, known: Known, policy: Policy, pair: tuple[str, Any, Any]) -> None:
+def test_only_a_choice_that_permits_more_opens_a_way(
+    ask: DecisionRequest, known: KnownPatient, policy: Policy, pair: tuple[str, Any, Any]
+) -> None:
     name, *values = pair
     sent = {value: decide(ask, known, replace(policy, **{name: value}), NOW).decision == "send" for value in values}
     stricter, looser = sorted(values, key=lambda value: PERMITS[name, value])

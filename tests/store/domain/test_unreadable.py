@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from store.domain.decision import Decision, decide
-from store.domain.decision_request import Ask
+from store.domain.decision_request import DecisionRequest
 from store.domain.lock import Actor
 from store.domain.patient import PatientRef
 from store.domain.policies import Policy
@@ -34,7 +34,7 @@ def unread(
 
 
 def asked(site: Site, kind: str = "automation", channels: tuple[str, ...] = ("sms", "voice"), policy: Policy = REFUSE) -> Decision:
-    return decide(Ask(message_type=kind, channels=channels), site.known("1"), policy, site.tick())
+    return decide(DecisionRequest(message_type=kind, channels=channels), site.known("1"), policy, site.tick())
 
 
 def sends(site: Site, **rest: Any) -> bool:
@@ -182,7 +182,7 @@ def test_another_source_does_not_settle_it(site: Site) -> None:
 def test_it_survives_a_merge_and_its_undoing(site: Site) -> None:
     site.apply(says("1", 0, OK), says("2", 0, OK), unread(5))
     site.apply(merges("2", "1"))
-    assert REASON in decide(Ask(message_type="automation", channels=("sms",)), site.known("2"), Policy(), site.tick()).reasons
+    assert REASON in decide(DecisionRequest(message_type="automation", channels=("sms",)), site.known("2"), Policy(), site.tick()).reasons
 
 
 def test_a_record_of_which_nobody_can_tell_whether_it_is_restricted_takes_nothing_back(site: Site) -> None:

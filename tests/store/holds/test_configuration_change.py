@@ -12,9 +12,9 @@ import pytest
 from store.domain.enterprise import Enterprise
 from store.domain.lock import Actor
 from store.errors import NothingHeld, PreferenceLocked, ValueRefused
-from store.holds.configuration import Configurations, HeldBasis
+from store.holds.configuration import Configurations, HeldConfiguration
 from store.holds.configuration_change import Proposal
-from store.holds.review import Verdicts
+from store.holds.review import HeldReview
 from store.patients.preferences import Preferences
 from store.runs.runs import Journal
 from tests.store.site import ADT, BEGIN, CELL, FHIR, HOME, HOSPITAL, LOCAL, SYNCED, Site, cell, merges, says
@@ -38,10 +38,10 @@ class Running(Site):
     def __init__(self, site: Site, configured: Enterprise) -> None:
         super().__init__(site.database, configured)
         self.now = site.tick()
-        self.held = Proposal(site.database, configured).make(one_patient, self.tick())
+        self.held = Proposal(site.database, configured).propose(one_patient, self.tick())
         self.configurations = Configurations(site.database, {HOSPITAL: configured})
         self.store = Preferences(site.database, self.configurations)
-        self.verdicts = Verdicts(self.store, Journal(site.database))
+        self.verdicts = HeldReview(self.store, Journal(site.database))
 
     def restarted(self, configured: Enterprise) -> Running:
         return Running(self, configured)
@@ -49,7 +49,7 @@ class Running(Site):
     def approve(self) -> None:
         assert self.held is not None
         self.verdicts.approve(self.held.run_id, PERSON, self.tick())
-        self.configurations.look()
+        self.configurations.refresh()
 
     def methods(self) -> list[Any]:
         return [self.value(patient, "preferred_method") for patient in "123"]
@@ -67,7 +67,7 @@ def running(site: Site) -> Running:
     return found
 
 
-def directions(running: Running, held: HeldBasis | None) -> Mapping[str, int]:
+def directions(running: Running, held: HeldConfiguration | None) -> Mapping[str, int]:
     assert held is not None
     return {f"{one.attribute} {one.direction}": one.patients for one in running.verdicts.show(held.run_id).impact.counts}
 
@@ -129,7 +129,7 @@ def test_an_approved_configuration_is_in_force_in_every_process(running: Running
     other = running.restarted(LOCAL)
     assert other.held == off.held, "it is asked for once"
     off.approve()
-    other.configurations.look()
+    other.configurations.refresh()
     assert (off.silent(), other.silent()) == ([False] * 3, [False] * 3)
     assert off.verdicts.show(off.held.run_id).run.status == "done"  # type: ignore[union-attr]
     (verdict,) = off.verdicts.show(off.held.run_id).verdicts  # type: ignore[union-attr]
@@ -141,7 +141,7 @@ def test_an_approved_configuration_is_in_force_in_every_process(running: Running
 
 def test_a_process_with_the_former_file_follows_an_approval(running: Running) -> None:
     running.restarted(LOCAL).approve()
-    running.configurations.look()
+    running.configurations.refresh()
     assert running.silent() == [False] * 3
 
 
@@ -225,12 +225,12 @@ def test_what_is_in_force_is_looked_at_anew_every_second(running: Running) -> No
 
 def test_two_processes_that_start_at_once_ask_once(running: Running) -> None:
     proposals = [Proposal(running.database, LOCAL) for _ in range(4)]
-    found: list[HeldBasis | None] = []
-    threads = [threading.Thread(target=lambda one=one: found.append(one.make(one_patient, running.now))) for one in proposals]
+    found: list[HeldConfiguration | None] = []
+    threads = [threading.Thread(target=lambda one=one: found.append(one.propose(one_patient, running.now))) for one in proposals]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
     assert len(found) == 4
     assert len({one.run_id for one in found if one is not None}) == 1
-    assert ADT in running.configurations[HOSPITAL].ranked
+    assert ADT in running.configurations[HOSPITAL].source_order

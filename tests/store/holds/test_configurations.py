@@ -18,7 +18,7 @@ CLINIC = "clinic"
 def test_while_one_caller_looks_the_others_go_by_what_stood(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     now = [0.0]
     configurations = Configurations(database, {CLINIC: Enterprise(CLINIC)}, lambda: now[0])
-    look, answered, looks = configurations.bases.standing, [configurations[CLINIC]], []
+    look, answered, looks = configurations.rows.state, [configurations[CLINIC]], []
 
     def looking(connection: Any, name: str) -> ConfigurationState:
         looks.append(name)
@@ -27,7 +27,7 @@ def test_while_one_caller_looks_the_others_go_by_what_stood(database: Database, 
         other.join(20)
         return look(connection, name)
 
-    monkeypatch.setattr(configurations.bases, "standing", looking)
+    monkeypatch.setattr(configurations.rows, "state", looking)
     now[0] = KEPT_SECONDS
     assert configurations[CLINIC] == answered[0]
     assert (len(answered), looks) == (2, [CLINIC])

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from store.domain.patient import PatientRef
 from store.holds.gate import HoldAll
-from store.holds.review import Verdicts
+from store.holds.review import HeldReview
 from store.preference import Codes, PatientStatements, Statement
 from store.runs.runs import Journal
 from tests.store.domain.test_periods import ACTOR, DAY, DNC, SMS, ask, dated, fall_due, phones, stored
@@ -215,21 +215,21 @@ def test_of_what_is_approved_a_person_is_told_what_another_mapping_read(site: Si
     with site.database.write(HOSPITAL) as transaction:
         site.store.apply_many(transaction, HOSPITAL, FHIR, [permitted], now=site.tick(), guard=HoldAll(run.id))
     journal.finish(run, "held", None, site.now)
-    Verdicts(site.store, journal).approve(run.id, ACTOR, site.tick())
+    HeldReview(site.store, journal).approve(run.id, ACTOR, site.tick())
     is_current = mapping == "one"
     assert stored(site) == ("granted" if is_current else "denied")
     found = journal.run(run.id)
     assert (found.status, "read with another mapping" in (found.note or "")) == ("done", not is_current)
 
 
-def held_at(site: Site, when: datetime) -> tuple[str, Verdicts]:
+def held_at(site: Site, when: datetime) -> tuple[str, HeldReview]:
     """What falls due then is held."""
     journal = Journal(site.database)
     site.now = when
     run = journal.start(FHIR, HOSPITAL, "incremental", now=when)
     fall_due(site, when, lambda *_: HoldAll(run.id))
     journal.finish(run, "held", None, when)
-    return run.id, Verdicts(site.store, journal)
+    return run.id, HeldReview(site.store, journal)
 
 
 def test_two_refusals_that_both_end_leave_none(site: Site) -> None:

@@ -18,14 +18,14 @@ from store.domain.lock import Actor, Role
 from store.domain.patient import PatientRef
 from store.errors import FeedRestarted, PatientUnknown
 from store.holds import impact
-from store.holds.configuration import Bases
+from store.holds.configuration import ConfigurationRows
 from store.holds.configuration_change import Proposal
-from store.holds.falling_due import FallingDue
+from store.holds.falling_due import DueChanges
 from store.holds.gate import HoldAll
-from store.holds.recompute import Restating
-from store.holds.remap_source import Remapping, read_by_another
+from store.holds.recompute import Recomputation
+from store.holds.remap_source import Remapping, count_read_by_another
 from store.holds.retire_source import Release
-from store.holds.review import Verdicts
+from store.holds.review import HeldReview
 from store.patients import feed_position, opt_out_report
 from store.patients.identity_check import IdentityCheck
 from store.patients.period_rows import patients_due, sources_due
@@ -84,7 +84,7 @@ class Two(Site):
             self.journal.finish(run, "held" if number else "done", None, site.tick())
         with self.database.write(name) as transaction:
             basis = replace(self.enterprises[name], sources=SYNCED.sources[:: -1 if refuses else 1]).own_basis
-            Bases(self.database).put_in_force(transaction, name, basis, now=site.tick())
+            ConfigurationRows(self.database).put_in_force(transaction, name, basis, now=site.tick())
         site.store.settings.put(name, {"when_stale": "refuse" if refuses else "flag"}, actor=Actor(Role.ENTERPRISE, "pat"), now=site.tick())
         self.now = site.now
 
@@ -116,16 +116,16 @@ class Two(Site):
         found["identities"] = [IdentityCheck(site.store, name).find()]
         enterprise = self.enterprises[name]
         with self.database.read() as connection:
-            found["basis"] = [Bases(self.database).standing(connection, name)]
+            found["basis"] = [ConfigurationRows(self.database).state(connection, name)]
             found["due"] = [
                 sources_due(self.database, connection, name, THEN),
                 patients_due(self.database, connection, name, emr(ADT), THEN, 0, 99),
             ]
-            found["remap"] = [read_by_another(self.database, connection, name, emr(ADT), "new")]
-            found["release"] = [impact.of_retirement(self.database, connection, enterprise, ADT, THEN)]
+            found["remap"] = [count_read_by_another(self.database, connection, name, emr(ADT), "new")]
+            found["release"] = [impact.retirement_impact(self.database, connection, enterprise, ADT, THEN)]
             changed = replace(enterprise, sources=SYNCED.sources[1:])
-            found["change"] = [impact.of_configuration(self.database, connection, enterprise, changed)]
-            found["held"] = [Verdicts(site.store, self.journal).held.expired(connection, name, THEN)]
+            found["change"] = [impact.configuration_impact(self.database, connection, enterprise, changed)]
+            found["held"] = [HeldReview(site.store, self.journal).held.expired(connection, name, THEN)]
             feed_position.check(self.database, name, found["changes"][0][-1].seq, "")
         return found
 
@@ -158,13 +158,13 @@ def test_what_happens_in_one_enterprise_leaves_the_other_as_it_is(two: Two) -> N
     by_hand = {"actor": STAFF, "reason": "phoned", "now": site.tick()}
     site.store.record_sms_opt_out("birch", site.find("1").id, line=None, **by_hand)
     site.store.unmerge("birch", PatientRef(authority="GENHOSP", value="3"), **by_hand)
-    FallingDue(site.store).run("birch", THEN)
-    Restating(two.of("birch").store, chunk=1).run("birch", site.tick())
+    DueChanges(site.store).run("birch", THEN)
+    Recomputation(two.of("birch").store, chunk=1).run("birch", site.tick())
     turned = site.configured(replace(THERE, sources=SYNCED.sources[::-1]))
-    Restating(turned.store).run("birch", site.tick())
+    Recomputation(turned.store).run("birch", site.tick())
     with two.database.write("birch") as transaction:
         Remapping(site.store, "birch", ADT, Silent()).page(transaction, 99, after=0, now=site.tick())
-    Verdicts(site.store, two.journal).expire("birch", after=timedelta(0), now=THEN)
+    HeldReview(site.store, two.journal).expire("birch", after=timedelta(0), now=THEN)
     site.apply(merges("1", "2", 700), merges("4", "5", 700))
     assert two.answers("alder") == before
 
@@ -233,7 +233,7 @@ def test_a_configuration_that_was_never_written_is_known_by_values_of_the_enterp
     for enterprise in (HERE, turned):
         Site(database, enterprise).apply(says("1", 0, DNC))
     with database.read() as connection:
-        found = [Bases(database).standing(connection, one.name) for one in (HERE, turned)]
+        found = [ConfigurationRows(database).state(connection, one.name) for one in (HERE, turned)]
     assert [one.in_force for one in found] == [HERE.own_basis, turned.own_basis]
 
 
@@ -253,8 +253,8 @@ def test_a_configuration_that_waited_in_one_enterprise_does_not_count_in_the_pas
     before = there.store.as_of("birch", PatientRef(authority="GENHOSP", value="1"), two.now).contact
     assert before.preferred_method == "sms"
     with two.database.write("alder") as transaction:
-        Bases(two.database).put_in_force(transaction, "alder", HERE.own_basis, now=here.tick())
-    assert Proposal(two.database, waits).make(lambda synced, patients: False, here.tick()) is not None
+        ConfigurationRows(two.database).put_in_force(transaction, "alder", HERE.own_basis, now=here.tick())
+    assert Proposal(two.database, waits).propose(lambda synced, patients: False, here.tick()) is not None
     assert there.store.as_of("birch", PatientRef(authority="GENHOSP", value="1"), THEN).contact == before
 
 

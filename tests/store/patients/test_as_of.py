@@ -13,7 +13,7 @@ from store.domain.lock import Actor, Role
 from store.domain.patient import PatientRef
 from store.errors import IdentifierAmbiguous, PatientUnknown
 from store.holds.gate import HoldAll
-from store.holds.review import Verdicts
+from store.holds.review import HeldReview
 from store.patients.as_of import AsOf
 from store.runs.runs import Journal
 from tests.store.holds.test_configuration_change import Running
@@ -285,7 +285,7 @@ def test_what_the_safeguard_held_was_not_known_before_a_person_let_it_through(si
         site.store.apply_many(transaction, site.enterprise, ADT, [held], now=site.tick(), run_id=run.id, guard=HoldAll(run.id))
     Journal(site.database).finish(run, "held", None, site.now)
     moments.append(seen(site, "1"))
-    Verdicts(site.store, Journal(site.database)).approve(run.id, ENTERPRISE_USER, site.tick())
+    HeldReview(site.store, Journal(site.database)).approve(run.id, ENTERPRISE_USER, site.tick())
     moments.append(seen(site, "1"))
     assert [one.contact.do_not_contact for one in moments] == ["yes", "yes", "no"]
     assert [known(site, "1", one.when) for one in moments] == moments

@@ -13,7 +13,7 @@ from store.domain.enterprise import Source
 from store.domain.ids import parsed
 from store.domain.lock import Actor, Role
 from store.domain.patient import PatientRef
-from store.holds.falling_due import FallingDue
+from store.holds.falling_due import DueChanges
 from store.patients.identity_check import IdentityCheck, Joined
 from store.preference import Identifier, Later, Problem
 from tests.store.site import ADT, FHIR, LINE, SYNCED, Site, at, cell, merges, mr, says
@@ -228,6 +228,6 @@ def test_a_refusal_to_come_is_ahead_of_each_and_no_permission_to_come_is(site: S
     )
     site.apply(replace(item, later=later))
     ids = split(site, found)
-    FallingDue(site.store).run(site.enterprise, at(70_000))
+    DueChanges(site.store).run(site.enterprise, at(70_000))
     consents = [site.store.find(site.enterprise, PatientRef(id=one)).contact.consents for one in ids]
     assert consents == [{"voice": "denied", "sms": "denied"}] * len(ids)

@@ -10,7 +10,7 @@ import pytest
 
 from store.audit.audit_log import SMS_OPT_IN, Audit
 from store.domain.decision import decide
-from store.domain.decision_request import Ask
+from store.domain.decision_request import DecisionRequest
 from store.domain.lock import Actor, Role
 from store.domain.patient import Patient
 from store.domain.policies import Policy
@@ -34,7 +34,7 @@ def by_hand(site: Site, line: str | None, role: str = Role.STAFF, topic: str | N
 
 def may_text_about(site: Site, topic: str | None, line: str = LINE) -> bool:
     """Whether a broadcast about a topic may go out."""
-    ask = Ask(message_type="broadcast", channels=("sms",), line=line, topic=topic)
+    ask = DecisionRequest(message_type="broadcast", channels=("sms",), line=line, topic=topic)
     return decide(ask, site.known("1"), Policy(), site.now).channel == "sms"
 
 

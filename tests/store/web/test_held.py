@@ -23,7 +23,7 @@ def held(service: Service) -> str:
     """A live feed's run that would take back MRN2's Do Not Contact."""
     patient, database = parsed(service.store.find("general", PatientRef(value="MRN2")).id) or 0, service.store.database
     with database.write("general") as transaction:
-        run = HeldRuns(database).live(transaction, "genhosp-adt", "general", now=NOW)
+        run = HeldRuns(database).live_run(transaction, "genhosp-adt", "general", now=NOW)
         key = (patient, "emr:genhosp-adt", "do_not_contact", "general", "genhosp-adt", run)
         HeldChanges(database).put(transaction, [HeldChange(*key, HeldChangeState.HELD, False, *WHAT, times.at(NOW), 0, "M77", NOW)])
     return run
@@ -32,8 +32,8 @@ def held(service: Service) -> str:
 def held_configuration(service: Service) -> str:
     """Sync switched off, under a safeguard that lets nobody through; its run."""
     database = service.store.database
-    Proposal(database, ENTERPRISES["general"]).make(lambda synced, patients: True, NOW)
-    found = Proposal(database, SYNC_OFF).make(lambda synced, patients: patients < 1, NOW)
+    Proposal(database, ENTERPRISES["general"]).propose(lambda synced, patients: True, NOW)
+    found = Proposal(database, SYNC_OFF).propose(lambda synced, patients: patients < 1, NOW)
     assert found is not None
     return found.run_id
 

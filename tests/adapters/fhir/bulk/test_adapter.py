@@ -12,7 +12,7 @@ import pytest
 from adapters.base import AdapterError, Batch, Fetch, Filtered, IncompleteFetch, Unmappable
 from adapters.fhir.bulk import job, manifest
 from adapters.fhir.bulk.adapter import BulkAdapter
-from adapters.fhir.bulk.export import Export, Running
+from adapters.fhir.bulk.export import Export, ExportRunning
 from adapters.fhir.dates import instant
 from adapters.registry import build
 from adapters.rehearsal.emr import RehearsalEmr
@@ -118,7 +118,7 @@ def test_an_export_that_was_asked_for_is_gone_on_with(emr: RehearsalEmr) -> None
 
 def test_files_that_are_stored_are_not_fetched_again(emr: RehearsalEmr) -> None:
     state = job.read(next(iter(adapter(emr).fetch(Fetch()))).cursor)
-    state = state.on(files=_digest(emr, state), done=3)
+    state = state.with_job(files=_digest(emr, state), done=3)
     items, _, _ = taken(adapter(emr).fetch(Fetch(cursor=state.text())))
     assert names(items) == {f"rp-{index}" for index in range(30, PATIENTS)}
     assert emr.exports.asked == 1
@@ -128,7 +128,7 @@ def _digest(emr: RehearsalEmr, state: job.BulkState) -> str:
     assert state.job is not None
     with closing(adapter(emr).rest.client()) as client:
         ready = Export(client).poll(state.job.status)
-        while isinstance(ready, Running):
+        while isinstance(ready, ExportRunning):
             ready = Export(client).poll(state.job.status)
     return manifest.digest(manifest.ordered(ready.files, ["Patient"]))
 
@@ -166,7 +166,7 @@ def test_a_cursor_inside_a_file_never_names_it_as_stored(emr: RehearsalEmr, monk
 
 def test_a_list_of_files_that_changed_is_read_from_its_beginning(emr: RehearsalEmr) -> None:
     first = next(iter(adapter(emr).fetch(Fetch())))
-    state = job.read(first.cursor).on(files="another list", done=3)
+    state = job.read(first.cursor).with_job(files="another list", done=3)
     items, _, _ = taken(adapter(emr).fetch(Fetch(cursor=state.text())))
     assert names(items) == everybody()
 

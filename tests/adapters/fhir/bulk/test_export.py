@@ -223,7 +223,7 @@ def test_an_export_that_failed_is_asked_for_anew() -> None:
 def test_an_export_that_takes_too_long_is_dropped() -> None:
     with exporting({"status": answered(b"", 202)}) as server:
         first = next(iter(adapter(server).fetch(Fetch())))
-        old = job.read(first.cursor).on(asked="2020-01-01T00:00:00+00:00")
+        old = job.read(first.cursor).with_job(asked="2020-01-01T00:00:00+00:00")
         with pytest.raises(AdapterError, match="give_up_after"):
             read(server, old.text())
 

@@ -27,7 +27,7 @@ def held(pages: Pages) -> str:
     """A run that would take back MRN2's Do Not Contact."""
     patient = parsed(pages.store.find("general", PatientRef(value="MRN2")).id) or 0
     with pages.store.database.write("general") as transaction:
-        run = HeldRuns(pages.store.database).live(transaction, "genhosp-adt", "general", now=NOW)
+        run = HeldRuns(pages.store.database).live_run(transaction, "genhosp-adt", "general", now=NOW)
         row = HeldChange(
             patient, "emr:genhosp-adt", "do_not_contact", "general", "genhosp-adt",
             run, HeldChangeState.HELD, False, "yes->no", "no", "ZCP-2",

@@ -11,8 +11,8 @@ from tests.store.web.pages.conftest import Pages
 
 def held_configuration(pages: Pages) -> str:
     database, configured = pages.store.database, ENTERPRISES["general"]
-    Proposal(database, configured).make(lambda synced, patients: True, NOW)
-    found = Proposal(database, replace(configured, syncs=False)).make(lambda synced, patients: patients < 1, NOW)
+    Proposal(database, configured).propose(lambda synced, patients: True, NOW)
+    found = Proposal(database, replace(configured, syncs=False)).propose(lambda synced, patients: patients < 1, NOW)
     assert found is not None
     return found.run_id
 
