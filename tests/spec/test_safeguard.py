@@ -56,12 +56,12 @@ def test_the_limit_is_the_larger_of_floor_and_percent(floor: int, percent: float
 
 
 @pytest.mark.parametrize(("loosens", "waiting", "ends"), ENDS)
-def test_how_a_run_ends(loosens: int, waiting: int, ends: str) -> None:
+def test_how_the_safeguard_ends_a_run(loosens: int, waiting: int, ends: str) -> None:
     assert safeguard_rule.releases(DEFAULT, synced=100, patients=loosens, waiting=waiting) is (ends != "held")
 
 
 @pytest.mark.parametrize(("lately", "waiting", "room"), HOURS)
-def test_the_room_within_an_hour(lately: int, waiting: int, room: int) -> None:
+def test_remaining_hourly_limit_of_a_live_feed(lately: int, waiting: int, room: int) -> None:
     assert safeguard_rule.room(DEFAULT, synced=100, lately=lately, waiting=waiting) == room
 
 
@@ -137,7 +137,7 @@ def test_what_happens_to_a_held_change(database: Database, rule: str, events: st
 
 
 @pytest.mark.parametrize(("rule", "events", "expected"), LIVE, ids=[rule for rule, *_ in LIVE])
-def test_a_live_feed_and_its_hour(database: Database, rule: str, events: str, expected: str) -> None:
+def test_a_live_feed_and_its_hourly_limit(database: Database, rule: str, events: str, expected: str) -> None:
     clinic, lane = Clinic(database, SafeguardRule(2, 0)), Lane("adt", CLINIC)
     clinic.engine.ingest(lane, Told(), [payload(f"{name} yes 0") for name in "abcd"])
     for minute, event in enumerate(events.split(", "), 1):
