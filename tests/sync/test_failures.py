@@ -61,7 +61,7 @@ def metrics(parts: Parts) -> str:
     return metrics_text(parts, Depth(0, 0), {}).decode()
 
 
-def test_an_outage_between_two_looks_is_seen_afterwards(parts: Parts, database_url: str) -> None:
+def test_an_outage_between_two_checks_is_reported_afterwards(parts: Parts, database_url: str) -> None:
     assert ready(parts).failures == ()
     with locked(database_url), pytest.raises(Exception, match=r"."), parts.database.write(ENTERPRISE) as transaction:
         parts.database.select(transaction, "SELECT id FROM patients", [])
@@ -75,7 +75,7 @@ def test_an_outage_between_two_looks_is_seen_afterwards(parts: Parts, database_u
     assert [(line["event"], line["reason"], line["log_level"]) for line in lines] == [("the database could not be used", BUSY, "warning")]
 
 
-def test_a_long_wait_for_a_lock_is_seen_though_nothing_failed(parts: Parts, database_url: str) -> None:
+def test_a_long_lock_wait_is_reported_although_nothing_failed(parts: Parts, database_url: str) -> None:
     with closing(Database.open(database_url, replace(LIMITS, slow=0.0))) as database:  # any wait is a long one
         with database.write(ENTERPRISE):
             pass
@@ -84,13 +84,13 @@ def test_a_long_wait_for_a_lock_is_seen_though_nothing_failed(parts: Parts, data
     assert state.reason == WAITED
 
 
-def test_what_is_wrong_with_a_request_is_no_outage(parts: Parts) -> None:
+def test_a_bad_request_is_not_an_outage(parts: Parts) -> None:
     with pytest.raises(ValueError, match="ours"), parts.database.read():
         raise ValueError("ours")
     assert ready(parts).failures == ()
 
 
-def test_lack_of_memory_shows(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_low_memory_is_reported(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> None:
     assert 'emr_sync_failures_total{kind="memory"} 0.0' in metrics(parts)
     assert "emr_sync_memory_available_bytes " in metrics(parts)
     monkeypatch.setattr(memory, "LOW", 1 << 62)  # so that whatever is left is too little
@@ -102,7 +102,7 @@ def test_lack_of_memory_shows(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> 
     assert [line["event"] for line in lines] == ["memory is short"]
 
 
-def test_a_request_that_failed_for_lack_of_memory_is_counted(parts: Parts) -> None:
+def test_a_request_that_ran_out_of_memory_is_counted(parts: Parts) -> None:
     def fails() -> bytes:
         raise MemoryError
 
@@ -112,7 +112,7 @@ def test_a_request_that_failed_for_lack_of_memory_is_counted(parts: Parts) -> No
     assert [one.reason for one in ready(parts).failures] == [memory.FAILED]
 
 
-def test_a_silent_source_shows(parts: Parts) -> None:
+def test_a_stale_source_is_reported(parts: Parts) -> None:
     look = source_watch(parts)["sources checked"]
     with capture_logs() as lines:
         look()

@@ -46,7 +46,7 @@ def known(engine: Engine, names: list[str]) -> set[str]:
 
 
 @pytest.mark.parametrize("bad", [{0}, {2}, {SIZE - 1}, {1, 4}, {0, SIZE - 1}])
-def test_whenever_the_cursor_has_moved_all_that_can_be_stored_is(engine: Engine, bad: set[int]) -> None:
+def test_the_cursor_moves_only_after_every_storable_record_is_stored(engine: Engine, bad: set[int]) -> None:
     names, seen = [f"P{number}" for number in range(SIZE)], list[tuple[str | None, set[str]]]()
     good = {name for number, name in enumerate(names) if number not in bad}
     items = [statements(name, BAD if number in bad else None) for number, name in enumerate(names)]

@@ -26,7 +26,7 @@ class FlakyJournal:
         self.heard.set()
 
 
-def test_a_failed_heartbeat_is_made_up_for_by_the_next() -> None:
+def test_the_next_heartbeat_makes_up_for_a_failed_one() -> None:
     journal: Any = FlakyJournal(failures=2)
     with alive(journal, RUN, lambda: NOW, every=0.01):
         assert journal.heard.wait(10)
@@ -35,7 +35,7 @@ def test_a_failed_heartbeat_is_made_up_for_by_the_next() -> None:
     assert not journal.heard.wait(0) or journal.told == beats, "it ends with the work"
 
 
-def test_the_work_fails_as_it_would_without() -> None:
+def test_an_error_in_the_work_passes_through_the_heartbeat() -> None:
     journal: Any = FlakyJournal(failures=1_000)
     with pytest.raises(KeyError), alive(journal, RUN, lambda: NOW, every=0.001):
         raise KeyError("of the work")

@@ -72,7 +72,7 @@ def joined_before(emr_sync: EmrSync, tmp_path: Path, opened: Database) -> None:
     assert dnc(emr_sync, "CLINIC|MRN2") == "no"
 
 
-def test_patients_joined_before_are_listed_and_parted(emr_sync: EmrSync, tmp_path: Path, opened: Database) -> None:
+def test_suspicious_joins_are_listed_and_separated(emr_sync: EmrSync, tmp_path: Path, opened: Database) -> None:
     joined_before(emr_sync, tmp_path, opened)
     (found,) = emr_sync("check-identities", "--json").value["patients"]
     assert [one[0]["value"] for one in found["parts"]] == ["MRN1", "MRN2"]
@@ -103,7 +103,7 @@ def test_patients_joined_before_are_listed_and_parted(emr_sync: EmrSync, tmp_pat
     assert phones == ["+12175550123", "+12175550199"]
 
 
-def test_a_person_is_asked_before_anybody_is_parted(
+def test_separating_patients_asks_for_confirmation(
     emr_sync: EmrSync, tmp_path: Path, opened: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     joined_before(emr_sync, tmp_path, opened)
@@ -115,7 +115,7 @@ def test_a_person_is_asked_before_anybody_is_parted(
     assert emr_sync("check-identities", "--json").value["patients"] == []
 
 
-def test_an_id_that_nobody_has_is_one_line(emr_sync: EmrSync, tmp_path: Path, opened: Database) -> None:
+def test_an_unknown_id_is_reported_in_one_line(emr_sync: EmrSync, tmp_path: Path, opened: Database) -> None:
     ingest(emr_sync, tmp_path, "adt", message("MRN1^^^CLINIC^MR", "DNC", 1))
     refused = emr_sync("check-identities", "CLINIC|NOBODY")
     assert (refused.code, refused.err.count("\n")) == (1, 1)

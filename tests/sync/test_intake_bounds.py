@@ -56,7 +56,7 @@ def metric(engine: Engine, name: str) -> list[str]:
     return [line for line in engine.metrics.text({}).decode().splitlines() if line.startswith(name)]
 
 
-def test_a_patients_message_beyond_the_room_is_applied_and_its_sender_is_told_to_keep_it(engine: Engine) -> None:
+def test_a_patient_message_over_the_rejection_limit_is_applied_and_its_sender_told_to_keep_it(engine: Engine) -> None:
     messages = [payload(f"P{number}=yes|{'x' * 40}") for number in range(4)]
     found = engine.ingest(LANE, Partly(), messages)
     assert [one.outcome for one in found] == ["applied", "applied", "rejected", "rejected"]
@@ -69,7 +69,7 @@ def test_a_patients_message_beyond_the_room_is_applied_and_its_sender_is_told_to
     assert metric(engine, "emr_sync_rejections_left_out_total") == [f'emr_sync_rejections_left_out_total{{source="{FEED}"}} 2.0']
 
 
-def test_nonsense_beyond_the_room_is_refused_and_counted(engine: Engine) -> None:
+def test_unusable_messages_over_the_rejection_limit_are_refused_and_counted(engine: Engine) -> None:
     found = engine.ingest(LANE, FakeMapper(), [payload(f"junk {number}") for number in range(50)])
     assert {one.outcome for one in found} == {"rejected"}
     rows = engine.journal.rejections(source=FEED)
@@ -77,7 +77,7 @@ def test_nonsense_beyond_the_room_is_refused_and_counted(engine: Engine) -> None
     assert [one.times for one in rows if one.reason == TRUNCATED] == [48]
 
 
-def test_a_run_loses_no_record_that_names_a_patient(engine: Engine) -> None:
+def test_a_run_keeps_every_rejection_that_names_a_patient(engine: Engine) -> None:
     """No sender is told of what a run could not use, so its rows are kept: only payloads are left out."""
     items = [Unmappable("record_deleted", "look there", f"Consent/{number}") for number in range(5)]
     engine.run(LANE, FakeAdapter(Batch(items, "1", [b"x" * 40 + bytes([number]) for number in range(5)])), Fetch(), "full")
@@ -96,12 +96,12 @@ def test_a_run_loses_no_record_that_names_a_patient(engine: Engine) -> None:
         ([0, 0, 0, 0], [[0, 0, 0], [0]]),
     ],
 )
-def test_groups_are_cut_by_count_and_by_bytes(sizes: list[int], groups: list[list[int]]) -> None:
+def test_groups_are_limited_by_count_and_by_bytes(sizes: list[int], groups: list[list[int]]) -> None:
     pieces = [Piece(Unmappable("odd", "", ""), b"x" * size) for size in sizes]
     assert [[len(one.payload) for one in group] for group in grouped(pieces, 3, 10)] == groups
 
 
-def test_fat_records_of_a_run_and_of_files_are_committed_a_few_at_a_time(engine: Engine) -> None:
+def test_large_records_of_runs_and_files_are_committed_in_small_groups(engine: Engine) -> None:
     engine.batch_bytes = 100
     seen: list[int] = []
     fat = batch(*[statements(f"P{number}") for number in range(6)], cursor="end")._replace(payloads=[b"x" * 60] * 6)
@@ -111,7 +111,7 @@ def test_fat_records_of_a_run_and_of_files_are_committed_a_few_at_a_time(engine:
     assert engine.journal.cursor(FEED) == "end"
 
 
-def test_a_source_fails_from_its_first_message_to_the_next_commit_and_the_log_has_a_line_a_minute() -> None:
+def test_a_source_counts_as_failing_until_its_next_commit_and_is_logged_once_a_minute() -> None:
     clock = FakeClock()
     with structlog.testing.capture_logs() as lines:
         health = IntakeHealth(structlog.get_logger(), clock)
@@ -163,7 +163,7 @@ def until(true: Callable[[], bool]) -> None:
     raise AssertionError("it does not become true")
 
 
-def test_a_store_that_hangs_is_answered_for_and_seen_until_it_commits_again(settings: Settings, sqlite_url: str) -> None:
+def test_a_hanging_store_is_answered_and_reported_until_it_commits_again(settings: Settings, sqlite_url: str) -> None:
     with serving(settings, ["api", "listen"]) as service:
         listener: Any = service.listeners[0].listener
         key = service.parts.keys.create("kim", "clinic", "operator", service.parts.clock())[1]
@@ -197,7 +197,7 @@ def closed_to_writing(engine: Any) -> Iterator[None]:
         event.listen(engine, "checkout", ways["OFF"])
 
 
-def test_a_database_without_room_is_seen_with_its_reason(settings: Settings, sqlite_url: str) -> None:
+def test_a_full_database_is_reported_with_its_reason(settings: Settings, sqlite_url: str) -> None:
     with serving(settings, ["api", "listen"]) as service:
         listener: Any = service.listeners[0].listener
         key = service.parts.keys.create("kim", "clinic", "operator", service.parts.clock())[1]

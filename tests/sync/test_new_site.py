@@ -54,7 +54,7 @@ def shown_on_the_page(out: str, *, without: tuple[str, ...] = ()) -> None:
     assert missing == []
 
 
-def test_a_new_site_is_added_as_the_page_says(site: Path, emr_sync: Callable[..., object]) -> None:
+def test_a_new_site_is_added_as_documented(site: Path, emr_sync: Callable[..., object]) -> None:
     run = emr_sync
     first = run("check-config")
     assert first.code == 2
@@ -86,7 +86,7 @@ def test_a_new_site_is_added_as_the_page_says(site: Path, emr_sync: Callable[...
 
 
 @pytest.mark.parametrize("name", presets.names())
-def test_the_page_of_mappings_has_every_preset_with_its_promises(name: str) -> None:
+def test_the_mappings_page_lists_every_preset_with_its_attributes(name: str) -> None:
     preset = presets.preset(name)
     row = next(line for line in MAPPING.splitlines() if line.startswith(f"| `{name}` |"))
     cells = [cell.strip() for cell in row.strip("|").split("|")]
@@ -94,7 +94,7 @@ def test_the_page_of_mappings_has_every_preset_with_its_promises(name: str) -> N
     assert cells[3] == ", ".join(f"`{one}`" for one in preset.promises)
 
 
-def test_the_examples_of_shapes_on_the_page_of_mappings_are_rules_that_load(tmp_path: Path) -> None:
+def test_the_rule_examples_on_the_mappings_page_load(tmp_path: Path) -> None:
     lines = [line.strip() for line in MAPPING.splitlines() if line.startswith("    ") and ": {" in line and "topic." not in line]
     rules = [line.partition(" #")[0] for line in lines if "ZCP" not in line and "Patient." not in line and "by:" not in line]
     assert len(rules) == 2

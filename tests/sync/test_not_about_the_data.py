@@ -72,7 +72,7 @@ CREATE TRIGGER refused BEFORE INSERT ON patients FOR EACH STATEMENT EXECUTE FUNC
 
 
 @pytest.mark.parametrize("dialect", ["postgresql"], indirect=True)
-def test_postgresql_by_its_states(database_url: str) -> None:
+def test_postgresql_errors_by_sqlstate(database_url: str) -> None:
     other = create_engine(database_url)
     with other.begin() as connection:
         connection.exec_driver_sql(TRIGGER.replace("%", "%%"))
@@ -141,7 +141,7 @@ TROUBLES = [
 
 
 @pytest.mark.parametrize(("harm", "pragma", "told"), TROUBLES, ids=["corrupt", "not a database", "read-only", "full"])
-def test_sqlite_by_its_codes(file: Path, harm: Callable[[Path], None], pragma: str, told: str) -> None:
+def test_sqlite_errors_by_code(file: Path, harm: Callable[[Path], None], pragma: str, told: str) -> None:
     harm(file)
     database = Database.open(f"sqlite:///{file}")
     if pragma:
@@ -166,7 +166,7 @@ def test_sqlite_locked_by_another_program(file: Path) -> None:
     database.close()
 
 
-def test_sqlite_in_a_folder_that_is_gone(file: Path) -> None:
+def test_sqlite_in_a_missing_folder(file: Path) -> None:
     database = Database.open(f"sqlite:///{file}")
     engine = engine_of(database)
     os.rename(file.parent, file.parent.with_name("elsewhere"))
@@ -174,7 +174,7 @@ def test_sqlite_in_a_folder_that_is_gone(file: Path) -> None:
     database.close()
 
 
-def test_what_is_stored_and_cannot_be_read_back_is_not_the_messages_fault(file: Path) -> None:
+def test_unreadable_stored_data_is_not_the_messages_fault(file: Path) -> None:
     with closing(sqlite3.connect(file)) as connection, connection:
         changed = connection.execute("UPDATE assertions SET assertions = substr(assertions, 1, 20)").rowcount
     assert changed == 60

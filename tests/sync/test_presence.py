@@ -46,7 +46,7 @@ def told(parts: Parts, enterprise: str) -> Any:
     return answer
 
 
-def test_what_a_listener_elsewhere_cannot_take_is_in_the_readiness(parts: Parts) -> None:
+def test_readiness_reports_a_failing_listener_of_another_process(parts: Parts) -> None:
     since = datetime.now(UTC).replace(microsecond=0) - timedelta(minutes=3)
     there, here = IntakeState(ENTERPRISE, SOURCE, since, 20, "the disk is full"), Processes(parts.database, "elsewhere:1")
     here.beat([LISTENER], since, [there])
@@ -60,7 +60,7 @@ def test_what_a_listener_elsewhere_cannot_take_is_in_the_readiness(parts: Parts)
     assert told(parts, ENTERPRISE).intake == ()
 
 
-def test_a_process_that_is_gone_is_in_the_readiness_and_once_in_the_log(parts: Parts) -> None:
+def test_a_lost_process_is_in_the_readiness_and_logged_once(parts: Parts) -> None:
     parts.database.clock = lambda: datetime.now(UTC) - timedelta(minutes=1)
     Processes(parts.database, "elsewhere:1").beat([LISTENER, Place("work")], datetime.now(UTC) - timedelta(hours=1))
     parts.database.clock = lambda: datetime.now(UTC)
@@ -78,7 +78,7 @@ def test_a_process_that_is_gone_is_in_the_readiness_and_once_in_the_log(parts: P
     assert ready(parts).processes == ()
 
 
-def test_metrics_tell_of_all_processes(parts: Parts) -> None:
+def test_metrics_cover_all_processes(parts: Parts) -> None:
     since = datetime.now(UTC) - timedelta(minutes=3)
     elsewhere = Processes(parts.database, "elsewhere:1")
     elsewhere.beat([LISTENER, Place("work")], since, [IntakeState(ENTERPRISE, SOURCE, since, 20, "the disk is full")])
@@ -93,7 +93,7 @@ def test_metrics_tell_of_all_processes(parts: Parts) -> None:
     assert "emr_sync_intake_failing_messages{" not in text
 
 
-def test_a_process_shows_its_roles_while_it_serves(parts: Parts) -> None:
+def test_a_process_reports_its_roles_while_serving(parts: Parts) -> None:
     service = Service(parts, ["api", "schedule", "listen"])
     service.start()
     try:
@@ -108,7 +108,7 @@ def test_a_process_shows_its_roles_while_it_serves(parts: Parts) -> None:
     assert Processes(parts.database).read() == []
 
 
-def test_a_readiness_is_json(parts: Parts) -> None:
+def test_the_readiness_is_json(parts: Parts) -> None:
     import msgspec
 
     Processes(parts.database, "elsewhere:1").beat([LISTENER], datetime.now(UTC))

@@ -43,7 +43,7 @@ def test_every_command_takes_an_identifier_from_standard_input(emr_sync: EmrSync
 
 
 @pytest.mark.usefixtures("config")
-def test_standard_input_that_holds_nothing_is_wrong_use(emr_sync: EmrSync, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_empty_standard_input_is_a_usage_error(emr_sync: EmrSync, monkeypatch: pytest.MonkeyPatch) -> None:
     for command in (("patient", "-"), ("check-identities", "-")):
         monkeypatch.setattr("sys.stdin", io.StringIO("\n"))
         ended = emr_sync(*command)

@@ -26,7 +26,7 @@ class Held:
         return self.do(job)
 
 
-def test_a_job_that_waits_is_not_queued_twice() -> None:
+def test_a_waiting_job_is_not_queued_twice() -> None:
     work = Held()
     queue = LocalQueue(work, workers=1)
     assert queue.put(Job("a"))
@@ -39,7 +39,7 @@ def test_a_job_that_waits_is_not_queued_twice() -> None:
     assert work.done == [Job("a"), Job("b"), Job("a")]
 
 
-def test_closing_ends_what_runs_and_forgets_what_waits() -> None:
+def test_closing_stops_the_running_job_and_drops_waiting_jobs() -> None:
     work = Held()
     queue = LocalQueue(work, workers=1)
     queue.put(Job("a"))
@@ -54,7 +54,7 @@ def test_closing_ends_what_runs_and_forgets_what_waits() -> None:
     assert work.done == [Job("a")]
 
 
-def test_a_run_that_was_begun_is_closed_even_while_closing() -> None:
+def test_a_started_run_is_closed_even_during_shutdown() -> None:
     work = Held()
     queue = LocalQueue(work, workers=1)
     queue.put(Job("a"))
@@ -65,7 +65,7 @@ def test_a_run_that_was_begun_is_closed_even_while_closing() -> None:
     assert work.done == [Job("a"), Job("b", "resync", "run_1")]
 
 
-def test_the_depth_is_what_waits_and_what_is_done_now() -> None:
+def test_the_depth_counts_waiting_and_running_jobs() -> None:
     work = Held()
     queue = LocalQueue(work, workers=1)
     queue.put(Job("a"))

@@ -124,7 +124,7 @@ def until(true: Callable[[], object]) -> None:
     assert any(true() or pause.wait(0.05) for _ in range(tries)), "it never came true"
 
 
-def test_a_job_is_written_down_with_its_source_and_nothing_of_any_patient(database: Database) -> None:
+def test_a_job_row_has_its_source_and_no_patient_data(database: Database) -> None:
     queue = shared(database)
     queue.put(Job("a"))
     run = queue.request(Job("b", "resync"))
@@ -135,13 +135,13 @@ def test_a_job_is_written_down_with_its_source_and_nothing_of_any_patient(databa
     assert not {name for name in Job._fields if "patient" in name}
 
 
-def test_the_same_job_waits_once(database: Database) -> None:
+def test_an_identical_job_is_queued_once(database: Database) -> None:
     queue, other = shared(database), shared(database)
     assert [queue.put(Job("a")), other.put(Job("a")), queue.put(Job("a", "full")), other.put(Job("b"))] == [True, False, True, True]
     assert queue.depth() == other.depth() == Depth(waiting=3, running=0)
 
 
-def test_a_run_that_was_asked_for_stands_in_the_journal_and_is_asked_for_once(database: Database) -> None:
+def test_a_requested_run_is_in_the_journal_and_requested_once(database: Database) -> None:
     queue, journal = shared(database), Journal(database)
     run = queue.request(Job("a", "resync"))
     with pytest.raises(RunActive, match="waits for a worker"):
@@ -149,7 +149,7 @@ def test_a_run_that_was_asked_for_stands_in_the_journal_and_is_asked_for_once(da
     assert [(one.id, one.status) for one in journal.runs(CLINIC)] == [(run.id, RunStatus.QUEUED)]
 
 
-def test_machines_share_the_work_and_a_source_is_done_by_one_at_a_time(database: Database) -> None:
+def test_machines_share_the_work_with_one_job_per_source_at_a_time(database: Database) -> None:
     queue, machines = shared(database), [Machine(database), Machine(database)]
     jobs = [Job(source, kind) for source in ("a", "b", "c") for kind in ("incremental", "full")]
     for job in jobs:
@@ -166,7 +166,7 @@ def test_machines_share_the_work_and_a_source_is_done_by_one_at_a_time(database:
     assert max((desks[0].most | desks[1].most).values()) == 1
 
 
-def test_somebody_who_waits_goes_first(database: Database) -> None:
+def test_a_job_that_a_person_waits_for_goes_first(database: Database) -> None:
     queue, machine = shared(database), Machine(database)
     queue.put(Job("a", "full"))
     queue.put(Job("a", "resync"))
@@ -176,7 +176,7 @@ def test_somebody_who_waits_goes_first(database: Database) -> None:
     assert [job.kind for job in desk.done] == ["resync", "full"]
 
 
-def test_a_job_that_cannot_be_done_now_is_kept_for_later(database: Database) -> None:
+def test_a_job_that_cannot_run_now_is_deferred(database: Database) -> None:
     queue, machine = shared(database), Machine(database)
     machine.desk.refuses.add(Job("a"))
     queue.put(Job("a"))
@@ -187,7 +187,7 @@ def test_a_job_that_cannot_be_done_now_is_kept_for_later(database: Database) -> 
     assert rows(database, "SELECT scheduled_at > now() + interval '5 seconds' FROM procrastinate_jobs") == [(True,)]
 
 
-def test_what_cannot_be_done_now_and_is_asked_for_again_waits_once(database: Database) -> None:
+def test_a_deferred_job_that_is_requested_again_is_queued_once(database: Database) -> None:
     queue, machine = shared(database), Machine(database)
     machine.desk.refuses.add(Job("a"))
     queue.put(Job("a"))
@@ -202,7 +202,7 @@ def test_what_cannot_be_done_now_and_is_asked_for_again_waits_once(database: Dat
 
 
 @pytest.mark.parametrize("during", ["the work", "the look at the queue behind it"])
-def test_a_job_during_which_the_database_was_away_is_not_lost(database: Database, during: str) -> None:
+def test_a_job_survives_a_database_outage(database: Database, during: str) -> None:
     queue, machine = shared(database), Machine(database)
     if during == "the work":
         machine.desk.gone = GONE
@@ -215,7 +215,7 @@ def test_a_job_during_which_the_database_was_away_is_not_lost(database: Database
         until(lambda: rows(database, "SELECT 1 FROM procrastinate_jobs WHERE status = 'todo' AND attempts = 1"))
 
 
-def test_a_machine_that_stops_hands_its_work_to_another(database: Database) -> None:
+def test_a_stopping_machine_hands_its_work_to_another(database: Database) -> None:
     queue, first, second = shared(database), Machine(database), Machine(database)
     queue.put(Job("a"))
     with first.working() as desk:
@@ -227,7 +227,7 @@ def test_a_machine_that_stops_hands_its_work_to_another(database: Database) -> N
         until(lambda: desk.done == [Job("a")])
 
 
-def test_the_job_of_a_silent_machine_is_done_by_another(database: Database) -> None:
+def test_the_job_of_a_stalled_machine_is_done_by_another(database: Database) -> None:
     queue, machine = shared(database), Machine(database)
     queue.put(Job("a"))
     change(database, "INSERT INTO procrastinate_workers (last_heartbeat) VALUES (now() - interval '1 minute')")
@@ -237,7 +237,7 @@ def test_the_job_of_a_silent_machine_is_done_by_another(database: Database) -> N
         until(lambda: desk.done == [Job("a")])
 
 
-def test_the_job_of_a_silent_machine_that_was_asked_for_again_is_done_once(database: Database) -> None:
+def test_the_job_of_a_stalled_machine_that_is_requested_again_is_done_once(database: Database) -> None:
     queue, machine = shared(database), Machine(database)
     queue.put(Job("a"))
     change(database, "UPDATE procrastinate_jobs SET status = 'doing'")
@@ -248,7 +248,7 @@ def test_the_job_of_a_silent_machine_that_was_asked_for_again_is_done_once(datab
     assert desk.done == [Job("a")]
 
 
-def test_a_job_that_a_lost_answer_left_with_its_own_machine_is_done_after_all(database: Database) -> None:
+def test_a_job_left_with_its_own_machine_by_a_lost_response_is_done(database: Database) -> None:
     queue, machine = shared(database), Machine(database)
     machine.desk.go.set()
     with machine.working() as desk:
@@ -263,7 +263,7 @@ def test_a_job_that_a_lost_answer_left_with_its_own_machine_is_done_after_all(da
     assert queue.depth() == Depth(0, 0)
 
 
-def test_a_machine_that_lost_its_connections_goes_on(database: Database) -> None:
+def test_a_machine_recovers_from_lost_connections(database: Database) -> None:
     queue, machine = shared(database), Machine(database)
     machine.desk.go.set()
     with machine.working() as desk:
@@ -283,7 +283,7 @@ def _put(queue: SharedQueue, job: Job) -> bool:
         return False
 
 
-def test_the_tables_are_made_once(database: Database) -> None:
+def test_the_tables_are_created_once(database: Database) -> None:
     queue_tables.check(database)
     queue_tables.migrate(database)
     queue_tables.check(database)
@@ -291,7 +291,7 @@ def test_the_tables_are_made_once(database: Database) -> None:
     assert "(job id: %)" in source, "what looks like a parameter stays as it is"
 
 
-def test_the_tables_of_an_older_version_are_brought_up_to_date(bare_database_url: str) -> None:
+def test_the_tables_of_an_older_version_are_migrated(bare_database_url: str) -> None:
     bare, older = Database.open(bare_database_url), [step for step in queue_tables.steps() if step.name < "03.04"]
     for step in older:
         change(bare, step.read_text("utf-8").replace("%", "%%"))
@@ -304,9 +304,7 @@ def test_the_tables_of_an_older_version_are_brought_up_to_date(bare_database_url
     bare.close()
 
 
-def test_nothing_serves_before_the_tables_are_made_and_migrate_makes_them(
-    bare_database_url: str, tmp_path: Path, emr_sync: Callable[..., Ended]
-) -> None:
+def test_the_service_needs_the_tables_that_migrate_creates(bare_database_url: str, tmp_path: Path, emr_sync: Callable[..., Ended]) -> None:
     bare, config = Database.open(bare_database_url), tmp_path / "config.yaml"
     schema.migrate(bare)  # as a version without worker machines left it
     config.write_text(json.dumps({"database": bare_database_url, "enterprises": {CLINIC: {}}, "sources": {}}))
@@ -318,7 +316,7 @@ def test_nothing_serves_before_the_tables_are_made_and_migrate_makes_them(
     bare.close()
 
 
-def test_tables_of_a_newer_version_are_left_as_they_are(database: Database) -> None:
+def test_tables_of_a_newer_version_stay_unchanged(database: Database) -> None:
     change(database, "COMMENT ON TABLE procrastinate_jobs IS '99.00.00_01_a_step_of_the_future.sql'")
     for look in (queue_tables.check, queue_tables.migrate):
         with pytest.raises(SchemaOutdated, match="newer than this program"):
@@ -326,7 +324,7 @@ def test_tables_of_a_newer_version_are_left_as_they_are(database: Database) -> N
     assert rows(database, queue_tables.INSTALLED) == [("99.00.00_01_a_step_of_the_future.sql",)]
 
 
-def test_a_database_without_the_tables_is_refused_with_what_to_do(bare_database_url: str) -> None:
+def test_a_database_without_the_tables_is_refused_with_instructions(bare_database_url: str) -> None:
     bare = Database.open(bare_database_url)
     with pytest.raises(SchemaOutdated, match="emr-sync migrate"):
         queue_tables.check(bare)
@@ -334,7 +332,7 @@ def test_a_database_without_the_tables_is_refused_with_what_to_do(bare_database_
 
 
 @pytest.mark.parametrize("lost", ["worker_id = NULL", "worker_id = (SELECT min(id) FROM procrastinate_workers)"], ids=["nobody", "gone"])
-def test_a_machine_goes_on_with_a_job_that_the_queue_takes_for_lost(database: Database, lost: str) -> None:
+def test_a_machine_continues_a_job_that_the_queue_considers_lost(database: Database, lost: str) -> None:
     """After a long silence the queue may have forgotten whose job it is; whoever works on it knows."""
     queue, machine = shared(database), Machine(database)
     change(database, "INSERT INTO procrastinate_workers (last_heartbeat) VALUES (now() - interval '1 minute')")

@@ -67,20 +67,20 @@ def tended(rows: Rows, doing: set[int]) -> list[tuple[int, int]]:
 EVERY = set(range(1, LOOKS + 1))
 
 
-def test_what_is_worked_on_here_is_never_given_back() -> None:
+def test_a_job_in_progress_here_is_never_returned() -> None:
     """Also where the queue takes this machine for gone, since the database was away for long."""
     assert tended(Rows(mine={7: EVERY}, stalled={7}), doing={7}) == []
 
 
-def test_the_jobs_of_a_machine_that_is_gone_are_given_back_at_once() -> None:
+def test_the_jobs_of_a_lost_machine_are_returned_at_once() -> None:
     assert tended(Rows(mine={7: EVERY}, stalled={7, 8}), doing={7})[0] == (1, 8)
 
 
 @pytest.mark.parametrize("looks", [{1}, {2}, {1, 3}, {2, 4}])
-def test_a_job_that_was_just_handed_out_is_not_given_back(looks: set[int]) -> None:
+def test_a_job_just_fetched_is_not_returned(looks: set[int]) -> None:
     """Between the row and the thread that begins it there is a moment; and what ended is gone from the row a moment later."""
     assert tended(Rows(mine={7: looks}), doing=set()) == []
 
 
-def test_what_nobody_works_on_at_two_looks_in_a_row_is_given_back() -> None:
+def test_a_job_idle_in_two_consecutive_checks_is_returned() -> None:
     assert tended(Rows(mine={7: {2, 3}, 8: {1, 4}, 9: EVERY}), doing={9}) == [(3, 7)]

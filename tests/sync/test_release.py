@@ -44,12 +44,12 @@ def test_a_preview_for_scripts_changes_nothing(emr_sync: EmrSync, config: Path) 
     assert synced(emr_sync) == ["adt"]
 
 
-def test_a_person_who_does_not_confirm_changes_nothing(emr_sync: EmrSync, config: Path) -> None:
+def test_release_without_confirmation_changes_nothing(emr_sync: EmrSync, config: Path) -> None:
     assert emr_sync("release", "adt").code == 1
     assert synced(emr_sync) == ["adt"]
 
 
-def test_released_and_undone(emr_sync: EmrSync, config: Path) -> None:
+def test_a_source_is_released_and_restored(emr_sync: EmrSync, config: Path) -> None:
     done = emr_sync("release", "adt", "--yes", "--json").value
     assert (done["source"], done["patients"], done["undone"]) == ("adt", 1, False)
     assert synced(emr_sync) == []
@@ -59,13 +59,13 @@ def test_released_and_undone(emr_sync: EmrSync, config: Path) -> None:
     assert emr_sync("release", "--undo").code == 1
 
 
-def test_a_source_that_was_never_heard_cannot_be_released(emr_sync: EmrSync, config: Path) -> None:
+def test_a_source_without_data_cannot_be_released(emr_sync: EmrSync, config: Path) -> None:
     ended = emr_sync("release", "nowhere", "--yes")
     assert (ended.code, "nothing to release" in ended.err) == (1, True)
     assert emr_sync("release").code == 2
 
 
-def test_an_orphan_is_told_of_until_it_is_released(emr_sync: EmrSync, config: Path, database_url: str) -> None:
+def test_an_orphan_source_is_reported_until_it_is_released(emr_sync: EmrSync, config: Path, database_url: str) -> None:
     write(config, database_url, OTHER)
     assert told(emr_sync) == ["warning"]
     assert "adt" in emr_sync("release").err

@@ -67,7 +67,7 @@ def test_all_wrong_settings_are_reported_at_once(tmp_path: Path) -> None:
     assert found == [(LINE, "sources.s.list.ofset"), (LINE + 1, "sources.s.record.phones.0.kinds.M")]
 
 
-def test_a_setting_without_a_value_counts_as_not_written(tmp_path: Path) -> None:
+def test_a_setting_without_a_value_counts_as_absent(tmp_path: Path) -> None:
     file = tmp_path / "config.yaml"
     text = "    list: {path: p, next: }\n    record: {id: id, merged_into: , phones: [{number: a, unless: }]}\n"
     file.write_text(TOP + SOURCE % "rest.json" + text)

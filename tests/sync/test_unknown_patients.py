@@ -55,7 +55,7 @@ def ways(service: Service, key: str) -> None:
     assert call(service, "GET", "/v1/patients/pt_0000000000000001", key)[0] == 404
 
 
-def test_a_key_that_asks_about_unknown_patients_shows(service: Service) -> None:
+def test_a_key_that_queries_unknown_patients_is_reported(service: Service) -> None:
     keys = service.parts.keys
     number, key = keys.create("reminders", ENTERPRISE, "sender", service.parts.clock(), grants=["patients"])
     assert json.loads(call(service, "GET", "/readyz", key)[1])["unknown_patients"] == []

@@ -71,7 +71,7 @@ def clinic(database_url: str, tmp_path: Path) -> Iterator[Clinic]:
 FREE = (adt("MRN1", dnc="OK"), adt("MRN2", dnc="OK"))
 
 
-def test_it_is_shown_everywhere_with_how_many_and_since_when(clinic: Clinic) -> None:
+def test_a_waiting_set_is_shown_everywhere_with_count_and_age(clinic: Clinic) -> None:
     assert (clinic.ready().degraded, clinic.waiting()) == (False, [])
     assert "emr_sync_held_patients{" not in clinic.metrics()
     assert clinic.says(*FREE) == ["held", "held"]
@@ -90,7 +90,7 @@ def test_it_is_shown_everywhere_with_how_many_and_since_when(clinic: Clinic) -> 
     assert float(since) == one.since.timestamp()
 
 
-def test_the_time_is_that_of_the_oldest_change_that_still_waits(clinic: Clinic) -> None:
+def test_the_age_is_that_of_the_oldest_waiting_change(clinic: Clinic) -> None:
     clinic.says(adt("MRN1", dnc="OK"))
     (first,) = clinic.waiting()
     clinic.clock.now += timedelta(hours=3)
@@ -101,7 +101,7 @@ def test_the_time_is_that_of_the_oldest_change_that_still_waits(clinic: Clinic) 
     assert (left.patients, left.since - first.since > timedelta(hours=3)) == (1, True)
 
 
-def test_newer_refusals_end_it_without_a_run_and_without_a_person(clinic: Clinic) -> None:
+def test_newer_refusals_close_the_set_without_a_run_or_a_decision(clinic: Clinic) -> None:
     clinic.says(*FREE)
     clinic.says(adt("MRN1"), adt("MRN2"))
     assert (clinic.waiting(), clinic.ready().degraded) == ([], False)
@@ -109,7 +109,7 @@ def test_newer_refusals_end_it_without_a_run_and_without_a_person(clinic: Clinic
     assert (clinic.dnc("MRN1"), clinic.dnc("MRN2")) == ("yes", "yes")
 
 
-def test_it_expires_without_a_run_and_is_in_the_audit_log(clinic: Clinic) -> None:
+def test_the_set_expires_without_a_run_and_is_in_the_audit_log(clinic: Clinic) -> None:
     clinic.says(*FREE)
     expire = chores(clinic.parts)["held sets expired"]
     clinic.clock.now += timedelta(hours=47)
@@ -124,7 +124,7 @@ def test_it_expires_without_a_run_and_is_in_the_audit_log(clinic: Clinic) -> Non
     assert clinic.says(adt("MRN1", dnc="OK")) == ["held"], "expired is rejected: the same word waits again"
 
 
-def test_a_word_that_comes_anew_begins_its_time_anew(clinic: Clinic) -> None:
+def test_a_new_statement_restarts_the_waiting_time(clinic: Clinic) -> None:
     clinic.says(adt("MRN1", dnc="OK"))
     clinic.clock.now += timedelta(hours=47)
     clinic.says(adt("MRN2", dnc="OK"))
@@ -132,7 +132,7 @@ def test_a_word_that_comes_anew_begins_its_time_anew(clinic: Clinic) -> None:
     assert chores(clinic.parts)["held sets expired"]() == 0, "the newest of the set is two hours old"
 
 
-def test_a_configuration_that_came_into_force_is_in_the_feed_soon(clinic: Clinic, tmp_path: Path) -> None:
+def test_an_approved_configuration_appears_in_the_change_feed(clinic: Clinic, tmp_path: Path) -> None:
     file = tmp_path / "config.yaml"
     file.write_text(file.read_text().replace("floor: 0", "floor: 9").replace("preferences: true", "preferences: false"))
     parts = Parts.open(load(file, {}))
@@ -142,7 +142,7 @@ def test_a_configuration_that_came_into_force_is_in_the_feed_soon(clinic: Clinic
     parts.close()
 
 
-def test_a_new_set_begins_after_a_verdict(clinic: Clinic) -> None:
+def test_a_new_set_starts_after_a_decision(clinic: Clinic) -> None:
     clinic.says(adt("MRN1", dnc="OK"))
     (first,) = clinic.waiting()
     clinic.parts.verdicts.reject(first.run, PERSON, clinic.clock())
