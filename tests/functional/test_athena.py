@@ -74,7 +74,7 @@ def refused(parts: Parts) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("reads", range(1, 9))
-def test_killed_between_a_read_and_its_commit_nothing_is_lost(parts: Parts, practice: Practice, reads: int) -> None:
+def test_a_kill_between_a_read_and_its_commit_loses_nothing(parts: Parts, practice: Practice, reads: int) -> None:
     feed = parts.feed("athena")
     adapter = polled(feed)
     assert isinstance(adapter, AthenaAdapter)

@@ -110,7 +110,7 @@ def again(url: str, clinic: str, scenario: Scenario, check: Callable[[dict[str, 
 
 @pytest.mark.crash
 @pytest.mark.parametrize("name", SCENARIOS)
-def test_the_process_dies_at_each_commit_of(name: str, database_url: str) -> None:
+def test_a_crash_at_each_commit_loses_and_duplicates_nothing(name: str, database_url: str) -> None:
     scenario = SCENARIOS[name]
     pictures = undisturbed(database_url, scenario)
     assert len(pictures) > 1

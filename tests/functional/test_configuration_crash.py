@@ -87,20 +87,20 @@ def _die_at(url: str, place: int, work: Callable[[Process], None]) -> None:
         os._exit(1)
 
 
-def test_a_configuration_that_is_held_while_the_process_dies_loosens_nobody(process: Process, database_url: str) -> None:
+def test_holding_a_configuration_through_crashes_permits_no_contact(process: Process, database_url: str) -> None:
     for _ in dying_at_each_commit(database_url, Process.propose):
         assert process.silent() == len(PATIENTS)
     assert (process.silent(), len(process.verdicts.waiting())) == (len(PATIENTS), 1)
 
 
-def test_an_approval_that_dies_is_whole_or_not_at_all(process: Process, database_url: str) -> None:
+def test_an_approval_is_atomic_through_crashes(process: Process, database_url: str) -> None:
     process.propose()
     for _ in dying_at_each_commit(database_url, Process.approve):
         assert (process.silent(), len(process.verdicts.waiting())) == (len(PATIENTS), 1)
     assert (process.silent(), process.verdicts.waiting()) == (0, [])
 
 
-def test_writing_anew_goes_on_after_a_death(process: Process, database_url: str) -> None:
+def test_recomputing_continues_after_a_crash(process: Process, database_url: str) -> None:
     process.propose()
     process.approve()
     last = process.store.changes(HOSPITAL, 0, 100)[-1].seq

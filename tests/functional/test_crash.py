@@ -71,7 +71,7 @@ def changes_by_patient(url: str) -> dict[int, list[str]]:
     return found
 
 
-def test_killed_while_it_takes_in_messages(database_url: str, tmp_path: Path) -> None:
+def test_a_kill_during_intake_loses_and_duplicates_nothing(database_url: str, tmp_path: Path) -> None:
     port = free_port()
     config = written(tmp_path, hospital(database_url, port))
     messages = [message(number, revision) for number in range(PATIENTS) for revision in (0, 1)]
@@ -113,7 +113,7 @@ def slow_emr() -> Iterator[RehearsalEmr]:
         yield emr
 
 
-def test_killed_in_the_middle_of_a_run(database_url: str, tmp_path: Path, slow_emr: RehearsalEmr) -> None:
+def test_a_kill_during_a_run_loses_and_duplicates_nothing(database_url: str, tmp_path: Path, slow_emr: RehearsalEmr) -> None:
     (tmp_path / "key.pem").write_text(slow_emr.private_key)
     source = slow_emr.fhir_source(enterprise="general-hospital", private_key=f"file:{tmp_path / 'key.pem'}")
     configuration = hospital(database_url, free_port())

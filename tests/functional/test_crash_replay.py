@@ -81,7 +81,7 @@ def rejected(database_url: str, tmp_path: Path) -> Path:
 @pytest.mark.crash
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("point", ["before it is resolved", "before it is committed", "after it is committed"])
-def test_a_replay_that_dies_is_whole_or_not_at_all(rejected: Path, database_url: str, tmp_path: Path, point: str) -> None:
+def test_a_replay_is_atomic_through_crashes(rejected: Path, database_url: str, tmp_path: Path, point: str) -> None:
     config = site(tmp_path, database_url, {"OK": "no", NEVER: "yes"})
     (open_one,) = emr_sync(config, "rejections")
     dies(config, point, "rejections", "replay", open_one["id"])
@@ -101,7 +101,7 @@ def test_a_replay_that_dies_is_whole_or_not_at_all(rejected: Path, database_url:
 @pytest.mark.crash
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("point", ["in the middle of the keys", "after the keys"])
-def test_a_change_of_keys_that_dies_loses_no_payload(rejected: Path, database_url: str, tmp_path: Path, point: str) -> None:
+def test_a_crash_during_key_rotation_loses_no_payload(rejected: Path, database_url: str, tmp_path: Path, point: str) -> None:
     keys = {"current": "k2", "keys": {"k1": "4b" * 32, "k2": "5c" * 32}}
     config = site(tmp_path, database_url, {"OK": "no"}, **keys)
     dies(config, point, "rejections", "reseal")

@@ -109,7 +109,7 @@ RETRIED: dict[str, Plan] = {
 
 @pytest.mark.parametrize("source", [REST, BULK])
 @pytest.mark.parametrize("fault", RETRIED)
-def test_what_passes_is_retried_and_nothing_is_lost(emr: RehearsalEmr, parts: Parts, source: str, fault: str) -> None:
+def test_transient_faults_are_retried_without_loss(emr: RehearsalEmr, parts: Parts, source: str, fault: str) -> None:
     in_the_middle(RETRIED[fault])(emr.faults)
     ended = run(parts, source)
     assert (ended.status, ended.counts.get("rejected", 0)) == ("done", 0), ended.error
@@ -118,7 +118,7 @@ def test_what_passes_is_retried_and_nothing_is_lost(emr: RehearsalEmr, parts: Pa
 
 
 @pytest.mark.parametrize("source", [REST, BULK])
-def test_a_token_that_is_refused_for_good_stops_the_source_and_keeps_the_cursor(emr: RehearsalEmr, parts: Parts, source: str) -> None:
+def test_a_permanently_refused_token_stops_the_source_and_keeps_the_cursor(emr: RehearsalEmr, parts: Parts, source: str) -> None:
     emr.faults.unauthorized(2)
     ended = run(parts, source)
     assert ended.status == "failed"
@@ -137,14 +137,14 @@ def test_a_broken_next_link_fails_the_run_and_keeps_the_cursor(emr: RehearsalEmr
     assert missing(parts, emr) == []
 
 
-def test_files_that_expired_are_exported_again(emr: RehearsalEmr, parts: Parts) -> None:
+def test_expired_files_are_exported_again(emr: RehearsalEmr, parts: Parts) -> None:
     emr.faults.expire()
     assert run(parts, BULK).status == "done"
     assert emr.exports.asked == 2
     assert missing(parts, emr) == []
 
 
-def test_files_that_always_expire_end_the_run(emr: RehearsalEmr, parts: Parts) -> None:
+def test_files_that_keep_expiring_end_the_run(emr: RehearsalEmr, parts: Parts) -> None:
     emr.faults.expire(1000)
     ended = run(parts, BULK)
     assert (ended.status, emr.exports.asked) == ("failed", 3)
@@ -155,7 +155,7 @@ def test_files_that_always_expire_end_the_run(emr: RehearsalEmr, parts: Parts) -
     assert missing(parts, emr) == []
 
 
-def test_what_an_export_leaves_out_is_shown_and_comes_with_the_next(emr: RehearsalEmr, parts: Parts) -> None:
+def test_patients_missing_from_an_export_are_reported_and_read_by_the_next(emr: RehearsalEmr, parts: Parts) -> None:
     emr.faults.leave_out(7)
     ended = run(parts, BULK)
     assert (ended.status, ended.counts["rejected"]) == ("done", 1)
@@ -166,7 +166,7 @@ def test_what_an_export_leaves_out_is_shown_and_comes_with_the_next(emr: Rehears
     assert missing(parts, emr) == []
 
 
-def test_files_shorter_than_their_count_are_shown_and_exported_again(emr: RehearsalEmr, parts: Parts) -> None:
+def test_files_shorter_than_their_count_are_reported_and_exported_again(emr: RehearsalEmr, parts: Parts) -> None:
     emr.faults.miscount()
     ended = run(parts, BULK)
     assert (ended.status, parts.journal.cursor(BULK) is None) == ("failed", False), "the cursor keeps what is to be deleted at the server"
@@ -194,7 +194,7 @@ BROKEN: dict[str, tuple[str, str, str]] = {
 
 
 @pytest.mark.parametrize("fault", BROKEN)
-def test_an_answer_that_is_not_whole_loses_nobody(emr: RehearsalEmr, parts: Parts, fault: str) -> None:
+def test_an_incomplete_response_loses_no_patient(emr: RehearsalEmr, parts: Parts, fault: str) -> None:
     source, status, told = BROKEN[fault]
     FAULTS[fault](emr.faults)
     ended = run(parts, source)
@@ -204,13 +204,13 @@ def test_an_answer_that_is_not_whole_loses_nobody(emr: RehearsalEmr, parts: Part
     assert missing(parts, emr) == []
 
 
-def test_lines_that_come_twice_change_nothing_twice(emr: RehearsalEmr, parts: Parts) -> None:
+def test_duplicate_lines_are_applied_once(emr: RehearsalEmr, parts: Parts) -> None:
     emr.faults.repeat_lines = True
     assert run(parts, BULK).counts == {"applied": PATIENTS, "filtered": 4}
     assert missing(parts, emr) == []
 
 
-def test_a_deleted_patient_stays_as_last_known(emr: RehearsalEmr, parts: Parts) -> None:
+def test_a_deleted_patient_keeps_the_last_known_preferences(emr: RehearsalEmr, parts: Parts) -> None:
     run(parts, BULK)
     refuses = next(index for index in range(PATIENTS) if emr.entry(index).person.do_not_contact)
     emr.remove(refuses)
@@ -239,7 +239,7 @@ def changes_of(parts: Parts) -> int:
 
 
 @pytest.mark.parametrize("fault", ["duplicates", "lost_acks"])
-def test_messages_that_come_twice_change_nothing_twice(emr: RehearsalEmr, service: Service, fault: str) -> None:
+def test_duplicate_messages_are_applied_once(emr: RehearsalEmr, service: Service, fault: str) -> None:
     setattr(emr.faults, fault, 3)
     report = send(emr, service)
     assert (report.failed, report.given_up) == (0, 0)
@@ -248,7 +248,7 @@ def test_messages_that_come_twice_change_nothing_twice(emr: RehearsalEmr, servic
     assert changes_of(service.parts) == PATIENTS
 
 
-def test_messages_in_the_wrong_order_end_as_in_the_right_one(emr: RehearsalEmr, service: Service) -> None:
+def test_messages_out_of_order_end_as_in_order(emr: RehearsalEmr, service: Service) -> None:
     stale = list(emr.messages())
     for _ in range(25):  # everybody changes once
         emr.tick()
@@ -260,7 +260,7 @@ def test_messages_in_the_wrong_order_end_as_in_the_right_one(emr: RehearsalEmr, 
     assert missing(service.parts, emr) == []
 
 
-def test_bytes_in_another_character_set_cost_their_field_only_and_are_right_when_sent_again(emr: RehearsalEmr, service: Service) -> None:
+def test_bytes_in_the_wrong_character_set_affect_only_their_field_until_resent(emr: RehearsalEmr, service: Service) -> None:
     emr.faults.wrong_charsets = 4
     report = send(emr, service)
     assert (report.failed, report.given_up) == (0, 0)
@@ -273,7 +273,7 @@ def test_bytes_in_another_character_set_cost_their_field_only_and_are_right_when
     assert missing(service.parts, emr) == []
 
 
-def test_every_fault_can_be_asked_for_by_name() -> None:
+def test_every_fault_can_be_requested_by_name() -> None:
     planned = planned_faults(", ".join(FAULTS))
     assert planned.break_next_links
     assert planned.repeat_lines

@@ -101,7 +101,7 @@ def program(tmp_path: Path, database_url: str) -> Iterator[Target]:
 
 
 @pytest.mark.timeout(3_000)
-def test_whatever_frames_come_each_whole_one_is_answered_once_and_the_program_goes_on(program: Target) -> None:
+def test_every_complete_frame_is_acknowledged_once_and_the_program_keeps_running(program: Target) -> None:
     broken = 0
     for number, draw in inputs():
         where = f"EMR_SYNC_FUZZ_SEED={SEED}, input {number}"
@@ -180,6 +180,6 @@ def seen(program: Target, broken: int) -> None:
         database.close()
 
 
-def test_an_input_can_be_drawn_again() -> None:
+def test_an_input_is_reproducible() -> None:
     assert len({whole(drawn(7, 3), 3) for _ in range(2)}) == 1
     assert len({whole(drawn(7, number), number) for number in range(20)}) == 20

@@ -90,7 +90,7 @@ def program(tmp_path: Path, database_url: str) -> Iterator[Target]:
 
 
 @pytest.mark.timeout(3_000)
-def test_whatever_bodies_come_each_is_answered_and_the_program_goes_on(program: Target) -> None:
+def test_every_body_is_answered_and_the_program_keeps_running(program: Target) -> None:
     wire = Wire(program)
     wire.patient, calls = patient(wire), taking_a_body(wire)
     assert {call.path for call in calls} == set(BODIES)
@@ -182,6 +182,6 @@ def replaced(draw: Random, value: Any) -> bytes:
     return b"{" + b",".join(pairs) + b"}"
 
 
-def test_an_input_can_be_drawn_again() -> None:
+def test_an_input_is_reproducible() -> None:
     assert len({odd(drawn(7, 3), ASK, NDJSON) for _ in range(2)}) == 1
     assert len({odd(drawn(7, number), ASK, "application/json") for number in range(200)}) > 100

@@ -49,7 +49,7 @@ def thinking(emr: RehearsalEmr, monkeypatch: pytest.MonkeyPatch) -> threading.Ev
     return answers
 
 
-def test_a_resync_from_the_button_is_watched_to_its_end_without_a_reload(
+def test_a_resync_from_the_button_shows_progress_to_its_end_without_a_reload(
     chrome: Browser, watched: tuple[RehearsalEmr, Service], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     emr, service = watched

@@ -55,7 +55,7 @@ def _read(config: Path) -> Any:
 
 
 @on_postgresql
-def test_one_process_asks_and_another_works(database_url: str, tmp_path: Path, emr: RehearsalEmr, books: Books) -> None:
+def test_one_process_requests_a_run_and_another_does_it(database_url: str, tmp_path: Path, emr: RehearsalEmr, books: Books) -> None:
     emr.faults.delay = 0
     config = site(tmp_path, database_url, emr)
     with machine(config, "work") as worker, machine(config, "api,schedule"):
@@ -68,7 +68,7 @@ def test_one_process_asks_and_another_works(database_url: str, tmp_path: Path, e
 
 
 @on_postgresql
-def test_a_resync_asked_over_http_is_done_by_a_worker_that_starts_later(
+def test_a_resync_requested_over_http_is_done_by_a_worker_started_later(
     database_url: str, tmp_path: Path, emr: RehearsalEmr, books: Books
 ) -> None:
     emr.faults.delay = 0
@@ -87,7 +87,7 @@ def test_a_resync_asked_over_http_is_done_by_a_worker_that_starts_later(
 
 
 @on_postgresql
-def test_a_killed_worker_s_run_is_done_by_another(database_url: str, tmp_path: Path, emr: RehearsalEmr, books: Books) -> None:
+def test_the_run_of_a_killed_worker_is_done_by_another(database_url: str, tmp_path: Path, emr: RehearsalEmr, books: Books) -> None:
     config = site(tmp_path, database_url, emr)
     books.ask(SOURCE)
     with machine(config, "work") as first:
@@ -103,7 +103,7 @@ def test_a_killed_worker_s_run_is_done_by_another(database_url: str, tmp_path: P
 
 
 @on_postgresql
-def test_a_worker_told_to_stop_hands_its_run_on(database_url: str, tmp_path: Path, emr: RehearsalEmr, books: Books) -> None:
+def test_a_stopped_worker_hands_its_run_over(database_url: str, tmp_path: Path, emr: RehearsalEmr, books: Books) -> None:
     config = site(tmp_path, database_url, emr)
     books.ask(SOURCE)
     with machine(config, "work") as first:
@@ -121,7 +121,7 @@ def test_a_worker_told_to_stop_hands_its_run_on(database_url: str, tmp_path: Pat
 
 
 @on_postgresql
-def test_schedule_and_people_ask_at_once_and_one_run_is_under_way_at_a_time(
+def test_concurrent_requests_by_schedule_and_people_start_one_run_at_a_time(
     database_url: str, tmp_path: Path, emr: RehearsalEmr, books: Books
 ) -> None:
     emr.faults.delay = 0.02
@@ -141,7 +141,7 @@ def test_schedule_and_people_ask_at_once_and_one_run_is_under_way_at_a_time(
 
 
 @on_postgresql
-def test_the_listener_is_a_process_of_its_own(database_url: str, tmp_path: Path, emr: RehearsalEmr, books: Books) -> None:
+def test_the_listener_runs_in_its_own_process(database_url: str, tmp_path: Path, emr: RehearsalEmr, books: Books) -> None:
     config = site(tmp_path, database_url, emr)
     port = int(_read(config)["sources"][ADT]["listen"].rpartition(":")[2])
     key = books.key("staff")
@@ -163,7 +163,7 @@ def _open(port: int) -> bool:
 
 
 @on_postgresql
-def test_a_worker_with_another_configuration_says_so_to_whoever_waits(
+def test_a_worker_with_another_configuration_reports_it_to_the_requester(
     database_url: str, tmp_path: Path, emr: RehearsalEmr, books: Books
 ) -> None:
     config = site(tmp_path, database_url, emr)
@@ -178,7 +178,7 @@ def test_a_worker_with_another_configuration_says_so_to_whoever_waits(
     assert "give every machine the same configuration" in str(run.error)
 
 
-def test_on_sqlite_work_alone_is_refused_in_one_line(sqlite_url: str, tmp_path: Path, emr: RehearsalEmr) -> None:
+def test_worker_only_mode_on_sqlite_is_refused_in_one_line(sqlite_url: str, tmp_path: Path, emr: RehearsalEmr) -> None:
     config = site(tmp_path, sqlite_url, emr)
     command = [EMR_SYNC, "-c", str(config), "serve", "--only", "work"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)

@@ -99,7 +99,7 @@ def commands_that_fail(config: Path, emr: RehearsalEmr) -> str:
 
 @pytest.mark.shows_values
 @pytest.mark.timeout(300)
-def test_nothing_of_any_patient_is_anywhere_but_in_answers_about_them(database_url: str, tmp_path: Path, emr: RehearsalEmr) -> None:
+def test_patient_data_appears_only_in_responses_about_the_patient(database_url: str, tmp_path: Path, emr: RehearsalEmr) -> None:
     mllp = free_port()
     configuration = hospital(database_url, mllp)
     (tmp_path / "key.pem").write_text(emr.private_key)

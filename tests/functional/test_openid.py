@@ -31,7 +31,7 @@ def configuration(folder: Path, issuer: str) -> Path:
     return file
 
 
-def test_people_sign_in_to_a_served_service_with_the_provider_of_its_configuration(tmp_path: Path) -> None:
+def test_people_sign_in_with_the_configured_provider(tmp_path: Path) -> None:
     with Identity(lambda: datetime.now(UTC)) as identity:
         identity.person = {"sub": "r-1", "preferred_username": "robin", "groups": ["desk"]}
         identity.redirect_uris.append(f"{PUBLIC}/sign-in/openid/done")

@@ -63,7 +63,7 @@ def flip(page: Page, to: str, why: str) -> None:
     expect(page.get_by_role("heading", name=f"Do Not Contact: {to}")).to_be_visible()
 
 
-def test_the_toggle_is_flipped_on_and_off_with_reasons_that_stay_in_the_history(page: Page, hospital: Hospital) -> None:
+def test_the_toggle_is_switched_on_and_off_and_the_reasons_are_in_the_history(page: Page, hospital: Hospital) -> None:
     enter(page, hospital, "enterprise", DESK)
     look_up(page, mrn(hospital, 0))
     flip(page, "on", "asked at the desk")
@@ -72,7 +72,7 @@ def test_the_toggle_is_flipped_on_and_off_with_reasons_that_stay_in_the_history(
         expect(page.get_by_text(why)).to_be_visible()
 
 
-def test_the_toggle_is_flipped_with_the_keyboard_alone(page: Page, hospital: Hospital) -> None:
+def test_the_toggle_is_switched_with_the_keyboard_alone(page: Page, hospital: Hospital) -> None:
     name = f"enterprise-{DESK}"
     page.goto("/sign-in")
     tab_to(page, page.get_by_label("Name"))
@@ -91,7 +91,7 @@ def test_the_toggle_is_flipped_with_the_keyboard_alone(page: Page, hospital: Hos
 
 
 @pytest.mark.parametrize("role", ["manager", "staff"])
-def test_managers_and_staff_see_the_toggle_and_cannot_flip_it(page: Page, hospital: Hospital, role: str) -> None:
+def test_managers_and_staff_see_the_toggle_and_cannot_switch_it(page: Page, hospital: Hospital, role: str) -> None:
     enter(page, hospital, role, DESK)
     look_up(page, mrn(hospital, 2))
     expect(page.get_by_text("Turn on …")).to_have_count(0)
@@ -102,7 +102,7 @@ def test_managers_and_staff_see_the_toggle_and_cannot_flip_it(page: Page, hospit
     expect(page.get_by_text("forged")).to_have_count(0)
 
 
-def test_a_flip_that_somebody_else_overtook_is_refused(page: Page, hospital: Hospital, chrome: Browser) -> None:
+def test_a_toggle_change_based_on_an_old_version_is_refused(page: Page, hospital: Hospital, chrome: Browser) -> None:
     enter(page, hospital, "enterprise", DESK)
     look_up(page, mrn(hospital, 3))
     with tab(chrome, hospital.address) as other:
@@ -115,7 +115,7 @@ def test_a_flip_that_somebody_else_overtook_is_refused(page: Page, hospital: Hos
     expect(page.get_by_role("alert")).to_contain_text("read it again before changing it")
 
 
-def test_a_synced_patient_s_toggle_is_locked_even_for_a_form_that_somebody_forged(page: Page, hospital: Hospital) -> None:
+def test_the_toggle_of_a_synced_patient_is_locked_even_for_a_forged_form(page: Page, hospital: Hospital) -> None:
     enter(page, hospital, "enterprise")
     look_up(page, hospital.refusing()[0])
     expect(page.get_by_role("heading", name="Do Not Contact: on locked")).to_be_visible()
@@ -138,7 +138,7 @@ def test_too_many_wrong_passwords_say_how_long_to_wait(page: Page, hospital: Hos
     expect(page.get_by_role("button", name="Sign out")).to_have_count(0)
 
 
-def test_who_does_nothing_for_half_an_hour_signs_in_again(page: Page, hospital: Hospital) -> None:
+def test_half_an_hour_of_inactivity_requires_signing_in_again(page: Page, hospital: Hospital) -> None:
     enter(page, hospital, "manager")
     pass_time(hospital, timedelta(minutes=31))
     page.goto("/patients")
@@ -146,7 +146,7 @@ def test_who_does_nothing_for_half_an_hour_signs_in_again(page: Page, hospital: 
     enter(page, hospital, "manager")
 
 
-def test_signing_out_ends_the_session_also_for_the_back_button(page: Page, hospital: Hospital) -> None:
+def test_signing_out_ends_the_session_even_for_the_back_button(page: Page, hospital: Hospital) -> None:
     enter(page, hospital, "auditor")
     page.get_by_role("link", name="Audit").click()
     page.get_by_role("button", name="Sign out").click()
@@ -164,7 +164,7 @@ def test_a_form_with_another_token_is_refused(page: Page, hospital: Hospital) ->
     expect(page.get_by_role("heading", name="Do Not Contact: unknown")).to_be_visible()
 
 
-def test_a_form_of_another_site_is_refused(page: Page, hospital: Hospital) -> None:
+def test_a_form_from_another_site_is_refused(page: Page, hospital: Hospital) -> None:
     enter(page, hospital, "enterprise", DESK)
     look_up(page, mrn(hospital, 5))
     target, token = f"{hospital.address}{path(page)}/do-not-contact", page.locator("input[name=csrf]").first.input_value()

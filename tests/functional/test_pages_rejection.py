@@ -28,9 +28,7 @@ def hospital(tmp_path: Path, sqlite_template: Path) -> Iterator[Hospital]:
 
 
 @pytest.mark.timeout(300)
-def test_a_rejection_is_looked_at_masked_and_replayed_once_the_mapping_is_mended(
-    chrome: Browser, hospital: Hospital, tmp_path: Path
-) -> None:
+def test_a_rejection_is_viewed_masked_and_replayed_after_the_mapping_is_fixed(chrome: Browser, hospital: Hospital, tmp_path: Path) -> None:
     mrn, message = changed_mind(hospital.emr)
     rule = hospital.emr.mapping["hl7v2"]["do_not_contact"]
     broken = hospital.configured(tmp_path, rehearsal_adt={"do_not_contact": rule | UNMAPPED})

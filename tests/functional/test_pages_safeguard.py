@@ -57,7 +57,7 @@ def held_by(page: Page, hospital: Hospital) -> None:
 
 
 @pytest.mark.timeout(300)
-def test_a_broken_mapping_is_held_looked_at_and_refused_and_senders_never_hear_otherwise(chrome: Browser, hospital: Hospital) -> None:
+def test_a_broken_mapping_is_held_reviewed_and_rejected_and_senders_never_get_another_answer(chrome: Browser, hospital: Hospital) -> None:
     assert hospital.told(hospital.refusing()) == silent(hospital)
     with tab(chrome, hospital.address) as page:
         enter(page, hospital, "operator")
@@ -74,7 +74,7 @@ def test_a_broken_mapping_is_held_looked_at_and_refused_and_senders_never_hear_o
 
 
 @pytest.mark.timeout(300)
-def test_what_is_held_is_let_through_with_the_keyboard_alone_and_only_then_may_senders_send(chrome: Browser, hospital: Hospital) -> None:
+def test_a_held_run_is_approved_with_the_keyboard_alone_and_only_then_may_senders_send(chrome: Browser, hospital: Hospital) -> None:
     assert hospital.told(hospital.refusing()) == silent(hospital)
     with tab(chrome, hospital.address) as page:
         page.goto("/sign-in")

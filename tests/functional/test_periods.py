@@ -94,7 +94,7 @@ def decided(run: Run, name: str, at: datetime | None = None) -> str:
     return str(run("decide", f"MRN{name}", "--type", "broadcast", "--channels", "sms", *when)["decision"])
 
 
-def test_the_examples_by_the_commands(config: Path, emr_sync: Run) -> None:
+def test_the_documented_examples_on_the_command_line(config: Path, emr_sync: Run) -> None:
     now = datetime.now(UTC)
     begins, ends = now + timedelta(days=2), now + timedelta(days=30)
     deny = [patient("1"), consent("1", "deny", start=begins, end=ends)]
@@ -114,7 +114,7 @@ def of_patient(patient: str, name: str, kind: str, days: float, **elements: Any)
     return {element: value for element, value in made.items() if value is not None}
 
 
-def test_the_end_of_one_consent_erases_no_refusal_of_another(config: Path, emr_sync: Run) -> None:
+def test_the_end_of_one_consent_does_not_lift_the_refusal_of_another(config: Path, emr_sync: Run) -> None:
     now = datetime.now(UTC)
     begins, ends, later = (now + timedelta(days=days) for days in (2, 11, 16))
     given = (now - timedelta(days=24)).isoformat()
@@ -141,7 +141,7 @@ def test_the_end_of_one_consent_erases_no_refusal_of_another(config: Path, emr_s
     assert [decided(emr_sync, "5", at) for at in (None, begins + day)] == ["send", "do_not_send"]
 
 
-def test_explain_tells_what_is_ahead(config: Path, emr_sync: Run) -> None:
+def test_explain_shows_future_changes(config: Path, emr_sync: Run) -> None:
     begins = datetime(2126, 12, 1, tzinfo=UTC)
     file = config.parent / "one.json"
     file.write_text(json.dumps(consent("1", "deny", start=begins)))
@@ -200,7 +200,7 @@ def answers(service: Service, name: str) -> list[str]:
     return [one["decision"], many["decision"], line["decision"], sheet["preferences"].get("consent.sms", {"value": "unknown"})["value"]]
 
 
-def test_the_running_service_tells_when_a_period_begins_or_ends(running: tuple[Service, Clock, datetime], emr_sync: Run) -> None:
+def test_the_running_service_applies_a_period_when_it_begins_or_ends(running: tuple[Service, Clock, datetime], emr_sync: Run) -> None:
     service, clock, moment = running
     assert answers(service, "1") == ["send", "send", "send", "unknown"]
     assert answers(service, "2") == ["do_not_send", "do_not_send", "do_not_send", "denied"]

@@ -165,7 +165,7 @@ def running(folder: Path, url: str, **enterprise: Any) -> Iterator[Running]:
 
 
 @pytest.mark.timeout(300)
-def test_every_policy_that_is_changed_while_the_service_runs_changes_the_next_answer(database_url: str, tmp_path: Path) -> None:
+def test_a_policy_changed_at_run_time_changes_the_next_decision(database_url: str, tmp_path: Path) -> None:
     seed(database_url)
     with running(tmp_path, database_url) as service:
         assert service.wrong(WHATEVER + [case for name, value in DEFAULTS.items() for case in POLICIES[name][value]]) == []
@@ -189,7 +189,7 @@ def opted_in_by_hand(service: Running) -> None:
 
 
 @pytest.mark.timeout(300)
-def test_every_policy_that_is_written_in_the_file_counts_from_the_start(database_url: str, tmp_path: Path) -> None:
+def test_a_policy_in_the_configuration_file_applies_from_startup(database_url: str, tmp_path: Path) -> None:
     seed(database_url)
     policy = {"when_stale": "refuse", "when_preferred_impossible": "next", "appointment_may_lift_dnc": "true"}
     chosen = {"policy": policy, "revoke_all_from": str(NOW.date() - timedelta(days=2)), "opt_in_words": ["RESUME"]}
@@ -206,7 +206,7 @@ def test_every_policy_that_is_written_in_the_file_counts_from_the_start(database
 
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("revoke_all_from", [None, NOW.date() + timedelta(days=3)])
-def test_until_the_day_of_revoke_all_a_stop_holds_for_its_line(sqlite_url: str, tmp_path: Path, revoke_all_from: Any) -> None:
+def test_until_the_revoke_all_date_a_stop_applies_to_its_line_only(sqlite_url: str, tmp_path: Path, revoke_all_from: Any) -> None:
     seed(sqlite_url)
     with running(tmp_path, sqlite_url, **({"revoke_all_from": str(revoke_all_from)} if revoke_all_from else {})) as service:
         assert service.reply("STOP", "plain")["scope"] == "line"

@@ -87,7 +87,7 @@ def answers(service: Service, key: str, asks: list[dict[str, Any]]) -> Counter[s
 
 
 @pytest.mark.timeout(600)
-def test_sync_switched_off_by_mistake_frees_nobody_until_a_person_approves(database_url: str, tmp_path: Path) -> None:
+def test_switching_sync_off_by_mistake_permits_no_contact_until_approval(database_url: str, tmp_path: Path) -> None:
     fill(database_url, {FIRST: {"do_not_contact": "yes"}})
     site = Hospital(database_url, tmp_path)
     with site.served() as (_, told):
@@ -104,7 +104,7 @@ def test_sync_switched_off_by_mistake_frees_nobody_until_a_person_approves(datab
 
 
 @pytest.mark.timeout(600)
-def test_a_source_that_leaves_or_loses_its_place_frees_nobody_until_a_person_approves(database_url: str, tmp_path: Path) -> None:
+def test_removing_or_reordering_a_source_permits_no_contact_until_approval(database_url: str, tmp_path: Path) -> None:
     fill(database_url, {FIRST: {"preferred_method": "none"}, SECOND: {"preferred_method": "sms"}})
     site = Hospital(database_url, tmp_path)
     with site.served() as (_, told):

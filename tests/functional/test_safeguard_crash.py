@@ -76,7 +76,7 @@ def once(site: Clinic) -> bool:
     return all(len([entry for entry in entries if entry.after == "no"]) <= 1 for entries in found)
 
 
-def test_an_approval_that_dies_is_done_by_the_next_and_nothing_is_doubled(site: Clinic, database_url: str) -> None:
+def test_an_interrupted_approval_is_finished_by_the_next_without_duplicates(site: Clinic, database_url: str) -> None:
     run = loosening(site).id
 
     def approve(again: Clinic) -> None:
@@ -95,7 +95,7 @@ def test_an_approval_that_dies_is_done_by_the_next_and_nothing_is_doubled(site: 
     assert once(site)
 
 
-def test_a_rejection_that_dies_loosens_nobody(site: Clinic, database_url: str) -> None:
+def test_an_interrupted_rejection_permits_no_contact(site: Clinic, database_url: str) -> None:
     run = loosening(site).id
 
     def reject(again: Clinic) -> None:
@@ -107,7 +107,7 @@ def test_a_rejection_that_dies_loosens_nobody(site: Clinic, database_url: str) -
     assert (loosened(site), site.verdicts.show(run).impact.patients) == (0, 0)
 
 
-def test_a_run_over_the_limit_that_dies_at_any_commit_loosens_nobody(site: Clinic, database_url: str) -> None:
+def test_a_run_over_the_limit_that_crashes_at_any_commit_permits_no_contact(site: Clinic, database_url: str) -> None:
     def work(again: Clinic) -> None:
         loosening(again)
 
@@ -117,7 +117,7 @@ def test_a_run_over_the_limit_that_dies_at_any_commit_loosens_nobody(site: Clini
     assert (last.status, loosened(site), site.verdicts.show(last.id).impact.patients) == ("held", 0, len(NAMES))
 
 
-def test_a_run_within_the_limit_that_dies_is_finished_by_the_next(site: Clinic, database_url: str) -> None:
+def test_a_crashed_run_within_the_limit_is_finished_by_the_next(site: Clinic, database_url: str) -> None:
     def work(again: Clinic) -> None:
         loosening(again, 2)
 

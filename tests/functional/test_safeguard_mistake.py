@@ -35,7 +35,7 @@ def message(number: int) -> str:
 
 
 @pytest.mark.timeout(300)
-def test_everybody_stays_silent_until_a_person_approves(database_url: str, tmp_path: Path) -> None:
+def test_every_decision_stays_do_not_send_until_a_person_approves(database_url: str, tmp_path: Path) -> None:
     feed = tmp_path / "everybody.hl7"
     feed.write_text("".join(message(number) for number in range(PATIENTS)), newline="")
     configuration = hospital(database_url, free_port())

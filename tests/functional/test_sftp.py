@@ -46,7 +46,7 @@ def configured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, server: Server, 
     monkeypatch.setenv("SFTP_PASSWORD", PASSWORD)
 
 
-def test_files_of_a_server_are_read_once(emr_sync: EmrSync, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, after: str) -> None:  # noqa: F811
+def test_files_on_an_sftp_server_are_read_once(emr_sync: EmrSync, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, after: str) -> None:  # noqa: F811
     out = tmp_path / "served" / "out"
     out.mkdir(parents=True)
     (out / "a.hl7").write_bytes(adt("A08", "ZCP|1|DNC"))

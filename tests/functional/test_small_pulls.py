@@ -124,7 +124,7 @@ def pulled(request: pytest.FixtureRequest, database_url: str, tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("patients", [NOBODY, FEW], ids=["nobody", "few"])
-def test_it_changes_nobody(pulled: Pulled, patients: int) -> None:
+def test_a_small_full_pull_changes_no_patient(pulled: Pulled, patients: int) -> None:
     first = pulled.pull(EVERYBODY)
     assert (first.status, first.counts.get("applied")) == ("done", EVERYBODY)
     before = pulled.everybody()
