@@ -17,9 +17,7 @@ MINUTE = timedelta(minutes=1)
 @pytest.mark.parametrize(
     "ahead", [-20 * MINUTE, timedelta(0), 20 * MINUTE, timedelta(days=30_000)], ids=["behind", "same", "ahead", "2109"]
 )
-def test_the_cursor_is_beyond_neither_our_question_nor_the_servers_time_at_it(
-    engine: Engine, emr: SmallEmr, way: str, ahead: timedelta
-) -> None:
+def test_the_cursor_exceeds_neither_our_request_time_nor_the_servers(engine: Engine, emr: SmallEmr, way: str, ahead: timedelta) -> None:
     emr.ahead, emr.pace = ahead, MINUTE
     assert read(engine, emr, way).status == "done"
     reached = cursor(engine, way)
@@ -32,7 +30,7 @@ def test_the_cursor_is_beyond_neither_our_question_nor_the_servers_time_at_it(
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_what_changes_while_it_is_read_comes_with_the_next_run(engine: Engine, emr: SmallEmr, way: str) -> None:
+def test_changes_during_a_run_are_read_by_the_next(engine: Engine, emr: SmallEmr, way: str) -> None:
     emr.pace = 30 * MINUTE  # more than the overlap
     emr.during = lambda: emr.change("p1", refuses=False)
     read(engine, emr, way)
@@ -43,7 +41,7 @@ def test_what_changes_while_it_is_read_comes_with_the_next_run(engine: Engine, e
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_what_the_emr_indexes_late_comes_with_the_next_run(engine: Engine, emr: SmallEmr, way: str) -> None:
+def test_records_indexed_late_are_read_by_the_next_run(engine: Engine, emr: SmallEmr, way: str) -> None:
     read(engine, emr, way)
     emr.now += 60 * MINUTE
     emr.patients["p1"] = (False, emr.now - 62 * MINUTE)  # changed before the last run, and not found by it

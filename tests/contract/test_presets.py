@@ -129,7 +129,7 @@ def test_every_preset_has_a_fixture_and_every_fixture_a_preset() -> None:
 
 
 @pytest.mark.parametrize("preset", presets.names())
-def test_the_fixture_maps_to_exactly_what_the_header_promises(tmp_path: Path, preset: str) -> None:
+def test_each_fixture_maps_to_exactly_the_attributes_in_its_header(tmp_path: Path, preset: str) -> None:
     item = said(tmp_path, preset)
     assert values(item) == EXPECTED[preset]
     assert promised(values(item)) == set(presets.preset(preset).promises)
@@ -187,7 +187,7 @@ def test_each_contact_method_of_uk_core(tmp_path: Path, code: str, method: str |
     assert found["consent.voice"] == found["consent.sms"] == ("denied" if code == "8" else None)
 
 
-def test_athenahealth_leaves_out_what_was_never_set(tmp_path: Path) -> None:
+def test_athenahealth_omits_fields_that_were_never_set(tmp_path: Path) -> None:
     bare = changed("athenahealth", lambda one: [one.pop(name) for name in list(one) if name not in ("patientid", "status")])
     assert values(said(tmp_path, "athenahealth", bare)) == {"active": True}
 
@@ -210,7 +210,7 @@ def test_athenahealth_leaves_out_what_was_never_set(tmp_path: Path) -> None:
         ("drchrono", "patient_status", "D", "deceased", True),
     ],
 )
-def test_a_code_means_what_the_preset_says(tmp_path: Path, preset: str, member: str, value: Any, attribute: str, stated: Any) -> None:
+def test_a_code_has_the_meaning_of_the_preset(tmp_path: Path, preset: str, member: str, value: Any, attribute: str, stated: Any) -> None:
     assert values(said(tmp_path, preset, changed(preset, lambda one: one.update({member: value}))))[attribute] == stated
 
 
@@ -224,13 +224,13 @@ def test_a_code_means_what_the_preset_says(tmp_path: Path, preset: str, member: 
         ("drchrono", "preferred_language", "declined", "language"),
     ],
 )
-def test_what_was_not_said_states_nothing_and_is_no_problem(tmp_path: Path, preset: str, member: str, value: Any, attribute: str) -> None:
+def test_a_missing_value_states_nothing_and_is_not_a_problem(tmp_path: Path, preset: str, member: str, value: Any, attribute: str) -> None:
     item = said(tmp_path, preset, changed(preset, lambda one: one.update({member: value})))
     assert attribute not in item.statements
     assert item.problems == ()
 
 
-def test_a_chart_of_elation_that_was_merged_names_its_survivor(tmp_path: Path) -> None:
+def test_a_merged_elation_chart_names_its_survivor(tmp_path: Path) -> None:
     _, merge = items(tmp_path, "elation", changed("elation", lambda one: one.update({"merged_into_chart": 64058687490})))
     assert isinstance(merge, PatientMerge)
     assert [one.value for one in merge.survivor] == ["64058687490"]
