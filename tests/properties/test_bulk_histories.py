@@ -155,7 +155,7 @@ def report(database: Database, scene: Setting, steps: tuple[Step, ...], complain
 
 
 @pytest.mark.timeout(0 if "EMR_SYNC_HISTORIES" in os.environ else 300)
-def test_the_store_is_never_more_permissive_than_the_rules_nor_less(database: Database) -> None:
+def test_the_store_is_neither_more_nor_less_permissive_than_the_rules(database: Database) -> None:
     for start in range(0, COUNT, AT_A_TIME):
         seed = f"{SEED}/{start}"
         scene, histories = drawn(seed, min(AT_A_TIME, COUNT - start))

@@ -66,7 +66,7 @@ policies = st.builds(Policy, **{one.name: st.sampled_from([choice.value for choi
 
 
 @given(asks, known, policies)
-def test_what_is_sent_is_allowed(ask: Ask, known: Known, policy: Policy) -> None:
+def test_every_allowed_channel_respects_the_patients_preferences(ask: Ask, known: Known, policy: Policy) -> None:
     decision = decide(ask, known, policy, NOW)
     if decision.decision != "send":
         assert decision.decision == "do_not_send"
@@ -99,7 +99,7 @@ def _assert_automation_obeys(ask: Ask, known: Known, policy: Policy, channel: st
 
 
 @given(asks, known, policies, st.sampled_from(ORDER))
-def test_a_denial_never_opens_a_way(ask: Ask, known: Known, policy: Policy, channel: str) -> None:
+def test_a_denial_never_permits_another_channel(ask: Ask, known: Known, policy: Policy, channel: str) -> None:
     before = decide(ask, known, policy, NOW)
     denied = replace(known.contact, consents={**known.contact.consents, channel: "denied"})
     after = decide(ask, known._replace(contact=denied), policy, NOW)
@@ -108,7 +108,7 @@ def test_a_denial_never_opens_a_way(ask: Ask, known: Known, policy: Policy, chan
 
 
 @given(asks, known, policies, opt_outs)
-def test_an_opt_out_never_opens_a_way(ask: Ask, known: Known, policy: Policy, opt_out: OptOut) -> None:
+def test_an_opt_out_never_permits_another_channel(ask: Ask, known: Known, policy: Policy, opt_out: OptOut) -> None:
     before = decide(ask, known, policy, NOW)
     after = decide(ask, known._replace(opt_outs=(*known.opt_outs, opt_out)), policy, NOW)
     assert not (before.decision == "do_not_send" and after.decision == "send")
@@ -116,14 +116,14 @@ def test_an_opt_out_never_opens_a_way(ask: Ask, known: Known, policy: Policy, op
 
 
 @given(asks, known, policies)
-def test_do_not_contact_never_opens_a_way(ask: Ask, known: Known, policy: Policy) -> None:
+def test_do_not_contact_never_permits_a_channel(ask: Ask, known: Known, policy: Policy) -> None:
     without = decide(ask, known._replace(contact=replace(known.contact, do_not_contact="unknown")), policy, NOW)
     with_it = decide(ask, known._replace(contact=replace(known.contact, do_not_contact="yes")), policy, NOW)
     assert not (without.decision == "do_not_send" and with_it.decision == "send")
 
 
 @given(asks, known, policies)
-def test_every_channel_is_answered_for(ask: Ask, known: Known, policy: Policy) -> None:
+def test_every_channel_has_an_outcome(ask: Ask, known: Known, policy: Policy) -> None:
     decision = decide(ask, known, policy, NOW)
     visited = [one.channel for one in decision.skipped]
     assert len(visited) == len(set(visited))

@@ -78,7 +78,7 @@ def found(site: Site, authority: str, value: str) -> Patient | None:
 
 @settings(max_examples=120)
 @given(history=st.lists(payloads, min_size=1, max_size=14), size=st.integers(1, 4))
-def test_strangers_stay_apart_and_no_refusal_is_lost(database: Database, history: list[Sent], size: int) -> None:
+def test_different_patients_stay_separate_and_no_refusal_is_lost(database: Database, history: list[Sent], size: int) -> None:
     site, prefix = Site(database, ENTERPRISE), f"x{next(PREFIXES)}-"
     accepted: dict[tuple[str, str], str] = {}
     linked: dict[tuple[str, str], set[str]] = {}
@@ -114,9 +114,7 @@ statements = st.tuples(
 
 @settings(max_examples=60)
 @given(history=st.lists(statements, min_size=1, max_size=8))
-def test_parting_loses_nothing_that_ever_stopped_contact_and_keeps_nothing_else(
-    database: Database, history: list[tuple[str, int, tuple[str, bool]]]
-) -> None:
+def test_an_unmerge_keeps_every_refusal_and_nothing_else(database: Database, history: list[tuple[str, int, tuple[str, bool]]]) -> None:
     prefix = f"y{next(PREFIXES)}-"
     together = replace(ENTERPRISE, sources=tuple(Source(name, name, patient_id=(("GENHOSP", "MR"),)) for name in OWNS))
     site = Site(database, together)

@@ -79,7 +79,7 @@ def test_the_order_of_arrival_and_repeats_do_not_matter(two: tuple[list[PatientS
 
 
 @given(histories())
-def test_the_newest_statement_of_each_attribute_stands(history: list[PatientStatements]) -> None:
+def test_the_newest_statement_of_each_attribute_is_in_force(history: list[PatientStatements]) -> None:
     newest: dict[str, Any] = {}
     for item in sorted(history, key=lambda one: one.effective.earliest):
         newest |= {attribute: statement.value for attribute, statement in item.statements.items()}
@@ -96,7 +96,7 @@ def test_a_late_payload_replaces_nothing_that_is_newer(history: list[PatientStat
 
 
 @given(st.lists(st.tuples(said, st.integers(0, 1)), min_size=1, max_size=5), st.data())
-def test_what_may_be_a_repeat_never_loosens(said_then: list[tuple[dict[str, Any], int]], data: st.DataObject) -> None:
+def test_a_possible_repeat_never_permits_contact(said_then: list[tuple[dict[str, Any], int]], data: st.DataObject) -> None:
     """All within two instants, where only the order of receipt tells the payloads apart."""
     history = [payload(statements, second, number) for number, (statements, second) in enumerate(said_then)]
     held = hear_all(history)
@@ -109,7 +109,7 @@ def test_what_may_be_a_repeat_never_loosens(said_then: list[tuple[dict[str, Any]
 
 
 @given(histories(), st.integers(1, 9), st.integers(1, 9))
-def test_of_one_instant_the_higher_version_stands(history: list[PatientStatements], one: int, other: int) -> None:
+def test_at_the_same_instant_the_higher_version_wins(history: list[PatientStatements], one: int, other: int) -> None:
     statements = {"do_not_contact": "yes"}, {"do_not_contact": "no"}
     first, second = payload(statements[0], 60, 100, one), payload(statements[1], 60, 101, 10 + other)
     for order in ([first, second], [second, first]):
@@ -117,7 +117,7 @@ def test_of_one_instant_the_higher_version_stands(history: list[PatientStatement
 
 
 @given(histories(), histories())
-def test_a_join_keeps_every_opt_out_of_either_side(mine: list[PatientStatements], theirs: list[PatientStatements]) -> None:
+def test_a_merge_keeps_every_opt_out_of_either_record(mine: list[PatientStatements], theirs: list[PatientStatements]) -> None:
     first, second = hear_all(mine), hear_all(theirs)
     joined = assertions.join(first, second).assertions
     for attribute in OPT_OUTS:
@@ -128,7 +128,7 @@ def test_a_join_keeps_every_opt_out_of_either_side(mine: list[PatientStatements]
 
 
 @given(histories(), histories())
-def test_a_join_has_no_sides(mine: list[PatientStatements], theirs: list[PatientStatements]) -> None:
+def test_a_merge_is_symmetric(mine: list[PatientStatements], theirs: list[PatientStatements]) -> None:
     first, second = hear_all(mine), hear_all(theirs)
     one, other = assertions.join(first, second), assertions.join(second, first)
     for attribute, joined in one.assertions.items():
@@ -139,13 +139,15 @@ def test_a_join_has_no_sides(mine: list[PatientStatements], theirs: list[Patient
 
 
 @given(histories())
-def test_a_join_with_itself_changes_nothing(history: list[PatientStatements]) -> None:
+def test_merging_a_record_with_itself_changes_nothing(history: list[PatientStatements]) -> None:
     held = hear_all(history)
     assert assertions.join(held, held).assertions == held.current()
 
 
 @given(histories(), st.integers(0, 100), histories())
-def test_after_a_merge_nothing_from_before_it_loosens(before: list[PatientStatements], seconds: int, late: list[PatientStatements]) -> None:
+def test_after_a_merge_no_earlier_evidence_permits_contact(
+    before: list[PatientStatements], seconds: int, late: list[PatientStatements]
+) -> None:
     merged_at = BEGIN + timedelta(seconds=seconds)
     held = assertions.anchored(hear_all(before), merged_at)
     was = hear_all(before).current()
@@ -157,7 +159,7 @@ def test_after_a_merge_nothing_from_before_it_loosens(before: list[PatientStatem
 
 
 @given(histories(), histories())
-def test_no_authority_is_overruled_in_its_no(mine: list[PatientStatements], theirs: list[PatientStatements]) -> None:
+def test_no_authority_overrides_the_refusal_of_another(mine: list[PatientStatements], theirs: list[PatientStatements]) -> None:
     first, second = hear_all(mine), hear_all(theirs)
     in_force = values(first, second)
     for held in (first, second):
@@ -169,7 +171,7 @@ def test_no_authority_is_overruled_in_its_no(mine: list[PatientStatements], thei
 
 
 @given(said, said)
-def test_unknown_is_never_yes_nor_granted(mine: dict[str, Any], theirs: dict[str, Any]) -> None:
+def test_unknown_never_becomes_yes_or_granted(mine: dict[str, Any], theirs: dict[str, Any]) -> None:
     in_force = values(hear(None, payload(mine, 0, 0)), hear(None, payload(theirs, 0, 1)))
     for attribute, value in in_force.items():
         if attribute in VALUES and not attribute.startswith("phones"):
@@ -179,7 +181,7 @@ def test_unknown_is_never_yes_nor_granted(mine: dict[str, Any], theirs: dict[str
             assert attribute not in in_force
 
 
-def test_an_assertion_of_every_kind_is_kept_as_it_was_said() -> None:
+def test_every_kind_of_assertion_is_kept_unchanged() -> None:
     item = payload({attribute: options[0] for attribute, options in VALUES.items()}, 0, 0)
     expected = {name: Assertion(one.value, times.at(BEGIN), BEGIN, "E0", "path") for name, one in item.statements.items()}
     assert hear(None, item).current() == expected
@@ -210,7 +212,7 @@ def test_nothing_lifts_a_refusal_that_may_be_newer(history: list[PatientStatemen
 
 
 @given(imprecise())
-def test_a_refusal_ends_by_what_is_later_than_every_refusal(history: list[PatientStatements]) -> None:
+def test_a_refusal_ends_only_with_a_statement_later_than_every_refusal(history: list[PatientStatements]) -> None:
     refusals = [item for item in history if do_not_contact(item) == "yes"]
     others = [item for item in history if do_not_contact(item) != "yes"]
     if any(all(other.effective.is_after(refusal.effective) for refusal in refusals) for other in others):
@@ -218,7 +220,7 @@ def test_a_refusal_ends_by_what_is_later_than_every_refusal(history: list[Patien
 
 
 @given(imprecise())
-def test_what_nobody_can_order_is_marked_and_counted(history: list[PatientStatements]) -> None:
+def test_statements_without_a_definite_order_are_marked_and_counted(history: list[PatientStatements]) -> None:
     held = hear(None, history[0])
     for item in history[1:]:
         old = held.current()["do_not_contact"]

@@ -40,13 +40,13 @@ def half(then: assertions.SourceAssertions, since: list[PatientStatements]) -> H
 
 
 @given(histories(), histories())
-def test_with_nothing_said_since_both_records_are_what_they_were(mine: list[PatientStatements], theirs: list[PatientStatements]) -> None:
+def test_an_unmerge_without_later_statements_restores_both_records(mine: list[PatientStatements], theirs: list[PatientStatements]) -> None:
     first, second = hear_all(mine), hear_all(theirs)
     assert parted(joined(first, second), half(first, []), half(second, [])) == (first, second)
 
 
 @given(histories(), histories(), histories(), st.lists(st.booleans(), min_size=6, max_size=6))
-def test_each_record_is_what_was_said_under_its_own_names_and_what_forbids_since(
+def test_after_an_unmerge_each_record_has_its_own_statements_and_later_refusals(
     mine: list[PatientStatements], theirs: list[PatientStatements], since: list[PatientStatements], names: list[bool]
 ) -> None:
     first, second = hear_all(mine), hear_all(theirs)

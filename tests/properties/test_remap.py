@@ -106,7 +106,7 @@ def in_force(store: Store) -> dict[str, Any]:
 
 
 @given(st.tuples(tables, tables), st.lists(messages, min_size=1, max_size=6))
-def test_a_mapping_that_was_wrong_for_a_while_leaves_nothing(both: tuple[Table, Table], told: list[Told]) -> None:
+def test_a_temporarily_wrong_mapping_leaves_no_trace(both: tuple[Table, Table], told: list[Told]) -> None:
     """Of precise times the same is in force. Of times that overlap the same too: the order of receipt is kept with the codes."""
     right, store, never = both[0], Store(), Store()
     for number, one in enumerate(told):

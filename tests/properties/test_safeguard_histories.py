@@ -87,7 +87,7 @@ def database(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) ->
 
 @settings(max_examples=40)
 @given(histories)
-def test_the_safeguard_only_ever_restricts_and_an_approval_of_all_is_as_if_there_had_been_none(
+def test_the_safeguard_only_restricts_and_full_approval_ends_as_without_a_safeguard(
     database: Database, history: list[tuple[Any, ...]]
 ) -> None:
     number, site = next(unique), Site(database)

@@ -305,7 +305,7 @@ class Histories(Clinic, RuleBasedStateMachine):
 
 
 @pytest.mark.timeout(3_600)
-def test_no_history_makes_anybody_more_contactable_than_the_evidence_allows(database_url: str) -> None:
+def test_no_history_makes_a_patient_more_contactable_than_the_evidence_allows(database_url: str) -> None:
     Histories.url = database_url
     examples = settings().max_examples // (3 if database_url.startswith("sqlite") else 6)  # a restart costs PostgreSQL a new connection
     run_state_machine_as_test(Histories, settings=settings(max_examples=examples, stateful_step_count=25, phases=PHASES))

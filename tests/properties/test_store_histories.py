@@ -188,7 +188,7 @@ class History:
 
 @given(histories)
 @settings(max_examples=200)
-def test_the_store_says_what_the_rules_say(database: Database, steps: list[tuple[Any, ...]]) -> None:
+def test_the_store_matches_the_rules(database: Database, steps: list[tuple[Any, ...]]) -> None:
     history = History(Site(database, SYNCED), Model(str(next(unique))))
     history.play(steps)
     history.check()
@@ -196,7 +196,7 @@ def test_the_store_says_what_the_rules_say(database: Database, steps: list[tuple
 
 @given(histories)
 @settings(max_examples=60)
-def test_what_happened_without_sync_counts_as_soon_as_it_is_on(database: Database, steps: list[tuple[Any, ...]]) -> None:
+def test_evidence_received_without_sync_counts_once_sync_is_on(database: Database, steps: list[tuple[Any, ...]]) -> None:
     history = History(Site(database, LOCAL), Model(str(next(unique))))
     history.play(steps)
     assert all(history.site.dnc(history.name(name)) == "unknown" for name in NAMES)
@@ -221,7 +221,7 @@ def test_every_order_of_the_same_payloads_ends_the_same(database: Database, stat
 
 @given(st.lists(st.tuples(st.integers(0, 1), said), min_size=1, max_size=6), st.data())
 @settings(max_examples=100)
-def test_no_repeat_within_an_instant_loosens(database: Database, stated: list[tuple[int, dict[str, Any]]], data: Any) -> None:
+def test_no_repeat_within_an_instant_permits_contact(database: Database, stated: list[tuple[int, dict[str, Any]]], data: Any) -> None:
     site, patient = Site(database, SYNCED), f"instant-{next(unique)}"
     items = [says(patient, seconds, statements, evidence=f"E{number}") for number, (seconds, statements) in enumerate(stated)]
     for item in items:
