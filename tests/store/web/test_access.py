@@ -137,12 +137,12 @@ def matrix(database_url: str) -> Iterator[Matrix]:
         found.connection.close()
 
 
-def test_it_is_said_of_every_route_who_may_come(matrix: Matrix) -> None:
+def test_every_route_has_an_access_rule(matrix: Matrix) -> None:
     found = set(routes(matrix.pages))
     assert found == set(CALLS) | set(PAGES) | OPEN
 
 
-def test_a_key_gets_what_its_kind_may_of_its_own_enterprise(matrix: Matrix) -> None:
+def test_a_key_can_call_what_its_role_permits_in_its_own_enterprise(matrix: Matrix) -> None:
     wrong = []
     for enterprise in ("general", "local"):
         others = [things(matrix.pages, name) for name in NAMES if name != enterprise]
@@ -171,7 +171,7 @@ def shows(reply: Reply, others: list[Things]) -> bool:
     return any(name.encode() in reply.body for one in others for name in one)
 
 
-def test_what_another_enterprise_owns_is_not_there(matrix: Matrix) -> None:
+def test_data_of_another_enterprise_is_not_found(matrix: Matrix) -> None:
     wrong = []
     for enterprise, other in (("general", "local"), ("local", "general"), ("local", "quiet")):
         foreign = things(matrix.pages, other)
@@ -187,14 +187,14 @@ def test_what_another_enterprise_owns_is_not_there(matrix: Matrix) -> None:
     assert matrix.asked == 3 * len(KEYS) * sum(call.foreign is not None for call in CALLS.values())
 
 
-def test_a_patient_of_another_enterprise_is_decided_on_like_nobody(matrix: Matrix) -> None:
+def test_a_decision_on_a_patient_of_another_enterprise_is_that_of_an_unknown_patient(matrix: Matrix) -> None:
     foreign, nobody = things(matrix.pages, "local"), things(matrix.pages, "general")._replace(patient_id="pt_00000000000000ff")
     answers = [matrix.keyed("POST", "/v1/decisions", one, "sender", "general").json for one in (foreign, nobody)]
     assert [(one["decision"], one["reasons"]) for one in answers] == [("do_not_send", ["patient_unknown"])] * 2
     assert answers[0].keys() == answers[1].keys()
 
 
-def test_nobody_gets_in_without_a_key_that_holds(matrix: Matrix) -> None:
+def test_access_without_a_valid_key_is_denied(matrix: Matrix) -> None:
     own = things(matrix.pages, "general")
     number, revoked = matrix.pages.keys.create("revoked", "general", "enterprise", NOW)
     matrix.pages.keys.revoke(number, NOW)
@@ -216,7 +216,7 @@ def test_nobody_gets_in_without_a_key_that_holds(matrix: Matrix) -> None:
     assert matrix.state() == before
 
 
-def test_no_key_of_the_api_opens_a_page(matrix: Matrix) -> None:
+def test_api_keys_give_no_access_to_pages(matrix: Matrix) -> None:
     own = things(matrix.pages, "general")
     before, wrong = matrix.state(), []
     for kind in KEYS:
@@ -228,7 +228,7 @@ def test_no_key_of_the_api_opens_a_page(matrix: Matrix) -> None:
 
 
 @pytest.mark.parametrize(("enterprise", "other"), [("general", "local"), ("local", "general")])
-def test_a_session_gets_the_pages_of_its_role_and_nothing_of_another_enterprise(matrix: Matrix, enterprise: str, other: str) -> None:
+def test_a_session_has_the_pages_of_its_role_and_no_data_of_another_enterprise(matrix: Matrix, enterprise: str, other: str) -> None:
     """What the forms do for whoever may is in test_routes.py."""
     wrong, foreign = [], things(matrix.pages, other)
     for role in ROLES:

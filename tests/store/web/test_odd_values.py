@@ -132,7 +132,7 @@ def nested() -> Iterator[tuple[str, bytes]]:
         )
 
 
-def test_no_call_fails_of_what_is_sent(both: Pages, wire: Wire) -> None:
+def test_no_input_makes_a_call_fail(both: Pages, wire: Wire) -> None:
     keys = {role: both.keys.create(role, "general", role, NOW)[1] for role in ROLES}
     known = Caller(both, "operator", "general").ids
     for operation in operations(wire):
@@ -155,7 +155,7 @@ def test_no_call_fails_of_what_is_sent(both: Pages, wire: Wire) -> None:
     assert wire.failed == []
 
 
-def test_no_page_fails_of_what_is_sent_in_any_role(both: Pages, wire: Wire) -> None:
+def test_no_input_makes_a_page_fail_in_any_role(both: Pages, wire: Wire) -> None:
     """Everything is tried in the first role that a page is for; in the others, what failed most often."""
     tried = set()
     for role in OF_PEOPLE:
@@ -185,12 +185,12 @@ def odd_visits(
             yield from ((f"{name}: {what}", where, {**form, name: text}) for name in form)
 
 
-def test_signing_in_fails_of_nothing_that_is_sent(wire: Wire) -> None:
+def test_no_input_makes_signing_in_fail(wire: Wire) -> None:
     for body in (b"name=%00&password=x", b"name=%ff&password=%fe", b"name=%ed%a0%80", b"\xff\xfe=1", b"name=" + b"9" * 9_000):
         assert wire.send("", "POST", "/sign-in", body) in (403, 422), body
 
 
-def test_every_call_is_in_the_document(both: Pages, wire: Wire) -> None:
+def test_every_call_is_in_the_openapi_document(both: Pages, wire: Wire) -> None:
     """So that the tests above leave none out."""
     found = {(one.method, one.path) for one in operations(wire)}
     assert {(method, re.sub(r":\w+}", "}", path)) for method, path in routes(both) if path.startswith("/v1/")} == found

@@ -25,12 +25,12 @@ def stop(service: Service, number: str = CELL, body: str = "STOP", line: str = L
     assert service.call("POST", "/v1/sms-replies", {"line": line, "from": number, "body": body}).status == 200
 
 
-def test_nobody_opted_out(fresh: Service) -> None:
+def test_the_report_without_opt_outs_is_empty(fresh: Service) -> None:
     assert fresh.call("GET", "/v1/sms-consent/report", **ALL).json == []
     assert fresh.call("GET", "/v1/sms-consent/report?format=csv", **ALL).body.count(b"\r\n") == 1
 
 
-def test_each_standing_opt_out_with_its_line_scope_time_and_patients(fresh: Service) -> None:
+def test_each_current_opt_out_has_its_line_scope_time_and_patients(fresh: Service) -> None:
     stop(fresh, body="STOPALL")
     stop(fresh, body="START", line="+12175550191")
     stop(fresh, HOME)
@@ -49,7 +49,7 @@ def test_each_standing_opt_out_with_its_line_scope_time_and_patients(fresh: Serv
     assert all(one["at"].endswith("Z") for one in report)
 
 
-def test_the_table_holds_the_same(fresh: Service) -> None:
+def test_the_csv_has_the_same_content(fresh: Service) -> None:
     stop(fresh)
     reply = fresh.call("GET", "/v1/sms-consent/report?format=csv", role="enterprise")
     assert reply.headers["content-type"].startswith("text/csv")
@@ -60,7 +60,7 @@ def test_the_table_holds_the_same(fresh: Service) -> None:
     assert row["patients"].split() == same["patients"]
 
 
-def test_a_topic_that_a_spreadsheet_would_run_is_text(fresh: Service) -> None:
+def test_a_topic_that_looks_like_a_formula_is_written_as_text(fresh: Service) -> None:
     said = {"line": LINE, "topic": '=HYPERLINK("X")'}
     fresh.call("POST", f"/v1/patients/{fresh.patient('MRN2')['id']}/sms-consent", said, role="staff")
     (row,) = csv.DictReader(io.StringIO(fresh.call("GET", "/v1/sms-consent/report?format=csv", **ALL).body.decode()))
@@ -68,16 +68,16 @@ def test_a_topic_that_a_spreadsheet_would_run_is_text(fresh: Service) -> None:
     assert row["number"] == CELL
 
 
-def test_the_report_is_of_one_enterprise(fresh: Service) -> None:
+def test_the_report_covers_one_enterprise(fresh: Service) -> None:
     stop(fresh)
     assert fresh.call("GET", "/v1/sms-consent/report", role="manager", enterprise="local").json == []
 
 
-def test_a_format_that_there_is_not_is_refused(fresh: Service) -> None:
+def test_an_unknown_format_is_refused(fresh: Service) -> None:
     assert fresh.call("GET", "/v1/sms-consent/report?format=xlsx", **ALL).status == 422
 
 
-def test_who_read_the_report_is_in_the_log(fresh: Service) -> None:
+def test_reading_the_report_is_in_the_audit_log(fresh: Service) -> None:
     fresh.call("GET", "/v1/sms-consent/report", **ALL)
     (line, *_) = (one for one in fresh.call("GET", "/v1/audit", role="auditor").json if one["action"] == "viewed_opt_outs")
     assert (line["actor"], line["detail"]) == ("manager:manager of general", {})
@@ -119,7 +119,7 @@ ONE, ALL_LINES, BILLING, DESK = (CELL, LINE, "line"), (HOME, None, "all_lines"),
         ("since=2026-01-01T00:01:00Z&until=2026-01-01T00:03:00Z&authority=patient", [ONE, ALL_LINES]),
     ],
 )
-def test_the_report_shows_what_is_asked_for_in_both_forms(four: Service, query: str, expected: list[Any]) -> None:
+def test_the_report_is_filtered_in_both_formats(four: Service, query: str, expected: list[Any]) -> None:
     found = four.call("GET", f"/v1/sms-consent/report?{query}", **ALL).json
     assert [(one["number"], one["line"], one["scope"]) for one in found] == expected
     table = four.call("GET", f"/v1/sms-consent/report?{query}&format=csv", **ALL).body.decode()
@@ -127,14 +127,14 @@ def test_the_report_shows_what_is_asked_for_in_both_forms(four: Service, query: 
 
 
 @pytest.mark.parametrize("query", ["authority=emr", "scope=everything", "since=yesterday", "until=2026-01-01T00:00:00"])
-def test_a_filter_that_means_nothing_is_refused(fresh: Service, query: str) -> None:
+def test_an_invalid_filter_is_refused(fresh: Service, query: str) -> None:
     refused = fresh.call("GET", f"/v1/sms-consent/report?{query}", **ALL)
     assert (refused.status, refused.json["code"]) == (422, "invalid_request")
     assert not [one for one in fresh.call("GET", "/v1/audit", role="auditor").json if one["action"] == "viewed_opt_outs"]
 
 
 @pytest.mark.parametrize("form", ["json", "csv"])
-def test_a_report_is_sent_while_it_is_read_with_memory_that_does_not_grow(four: Service, form: str) -> None:
+def test_a_report_is_streamed_with_constant_memory(four: Service, form: str) -> None:
     with four.store.database.read() as connection:
         (words,) = four.store.database.select(connection, "SELECT words FROM sms_words WHERE number = ?", [CELL])[0]
     with four.store.database.write("general") as transaction:
@@ -153,7 +153,7 @@ def test_a_report_is_sent_while_it_is_read_with_memory_that_does_not_grow(four: 
     assert (len(answered.json) if form == "json" else answered.body.count(b"\r\n") - 1) == 30_004
 
 
-def test_a_report_that_fails_midway_is_cut_off(four: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_report_that_fails_is_aborted(four: Service, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("store.web.api.opt_out_report.ROWS_AT_ONCE", 1)
     real, calls = four.store.database.select, []
 
@@ -170,7 +170,7 @@ def test_a_report_that_fails_midway_is_cut_off(four: Service, monkeypatch: pytes
 
 
 @pytest.mark.parametrize("page", [1, 2, 3])
-def test_pages_fit_together(fresh: Service, page: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pages_are_contiguous(fresh: Service, page: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("store.patients.opt_out_report.PAGE", page)
     for last in range(1, 7):
         stop(fresh, f"+1217555010{last}", "STOP" if last % 3 else "START")
@@ -178,5 +178,5 @@ def test_pages_fit_together(fresh: Service, page: int, monkeypatch: pytest.Monke
     assert numbers == [f"+1217555010{last}" for last in (1, 2, 4, 5)]
 
 
-def test_an_empty_report_has_its_head() -> None:
+def test_an_empty_report_has_its_header() -> None:
     assert as_csv([]) == "number,line,scope,topic,authority,at,except_lines,patients\r\n"

@@ -51,7 +51,7 @@ def test_the_console_is_for_operators_only(fresh_pages: Pages, role: str) -> Non
     assert (fresh_pages.asked, dnc(fresh_pages)) == ([], "yes")
 
 
-def test_sources_say_how_they_are(fresh_pages: Pages) -> None:
+def test_sources_show_their_state(fresh_pages: Pages) -> None:
     browser = fresh_pages.signed_in("operator")
     text = browser.get("/sources").text
     assert "General Hospital EMR FRESH" in text
@@ -63,12 +63,12 @@ def test_sources_say_how_they_are(fresh_pages: Pages) -> None:
     assert "Held by the safeguard 1 patient " in text
 
 
-def test_a_source_that_is_silent_for_too_long_says_so(fresh_pages: Pages) -> None:
+def test_a_stale_source_is_marked(fresh_pages: Pages) -> None:
     fresh_pages.moment.pass_(timedelta(hours=27))
     assert "General Hospital EMR STALE" in fresh_pages.signed_in("operator").get("/sources").text
 
 
-def test_a_resync_begins_and_a_second_one_is_refused(fresh_pages: Pages) -> None:
+def test_a_resync_starts_and_a_second_one_is_refused(fresh_pages: Pages) -> None:
     browser = fresh_pages.signed_in("operator")
     begun = browser.post("/sources/genhosp-adt/resync")
     assert begun.status == 303
@@ -82,7 +82,7 @@ def test_a_resync_begins_and_a_second_one_is_refused(fresh_pages: Pages) -> None
     assert browser.post("/sources/clinic/resync").status == 404
 
 
-def test_a_held_set_is_looked_at_and_refused(fresh_pages: Pages) -> None:
+def test_a_held_set_is_reviewed_and_rejected(fresh_pages: Pages) -> None:
     browser, run = fresh_pages.signed_in("operator"), held(fresh_pages)
     seen = browser.get(f"/runs/{run}")
     assert "This run would make 1 patient more contactable" in seen.text
@@ -94,7 +94,7 @@ def test_a_held_set_is_looked_at_and_refused(fresh_pages: Pages) -> None:
     assert browser.post(f"/runs/{run}/approve").status == 409
 
 
-def test_a_held_set_is_let_through(fresh_pages: Pages) -> None:
+def test_a_held_set_is_approved(fresh_pages: Pages) -> None:
     browser, run = fresh_pages.signed_in("operator"), held(fresh_pages)
     assert browser.post(f"/runs/{run}/approve").where == f"/runs/{run}?done=approved"
     assert dnc(fresh_pages) == "no"

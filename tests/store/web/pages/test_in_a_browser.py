@@ -50,7 +50,7 @@ def violations(tab: Page) -> list[tuple[str, Any]]:
     return [(one["id"], one["nodes"][0]["target"]) for one in found if one["impact"] in SERIOUS]
 
 
-def test_the_toggle_is_flipped_with_the_keyboard_alone(tab: Page, fresh_pages: Pages) -> None:
+def test_the_toggle_is_switched_with_the_keyboard_alone(tab: Page, fresh_pages: Pages) -> None:
     enter(tab, fresh_pages, "enterprise", "local")
     tab.get_by_label("Identifier").fill("MRN1")
     tab.keyboard.press("Enter")
@@ -65,7 +65,7 @@ def test_the_toggle_is_flipped_with_the_keyboard_alone(tab: Page, fresh_pages: P
     expect(tab.get_by_text("“asked at the desk”")).to_be_visible()
 
 
-def test_a_flip_without_a_reason_is_not_sent(tab: Page, fresh_pages: Pages) -> None:
+def test_a_toggle_change_without_a_reason_is_not_sent(tab: Page, fresh_pages: Pages) -> None:
     enter(tab, fresh_pages, "enterprise", "local")
     tab.goto(fresh_pages.patient(enterprise="local"))
     tab.get_by_text("Turn on …").click()
@@ -73,7 +73,7 @@ def test_a_flip_without_a_reason_is_not_sent(tab: Page, fresh_pages: Pages) -> N
     expect(tab.get_by_role("heading", name="Do Not Contact: unknown")).to_be_visible()
 
 
-def test_a_flip_that_somebody_else_overtook_is_refused(tab: Page, fresh_pages: Pages) -> None:
+def test_a_toggle_change_based_on_an_old_version_is_refused(tab: Page, fresh_pages: Pages) -> None:
     enter(tab, fresh_pages, "enterprise", "local")
     where = fresh_pages.patient(enterprise="local")
     tab.goto(where)
@@ -94,7 +94,7 @@ def test_a_locked_toggle_shows_where_to_change_it(tab: Page, fresh_pages: Pages)
     expect(tab.get_by_text("Turn off …")).to_have_count(0)
 
 
-def test_a_held_set_is_looked_at_and_refused(tab: Page, fresh_pages: Pages) -> None:
+def test_a_held_set_is_reviewed_and_rejected(tab: Page, fresh_pages: Pages) -> None:
     held(fresh_pages)
     enter(tab, fresh_pages, "operator")
     tab.get_by_role("link", name="live, held").click()
@@ -106,7 +106,7 @@ def test_a_held_set_is_looked_at_and_refused(tab: Page, fresh_pages: Pages) -> N
     assert dnc(fresh_pages) == "yes"
 
 
-def test_a_rejection_is_looked_at_and_replayed(tab: Page, fresh_pages: Pages) -> None:
+def test_a_rejection_is_viewed_and_replayed(tab: Page, fresh_pages: Pages) -> None:
     rejection = rejected(fresh_pages)
     enter(tab, fresh_pages, "operator")
     tab.get_by_role("link", name="Rejections", exact=True).click()
@@ -117,7 +117,7 @@ def test_a_rejection_is_looked_at_and_replayed(tab: Page, fresh_pages: Pages) ->
     assert fresh_pages.asked == [("replay", rejection, "operator-general")]
 
 
-def test_a_run_under_way_keeps_itself_current(tab: Page, fresh_pages: Pages) -> None:
+def test_a_running_run_refreshes_itself(tab: Page, fresh_pages: Pages) -> None:
     enter(tab, fresh_pages, "operator")
     tab.goto("/sources/genhosp-adt")
     tab.get_by_role("button", name="Resync now").click()
@@ -133,7 +133,7 @@ def test_a_run_under_way_keeps_itself_current(tab: Page, fresh_pages: Pages) -> 
     expect(tab.get_by_role("link", name="General Hospital EMR")).to_be_focused()
 
 
-def test_what_was_opened_and_where_the_keyboard_was_stay_when_a_source_keeps_itself_current(tab: Page, fresh_pages: Pages) -> None:
+def test_a_refresh_keeps_opened_sections_and_keyboard_focus(tab: Page, fresh_pages: Pages) -> None:
     came(fresh_pages, applied=7)
     enter(tab, fresh_pages, "operator")
     tab.goto("/sources/genhosp-adt")
@@ -148,7 +148,7 @@ def test_what_was_opened_and_where_the_keyboard_was_stay_when_a_source_keeps_its
     expect(tab.get_by_text("Show as table")).to_be_focused()
 
 
-def test_without_scripts_a_run_under_way_is_loaded_again_by_itself(chrome: Browser, fresh_pages: Pages) -> None:
+def test_without_scripts_a_running_run_is_reloaded(chrome: Browser, fresh_pages: Pages) -> None:
     context = chrome.new_context(base_url=fresh_pages.url, java_script_enabled=False)
     tab = context.new_page()
     enter(tab, fresh_pages, "operator")
@@ -161,7 +161,7 @@ def test_without_scripts_a_run_under_way_is_loaded_again_by_itself(chrome: Brows
     context.close()
 
 
-def test_somebody_has_to_wait_after_wrong_passwords_and_is_later_signed_out_for_doing_nothing(tab: Page, fresh_pages: Pages) -> None:
+def test_wrong_passwords_cause_a_wait_and_inactivity_signs_out(tab: Page, fresh_pages: Pages) -> None:
     name, password = fresh_pages.user("staff")
     tab.goto("/sign-in")
     for guess, said in (*[("wrong", "Wrong name or password")] * PACE_BOTH.free, (password, "Too many failed attempts: wait 1 second")):

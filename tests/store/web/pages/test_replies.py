@@ -18,12 +18,12 @@ def unclear(pages: Pages, enterprise: str = "general", body: str = ORDER) -> str
     return found.id
 
 
-def test_an_empty_queue_says_what_comes_here(fresh_pages: Pages) -> None:
+def test_an_empty_queue_explains_itself(fresh_pages: Pages) -> None:
     assert "No replies to review." in fresh_pages.signed_in("staff").get("/replies").text
 
 
 @pytest.mark.parametrize(("role", "may"), [("enterprise", True), ("staff", True), ("manager", False), ("auditor", False)])
-def test_people_see_what_was_written_and_some_decide(fresh_pages: Pages, role: str, may: bool) -> None:
+def test_people_see_the_reply_and_some_roles_can_decide(fresh_pages: Pages, role: str, may: bool) -> None:
     unclear(fresh_pages, body="stop by <b>at noon</b>")
     seen = fresh_pages.signed_in(role).get("/replies")
     assert "“stop by <b>at noon</b>”" in seen.text
@@ -32,7 +32,7 @@ def test_people_see_what_was_written_and_some_decide(fresh_pages: Pages, role: s
     assert f'href="{fresh_pages.patient("MRN1")}"' in seen.response.text
 
 
-def test_operators_do_not_see_them(fresh_pages: Pages) -> None:
+def test_operators_cannot_see_replies(fresh_pages: Pages) -> None:
     assert fresh_pages.signed_in("operator").get("/replies").status == 403
 
 
@@ -55,7 +55,7 @@ def test_a_person_decides_with_a_form(fresh_pages: Pages, decision: str, said: s
     assert (again.status, "already" in again.text) == (412, True)
 
 
-def test_a_decision_that_is_none_is_refused(fresh_pages: Pages) -> None:
+def test_an_invalid_decision_is_refused(fresh_pages: Pages) -> None:
     number = unclear(fresh_pages)
     browser = fresh_pages.signed_in("enterprise")
     browser.get("/replies")
@@ -63,7 +63,7 @@ def test_a_decision_that_is_none_is_refused(fresh_pages: Pages) -> None:
     assert browser.post("/replies/rep_0", decision="dismiss").status == 404
 
 
-def test_a_reply_is_of_one_enterprise(fresh_pages: Pages) -> None:
+def test_a_reply_belongs_to_one_enterprise(fresh_pages: Pages) -> None:
     number = unclear(fresh_pages, "local", "I stop by at noon")
     browser = fresh_pages.signed_in("enterprise")
     assert "at noon" not in browser.get("/replies").text

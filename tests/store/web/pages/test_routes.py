@@ -103,7 +103,7 @@ def routes(pages: Pages) -> Iterator[tuple[str, str]]:
         yield from ((method, route.path) for method in route.methods if method not in ("HEAD", "OPTIONS"))
 
 
-def test_it_is_said_of_every_route_who_may_come(pages: Pages) -> None:
+def test_every_route_has_an_access_rule(pages: Pages) -> None:
     found = {route for route in routes(pages) if not route[1].startswith("/v1/")}
     assert found - OPEN == set(WHO)
     assert found >= OPEN
@@ -111,7 +111,7 @@ def test_it_is_said_of_every_route_who_may_come(pages: Pages) -> None:
 
 @pytest.mark.parametrize("enterprise", ["general", "local"])
 @pytest.mark.parametrize("role", ROLES)
-def test_nobody_does_more_than_their_pages_show(fresh_pages: Pages, role: str, enterprise: str) -> None:
+def test_a_role_can_do_no_more_than_its_pages_show(fresh_pages: Pages, role: str, enterprise: str) -> None:
     caller = Caller(fresh_pages, role, enterprise)
     for (method, path), roles in WHO.items():
         shown, before = caller.shown() if method == "POST" and role in roles else set(), caller.state()
@@ -126,7 +126,7 @@ def test_nobody_does_more_than_their_pages_show(fresh_pages: Pages, role: str, e
             assert caller.at(path) in shown, path
 
 
-def test_somebody_does_what_their_pages_show(fresh_pages: Pages) -> None:
+def test_a_role_can_do_what_its_pages_show(fresh_pages: Pages) -> None:
     """So that the test above is not kept by nobody doing anything."""
     done = set()
     for role, enterprise in (("staff", "local"), ("enterprise", "local"), ("operator", "general")):
@@ -143,7 +143,7 @@ def test_somebody_does_what_their_pages_show(fresh_pages: Pages) -> None:
 
 
 @pytest.mark.parametrize("form", ["none", "empty", "twice", "in the address"])
-def test_no_form_is_taken_without_the_field_that_proves_its_page(fresh_pages: Pages, form: str) -> None:
+def test_a_form_without_its_csrf_token_is_refused(fresh_pages: Pages, form: str) -> None:
     """A form of another site can be sent with the visitor's cookie; the field it cannot know."""
     for role in ROLES:
         caller = Caller(fresh_pages, role, "local")
@@ -157,7 +157,7 @@ def test_no_form_is_taken_without_the_field_that_proves_its_page(fresh_pages: Pa
             assert caller.state() == before, (role, path)
 
 
-def test_somebody_without_a_session_is_sent_to_the_sign_in_and_changes_nothing(fresh_pages: Pages) -> None:
+def test_requests_without_a_session_lead_to_sign_in_and_change_nothing(fresh_pages: Pages) -> None:
     caller = Caller(fresh_pages, "staff", "local")
     before, stranger = caller.state(), fresh_pages.stranger()
     for method, path in WHO:
@@ -166,7 +166,7 @@ def test_somebody_without_a_session_is_sent_to_the_sign_in_and_changes_nothing(f
     assert caller.state() == before
 
 
-def test_things_of_another_enterprise_are_not_there(fresh_pages: Pages) -> None:
+def test_data_of_another_enterprise_is_not_found(fresh_pages: Pages) -> None:
     for role in ROLES:
         caller = Caller(fresh_pages, role, "local")
         other = Caller(fresh_pages, role, "general")
@@ -178,7 +178,7 @@ def test_things_of_another_enterprise_are_not_there(fresh_pages: Pages) -> None:
         assert caller.state() == before
 
 
-def test_a_session_is_no_key_of_the_api(fresh_pages: Pages) -> None:
+def test_a_session_gives_no_access_to_the_api(fresh_pages: Pages) -> None:
     browser = Caller(fresh_pages, "enterprise", "general").signed_in()
     keyed = [(method, path) for method, path in routes(fresh_pages) if path.startswith("/v1/")]
     assert len(keyed) > 20
