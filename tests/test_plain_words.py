@@ -1,4 +1,4 @@
-"""The check of words that texts for people must not contain."""
+"""The check for forbidden words in texts for people."""
 
 from __future__ import annotations
 

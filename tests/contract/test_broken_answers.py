@@ -1,4 +1,4 @@
-"""What every adapter that polls must do about an answer that is not whole: what came counts, the cursor stays, and the run says why."""
+"""What every polling adapter must do with an incomplete response: apply the received records, keep the cursor, report the reason."""
 
 from __future__ import annotations
 

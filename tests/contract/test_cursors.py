@@ -1,4 +1,4 @@
-"""What every adapter that polls must do about its cursor: never ahead of what came, never beyond our own question (product section 9)."""
+"""What every polling adapter must do with its cursor: never ahead of the data, never beyond our request time (product section 9)."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def test_the_cursor_exceeds_neither_our_request_time_nor_the_servers(engine: Eng
     reached = cursor(engine, way)
     assert reached is not None
     first = {"fhir.rest": "fhir/Patient", "fhir.bulk": "fhir/Patient/$export", "crawl": "fhir/Group/g", "rest.json": "patients"}[way]
-    asked = START + MINUTE * emr.asked.index(first)  # our clock when we asked, each answer before it took a minute
+    asked = START + MINUTE * emr.asked.index(first)  # our clock at the request; each earlier response took a minute
     assert reached <= asked
     assert reached <= asked + ahead
     assert reached >= asked + min(ahead, timedelta(0)) - MINUTE, "and it does not lag behind either"
@@ -44,6 +44,6 @@ def test_changes_during_a_run_are_read_by_the_next(engine: Engine, emr: SmallEmr
 def test_records_indexed_late_are_read_by_the_next_run(engine: Engine, emr: SmallEmr, way: str) -> None:
     read(engine, emr, way)
     emr.now += 60 * MINUTE
-    emr.patients["p1"] = (False, emr.now - 62 * MINUTE)  # changed before the last run, and not found by it
+    emr.patients["p1"] = (False, emr.now - 62 * MINUTE)  # changed before the last run, but not found by it
     assert read(engine, emr, way).counts["applied"] == 1
     assert known(engine)["p1"] == "no"

@@ -1,6 +1,6 @@
-"""Each preset, configured as a site would, maps its fixture to exactly the preferences that its header promises.
+"""Each preset, configured as a site would, maps its fixture to exactly the attributes that its header lists.
 
-The fixtures are written from the sources that the presets name; every value in them is invented.
+The fixtures follow the public sources that the presets name; every value in them is invented.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ def configured(folder: Path, preset: str) -> Settings:
 
 
 def items(folder: Path, preset: str, body: bytes | None = None) -> list[Item]:
-    """What the fixture says, read as ``emr-sync ingest`` reads a file."""
+    """The items of the fixture, read as ``emr-sync ingest`` reads a file."""
     reader = adapter(configured(folder, preset).feeds["site"])
     (fixture,) = (one for one in FIXTURES.iterdir() if one.stem == preset)
     if body is not None:
@@ -101,7 +101,7 @@ def said(folder: Path, preset: str, body: bytes | None = None) -> PatientStateme
 
 
 def values(item: PatientStatements) -> dict[str, Any]:
-    """What is stated, with the phones and addresses of all slots together. An empty list, which takes back, promises nothing."""
+    """The statements, with the phones and addresses of all slots together. An empty list (which clears) counts as no attribute."""
     found: dict[str, Any] = {}
     for attribute, statement in item.statements.items():
         if attribute.partition("#")[0] in ("phones", "email"):
@@ -117,7 +117,7 @@ def shown(value: Any) -> str:
 
 
 def promised(stated: dict[str, Any]) -> set[str]:
-    """The attributes in the words of a header: a consent at a number is ``#*``, a topic on every channel is ``.*``."""
+    """The attributes as a header lists them: a consent at a number is ``#*``, a topic on every channel is ``.*``."""
     names = {NUMBER.sub("#*", attribute) for attribute in stated}
     topics = {name.rpartition(".")[0] for name in names if name.startswith("topic.")}
     whole = {topic for topic in topics if all(f"{topic}.{channel}" in names for channel in Channel)}
@@ -152,7 +152,7 @@ def changed(preset: str, change: Any) -> bytes:
     return json.dumps(data).encode()
 
 
-# The codes 01 to 12 for (do_not_contact, reminders sms voice email, recalls sms voice email): y yes, d denied, g granted, - taken back.
+# The codes 01 to 12 for (do_not_contact, reminders sms voice email, recalls sms voice email): y yes, d denied, g granted, - cleared.
 PUBLICITY = {
     "01": "y ddd ddd", "02": "- ggg ggg", "03": "- -dg -dg", "04": "- ggg ddd", "05": "- -dg ddd", "06": "- ddd ggg",
     "07": "- ddd -dg", "08": "y ddd ddd", "09": "- ddd ---", "10": "y ddd ddd", "11": "- --- ddd", "12": "y ddd ddd",

@@ -1,4 +1,4 @@
-"""What every database must do for the store: keep values as they were said, times as they were, and strangers apart."""
+"""What the store needs from every database: unchanged values, exact times, and separate patients."""
 
 from __future__ import annotations
 
@@ -151,7 +151,7 @@ def test_the_newest_revision_is_the_alembic_head() -> None:
 
 def test_the_migrations_match_the_models(database: Database) -> None:
     def ours(name: str | None, kind: str, parents: object) -> bool:
-        return not (kind == "table" and str(name).startswith("procrastinate_"))  # the queue's, which has steps of its own
+        return not (kind == "table" and str(name).startswith("procrastinate_"))  # tables of the queue, which has its own migrations
 
     with database.read() as connection:
         found = MigrationContext.configure(connection, opts={"include_name": ours})

@@ -11,7 +11,7 @@ AT_ONCE, MAY_BE_HELD = "is applied at once", "may be held"
 
 
 class Change(NamedTuple):
-    """A value in force that would become another; ``None`` is unknown. The safeguard may hold it, or it is applied at once."""
+    """A change from one value in force to another; ``None`` is unknown. The safeguard may hold the change, or it is applied at once."""
 
     attribute: str
     before: Any

@@ -1,4 +1,4 @@
-"""The table of attributes against the rules."""
+"""Checks the table of attributes against the rules."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ REFUSABLE = pytest.mark.parametrize("row", [row for row in ATTRIBUTE_ROWS if row
 
 
 def value_of(row: AttributeRow, enterprise: Enterprise, *values: Any) -> Any:
-    """What is in force where the sources state these values, in their order."""
+    """The value in force if the sources state these values, in source order."""
     assertions = [{row.attribute: Assertion(value, times.at(NOW), NOW, "M1", "X-1")} for value in values]
     said = {f"emr:{source.name}": one for source, one in zip(enterprise.sources, assertions, strict=False)}
     found = in_force(said, enterprise).get(row.attribute)

@@ -1,4 +1,4 @@
-"""Every row of every table of situations gets its answer."""
+"""Checks every row of every decision table."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def test_every_situation_is_described_once() -> None:
 
 
 def test_every_reason_code_has_a_row() -> None:
-    """A code without a row is a rule that nobody has reviewed. The codes of the border are tested with the API."""
+    """A code without a row is a rule that nobody has reviewed. Codes of input validation are tested with the API."""
     border = {why.PATIENT_AMBIGUOUS, why.ASK_INVALID}
     decisions = [decide(case.ask, case.known, case.policy, NOW) for table in TABLES for case in table.cases]
     shown = {reason for decision in decisions for reason in decision.reasons}

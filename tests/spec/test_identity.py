@@ -1,4 +1,4 @@
-"""The table of which patient a payload is about, on the real store."""
+"""Checks the table of patient matching on the real store."""
 
 from __future__ import annotations
 

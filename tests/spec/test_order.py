@@ -1,4 +1,4 @@
-"""The table of evidence order, on the real store."""
+"""Checks the table of evidence order on the real store."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.store.site import LOCAL, SYNCED, Site, at, merges, says
 
 
 def step(site: Site, event: str) -> Site:
-    """One event of a row; returns the site as configured from then on."""
+    """Plays one event of a row; returns the site with the configuration in force afterwards."""
     if event in ("sync", "no sync"):
         turned = site.configured(SYNCED if event == "sync" else LOCAL)
         turned.now = site.now

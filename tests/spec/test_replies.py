@@ -1,4 +1,4 @@
-"""What a reply means, and what it changes."""
+"""The meaning of a reply and its effect."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_an_opt_out_keyword_cannot_be_an_opt_in_keyword() -> None:
 
 
 def after(*said: tuple[str, str], number: str = CELL) -> tuple[OptOut, ...]:
-    """The opt-outs in force after the patient sends these texts to these lines, in turn."""
+    """The opt-outs in force after the patient has sent these texts to these lines, in order."""
     words: tuple[ConsentEvent, ...] = ()
     for minute, (body, line) in enumerate(said):
         words = add(words, of_reply(recognise(body), line, number, AT + timedelta(minutes=minute)))

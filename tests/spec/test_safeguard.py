@@ -1,4 +1,4 @@
-"""The tables of the safeguard: the pure ones against the rules, the others on the real store."""
+"""Checks the tables of the safeguard: the pure ones against the rules, the others on the real store."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The audit log, receipts and earlier times on the command line; replay with a preview; keys and payloads."""
+"""The audit log, receipts and as-of queries on the command line; replay with a preview; keys and payloads."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The settings of bulk exports and budgets, as a site writes them."""
+"""The settings of bulk exports and request budgets in a site's configuration."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``check-database`` says what is wrong with the database itself, and a database of a newer program which program it wants."""
+"""``check-database`` reports problems of the database itself; for a newer schema, the program version that it needs."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_a_healthy_database_passes_every_check(emr_sync: EmrSync, migrated: Path
 
 
 def failed(emr_sync: EmrSync) -> dict[str, str]:
-    """What is wrong, by what was looked at."""
+    """The failed checks: name -> problem."""
     ended = emr_sync("check-database", "--json")
     assert (ended.code, ended.value["ok"]) == (1, False)
     return {one["what"]: one["detail"] for one in ended.value["findings"] if not one["ok"]}

@@ -1,4 +1,4 @@
-"""Rules of every shape as they are written in the configuration."""
+"""Mapping rules of every form in the configuration."""
 
 from __future__ import annotations
 

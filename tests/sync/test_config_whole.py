@@ -1,4 +1,4 @@
-"""What ``check-config`` finds where every setting, taken alone, could be meant; and the sentence that says how to fix it."""
+"""What ``check-config`` finds in settings that are valid by themselves, and its advice."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Told = Callable[[str], list[tuple[str, str, str]]]
 
 @pytest.fixture
 def told(emr_sync: Callable[..., Ended], tmp_path: Path) -> Told:
-    """Severity, place and sentence of each finding; the exit code is 2 where one is an error."""
+    """Severity, location and message of each finding; the exit code is 2 if one is an error."""
 
     def check(text: str) -> list[tuple[str, str, str]]:
         file = tmp_path / "config.yaml"

@@ -1,4 +1,4 @@
-"""Few file descriptors: the API, each listener and the database keep theirs, whoever connects as often as they can."""
+"""With few file descriptors, the API, each listener and the database keep their share, even under a flood of connections."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def test_a_lower_connection_limit_also_lowers_the_limit_per_address() -> None:
 
 @contextmanager
 def serving(config: Path, log: Path) -> Iterator[str]:
-    """The program with few descriptors; where it answers."""
+    """Runs the program with few descriptors; gives the address of its API."""
     with log.open("wb") as stream:
         command = [sys.executable, "-c", SERVE.format(n=FEW), "emr-sync", "-c", str(config), "serve", "--json"]
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=stream)
@@ -78,7 +78,7 @@ def serving(config: Path, log: Path) -> Iterator[str]:
 
 
 def flood(stack: ExitStack, address: tuple[str, int], source: str, times: int) -> None:
-    """So many connections that say nothing, for as long as the block lasts."""
+    """Opens that many idle connections for the duration of the block."""
     for _ in range(times):
         one = stack.enter_context(socket.socket())
         one.settimeout(5)

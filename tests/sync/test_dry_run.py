@@ -78,7 +78,7 @@ def phone(number: str) -> Phone:
     ],
 )
 def test_a_dry_run_and_the_safeguard_agree(engine: Engine, attribute: str, before: Any, after: Any, direction: str) -> None:
-    """What a run would have to hold back is what the dry run calls more contactable, and the other way about."""
+    """The dry run calls a change "more contactable" exactly if a run would hold it."""
     engine.run(LANE, FakeAdapter(batch(statements("A", {attribute: before}))), Fetch(), "incremental")
     adapter = FakeAdapter(batch(statements("A", {attribute: after}, minutes=5)))
     result = dry_run(engine, LANE, adapter, Fetch())

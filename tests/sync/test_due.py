@@ -1,4 +1,4 @@
-"""When a schedule is due: what was missed, clocks that are set, and configurations that change."""
+"""When a schedule is due: missed runs, clock changes, and configuration changes."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_intervals_do_not_drift_by_the_delay_of_requests() -> None:
 
 @pytest.mark.parametrize(("table", "again"), [(WEEKLY, NOW + WEEK), (HOURLY, NOW + HOUR), (NIGHTLY, NOW + 15 * HOUR)])
 def test_setting_the_clock_back_stops_no_schedule(table: Timetable, again: datetime) -> None:
-    """It showed the year 2030 when the last run was asked for."""
+    """The clock showed the year 2030 when the last run was requested."""
     assert table.current(known(table, NOW + 1000 * DAY, NOW + 999 * DAY), NOW).due == again
 
 

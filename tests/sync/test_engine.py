@@ -156,7 +156,7 @@ def test_a_stop_request_ends_the_run_between_batches(engine: Engine) -> None:
 
 
 def test_one_poison_record_does_not_block_the_others(engine: Engine) -> None:
-    poison = statements("BAD", {"display_name": "\ud800"})  # no database takes half a character
+    poison = statements("BAD", {"display_name": "\ud800"})  # no database accepts a lone surrogate
     run = engine.run(LANE, FakeAdapter(batch(statements("A"), poison, statements("B"), statements("C"), cursor="1")), Fetch(), "full")
     assert (run.status, run.counts) == ("done", {"applied": 3, "rejected": 1})
     assert engine.journal.cursor(FEED) == "1"

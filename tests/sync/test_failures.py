@@ -1,4 +1,4 @@
-"""A short outage of the database, lack of memory and a silent source show in readiness, metrics and the log."""
+"""A short database outage, low memory and a stale source appear in readiness, metrics and the log."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def parts(tmp_path: Path, database_url: str) -> Iterator[Parts]:
 
 @contextmanager
 def locked(url: str) -> Iterator[None]:
-    """Another program keeps patients from everybody."""
+    """Another program locks the patients."""
     if url.startswith("sqlite"):
         with closing(sqlite3.connect(url.removeprefix("sqlite:///"), isolation_level=None)) as other:
             other.execute("BEGIN EXCLUSIVE")
@@ -76,7 +76,7 @@ def test_an_outage_between_two_checks_is_reported_afterwards(parts: Parts, datab
 
 
 def test_a_long_lock_wait_is_reported_although_nothing_failed(parts: Parts, database_url: str) -> None:
-    with closing(Database.open(database_url, replace(LIMITS, slow=0.0))) as database:  # any wait is a long one
+    with closing(Database.open(database_url, replace(LIMITS, slow=0.0))) as database:  # any wait counts as long
         with database.write(ENTERPRISE):
             pass
         state = database.failures.state()
@@ -93,7 +93,7 @@ def test_a_bad_request_is_not_an_outage(parts: Parts) -> None:
 def test_low_memory_is_reported(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> None:
     assert 'emr_sync_failures_total{kind="memory"} 0.0' in metrics(parts)
     assert "emr_sync_memory_available_bytes " in metrics(parts)
-    monkeypatch.setattr(memory, "LOW", 1 << 62)  # so that whatever is left is too little
+    monkeypatch.setattr(memory, "LOW", 1 << 62)  # so that any available memory is too little
     found = ready(parts)
     assert [(one.kind, one.reason) for one in found.failures] == [("memory", memory.SHORT)]
     assert (found.ready, found.degraded) == (True, True)
@@ -125,5 +125,5 @@ def test_a_stale_source_is_reported(parts: Parts) -> None:
     assert f'emr_sync_stale_sources{{source="{SOURCE}"}} 1.0' in metrics(parts)
     with parts.database.write(ENTERPRISE) as transaction:
         parts.journal.mark_received(transaction, SOURCE, ENTERPRISE, now=parts.clock())
-    heard = Parts(parts.settings, parts.database)  # the other keeps for a second what it read
+    heard = Parts(parts.settings, parts.database)  # the other process caches its reading for a second
     assert f'emr_sync_stale_sources{{source="{SOURCE}"}} 0.0' in metrics(heard)

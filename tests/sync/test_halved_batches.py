@@ -1,4 +1,4 @@
-"""A batch that cannot be stored as one, because of one record or of its size: the cursor moves when all of it is stored, not before."""
+"""A batch that cannot be stored in one transaction, because of one record or its size: the cursor moves only when all of it is stored."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from tests.fakes import FakeAdapter, FakeClock, batch
 
 LANE = Lane(FEED, CLINIC)
 SIZE = 6
-BAD = {"display_name": "\ud800"}  # no database takes half a character
+BAD = {"display_name": "\ud800"}  # no database accepts a lone surrogate
 
 
 @pytest.fixture(params=[2, 4, 100])
 def engine(database: Database, request: pytest.FixtureRequest) -> Engine:
-    """One that stores so many records in one transaction."""
+    """An engine that stores at most this many records in one transaction."""
     at_once = Backoff(attempts=2, first_wait=timedelta(0), longest_wait=timedelta(seconds=1))
     store, journal = Preferences(database, {CLINIC: clinic()}), Journal(database, sealing())
     return Engine(database, store, journal, FakeClock(), Metrics(), at_once, batch_size=request.param)
@@ -52,7 +52,7 @@ def test_the_cursor_moves_only_after_every_storable_record_is_stored(engine: Eng
     items = [statements(name, BAD if number in bad else None) for number, name in enumerate(names)]
 
     def look(_connection: Any) -> None:
-        """What another process sees while a transaction is about to be committed: all that were before it."""
+        """Checks what another process sees just before a commit: all earlier transactions."""
         seen.append((engine.journal.cursor(FEED), known(engine, names)))
 
     engine.run(LANE, FakeAdapter(batch(statements("first"), cursor="before")), Fetch(), "incremental")

@@ -14,7 +14,7 @@ RUN = Run("run_1", "adt", "clinic", "incremental", RunStatus.RUNNING, NOW)
 
 
 class FlakyJournal:
-    """Fails the first beats, as a database that is away for a moment does."""
+    """Fails the first heartbeats, like a database during a short outage."""
 
     def __init__(self, failures: int) -> None:
         self.failures, self.told, self.heard = failures, 0, threading.Event()

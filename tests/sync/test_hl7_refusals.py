@@ -1,4 +1,4 @@
-"""Refusals in untidy HL7 messages, from the message to what is in force: each stops contact, and what could not be read is seen."""
+"""Refusals in malformed HL7 messages, from the message to the value in force: each stops contact, and unreadable parts are reported."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def in_force(site: Site) -> tuple[str, tuple[str, ...]]:
 
 
 def ingest(site: Site, *bodies: bytes) -> tuple[str, list[str]]:
-    """The outcome of the last message, and what of it was not used."""
+    """The outcome of the last message, and its unused parts."""
     payloads = [Payload(body, f"test:{number}", site.clock()) for number, body in enumerate(bodies)]
     answer = site.engine.ingest(LANE, site.mapper(RULES), payloads)[-1]
     return answer.outcome, [one.reason for one in answer.problems] or [answer.reason]

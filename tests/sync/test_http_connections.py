@@ -1,4 +1,4 @@
-"""What the API does with connections that say nothing, and with more of them than it takes."""
+"""How the API treats idle connections, and more connections than its limit."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ QUICK = 0.3
 
 
 async def app(scope: Any, receive: Any, send: Any) -> None:
-    """Answers with nothing."""
+    """Answers with an empty body."""
     if scope["type"] == "lifespan":
         while (await receive())["type"] != "lifespan.shutdown":
             await send({"type": "lifespan.startup.complete"})
@@ -69,7 +69,7 @@ def test_an_unfinished_second_request_closes_the_connection(sent: bytes) -> None
 def test_connections_over_the_limit_are_refused_and_others_are_answered() -> None:
     with served(ConnectionLimits(connections=3)) as address, ExitStack() as stack:
         within = [stack.enter_context(opened(address)) for _ in range(3)]
-        assert answered(within[0]).startswith(b"HTTP/1.1 200 ")  # so all of them are taken
+        assert answered(within[0]).startswith(b"HTTP/1.1 200 ")  # so that all connections are in use
         beyond = stack.enter_context(opened(address))
         assert beyond.recv(1000).startswith(b"HTTP/1.1 503 ")
         assert beyond.recv(1000) == b""
@@ -87,7 +87,7 @@ def test_a_closed_connection_frees_its_place() -> None:
 
 @pytest.mark.parametrize(("host", "taken"), [("192.0.2.1", False), ("192.0.2.2", True), ("127.0.0.1", True), ("::1", True)])
 def test_one_remote_host_cannot_take_all_connections(host: str, taken: bool) -> None:
-    """Another machine's addresses cannot be had in a test, so the connections are named by hand."""
+    """A test has no second machine, so the peer addresses are set by hand."""
     kind = bounded(ConnectionLimits(connections=100, per_address=2))
     assert issubclass(kind, Bounded)
     here = [_Named(one) for one in ("192.0.2.1", "192.0.2.1", host)]

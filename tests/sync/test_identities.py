@@ -1,4 +1,4 @@
-"""``check-identities`` and the undoing of a link, as people type them."""
+"""``check-identities`` and undoing a link, on the command line."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def dnc(emr_sync: EmrSync, patient: str) -> str:
 
 
 def joined_before(emr_sync: EmrSync, tmp_path: Path, opened: Database) -> None:
-    """MRN1 with DNC and then MRN2 with OK were made one patient."""
+    """MRN1 (DNC) and the later MRN2 (OK) were joined into one patient."""
     ingest(emr_sync, tmp_path, "adt", message("MRN1^^^CLINIC^MR", "DNC", 1), message("MRN1^^^CLINIC^MR", "OK", 2, "5550199"))
     with opened.write("clinic") as transaction:
         transaction.exec_driver_sql(SHARED.format("MRN2", "MRN1"))

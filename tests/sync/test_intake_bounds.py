@@ -1,4 +1,4 @@
-"""What a listener's messages may take of us: room for what cannot be used, memory, time. And who sees it when they are not handled."""
+"""Limits of a listener's messages: space for rejections, memory, time. And how unhandled messages are reported."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ LANE = Lane(FEED, CLINIC)
 
 
 class Partly(FakeMapper):
-    """Reads all but the phone of a patient; its payloads are as large as they come."""
+    """Maps everything but the phone of a patient; keeps payloads at full size."""
 
     def read(self, payload: Payload) -> list[Item]:
         found = FakeMapper.read(self, payload._replace(body=payload.body.split(b"|")[0]))
@@ -78,7 +78,7 @@ def test_unusable_messages_over_the_rejection_limit_are_refused_and_counted(engi
 
 
 def test_a_run_keeps_every_rejection_that_names_a_patient(engine: Engine) -> None:
-    """No sender is told of what a run could not use, so its rows are kept: only payloads are left out."""
+    """A run has no sender to answer, so its rejections are kept without their payloads."""
     items = [Unmappable("record_deleted", "look there", f"Consent/{number}") for number in range(5)]
     engine.run(LANE, FakeAdapter(Batch(items, "1", [b"x" * 40 + bytes([number]) for number in range(5)])), Fetch(), "full")
     rows = [one for one in engine.journal.rejections(source=FEED) if one.reason != TRUNCATED]
@@ -135,7 +135,7 @@ def test_a_source_counts_as_failing_until_its_next_commit_and_is_logged_once_a_m
     assert [one.source for one in health.failing()] == ["other"]
 
 
-# The running service over a database that hangs.
+# The running service with a hanging database.
 
 
 @pytest.fixture
@@ -187,7 +187,7 @@ def test_a_hanging_store_is_answered_and_reported_until_it_commits_again(setting
 
 @contextmanager
 def closed_to_writing(engine: Any) -> Iterator[None]:
-    """Whoever takes a connection of the pool meanwhile can only read."""
+    """Makes pooled connections read-only for the duration of the block."""
     ways = {way: (lambda connection, *_, way=way: connection.execute(f"PRAGMA query_only={way}")) for way in ("ON", "OFF")}
     event.listen(engine, "checkout", ways["ON"])
     try:

@@ -1,4 +1,4 @@
-"""How much memory is left: the least that the process, its control group and the machine have."""
+"""Available memory: the minimum of the process, its control group and the machine."""
 
 from __future__ import annotations
 

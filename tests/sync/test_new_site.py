@@ -1,4 +1,4 @@
-"""The page on adding a site, done as it says: its configuration, its commands, and the answers that it shows."""
+"""The page on adding a site, step by step: its configuration, its commands, and the output that it shows."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def flat(text: str) -> str:
 
 
 def written() -> str:
-    """The configuration as the page has it, the mistake included."""
+    """The configuration of the page, including its deliberate error."""
     start = PAGE.index("    database:")
     return textwrap.dedent(PAGE[start : PAGE.index("**2.")])
 
@@ -48,7 +48,7 @@ def mended(site: Path, *changes: tuple[str, str]) -> None:
 
 
 def shown_on_the_page(out: str, *, without: tuple[str, ...] = ()) -> None:
-    """Every line of the answer stands on the page."""
+    """Checks that every line of the output is on the page."""
     page = flat(PAGE)
     missing = [line for line in out.splitlines() if line.strip() and flat(line) not in page and not line.startswith(without or "\0")]
     assert missing == []

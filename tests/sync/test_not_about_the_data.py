@@ -1,4 +1,4 @@
-"""What is not about the data is AR, never AE: each trouble of the database through the store, as a listener's messages meet it."""
+"""Database errors are AR, never AE: each one through the store, as a listener's messages meet it."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ def engine_of(database: Database) -> Engine:
 
 
 def is_not_about_the_data(engine: Engine, told: str) -> None:
-    """Nothing becomes a rejection: the whole group is left to the sender."""
+    """Checks that no rejection is stored: the sender has to resend the whole group."""
     with pytest.raises(Exception, match=r".") as caught:
         engine.ingest(LANE, FakeMapper(), [payload("A=yes"), payload("B=no")])
     assert outage.explanation(caught.value) == told
 
 
-# PostgreSQL: the server answers a new row with an error of each state.
+# PostgreSQL: the server answers an insert with an error of each SQLSTATE.
 
 STATES = [
     ("08000", outage.GONE),
@@ -91,12 +91,12 @@ def test_postgresql_errors_by_sqlstate(database_url: str) -> None:
     database.close()
 
 
-# SQLite: the trouble itself.
+# SQLite: the real fault.
 
 
 @pytest.fixture
 def file(sqlite_url: str) -> Path:
-    """A database with patients in it, in its file alone."""
+    """A database with patients in a single file (no WAL)."""
     database = Database.open(sqlite_url)
     engine = engine_of(database)
     engine.ingest(LANE, FakeMapper(), [payload(f"P{number}=yes") for number in range(60)])
@@ -125,7 +125,7 @@ def empty(path: Path) -> None:
 
 
 def nothing(path: Path) -> None:
-    """The trouble is made on the connection."""
+    """Does nothing: the fault is injected on the connection."""
 
 
 def pages(path: Path) -> int:

@@ -1,4 +1,4 @@
-"""A database that cannot be used, as the person at the command line meets it: one line that says what to do."""
+"""An unusable database on the command line: one line that says what to do."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def clinic(tmp_path: Path, database_url: str, emr_sync: EmrSync, monkeypatch: py
 
 @pytest.fixture
 def on_connect() -> Iterator[Callable[[str], None]]:
-    """Every SQLite connection that is opened from now on begins with this statement."""
+    """Runs this statement first on every new SQLite connection."""
     added: list[Callable[..., None]] = []
 
     def begin_with(pragma: str) -> None:
@@ -105,7 +105,7 @@ def test_a_missing_folder_and_an_invalid_database_file_are_reported_in_one_line(
 
 
 def raising(url: str, state: str, table: str) -> None:
-    """The server answers every new row of a table with an error of this kind."""
+    """Makes the server answer every insert into a table with this SQLSTATE."""
     engine = create_engine(url)
     with engine.begin() as connection:
         body = f"BEGIN RAISE EXCEPTION 'x' USING ERRCODE = '{state}'; END"
@@ -115,7 +115,7 @@ def raising(url: str, state: str, table: str) -> None:
 
 
 def test_two_programs_on_one_file_wait_for_each_other(emr_sync: EmrSync, clinic: Path, database_url: str) -> None:
-    """The service writes while somebody calls a command: neither is told that the database is locked."""
+    """The service writes while a command runs: neither gets a "database is locked" error."""
     if not database_url.startswith("sqlite"):
         pytest.skip("PostgreSQL has a server for that")
     code = "import sqlite3, sys, time; c = sqlite3.connect(sys.argv[1], isolation_level=None)\n"

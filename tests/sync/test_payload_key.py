@@ -1,4 +1,4 @@
-"""Where the keys of kept payloads come from, and that what is over is erased."""
+"""Sources of payload encryption keys, and erasure of expired data."""
 
 from __future__ import annotations
 

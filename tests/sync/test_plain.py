@@ -1,4 +1,4 @@
-"""What would cross a network in clear is an error of the configuration, unless it says that it may."""
+"""Unencrypted network traffic is a configuration error unless explicitly allowed."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ Found = list[tuple[str, str]]
 
 @pytest.fixture
 def found(emr_sync: EmrSync, tmp_path: Path) -> Callable[[str], Found]:
-    """What ``check-config`` finds of this kind: severity and place."""
+    """The findings of ``check-config`` about unencrypted traffic: severity and location."""
 
     def check(text: str) -> Found:
         (tmp_path / "config.yaml").write_text(text)
@@ -138,7 +138,7 @@ def test_the_api_under_tls_sends_hsts(tmp_path: Path) -> None:
 
 
 def ask(port: int, path: str, tls: ssl.SSLContext | None, **headers: str) -> tuple[int, str | None, str | None]:
-    """Status, HSTS and cookie of an answer."""
+    """Status, HSTS and cookie of a response."""
     connection = HTTPSConnection("127.0.0.1", port, timeout=30, context=tls) if tls else HTTPConnection("127.0.0.1", port, timeout=30)
     connection.request("GET", path, headers={name.replace("_", "-"): value for name, value in headers.items()})
     answer = connection.getresponse()

@@ -1,4 +1,4 @@
-"""A serving process tells of the others: of a listener elsewhere that cannot take messages, and of a process that is gone."""
+"""A serving process reports the others: a failing listener of another process, and a lost process."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def ready(parts: Parts) -> Readiness:
 
 
 def witness(now: datetime) -> Seen:
-    """Somebody who was there all the time."""
+    """A process that ran all the time."""
     return Seen("here:1", Place("api"), now - timedelta(hours=1), now - timedelta(hours=1), now)
 
 

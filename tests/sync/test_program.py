@@ -1,4 +1,4 @@
-"""The program as people start it: a process of its own, signals and exit codes."""
+"""The program as its own process: signals and exit codes."""
 
 from __future__ import annotations
 

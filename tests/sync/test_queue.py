@@ -8,7 +8,7 @@ from tests.factories import NOW
 
 
 class Held:
-    """Work that waits until it is let go."""
+    """Work that blocks until the test releases it."""
 
     def __init__(self) -> None:
         self.began, self.go, self.done = threading.Semaphore(0), threading.Event(), []

@@ -1,4 +1,4 @@
-"""The queue that machines share, on a real PostgreSQL, with work that a test holds in its hand."""
+"""The queue that machines share, on a real PostgreSQL, with jobs that the test controls."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ GONE = OperationalError("SELECT 1", None, Exception("the connection is gone"))
 
 
 class Sources:
-    """Every source is known."""
+    """Knows every source."""
 
     def lane(self, job: Job) -> Lane:
         return Lane(job.source, CLINIC)
 
 
 class Desk:
-    """Work that says when it began, waits until it is let go, and may be refused."""
+    """Work that reports its start, blocks until the test releases it, and can be refused."""
 
     def __init__(self, *, stopping: threading.Event | None = None) -> None:
         self.began, self.ended, self.go = threading.Semaphore(0), threading.Semaphore(0), threading.Event()
@@ -76,7 +76,7 @@ class Desk:
 
 
 class Machine:
-    """A worker process, but in this one."""
+    """A worker machine inside the test process."""
 
     def __init__(self, database: Database, parallel: int = 2) -> None:
         self.stopping = threading.Event()
@@ -98,7 +98,7 @@ class Machine:
 
 
 class Unreachable(SharedQueue):
-    """A queue that takes jobs and cannot be looked into."""
+    """A queue that accepts jobs and cannot be queried."""
 
     def waits(self, job: Job) -> bool:
         raise GONE
@@ -119,7 +119,7 @@ def change(database: Database, sql: str) -> None:
 
 
 def until(true: Callable[[], object]) -> None:
-    """Returns when it is; a slow machine has all the time it needs."""
+    """Waits until the condition holds, however slow the machine is."""
     pause, tries = threading.Event(), int(PATIENCE / 0.05)
     assert any(true() or pause.wait(0.05) for _ in range(tries)), "it never came true"
 
@@ -276,7 +276,7 @@ def test_a_machine_recovers_from_lost_connections(database: Database) -> None:
 
 
 def _put(queue: SharedQueue, job: Job) -> bool:
-    """The pool of this process may hand out connections that were cut, too."""
+    """Puts a job; false on failure, because the pool of this process may hand out broken connections, too."""
     try:
         return queue._put(job)
     except Exception:
@@ -306,7 +306,7 @@ def test_the_tables_of_an_older_version_are_migrated(bare_database_url: str) -> 
 
 def test_the_service_needs_the_tables_that_migrate_creates(bare_database_url: str, tmp_path: Path, emr_sync: Callable[..., Ended]) -> None:
     bare, config = Database.open(bare_database_url), tmp_path / "config.yaml"
-    schema.migrate(bare)  # as a version without worker machines left it
+    schema.migrate(bare)  # the state left by a version without worker machines
     config.write_text(json.dumps({"database": bare_database_url, "enterprises": {CLINIC: {}}, "sources": {}}))
     refused = emr_sync("-c", config, "serve", "--only", "work")
     assert (refused.code, refused.err.count("\n")) == (1, 1)
@@ -333,7 +333,7 @@ def test_a_database_without_the_tables_is_refused_with_instructions(bare_databas
 
 @pytest.mark.parametrize("lost", ["worker_id = NULL", "worker_id = (SELECT min(id) FROM procrastinate_workers)"], ids=["nobody", "gone"])
 def test_a_machine_continues_a_job_that_the_queue_considers_lost(database: Database, lost: str) -> None:
-    """After a long silence the queue may have forgotten whose job it is; whoever works on it knows."""
+    """After a long stall the queue may have lost the owner of a job; the worker itself still knows."""
     queue, machine = shared(database), Machine(database)
     change(database, "INSERT INTO procrastinate_workers (last_heartbeat) VALUES (now() - interval '1 minute')")
     queue.put(Job("a"))

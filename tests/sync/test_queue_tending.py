@@ -1,4 +1,4 @@
-"""Which jobs a worker machine gives back: those of machines that are gone, and what a lost answer left with itself, never its own."""
+"""Which jobs a worker machine returns: those of lost machines and its own orphaned ones, never one in progress."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ LOOKS = 4
 
 
 class Rows:
-    """The queue's rows as this worker sees them, look by look; remembers what was given back at which look."""
+    """The queue's rows as this worker sees them, check by check. Records which job was returned at which check."""
 
     def __init__(self, *, mine: dict[int, set[int]], stalled: set[int] | None = None) -> None:
         self.mine, self.stalled = mine, stalled or set()
@@ -50,7 +50,7 @@ def _row(number: int) -> Any:
 
 
 def tended(rows: Rows, doing: set[int]) -> list[tuple[int, int]]:
-    """What was given back in some looks, each as (look, job)."""
+    """The jobs returned in some checks, each as (check, job)."""
 
     async def some_looks() -> None:
         role = QueueWorker(cast(Any, None), cast(Any, None), 1, timedelta(seconds=0.03), threading.Event())
@@ -68,7 +68,7 @@ EVERY = set(range(1, LOOKS + 1))
 
 
 def test_a_job_in_progress_here_is_never_returned() -> None:
-    """Also where the queue takes this machine for gone, since the database was away for long."""
+    """Also if the queue considers this machine lost after a long database outage."""
     assert tended(Rows(mine={7: EVERY}, stalled={7}), doing={7}) == []
 
 
@@ -78,7 +78,7 @@ def test_the_jobs_of_a_lost_machine_are_returned_at_once() -> None:
 
 @pytest.mark.parametrize("looks", [{1}, {2}, {1, 3}, {2, 4}])
 def test_a_job_just_fetched_is_not_returned(looks: set[int]) -> None:
-    """Between the row and the thread that begins it there is a moment; and what ended is gone from the row a moment later."""
+    """The thread starts shortly after the row is written, and the row is removed shortly after the thread ends."""
     assert tended(Rows(mine={7: looks}), doing=set()) == []
 
 

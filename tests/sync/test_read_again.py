@@ -1,5 +1,5 @@
-"""Messages that came under a wrong mapping, read again in a run under the right one: as though it never was (5.8), also past the
-safeguard."""
+"""Messages received under a wrong mapping and reread under the right one end as if the mapping had always been right (5.8), also with
+the safeguard."""
 
 from __future__ import annotations
 

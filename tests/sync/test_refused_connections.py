@@ -1,4 +1,4 @@
-"""Connections that a listener refuses are counted, and told of in the log, but not each."""
+"""Connections that a listener refuses are counted, and logged at most once a minute."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``release`` on the command line: shown, confirmed, done, undone; orphans told of."""
+"""``release`` on the command line: preview, confirmation, release, undo; orphan sources are reported."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ OTHER = CONFIG.replace("  adt:\n", "  other:\n")
 
 @pytest.fixture
 def config(tmp_path: Path, database_url: str, monkeypatch: pytest.MonkeyPatch, emr_sync: EmrSync) -> Path:
-    """A clinic with one patient, whom the source ``adt`` masters."""
+    """A clinic with one patient, mastered by the source ``adt``."""
     file = tmp_path / "config.yaml"
     write(file, database_url, CONFIG)
     monkeypatch.setenv("EMR_SYNC_CONFIG", str(file))
@@ -33,7 +33,7 @@ def synced(emr_sync: EmrSync) -> list[str]:
 
 
 def told(emr_sync: EmrSync) -> list[str]:
-    """How check-config speaks of the source ``adt``."""
+    """The findings of check-config about the source ``adt``."""
     return [one["severity"] for one in emr_sync("check-config", "--json").value["mistakes"] if one["where"] == "sources.adt"]
 
 

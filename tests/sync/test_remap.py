@@ -1,4 +1,4 @@
-"""What is in force is what today's mapping says of the newest evidence: read again, or remapped from the codes that are kept (5.8)."""
+"""The value in force is the current mapping of the newest evidence: reread, or remapped from the stored codes (5.8)."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def message(patient: str, code: str, minute: int, control: str = "") -> bytes:
 
 
 class Site:
-    """One live HL7 source over a real store, whose mapping changes."""
+    """One live HL7 source with a changing mapping, over a real store."""
 
     def __init__(self, database: Database, safeguard: SafeguardRule = LOOSE) -> None:
         self.database, self.clock = database, FakeClock()
@@ -74,7 +74,7 @@ class Site:
         return found.contact.do_not_contact
 
     def state(self, *names: str) -> list[Any]:
-        """All that is in force, with its evidence."""
+        """All values in force, with their evidence."""
         return [
             {
                 name: (one.value, one.assertion.effective, one.assertion.evidence_id)
@@ -315,7 +315,7 @@ def test_an_unrelated_mapping_change_resolves_no_unreadable_value(site: Site, be
 
 
 def knowing(word: str, on_unknown: str = "reject") -> dict[str, Any]:
-    """The right mapping with one code more."""
+    """The right mapping plus one code."""
     values = {**RIGHT["do_not_contact"]["values"], "DECLINED": word}  # type: ignore[dict-item]
     return {"do_not_contact": {"from": "ZCP-2", "values": values, "on_unknown": on_unknown}}
 
@@ -370,7 +370,7 @@ def test_rereading_with_a_mapping_that_knows_the_code_resolves_it_permanently(si
 
 
 def held(site: Site, mapping: Mapping[str, Any], *bodies: bytes) -> str:
-    """A run of the source whose permissions all wait."""
+    """A run of the source whose permissions are all held."""
     payloads = [Payload(body, f"test:{number}", site.clock()) for number, body in enumerate(bodies)]
     return site.engine.feed(LANE, site.mapper(mapping), payloads).id
 
@@ -417,7 +417,7 @@ MAYBE_SILENT = {"do_not_contact": {"from": "ZCP-2", "values": {"DNC": "yes", "OK
 
 
 def test_a_permission_by_remapping_is_not_new_evidence_for_the_next_remap(site: Site) -> None:
-    """A run lets it through at its end; the codes are still as old as they came."""
+    """A run applies it at its end; the codes keep their original time."""
     site.hear(FIRM, message("1", "DNC", 0), message("1", "MAYBE", 5))
     site.remap(BOTH_NO)
     assert site.dnc("1") == "no"
@@ -440,8 +440,8 @@ def test_a_code_no_longer_known_makes_a_merged_patient_unreadable(site: Site) ->
 
 
 def test_an_identical_message_is_not_newer_when_repeated(site: Site) -> None:
-    """Dated an hour ahead: its time ends at its first receipt."""
-    ahead = message("1", "OK", 120)  # the clock is at minute 60
+    """The message is dated an hour ahead, so its time ends at its first receipt."""
+    ahead = message("1", "OK", 120)  # the clock stands at minute 60
     site.clock.now = BEGIN + timedelta(minutes=60)
     site.hear(RIGHT, ahead)
     site.clock.now = BEGIN + timedelta(minutes=180)
@@ -489,7 +489,7 @@ def test_a_readable_message_does_not_resolve_an_unreadable_one_of_the_same_time(
 
 
 def test_an_older_code_stays_in_force_although_the_safeguard_held_it(site: Site) -> None:
-    """The safeguard of a run lets through at its end what it held while it counted."""
+    """At the end of a run the safeguard applies what it held while counting."""
     first = {"preferred_method": {"from": "ZCP-2", "values": {"T": "sms", "Q": "none"}}}
     then = {"preferred_method": {"from": "ZCP-2", "values": {"T": "voice", "Q": "no_statement"}}}
     site.hear(first, message("2", "T", 1), message("2", "Q", 2), merge_of("1", "2", 9))

@@ -1,4 +1,4 @@
-"""A selection of rejections over HTTP on the running service: previewed, replayed, and guarded like any feed."""
+"""A selection of rejections over HTTP on the running service: previewed, replayed, and subject to the safeguard."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def settings(folder: Path, url: str, text: str) -> Settings:
 
 @pytest.fixture
 def service(tmp_path: Path, database_url: str) -> Iterator[Service]:
-    """Three patients who said no, then something that nobody could read; the mapping is mended since. The fourth said yes, then NEVER."""
+    """Three patients refused, then sent an unreadable code; the mapping is now fixed. The fourth permitted contact, then sent NEVER."""
     parts = Parts.open(settings(tmp_path, database_url, SAFEGUARDD))
     feed = parts.feed("adt")
     texts = [adt(mrn, control=f"{mrn}-1") for mrn in PATIENTS] + [adt("MRN4", dnc="OK", control="MRN4-1")]

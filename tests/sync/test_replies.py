@@ -1,4 +1,4 @@
-"""Unclear replies on the command line, and how a reply would be read."""
+"""Unclear replies on the command line, and the classification of a reply."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``resync`` against the rehearsal EMR, over real sockets: the whole way of a run, with what goes wrong on it."""
+"""``resync`` against the rehearsal EMR, over real sockets: complete runs, with faults."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def emr() -> Iterator[RehearsalEmr]:
 
 @pytest.fixture(autouse=True)
 def config(emr: RehearsalEmr, tmp_path: Path, database_url: str, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Pages of ten, so that a run has several."""
+    """A configuration with a page size of ten, so that a run has several pages."""
     file = configuration(emr, tmp_path)
     text = file.read_text().replace("sqlite:///demo.db", database_url)
     text = text.replace('"adapter": "fhir.rest",', '"adapter": "fhir.rest", "page_size": 10,')
@@ -135,7 +135,7 @@ def test_a_broken_next_link_fails_the_run_and_keeps_the_cursor(emr: RehearsalEmr
     assert ended.err.startswith(f"{FHIR}: ")
     emr.faults.break_next_links = False
     counts = emr_sync("resync", FHIR, "--json").value["counts"]
-    assert counts["applied"] + counts["unchanged"] == PATIENTS  # everything is read: the cursor had not moved
+    assert counts["applied"] + counts["unchanged"] == PATIENTS  # everything is read again, because the cursor had not moved
 
 
 def test_check_reports_the_server_capabilities(emr: RehearsalEmr, emr_sync: EmrSync) -> None:

@@ -1,4 +1,4 @@
-"""The safeguard as an engineer meets it: limits as a table, then runs, live feeds, verdicts."""
+"""The safeguard: limits as a table, then runs, live feeds, decisions."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ class Clinic:
 
 @pytest.fixture
 def site(database: Database) -> Clinic:
-    """Five patients who said no."""
+    """Five patients who refused contact."""
     found = Clinic(database)
     found.run(*(statements(name) for name in NAMES))
     return found
@@ -140,7 +140,7 @@ def test_a_rejected_run_changes_nothing_and_repeated_evidence_is_held_again(site
     site.verdicts.reject(run.id, PERSON, site.clock())
     assert (site.journal.run(run.id).status, site.values(NAMES)) == ("done", ALL_YES)
     assert site.run(*loosening()).counts == {"unchanged": 5}, "the very same payloads"
-    again = site.run(*loosening(5, ("A",)))  # one patient alone would be within the limit
+    again = site.run(*loosening(5, ("A",)))  # one patient by itself would be within the limit
     assert (again.status, site.value("A")) == ("held", "yes")
     assert "changes of 1 patients that were rejected before came again" in (again.error or "")
     with pytest.raises(NothingHeld):
@@ -274,7 +274,7 @@ def test_a_rejected_change_stays_held_when_a_live_feed_sends_it_with_a_new_one(s
         guard = site.engine.safeguard.guard(transaction, LANE, None, site.clock())
         (outcome,) = site.store.apply_many(transaction, CLINIC, FEED, [said], now=site.clock(), guard=guard)
     assert (outcome.outcome, site.value("C")) == ("held", "yes")
-    assert site.live("D=no") == ["held"]  # while something waits
+    assert site.live("D=no") == ["held"]  # while another change is waiting
 
 
 def test_the_limit_of_a_large_source_is_its_percentage(database: Database) -> None:
@@ -378,7 +378,7 @@ def test_a_rejected_change_stays_rejected_whatever_is_decided_on_other_sets(site
 
 
 def test_a_rejected_change_stays_rejected_when_a_new_change_of_its_set_is_approved(site: Clinic) -> None:
-    """A process that dies between the verdict and the end of its run leaves a live set open, and what comes next joins it."""
+    """A process that dies between the decision and the end of its run leaves a live set open, and later changes join it."""
     site.live("A=no", "B=no", "C=no")
     (run,) = [one for one in site.journal.runs(source=FEED) if one.status == "held"]
     with site.store.database.write(CLINIC) as transaction:

@@ -1,4 +1,4 @@
-"""Schedulers over one database: everything is asked for once, across restarts, deaths and however many there are."""
+"""Schedulers over one database: every run is requested once, across restarts, crashes and any number of schedulers."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ ELSEWHERE = "another-machine:1"
 
 
 class Scheduling:
-    """One process that schedules, and what it asked for."""
+    """One scheduling process, and the runs that it requested."""
 
     def __init__(self, database: Database, now: datetime = NOW, lost: Lost = nothing_is_lost) -> None:
         self.now, self.asked = now, list[Job]()
         self.clock = Clock([FEED], self.asked.append, ScheduleTimes(database), lambda: self.now, lost)
 
     def at(self, now: datetime) -> list[Job]:
-        """What it asks for then."""
+        """The runs that it requests at that time."""
         self.now = now
         self.asked.clear()
         self.clock.tick()
@@ -91,7 +91,7 @@ def test_the_scheduler_continues_when_the_clock_is_set_back(database: Database) 
     clock.tick = looked.release  # type: ignore[method-assign]
     clock.start()
     assert looked.acquire(timeout=30)
-    clock._scheduler.modify_job(CHECK, next_run_time=datetime.now(UTC) + timedelta(hours=2))  # where a set clock leaves it
+    clock._scheduler.modify_job(CHECK, next_run_time=datetime.now(UTC) + timedelta(hours=2))  # the state after the clock was set back
     assert all(looked.acquire(timeout=30 * EVERY) for _ in range(2))
     clock.stop()
 

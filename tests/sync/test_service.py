@@ -29,7 +29,7 @@ from sync.service import Service, serving
 
 
 class Waiting:
-    """Looks on, so that a test can wait for a run to end."""
+    """Observes runs, so that a test can wait for one to end."""
 
     def __init__(self) -> None:
         self.runs: list[Run] = []
@@ -182,7 +182,7 @@ def test_metrics_count_completed_work(settings: Settings) -> None:
 
 
 class Meeting:
-    """A role whose stop ends when the other one's does."""
+    """A role whose stop returns only together with the other's."""
 
     def __init__(self, barrier: threading.Barrier) -> None:
         self.barrier = barrier
@@ -191,7 +191,7 @@ class Meeting:
         """Nothing."""
 
     def stop(self) -> None:
-        """Raises ``BrokenBarrierError`` where nobody else is stopped meanwhile."""
+        """Raises ``BrokenBarrierError`` if no other role is being stopped."""
         self.barrier.wait()
 
 

@@ -1,4 +1,4 @@
-"""How a process is told to end: once, in time, and by nothing else."""
+"""Stopping a process: once, in time, and only by the right signals."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ print("done", flush=True)
 
 
 def draining(drain: float, *first: signal.Signals) -> subprocess.Popen[str]:
-    """A process that was told to end, and drains until its input ends."""
+    """A process that was told to stop, and drains until its input ends."""
     pipe = subprocess.PIPE
     process = subprocess.Popen([sys.executable, "-c", DRAINS.format(drain=drain)], stdin=pipe, stdout=pipe, stderr=pipe, text=True)
     assert process.stdout is not None

@@ -1,4 +1,4 @@
-"""The settings of each adapter: what is wrong is reported once, at its line, with what is allowed there."""
+"""The settings of each adapter: errors are reported once, at their line, with the allowed values."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SOURCE = """sources:
 """
 LIST = "    list: {path: patients}\n"
 RECORD = "    record: {id: id}\n"
-LINE = 10  # of the first line of a test's own
+LINE = 10  # line number of the first line of each test's text
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Commands import what they need: by modules and not by time, which depends on the machine."""
+"""Commands import only what they need. Checked by modules, because time depends on the machine."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def config(tmp_path: Path) -> Path:
 
 
 def imported(*arguments: str | Path) -> set[str]:
-    """What a command imports, in a process of its own."""
+    """The modules that a command imports, in its own process."""
     command = [sys.executable, "-c", PRINTS_MODULES, *map(str, arguments)]
     folder = next(Path(one).parent for one in arguments if str(one).endswith(".yaml"))
     ended = json.loads(subprocess.run(command, capture_output=True, text=True, check=True, cwd=folder).stdout)

@@ -1,4 +1,4 @@
-"""Codes that no mapping knows, from real rejections: ranked, and told only where they are no patient's word."""
+"""Unmapped codes from real rejections: ranked, and shown only if they cannot be patient data."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An EMR that prepares its answer: waited for, but not for ever, and without counting as heard."""
+"""An EMR that prepares its response: the run waits, but not forever, and the wait does not count as contact."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sets that wait for a person: where they are shown, for how long, and every way in which they end."""
+"""Sets that wait for a person: where they are shown, their age, and every way in which they end."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ PERSON = Actor("operator", "kim")
 
 
 class Clinic:
-    """A live feed of two patients who said no, under a safeguard that lets nobody through."""
+    """A live feed of two patients who refused contact, under a safeguard with limit 0."""
 
     def __init__(self, url: str, folder: Path) -> None:
         file = folder / "config.yaml"
@@ -38,7 +38,7 @@ class Clinic:
         self.says(adt("MRN1"), adt("MRN2"))
 
     def says(self, *texts: str) -> list[str]:
-        """One group of messages, newer than all before."""
+        """Sends one group of messages, newer than all earlier ones."""
         self.minute += 1
         feed = self.parts.feed("adt")
         sent = [text.replace("0830", f"08{self.minute:02}").replace("C1", f"C{self.minute}{place}") for place, text in enumerate(texts)]
