@@ -262,4 +262,4 @@ class _Handler(BaseHTTPRequestHandler):
         return format_datetime(self.emr.now + self.emr.ahead, usegmt=True)
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Says nothing."""
+        """Logs nothing."""

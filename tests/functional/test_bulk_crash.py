@@ -1,4 +1,4 @@
-"""The process is killed at each stage of a bulk export and started again: it goes on, loses nothing, applies nothing twice."""
+"""The process is killed at each stage of a bulk export and restarted: it continues, loses nothing, applies nothing twice."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def config(emr: RehearsalEmr, database_url: str, tmp_path: Path) -> Path:
 
 
 def state(url: str) -> job.BulkState:
-    """Where the source stands, by its committed cursor."""
+    """The state of the source, from its committed cursor."""
     return job.read(_one(url, "SELECT cursor FROM source_states"))
 
 
@@ -59,7 +59,7 @@ def _one(url: str, sql: str) -> Any:
 
 
 def killed_when(config: Path, reached: Callable[[], bool]) -> None:
-    """Runs the source in a process of its own and kills it at a stage of its work."""
+    """Runs the source in its own process and kills it at a stage of its work."""
     command = [EMR_SYNC, "-c", str(config), "resync", SOURCE, "--json"]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + PATIENCE
@@ -111,7 +111,7 @@ def test_killed_between_the_files(emr: RehearsalEmr, config: Path, database_url:
 
 @pytest.mark.crash
 def test_killed_before_the_export_is_deleted_at_the_server(emr: RehearsalEmr, config: Path, database_url: str) -> None:
-    """The last file is stored; the request to delete the export meets a server that does not answer."""
+    """The last file is stored; the server does not answer the request to delete the export."""
     emr.exports.may_delete.clear()
     killed_when(config, lambda: bool(state(database_url).ended))
     emr.exports.may_delete.set()

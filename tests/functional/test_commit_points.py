@@ -1,8 +1,8 @@
-"""The process dies just before and just after each commit of its work, and starts again: nothing lost, nothing twice, nothing loosened.
+"""The process dies just before and just after each commit of its work and restarts: nothing is lost, doubled or permitted by mistake.
 
-Each scenario is played once undisturbed, with a picture of the store after each commit. Then, for every commit, a process of its own
-plays it and ends there (``os._exit``). What it leaves behind must be the picture before that commit, or after it; and when the work is
-done again from the beginning, as a sender, a scheduler or a person would do it, the end must be the undisturbed one.
+Each scenario is played once without a crash, with a snapshot of the store after each commit. Then, for every commit, a separate process
+plays it and ends there (``os._exit``). It must leave the snapshot before that commit, or after it. When the work is done again from the
+start, as a sender, a scheduler or a person would do it, the result must be that of the run without a crash.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ LATER = (told("a", 5, "no"), told("b", 20, "yes"), told("c", 20, "no", consent_s
 
 
 class Scenario(NamedTuple):
-    """``given`` happens undisturbed; ``work`` dies. ``floor`` is the safeguard's: 0 holds whatever loosens."""
+    """``given`` runs without a crash; ``work`` dies. ``floor`` is the safeguard's: 0 holds every change that permits contact."""
 
     given: Work
     work: Work
@@ -30,7 +30,7 @@ class Scenario(NamedTuple):
 
 
 def nothing(program: Program) -> None:
-    """Nobody has spoken yet."""
+    """Starts from an empty store."""
 
 
 def spoken(program: Program) -> None:
@@ -88,7 +88,7 @@ SCENARIOS = {
 
 
 def undisturbed(url: str, scenario: Scenario) -> list[dict[str, object]]:
-    """The pictures before the work and after each of its commits."""
+    """The snapshots before the work and after each of its commits."""
     program = Program(url, f"clinic-{next(clinics)}", floor=scenario.floor)
     scenario.given(program)
     pictures = [program.picture()]
@@ -99,7 +99,7 @@ def undisturbed(url: str, scenario: Scenario) -> list[dict[str, object]]:
 
 
 def again(url: str, clinic: str, scenario: Scenario, check: Callable[[dict[str, object]], None]) -> dict[str, object]:
-    """The program is started again; ``check`` sees what it finds, then the work is done from its beginning."""
+    """Restarts the program; ``check`` gets the state that it finds, then the work is done from the start."""
     program = Program(url, clinic, floor=scenario.floor)
     check(program.picture())
     scenario.work(program)

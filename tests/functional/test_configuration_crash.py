@@ -1,4 +1,4 @@
-"""The process dies at every commit of holding, approving and writing anew a changed configuration; started again, nobody is loosened."""
+"""The process dies at every commit of holding, approving and recomputing a changed configuration; no restart permits contact."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class Process(Site):
 
 @pytest.fixture
 def process(database: Database) -> Process:
-    """Five patients who said no, and sync switched off since."""
+    """Five patients who refused contact; sync was switched off later."""
     on = Process(database, SYNCED)
     on.propose()
     on.apply(*(says(patient, 0, {"do_not_contact": "yes", "phones": (cell(),)}) for patient in PATIENTS))
@@ -63,7 +63,7 @@ def process(database: Database) -> Process:
 
 
 def dying_at_each_commit(url: str, work: Callable[[Process], None]) -> Iterator[None]:
-    """Does the work in processes of their own: the first dies at its first commit, the next at its second, until one lives."""
+    """Does the work in child processes: the first dies at its first commit, the next at its second, until one survives."""
     for place in itertools.count(1):
         child = os.fork()
         if not child:
@@ -76,7 +76,7 @@ def dying_at_each_commit(url: str, work: Callable[[Process], None]) -> Iterator[
 
 
 def _die_at(url: str, place: int, work: Callable[[Process], None]) -> None:
-    """In the child: never returns. The commit that it dies at does not happen."""
+    """Runs in the child and never returns. The commit at which it dies does not happen."""
     try:
         database = Database.open(url)
         commits = itertools.count(1)

@@ -1,4 +1,4 @@
-"""The process is killed in the middle of its work and started again: nothing acknowledged is lost, nothing is applied twice."""
+"""The process is killed during its work and restarted: no acknowledged message is lost, none is applied twice."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ START, END = b"\x0b", b"\x1c\r"
 
 
 def message(number: int, revision: int) -> bytes:
-    """Revision 0 says OK, revision 1 a minute later Do Not Contact."""
+    """Revision 0 permits contact; revision 1, a minute later, is Do Not Contact."""
     code = "DNC" if revision else "OK"
     return (
         f"MSH|^~\\&|EHR|GH|SYNC|GH|2026110108300{revision}||ADT^A08|K{number}R{revision}|P|2.5.1\r"
@@ -34,7 +34,7 @@ def message(number: int, revision: int) -> bytes:
 
 
 class Feed(threading.Thread):
-    """Sends messages one by one over one connection, again from the first unacknowledged one after each failure."""
+    """Sends messages one by one over one connection; after a failure, resends from the first unacknowledged one."""
 
     def __init__(self, port: int, messages: list[bytes]) -> None:
         super().__init__(daemon=True)
@@ -107,7 +107,7 @@ def _wait_until_more(feeds: list[Feed], count: int) -> None:
 
 @pytest.fixture
 def slow_emr() -> Iterator[RehearsalEmr]:
-    """An EMR that answers each page late, so that a run can be met in the middle."""
+    """An EMR that delays each page, so that a test can interrupt a run."""
     with RehearsalEmr(patients=PATIENTS, seed=11) as emr:
         emr.faults.delay = 0.05
         yield emr

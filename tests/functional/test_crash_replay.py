@@ -1,4 +1,4 @@
-"""The process dies at each point of a replay and of a change of keys, and is started again: nothing lost, doubled or loosened."""
+"""The process dies at each point of a replay and of a key rotation, and restarts: nothing is lost, doubled or permitted by mistake."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def dnc(config: Path) -> tuple[str, int]:
 
 @pytest.fixture
 def rejected(database_url: str, tmp_path: Path) -> Path:
-    """A patient who may be contacted, and a later message of theirs that nobody could read."""
+    """A patient who may be contacted, and their later message with an unreadable code."""
     config = site(tmp_path, database_url, {"OK": "no"})
     for revision in (0, 1):
         file = tmp_path / f"{revision}.hl7"

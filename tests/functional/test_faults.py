@@ -1,4 +1,4 @@
-"""Each fault of the rehearsal EMR, by the whole way of a run: skipped, tried again or stopped as product section 9 says; nothing lost."""
+"""Each fault of the rehearsal EMR in a complete run: skipped, retried or stopped as in product section 9, without loss."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def parts(emr: RehearsalEmr, tmp_path: Path, database_url: str) -> Iterator[Part
 
 
 def run(parts: Parts, source: str, request: Fetch = Fetch()) -> Run:  # noqa: B008 - frozen
-    """A run whose adapter does not wait between its attempts."""
+    """Runs a source whose adapter does not wait between attempts."""
     feed = parts.feed(source)
     adapter: Any = parts.polled(feed)
     getattr(adapter, "rest", adapter).sleep = lambda seconds: None
@@ -72,7 +72,7 @@ def run(parts: Parts, source: str, request: Fetch = Fetch()) -> Run:  # noqa: B0
 
 
 def known(parts: Parts, emr: RehearsalEmr, index: int) -> str | None:
-    """What the store says about Do Not Contact of a patient; ``None`` for somebody it does not know."""
+    """Do Not Contact of a patient in the store; ``None`` for an unknown patient."""
     try:
         ref = PatientRef(authority=next(iter(emr.authorities)), value=emr.entry(index).person.mrn)
         return parts.preferences.find("clinic", ref).contact.do_not_contact
@@ -81,12 +81,12 @@ def known(parts: Parts, emr: RehearsalEmr, index: int) -> str | None:
 
 
 def missing(parts: Parts, emr: RehearsalEmr) -> list[int]:
-    """Patients of whom the store does not say what the EMR says."""
+    """Patients whose value in the store differs from the EMR."""
     return [index for index in range(PATIENTS) if known(parts, emr, index) != SAID[emr.entry(index).person.do_not_contact]]
 
 
 def in_the_middle(fault: Plan) -> Plan:
-    """After some requests that are answered well."""
+    """The fault, after some successful requests."""
 
     def plan(faults: Faults) -> None:
         faults.succeed(2)
@@ -178,7 +178,7 @@ def test_files_shorter_than_their_count_are_reported_and_exported_again(emr: Reh
 
 
 BROKEN: dict[str, tuple[str, str, str]] = {
-    # what --faults can plan: the source, how its run ends, what the run tells
+    # the plans of --faults: the source, the status of its run, the error of the run
     "slipped": (REST, "done", "read again"),
     "announced": (REST, "failed", "announced 45 Patient records but sent 40"),
     "error-entry": (REST, "done", "read again"),
@@ -250,7 +250,7 @@ def test_duplicate_messages_are_applied_once(emr: RehearsalEmr, service: Service
 
 def test_messages_out_of_order_end_as_in_order(emr: RehearsalEmr, service: Service) -> None:
     stale = list(emr.messages())
-    for _ in range(25):  # everybody changes once
+    for _ in range(25):  # every patient changes once
         emr.tick()
     emr.faults.reordered = 2 * PATIENTS
     listener: Any = service.listeners[0].listener

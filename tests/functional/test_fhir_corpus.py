@@ -1,4 +1,4 @@
-"""Every resource of the public corpora goes through the mapping and the explanation. Skipped where they are absent."""
+"""Every resource of the public corpora goes through the mapping and the explanation. Skipped without the corpora."""
 
 from __future__ import annotations
 

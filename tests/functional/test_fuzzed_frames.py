@@ -1,4 +1,4 @@
-"""Frames of all kinds over a real socket into the running program: each whole one is answered once, and nothing stops it."""
+"""Fuzzes the running program with frames over a real socket: each complete frame is answered once, and the program keeps running."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ HUNG_UP = ("frame_unfinished", "frame_garbage")
 
 
 def whole(draw: Random, number: int) -> bytes:
-    """A message of the tests' builders, with one thing or several odd."""
+    """A message of the tests' builders with one or several mutations."""
     mrn, control = f"MRN{draw.randrange(60)}^^^GENHOSP^MR", f"F{number}"
     event = draw.choice(("A08", "A08", "A04", "A31", "A40", "A23", "A43", "A24"))
     more = [f"ZCP|1|{draw.choice(('DNC', 'OK', 'WHAT', ''))}", "PD1|||||||||||N"]
@@ -64,26 +64,26 @@ def whole(draw: Random, number: int) -> bytes:
 
 
 def readable(content: bytes) -> bytes:
-    """The content without what would end its frame, so that it must be answered."""
+    """The content without end-of-frame bytes, so that it must be answered."""
     return content.replace(b"\x1c", b"?").replace(b"\x0bMSH", b"?MSH") or b"?"
 
 
 def asks_otherwise(content: bytes) -> bool:
-    """Whether it may ask for another number of answers than one: by MSH-15 or MSH-16, or because it is an answer itself."""
+    """Whether the message may require none or several acknowledgements: by MSH-15 or MSH-16, or because it is an acknowledgement itself."""
     if not content.startswith(b"MSH|^~\\&|ADT|") or any(word in content for word in (b"MSA", b"ACK", b"MCF")):
         return True
     return re.split(rb"[\r\n]", content)[0].count(b"|") > 13
 
 
 class Peer:
-    """A connection of ours, with what came back on it."""
+    """A client connection, with the bytes received on it."""
 
     def __init__(self, port: int) -> None:
         self.socket = socket.create_connection(("127.0.0.1", port), PATIENCE)
         self.deframer = Deframer()
 
     def answers(self) -> Iterator[bytes]:
-        """Acknowledgements until the other side hangs up; ``TimeoutError`` where it does neither."""
+        """Acknowledgements until the server closes the connection; ``TimeoutError`` if it does neither."""
         while chunk := self._chunk():
             yield from self.deframer.feed(chunk)
             assert self.deframer.error is None
@@ -120,7 +120,7 @@ def test_every_complete_frame_is_acknowledged_once_and_the_program_keeps_running
 
 
 def answered(program: Target, number: int, draw: Random) -> None:
-    """Several whole frames on one connection, then a good one: each has its answer, in order, and the connection lives."""
+    """Sends several complete frames on one connection, then a valid one: each gets its answer, in order, and the connection stays open."""
     contents = [readable(whole(draw, number)) for _ in range(draw.choice((1, 1, 2, 5, 20)))]
     last = adt("A08", header=header(f"LAST{number}"), f3="LAST^^^GENHOSP^MR")
     wire = b"".join(frame(one) + draw.choice((b"", b"\r\n", b"\x00", b"  ")) for one in contents) + frame(last)
@@ -142,18 +142,18 @@ def answered(program: Target, number: int, draw: Random) -> None:
 
 
 def survived(program: Target, number: int, draw: Random) -> int:
-    """A stream that is no row of whole frames: it is hung up on, with no more answers than frames. 1 where that must be reported."""
+    """Sends a broken stream: the connection is closed, with no more answers than frames. Returns 1 if that must be reported."""
     content = whole(draw, number)
     kind = draw.randrange(4)
     wire = (
         b"\x0b" + readable(content),  # never finished
         draw.choice((b"GET / HTTP/1.1\r\n\r\n", b"\x16\x03\x01", b"x")) + frame(content),  # garbage before it
-        b"\x0bMSH|half" + frame(b"MSH|" + readable(content)),  # a frame inside of one
+        b"\x0bMSH|half" + frame(b"MSH|" + readable(content)),  # a frame inside a frame
         spoilt(draw, frame(content) * draw.choice((1, 3)), (*SPOILS, *TOKENS)),
     )[kind]
     peer, codes = Peer(program.mllp), []
     with peer.socket:
-        with suppress(OSError):  # it may have hung up already
+        with suppress(OSError):  # the server may have closed the connection already
             for piece in cut(draw, wire):
                 peer.socket.sendall(piece)
             peer.socket.shutdown(socket.SHUT_WR)
@@ -165,7 +165,7 @@ def survived(program: Target, number: int, draw: Random) -> int:
 
 
 def seen(program: Target, broken: int) -> None:
-    """What was hung up on is in the list of rejections, all of it."""
+    """Checks that every broken stream is in the list of rejections."""
     database, end = Database.open(program.database), time.monotonic() + PATIENCE
     rows = "SELECT SUM(times) FROM rejections WHERE reason IN ??"
     try:

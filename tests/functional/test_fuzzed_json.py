@@ -1,4 +1,4 @@
-"""Bodies of all kinds over real HTTP into the running program, at every call that takes one: answered, never with an error of ours."""
+"""Fuzzes every call with a body over real HTTP: each is answered, never with an internal error."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class Call(NamedTuple):
 
 
 class Wire:
-    """A connection that is used again for every request."""
+    """A connection that is reused for every request."""
 
     def __init__(self, program: Target) -> None:
         self.program, self.patient = program, ""
@@ -68,13 +68,13 @@ class Wire:
         headers = {"authorization": f"Bearer {self.program.keys[kind]}", "content-type": media}
         try:
             return self._exchanged(call.method, path, body, headers)
-        except (BrokenPipeError, ConnectionResetError):  # it was idle for too long, or the body is larger than any may be
+        except (BrokenPipeError, ConnectionResetError):  # idle for too long, or the body is over the limit
             self.connection.close()
             self.program.note("sent again")
             return self._exchanged(call.method, path, body, headers)
 
     def _exchanged(self, method: str, path: str, body: bytes | None, headers: dict[str, str]) -> tuple[int, bytes]:
-        with suppress(BrokenPipeError):  # a body that is too large is answered before its end
+        with suppress(BrokenPipeError):  # a body over the limit is answered before its end
             self.connection.request(method, path, body, headers)
         response = self.connection.getresponse()
         answer = response.status, response.read()
@@ -114,14 +114,14 @@ def test_every_body_is_answered_and_the_program_keeps_running(program: Target) -
 
 
 def able(call: Call) -> str:
-    """A kind of key that the call is for."""
+    """A kind of key that may make the call."""
     if call.path in ("/v1/decisions", "/v1/decisions/batch", "/v1/sms-replies"):
         return "sender"
     return "operator" if call.path.startswith("/v1/rejections") else "enterprise"
 
 
 def patient(wire: Wire) -> str:
-    """The id of a patient who came over the feed."""
+    """The id of a patient received over the feed."""
     with MllpClient("127.0.0.1", wire.program.mllp, PATIENCE) as connection:
         connection.send(adt("A08", "ZCP|1|OK", f3="MRN1^^^GENHOSP^MR", f13="(217)555-0101^PRN^CP", header=header("C1")))
     status, answer = wire.send(Call("POST", "/v1/patients/lookup"), b'{"value":"MRN1"}', "staff")
@@ -130,14 +130,14 @@ def patient(wire: Wire) -> str:
 
 
 def taking_a_body(wire: Wire) -> list[Call]:
-    """The calls of the document that take one."""
+    """The calls of the OpenAPI document with a request body."""
     _, document = wire.send(Call("GET", "/schema"), None, "sender")
     paths = json.loads(document)["paths"]
     return [Call(method.upper(), path) for path, methods in paths.items() for method, one in methods.items() if "requestBody" in one]
 
 
 def odd(draw: Random, good: Any, media: str) -> bytes:
-    """A body that is hardly what it should be."""
+    """A mutated body."""
     kind = draw.randrange(8)
     if media == NDJSON:
         lines = [
@@ -163,7 +163,7 @@ def written(value: Any) -> bytes:
 
 
 def replaced(draw: Random, value: Any) -> bytes:
-    """The value with something odd in one place of it, an odd member more, or one less."""
+    """The value with one mutated place, an extra member, or a missing one."""
     if isinstance(value, list):
         at = draw.randrange(len(value))
         return b"[" + b",".join(replaced(draw, one) if place == at else written(one) for place, one in enumerate(value)) + b"]"

@@ -1,6 +1,6 @@
-"""Every file of the public HL7 v2 corpora through the mapper: no failure, and a reason for whatever is not used.
+"""Every file of the public HL7 v2 corpora through the mapper: no failure, and a reason for everything that is not used.
 
-The corpora lie beside the project and are not part of it; where they are absent this is skipped.
+The corpora are outside the project. Without them the tests are skipped.
 """
 
 from __future__ import annotations

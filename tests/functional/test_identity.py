@@ -1,4 +1,4 @@
-"""Strangers do not become one patient (product rule 5.9): every example through the command line and the running service."""
+"""Different patients are never joined (product rule 5.9): every example through the command line and the running service."""
 
 from __future__ import annotations
 
@@ -71,14 +71,14 @@ Emr = Callable[..., tuple[str, str]]
 
 
 class Feed:
-    """A running service, a connection to it, and what came of each message."""
+    """A running service and a connection to it."""
 
     def __init__(self, service: Service, connection: MllpClient, file: Path) -> None:
         self.service, self.connection, self.file = service, connection, file
         self.sent = 0
 
     def send(self, *segments: str, event: str = "A08", minute: int = 0, **fields: str) -> tuple[str, str]:
-        """One message; its acknowledgement code, and what ERR says."""
+        """Sends one message; gives its acknowledgement code and the ERR text."""
         self.sent += 1
         msh = f"MSH|^~\\&|ADT|GENHOSP|SYNC|HUB|202611010{800 + minute}00||ADT^{event}|C{self.sent}|P|2.5.1"
         reply = read(self.connection.send(adt(event, *segments, header=msh, **fields)))

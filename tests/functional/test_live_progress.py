@@ -1,4 +1,4 @@
-"""A resync from the button, watched on the page of its run: the real service, the rehearsal EMR over HTTP, and Chromium."""
+"""A resync from the button, followed on the page of its run: the real service, the rehearsal EMR over HTTP, and Chromium."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def signed_in(chrome: Browser, service: Service) -> Page:
 
 
 def thinking(emr: RehearsalEmr, monkeypatch: pytest.MonkeyPatch) -> threading.Event:
-    """From now on the EMR answers nothing about patients until it is told to."""
+    """Blocks the EMR's responses about patients until the test releases them."""
     answers, fault = threading.Event(), emr.faults.next
 
     def next_fault() -> Fault | None:

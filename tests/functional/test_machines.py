@@ -1,4 +1,4 @@
-"""Worker machines: one process asks, others do the work, over one real PostgreSQL. On SQLite the queue stays in one process."""
+"""Worker machines: one process requests runs, others do them, over one real PostgreSQL. On SQLite the queue stays in one process."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ PATIENTS, SOURCE, ADT = 200, "genhosp-fhir", "genhosp-adt"
 
 @pytest.fixture
 def emr() -> Iterator[RehearsalEmr]:
-    """An EMR that answers each page late, so that a run can be met in the middle."""
+    """An EMR that delays each page, so that a test can interrupt a run."""
     with RehearsalEmr(patients=PATIENTS, seed=11) as running:
         running.faults.delay = 0.5
         yield running
@@ -38,7 +38,7 @@ def books(database_url: str) -> Iterator[Books]:
 
 
 def site(folder: Path, database: str, emr: RehearsalEmr, **more: Any) -> Path:
-    """A hospital that reads an EMR by FHIR every hour, and listens to its ADT feed."""
+    """A hospital that reads an EMR by FHIR every hour and listens to its ADT feed."""
     (folder / "key.pem").write_text(emr.private_key)
     configuration = hospital(database, free_port())
     fhir = emr.fhir_source(enterprise="general-hospital", private_key=f"file:{folder / 'key.pem'}")

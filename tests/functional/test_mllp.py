@@ -1,4 +1,4 @@
-"""An ADT feed into the running service: secured, in sequence, twice, and refused; what is acknowledged is what is kept."""
+"""An ADT feed into the running service: TLS, sequence numbers, repeats and refusals. Every acknowledged message is stored."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def message(control: str, word: str = "DNC", *, header: str = "", minute: int = 
 
 
 def acknowledged(connection: MllpClient, body: bytes) -> tuple[str, str, str]:
-    """MSA-1, MSA-4 and our own control id."""
+    """MSA-1, MSA-4 and the control id of the acknowledgement."""
     reply = read(connection.send(body))
     return reply.field("MSA", 1), reply.field("MSA", 4), reply.field("MSH", 10)
 

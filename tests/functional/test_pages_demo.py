@@ -1,4 +1,4 @@
-"""The end of ``make demo``: what it prints is enough to sign in with, and what is to be seen then is worth it."""
+"""The end of ``make demo``: its output is enough to sign in, and the pages have content."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ USER = re.compile(r"sign in as (\w+) \(\w+\), password (\S+)")
 
 
 class Told(NamedTuple):
-    """What the demo printed for people to go on with."""
+    """The URLs and credentials that the demo printed."""
 
     facesheet: str
     console: str
@@ -30,7 +30,7 @@ class Told(NamedTuple):
 
 @pytest.fixture
 def told() -> Iterator[Told]:
-    """The demo, serving, until the test is over."""
+    """Runs the demo until the test is over."""
     command = [EMR_SYNC, "demo", "--patients", "100"]
     environment = {**os.environ, "PYTHONUNBUFFERED": "1", "COLUMNS": "200"}
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment) as process:

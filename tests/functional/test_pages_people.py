@@ -1,4 +1,4 @@
-"""People at the pages of the real service: the toggle, signing in, waits, time-out and forged forms, as a browser has them."""
+"""The pages of the real service in a browser: the toggle, signing in, waits, timeout and forged forms."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.timeout(300)
 
 @pytest.fixture(scope="module")
 def hospital(tmp_path_factory: pytest.TempPathFactory, sqlite_template: Path) -> Iterator[Hospital]:
-    """One service for all of them: nobody gets into another one's way."""
+    """One service for all tests: they do not affect each other."""
     folder = tmp_path_factory.mktemp("hospital")
     (folder / "hospital.db").write_bytes(sqlite_template.read_bytes())
     with RehearsalEmr(patients=60, seed=3) as emr:
@@ -44,7 +44,7 @@ def page(chrome: Browser, hospital: Hospital) -> Iterator[Page]:
 
 
 def mrn(hospital: Hospital, index: int) -> str:
-    """Patients by number: each test has one of its own."""
+    """Patients by number: each test uses its own."""
     return hospital.emr.entry(index).person.mrn
 
 
@@ -127,7 +127,7 @@ def test_the_toggle_of_a_synced_patient_is_locked_even_for_a_forged_form(page: P
 
 
 def test_too_many_wrong_passwords_say_how_long_to_wait(page: Page, hospital: Hospital) -> None:
-    """Waits double, so that one outlasts a slow browser before long. That the right password waits too: tests/store/users/test_users.py."""
+    """Waits double, so that one soon outlasts a slow browser. tests/store/users/test_users.py checks that the right password waits, too."""
     said = ""
     for _ in range(PACE_BOTH.free * 3):
         sign_in(page, f"auditor-{DESK}", "wrong")
@@ -178,12 +178,12 @@ def test_a_form_from_another_site_is_refused(page: Page, hospital: Hospital) -> 
 
 
 def path(page: Page) -> str:
-    """Where the browser is, in the service."""
+    """The path of the current page."""
     return page.url.removeprefix(page.evaluate("location.origin")).partition("?")[0]
 
 
 def forged(page: Page, action: str, **fields: str) -> None:
-    """Sends a form of our site that no page of ours has, with the session's own token unless another is given."""
+    """Sends a forged form from our own site, with the session's token unless another is given."""
     page.evaluate(
         """([action, fields]) => {
             const form = document.createElement('form');
@@ -201,7 +201,7 @@ def forged(page: Page, action: str, **fields: str) -> None:
 
 
 def pass_time(hospital: Hospital, time: timedelta) -> None:
-    """Everybody's sessions were last used so long ago."""
+    """Moves the last use of every session into the past."""
     database = Database.open(f"sqlite:///{hospital.folder / 'hospital.db'}")
     with database.write(CLINIC) as transaction:
         rows = database.select(transaction, "SELECT digest FROM user_sessions", [])
@@ -212,7 +212,7 @@ def pass_time(hospital: Hospital, time: timedelta) -> None:
 
 @contextmanager
 def elsewhere(body: str) -> Iterator[str]:
-    """Another site with one page; its address."""
+    """Serves another site with one page; gives its URL."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -222,7 +222,7 @@ def elsewhere(body: str) -> Iterator[str]:
             self.wfile.write(body.encode())
 
         def log_message(self, *_: object) -> None:
-            """Says nothing."""
+            """Logs nothing."""
 
     server = HTTPServer(("127.0.0.1", 0), Handler)
     thread = threading.Thread(target=server.serve_forever, daemon=True)

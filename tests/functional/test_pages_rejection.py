@@ -1,4 +1,4 @@
-"""A record that could not be used, from the EMR's message to a sender's answer, in the console of the real service."""
+"""A rejection, from the EMR's message to a sender's decision, in the console of the real service."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ UNMAPPED = {"values": {"OK": "no"}, "on_unknown": "reject"}
 
 @pytest.fixture
 def hospital(tmp_path: Path, sqlite_template: Path) -> Iterator[Hospital]:
-    """A few patients on file. The first of them has wanted no automations since."""
+    """A few patients on file. The first has since refused automations."""
     (tmp_path / "hospital.db").write_bytes(sqlite_template.read_bytes())
     with RehearsalEmr(patients=60, seed=3) as emr:
         found = Hospital(emr, tmp_path)
@@ -56,7 +56,7 @@ def test_a_rejection_is_viewed_masked_and_replayed_after_the_mapping_is_fixed(ch
 
 
 def changed_mind(emr: RehearsalEmr) -> tuple[str, bytes]:
-    """Somebody who may be contacted, and the message that they may not be any more."""
+    """A patient who may be contacted, and the message with their refusal."""
     while (person := emr.entry(REPLAYED).person).do_not_contact is not True:
         for _ in range(25):
             emr.tick()

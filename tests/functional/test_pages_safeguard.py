@@ -1,4 +1,4 @@
-"""A broken mapping, from its first run to a person's verdict, in the console of the real service: what a sender hears all the while."""
+"""A broken mapping, from its first run to a person's decision, in the console of the real service, with the sender's answers meanwhile."""
 
 from __future__ import annotations
 
@@ -20,39 +20,39 @@ UPSIDE_DOWN = {"true": "no", "false": "yes"}
 
 @pytest.fixture(scope="module")
 def clinic(tmp_path_factory: pytest.TempPathFactory, sqlite_template: Path) -> Iterator[Hospital]:
-    """Everybody on file by the mapping as it was."""
+    """Every patient on file by the right mapping."""
     folder = tmp_path_factory.mktemp("hospital")
     (folder / "hospital.db").write_bytes(sqlite_template.read_bytes())
     with RehearsalEmr(patients=PATIENTS, seed=3) as emr:
         found = Hospital(emr, folder)
         found.fill()
         for _ in range(GROUPS):
-            emr.tick()  # everybody's record was touched since: the next read brings them all
+            emr.tick()  # every record was touched since, so the next run reads them all
         yield found
 
 
 @pytest.fixture
 def hospital(clinic: Hospital, tmp_path: Path) -> Iterator[Hospital]:
-    """The service runs with a mapping that says the opposite."""
+    """The service, running with an inverted mapping."""
     broken = clinic.emr.mapping["fhir"]["do_not_contact"] | {"values": UPSIDE_DOWN}
     with clinic.serving(clinic.configured(tmp_path, rehearsal_fhir={"do_not_contact": broken})):
         yield clinic
 
 
 def silent(hospital: Hospital) -> Counter[tuple[str, bool]]:
-    """Everybody who refused is left alone."""
+    """Checks that no patient who refused may be contacted."""
     return Counter({("do_not_send", True): len(hospital.refusing())})
 
 
 def held_by(page: Page, hospital: Hospital) -> None:
-    """The run is over and the page of what it holds is open."""
+    """Waits for the end of the run and opens the page of its held changes."""
     expect(page.get_by_text("HELD", exact=True)).to_be_visible()
     page.reload()
     refusing = len(hospital.refusing())
     expect(page.get_by_role("heading", name="Held by the safeguard")).to_be_visible()
     expect(page.get_by_role("region", name="Held changes")).to_contain_text("do not contact")
     expect(page.get_by_role("region", name="Held changes")).to_contain_text("yes → no")
-    assert refusing > 50  # what the safeguard lets through
+    assert refusing > 50  # what the safeguard permits
     assert hospital.told(hospital.refusing()) == silent(hospital)
 
 

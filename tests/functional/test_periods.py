@@ -1,4 +1,4 @@
-"""A Consent with a period, by the commands and the running service: read before its time, asked about at any time."""
+"""A Consent with a period, on the command line and in the running service: received before its start, queried at any time."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ def test_the_documented_examples_on_the_command_line(config: Path, emr_sync: Run
 
 
 def of_patient(patient: str, name: str, kind: str, days: float, **elements: Any) -> dict[str, Any]:
-    """One of several Consents of a patient, last changed that many days ago."""
+    """One of a patient's Consents, last changed that many days ago."""
     changed = (datetime.now(UTC) - timedelta(days=days)).isoformat()
     period = elements.pop("period", {})
     made = consent(patient, kind, **period) | {"id": name, "meta": {"versionId": "1", "lastUpdated": changed}} | elements
@@ -152,7 +152,7 @@ def test_explain_shows_future_changes(config: Path, emr_sync: Run) -> None:
 
 
 class Clock:
-    """A clock that stands until it is set."""
+    """A clock that stops until it is set."""
 
     def __init__(self) -> None:
         self.now = datetime.now(UTC).replace(microsecond=0)
@@ -163,7 +163,7 @@ class Clock:
 
 @pytest.fixture
 def running(config: Path, emr_sync: Run, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Service, Clock, datetime]]:
-    """Patient 1 refuses from a moment on; the refusals of 2, 3 and 4 are over then. The safeguard lets two be loosened."""
+    """Patient 1 refuses from a moment on; the refusals of 2, 3 and 4 end then. The safeguard's limit is two."""
     monkeypatch.setattr(services, "DUE_EVERY", 0.1)
     clock = Clock()
     moment = clock.now + timedelta(days=1)
@@ -190,7 +190,7 @@ def asked(service: Service, path: str, body: Any, kind: str = "application/json"
 
 
 def answers(service: Service, name: str) -> list[str]:
-    """One ask by each way of asking, the facesheet last."""
+    """One request by each call, the facesheet last."""
     ref = {"authority": "CLINIC", "value": f"MRN{name}"}
     ask = {"patient": ref, "message_type": "broadcast", "channels": ["sms"]}
     one = json.loads(asked(service, "/v1/decisions", ask))

@@ -1,4 +1,4 @@
-"""Every policy of a decision with each of its values, asked of the running service over HTTP: changed while it runs, and from its file."""
+"""Every decision policy with each of its values, over HTTP: changed at run time, and from the configuration file."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ MAIL = "pat@example.test"
 
 
 class Case(NamedTuple):
-    """An ask about a patient, and its answer: ``channel address`` or the reasons of a refusal."""
+    """A decision request about a patient, and its answer: ``channel address`` or the reasons against sending."""
 
     patient: str
     ask: dict[str, Any]
@@ -73,7 +73,7 @@ POLICIES: dict[str, dict[Any, list[Case]]] = {
 }
 DEFAULTS = {"when_stale": "flag", "when_preferred_impossible": "refuse", "appointment_may_lift_dnc": False}
 WHATEVER = [
-    # an appointment's method or number replaces the patient's
+    # an appointment's method or number overrides the patient's
     ask("calls", by("calls", "voice")),
     ask("calls", by("calls", "sms"), appointment=CHOSEN),
     ask("calls", f"voice {HOME}", appointment=NUMBER),
@@ -83,12 +83,12 @@ WHATEVER = [
     ask("calls", by("calls", "sms"), "broadcast", appointment={"preferred_method": "email"}),
     ask("plain", f"sms {CELLS['plain']}", "campaign", appointment=NUMBER),
     ask("plain", by("plain", "sms"), "manual", appointment={"preferred_method": "voice"}),
-    # topics: by channel, on all channels, and ignored by what is no automation
+    # topics: by channel, on all channels, and ignored by messages that are not automations
     ask("topics", by("topics", "voice"), topic="billing"),
     ask("topics", "topic_declined", topic="recalls"),
     ask("topics", by("topics", "sms"), topic="announcements"),
     *(ask("topics", by("topics", "sms"), kind, topic="recalls") for kind in ("broadcast", "campaign", "manual")),
-    # who said no to automations still gets the others; who opted out of texts is called: the worked example
+    # a refusal of automations does not stop other messages; a patient who opted out of texts is called: the worked example
     *(ask("refuses", by("refuses", "sms"), kind) for kind in ("broadcast", "campaign", "manual")),
     *(ask("texts", by("texts", "voice"), kind, channels=["sms", "voice"]) for kind in ("broadcast", "campaign", "manual")),
 ]
@@ -115,7 +115,7 @@ class Running(NamedTuple):
             return json.loads(refused.read())
 
     def wrong(self, cases: list[Case]) -> list[tuple[Case, str]]:
-        """The cases that were answered otherwise, in one batch."""
+        """The cases with a wrong answer, requested in one batch."""
         asks = [{"patient": {"authority": "GENHOSP", "value": one.patient}, **one.ask} for one in cases]
         answers = self.call("POST", "/v1/decisions/batch", asks, self.sender)
         said = [f"{one['channel']} {one['address']}" if one["decision"] == "send" else ", ".join(one["reasons"]) for one in answers]
@@ -129,7 +129,7 @@ class Running(NamedTuple):
 
 
 def seed(url: str) -> None:
-    """Patients of two sources, of which one was heard last two days ago."""
+    """Creates patients of two sources, one of which was last received two days ago."""
     sources = (Source(ADT, "ADT"), Source(SILENT, "Clinic", timedelta(hours=1)))
     database = Database.open(url)
     store, journal = Preferences(database, {HOSPITAL: Enterprise(HOSPITAL, syncs=True, sources=sources)}), Journal(database)

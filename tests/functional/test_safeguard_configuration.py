@@ -1,4 +1,4 @@
-"""A changed configuration that would turn 2,500 patients contactable: senders keep hearing "do not send" until a person approves."""
+"""A changed configuration that would make 2,500 patients contactable: senders keep getting "do not send" until a person approves."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from sync.service import Service, serving
 from tests.factories import NOW
 from tests.functional.program import emr_sync, free_port, hospital, written
 
-PATIENTS, AT_ONCE = 2_500, 500  # in several parts, whatever reads, restates, approves or asks
+PATIENTS, AT_ONCE = 2_500, 500  # several batches for reads, recomputes, approvals and requests
 HOSPITAL, FIRST, SECOND = "general-hospital", "genhosp-adt", "genhosp-second"
 ALL_SILENT, ALL_SENT = {"do_not_send": PATIENTS}, {"send": PATIENTS}
 Sender = Callable[[], Counter[str]]
@@ -35,7 +35,7 @@ def statements(number: int, said: dict[str, Any]) -> PatientStatements:
 
 
 def fill(url: str, said: Mapping[str, Any]) -> None:
-    """What each source says of everybody."""
+    """Stores the statements of each source about every patient."""
     database = Database.open(url)
     enterprise = Enterprise(HOSPITAL, syncs=True, sources=(Source(FIRST, ""), Source(SECOND, "")))
     store = Preferences(database, {HOSPITAL: enterprise})
@@ -48,7 +48,7 @@ def fill(url: str, said: Mapping[str, Any]) -> None:
 
 
 class Hospital:
-    """A configuration of two sources, which somebody edits and restarts the service with."""
+    """A configuration of two sources that a person edits before restarting the service."""
 
     def __init__(self, url: str, folder: Path) -> None:
         self.folder, self.written = folder, hospital(url, free_port())
@@ -67,7 +67,7 @@ class Hospital:
 
 
 def sender(service: Service) -> Sender:
-    """Asks about everybody for a reminder, over HTTP."""
+    """Requests decisions on a reminder to every patient, over HTTP."""
     key = service.parts.keys.create("reminders", HOSPITAL, "sender", service.parts.clock())[1]
     asks = [ask(number) for number in range(PATIENTS)]
     return lambda: answers(service, key, asks)

@@ -1,4 +1,4 @@
-"""The process dies at every commit of settling, approving and rejecting; started again, nothing is lost, doubled or loosened."""
+"""The process dies at every commit of settling, approving and rejecting; a restart loses, doubles or permits nothing."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ DIED, DONE = 9, 0
 
 
 def dying_at_each_commit(url: str, work: Callable[[Clinic], None]) -> Iterator[int]:
-    """Does the work in processes of their own: the first dies at its first commit, the next at its second, until one lives."""
+    """Does the work in child processes: the first dies at its first commit, the next at its second, until one survives."""
     for place in itertools.count(1):
         child = os.fork()
         if not child:
@@ -37,7 +37,7 @@ def dying_at_each_commit(url: str, work: Callable[[Clinic], None]) -> Iterator[i
 
 
 def _die_at(url: str, place: int, work: Callable[[Clinic], None]) -> None:
-    """In the child: never returns. The commit that it dies at does not happen."""
+    """Runs in the child and never returns. The commit at which it dies does not happen."""
     try:
         database = Database.open(url)
         commits = itertools.count(1)
@@ -60,7 +60,7 @@ def loosened(site: Clinic) -> int:
 
 @pytest.fixture
 def site(database: Database) -> Clinic:
-    """Eight patients who said no."""
+    """Eight patients who refused contact."""
     found = small(database)
     found.run(*(statements(name) for name in NAMES))
     return found
@@ -71,7 +71,7 @@ def loosening(site: Clinic, count: int = len(NAMES)) -> Run:
 
 
 def once(site: Clinic) -> bool:
-    """Whether every patient's toggle changed at most once since it was first stated."""
+    """Whether every patient's toggle changed at most once after its first statement."""
     found = [site.store.history(CLINIC, site.store.find(CLINIC, PatientRef(value=name)).id) for name in NAMES]
     return all(len([entry for entry in entries if entry.after == "no"]) <= 1 for entries in found)
 

@@ -1,4 +1,4 @@
-"""From a file on an SSH server to the store, as an operator runs it."""
+"""From a file on an SFTP server to the store, as an operator runs it."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ def feed(tmp_path: Path, database_url: str) -> Iterator[Feed]:
 
 
 def sent(feed: Feed, *segments: str, code: str = "AA", problem: str = "", event: str = "A08", **fields: str) -> Patient:
-    """What is known of the patient once the message is acknowledged with that code and problem."""
+    """Sends the message, checks the code and problem of its acknowledgement, and gives the patient."""
     acknowledged, told = feed.send(*segments, event=event, minute=feed.sent, **fields)
     assert (acknowledged, told.split(":")[0].split(" ")[0] if problem else told) == (code, problem), told
     found = feed.find("MRN10001")
