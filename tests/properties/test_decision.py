@@ -1,4 +1,4 @@
-"""What holds for every patient, ask and policy: no rule of the decision ever contacts somebody who said no."""
+"""Properties of every patient, request and policy: no decision rule ever contacts a patient who refused."""
 
 from __future__ import annotations
 

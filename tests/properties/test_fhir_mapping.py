@@ -1,4 +1,4 @@
-"""Whatever comes, the mapping answers; and nothing becomes a permission that the resource did not state."""
+"""The mapping handles any input, and permits nothing that the resource did not state."""
 
 from __future__ import annotations
 

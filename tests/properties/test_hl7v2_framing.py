@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from adapters.hl7v2.framing import Deframer, frame
 
-WIDE = (b"M\x00", b"\x00M", b"\xff\xfe", b"\xfe\xff")  # two bytes a letter: only a CR tells where such a frame ends
+WIDE = (b"M\x00", b"\x00M", b"\xff\xfe", b"\xfe\xff")  # two bytes per character: only a CR marks the end of such a frame
 contents = st.binary(min_size=1, max_size=60).map(lambda raw: raw.replace(b"\x1c", b"?").replace(b"\x0b", b"?"))
 contents = contents.filter(lambda raw: raw[:2] not in WIDE)
 between = st.sampled_from([b"", b"\r", b"\r\n", b"\n", b"\x00", b"\r\x00\r\n", b" "])

@@ -1,4 +1,4 @@
-"""Whatever a JSON API sends: the mapping answers, permits nothing that was not said, and quotes nothing."""
+"""For any input from a JSON API, the mapping succeeds, permits nothing that was not stated, and quotes nothing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What holds for all times, however precise. Pure."""
+"""Properties of all times, whatever their precision. Pure."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ ISO_FORMS = ("%Y", "%Y-%m", "%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S", "
 
 @given(moments, ZONES, st.sampled_from(FORMS))
 def test_a_written_time_includes_its_moment(moment: datetime, zone: ZoneInfo, form: str) -> None:
-    """Also in the hour that the clocks repeat, where the moment may be the first or the second reading."""
+    """Also in the repeated hour, where the moment may be the first or the second reading."""
     found = timestamp.time(moment.astimezone(zone).strftime(form).zfill(len(moment.strftime(form))), zone)
     assert found is not None
     assert found.earliest <= moment <= found.latest

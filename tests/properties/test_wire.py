@@ -1,4 +1,4 @@
-"""Whatever is sent, it is read as an ask or answered with a problem; nothing else comes out, and nothing of it is quoted."""
+"""Any input is read as a request or answered with a problem, and never quoted."""
 
 from __future__ import annotations
 

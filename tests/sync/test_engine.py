@@ -188,11 +188,11 @@ def test_a_merge_between_statements_is_applied_in_order(engine: Engine) -> None:
 
 
 def test_a_rejected_record_keeps_its_payload_and_reason(engine: Engine) -> None:
-    odd = Unmappable("odd", "mend the mapping", "page:3", path="PID-3")
+    odd = Unmappable("odd", "fix the mapping", "page:3", path="PID-3")
     engine.run(LANE, FakeAdapter(Batch([odd], None, [b"raw bytes"])), Fetch(), "incremental")
     (summary,) = engine.journal.rejections(source=FEED)
     kept = engine.journal.rejection(summary.id)
-    assert (kept.reason, kept.detail, kept.path, kept.locator, kept.scope) == ("odd", "mend the mapping", "PID-3", "page:3", "record")
+    assert (kept.reason, kept.detail, kept.path, kept.locator, kept.scope) == ("odd", "fix the mapping", "PID-3", "page:3", "record")
     assert kept.payload == b"raw bytes"
 
 
