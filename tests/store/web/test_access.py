@@ -1,4 +1,4 @@
-"""Every call and every page by every kind of key and session, of its own enterprise and of another: the table in tests/spec/access.py.
+"""Every call and every page with every kind of key and session, for its own and another enterprise: the table in tests/spec/access.py.
 
 The routes are those of the application: one without an entry in the table fails.
 """
@@ -45,7 +45,7 @@ QUERY = {"/v1/patients/{patient_id:str}/as-of": f"?at={quote(NOW.isoformat())}",
 
 
 class Things(NamedTuple):
-    """What an enterprise owns, by id; ``email`` is stated of its patient only."""
+    """The ids of an enterprise's data; ``email`` belongs only to its patient."""
 
     patient_id: str
     run_id: str
@@ -56,7 +56,7 @@ class Things(NamedTuple):
 
 
 def things(pages: Pages, enterprise: str) -> Things:
-    """New ones of all kinds."""
+    """Creates one of each kind."""
     source, email = ENTERPRISES[enterprise].sources[0].name, f"only-{enterprise}@example.test"
     return Things(
         patient(pages, enterprise, source, email),
@@ -69,19 +69,19 @@ def things(pages: Pages, enterprise: str) -> Things:
 
 
 def waiting(pages: Pages, enterprise: str) -> str:
-    """A reply that waits for a person, on a line of its own."""
+    """An unclear reply on a separate line."""
     pages.store.record_reply(enterprise, f"+1217555{next(LINES)}", CELL, ORDER, NOW, NOW)
     return pages.store.replies.some(enterprise)[0].id
 
 
 def running(pages: Pages, enterprise: str, source: str) -> str:
-    """The run that is under way: a source has one at a time."""
+    """The active run: a source has one at a time."""
     found = pages.journal.runs(enterprise, source, 1)
     return found[0].id if found else pages.journal.start(source, enterprise, "resync", now=NOW).id
 
 
 def patient(pages: Pages, enterprise: str, source: str, email: str) -> str:
-    """The patient whom only this enterprise has an address of."""
+    """A patient whose e-mail address only this enterprise has."""
     said = statements("MRN1", f"only {enterprise}", email=(email,), do_not_contact="no")
     with pages.store.database.write(enterprise) as transaction:
         pages.store.apply_many(transaction, enterprise, source, [said], now=NOW)
@@ -101,7 +101,7 @@ class Matrix:
         return self.pages.keys.create(kind, enterprise, kind.partition(" ")[0], NOW, grants=grants)[1]
 
     def call(self, method: str, path: str, which: Things, **headers: str) -> Reply:
-        """One call about these things."""
+        """Makes one call about this data."""
         names = which._asdict()
         body = filled(BODIES.get((method, path), {} if method != "GET" else None), names)
         where = re.sub(r"{(\w+)(:str)?}", lambda found: names[found[1]], path + QUERY.get(path, ""))
@@ -112,7 +112,7 @@ class Matrix:
         return self.call(method, path, which, authorization=f"Bearer {self.tokens[kind, enterprise]}")
 
     def state(self) -> dict[str, Any]:
-        """Everything that is stored, without what asking leaves; and what was asked of others."""
+        """Everything stored, without traces of reads; and the requests to ``sync``."""
         database = self.pages.store.database
         names = sorted(set(Table.known.tables) - OF_VISITS)
         with database.read() as connection:
@@ -121,7 +121,7 @@ class Matrix:
 
 
 def filled(body: Any, names: dict[str, str]) -> Any:
-    """The body with its names in braces replaced."""
+    """The body with the ids in place of the names in braces."""
     if isinstance(body, dict):
         return {name: filled(one, names) for name, one in body.items()}
     if isinstance(body, list):
@@ -167,7 +167,7 @@ def expected(call: Call, kind: str, enterprise: str) -> int:
 
 
 def shows(reply: Reply, others: list[Things]) -> bool:
-    """Whether anything of another enterprise stands in the answer."""
+    """Whether the response contains data of another enterprise."""
     return any(name.encode() in reply.body for one in others for name in one)
 
 
@@ -229,7 +229,7 @@ def test_api_keys_give_no_access_to_pages(matrix: Matrix) -> None:
 
 @pytest.mark.parametrize(("enterprise", "other"), [("general", "local"), ("local", "general")])
 def test_a_session_has_the_pages_of_its_role_and_no_data_of_another_enterprise(matrix: Matrix, enterprise: str, other: str) -> None:
-    """What the forms do for whoever may is in test_routes.py."""
+    """test_routes.py checks what permitted forms do."""
     wrong, foreign = [], things(matrix.pages, other)
     for role in ROLES:
         caller = Caller(matrix.pages, role, enterprise)
@@ -248,6 +248,6 @@ def test_a_session_has_the_pages_of_its_role_and_no_data_of_another_enterprise(m
 
 
 def told(caller: Caller, method: str, path: str, right: set[int]) -> list[tuple[str, str, str, int]]:
-    """The answer, when it is another than the right ones."""
+    """Describes a response that is not among the expected ones."""
     status = caller.call(method, path)
     return [] if status in right else [(caller.role, method, path, status)]

@@ -1,4 +1,4 @@
-"""What waits for a person, over HTTP: in the readiness, in the list of runs, and decided about."""
+"""Changes that wait for a person, over HTTP: in the readiness, in the list of runs, and their decisions."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SYNC_OFF = replace(ENTERPRISES["general"], syncs=False)
 
 
 def held(service: Service) -> str:
-    """A live feed's run that would take back MRN2's Do Not Contact."""
+    """A live feed's run that would lift MRN2's Do Not Contact."""
     patient, database = parsed(service.store.find("general", PatientRef(value="MRN2")).id) or 0, service.store.database
     with database.write("general") as transaction:
         run = HeldRuns(database).live(transaction, "genhosp-adt", "general", now=NOW)
@@ -30,7 +30,7 @@ def held(service: Service) -> str:
 
 
 def held_configuration(service: Service) -> str:
-    """Sync switched off, under a safeguard that lets nobody through; its run."""
+    """Switches sync off under a safeguard with limit 0; gives the run."""
     database = service.store.database
     Proposal(database, ENTERPRISES["general"]).make(lambda synced, patients: True, NOW)
     found = Proposal(database, SYNC_OFF).make(lambda synced, patients: patients < 1, NOW)

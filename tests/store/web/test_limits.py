@@ -1,4 +1,4 @@
-"""What one caller may take of the service, what is kept out of caches, and what a sender's key opens."""
+"""Limits for one caller, cache headers, and the operations of a sender's key."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ SENDERS_CALLS = {
 @pytest.mark.parametrize("around", [(b"[", b"0]"), (b"[[", b"0]]"), (b"", b"")])
 def test_a_body_with_too_many_values_is_refused_before_parsing(around: tuple[bytes, bytes], monkeypatch: pytest.MonkeyPatch) -> None:
     body = around[0] + b"0," * (MOST_COMMAS + 1) + around[1]
-    monkeypatch.setattr(batch_limits, "decode_raw", None)  # whoever calls it fails
+    monkeypatch.setattr(batch_limits, "decode_raw", None)  # calling it fails
     with pytest.raises(ProblemDetails, match="413"):
         check_count(body)
 
@@ -71,7 +71,7 @@ def test_a_body_with_too_many_values_is_refused_before_its_end(service: Service)
 
 @contextmanager
 def streaming(service: Service) -> Iterator[socket.socket]:
-    """A batch of an enterprise that was begun and does not end."""
+    """A batch of an enterprise that has started and does not end."""
     line = json.dumps(ASK).encode() + b"\n"
     head = f"POST {BATCH} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {service.token('quiet', 'sender')}\r\ncontent-type: {NDJSON}\r\n"
     with socket.create_connection(("127.0.0.1", service.port), timeout=20) as connection:

@@ -1,4 +1,4 @@
-"""A selection of rejections over HTTP: who may choose what. What a replay does is tested with ``sync``."""
+"""A selection of rejections over HTTP: who may select what. The replay itself is tested with ``sync``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Held changes over HTTP: seen, approved and rejected by operators of the enterprise, and by nobody else."""
+"""Held changes over HTTP: only operators of the enterprise can see, approve and reject them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.store.web.conftest import NOW, Service, statements
 
 @pytest.fixture
 def held(fresh: Service) -> str:
-    """A run of the enterprise ``general`` that would let one patient be contacted; its id."""
+    """A held run of the enterprise ``general`` that would permit contact with one patient; its id."""
     run = fresh.journal.start("genhosp-adt", "general", "full", now=NOW)
     said = replace(statements("MRN2", "M9", do_not_contact="no"), effective=times.at(NOW))
     with fresh.store.database.write("general") as transaction:

@@ -1,4 +1,4 @@
-"""What docs/senders.md shows is what the service does."""
+"""The examples in docs/senders.md match the service."""
 
 from __future__ import annotations
 

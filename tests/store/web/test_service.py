@@ -1,4 +1,4 @@
-"""Keys, roles, problem details, settings, the feed, operations, health and the document of the API."""
+"""Keys, roles, problem details, settings, the feed, operations, health and the OpenAPI document."""
 
 from __future__ import annotations
 
@@ -46,14 +46,14 @@ def test_a_key_that_was_just_used_is_refused_two_seconds_after_it_was_revoked(fr
     fresh.keys.revoke(number, NOW)
     revoked = began = monotonic()
     while fresh.call("GET", "/v1/changes", role=None, authorization=header).status == 200:
-        assert began < revoked + 2.0  # however long the answer took
+        assert began < revoked + 2.0  # however long the response took
         sleep(0.1)
         began = monotonic()
     assert fresh.call("GET", "/v1/changes", role=None, authorization=header).status == 401
 
 
 def test_a_key_in_constant_use_is_looked_up_again(fresh: Service) -> None:
-    """Using it must not put off the end of what is remembered."""
+    """Using a key must not extend its cache entry."""
     moment = [0.0]
     callers = Callers(fresh.keys, ["general"], Lanes.create(), lambda: NOW, lambda: moment[0])
     number, token = fresh.keys.create("used", "general", "sender", NOW)
@@ -159,7 +159,7 @@ def test_the_feed_resumes_at_its_position(fresh: Service) -> None:
 
 
 def test_a_reader_beyond_the_end_of_the_feed_starts_over(fresh: Service) -> None:
-    """After a restore: going on there would skip every change until the numbers have caught up."""
+    """After a restore, continuing would skip every change until the numbers have caught up."""
     page = fresh.call("GET", "/v1/changes").json
     assert fresh.call("GET", f"/v1/changes?after={page['next']}").status == 200
     reply = fresh.call("GET", f"/v1/changes?after={page['next'] + 1}&wait=30")
@@ -169,7 +169,7 @@ def test_a_reader_beyond_the_end_of_the_feed_starts_over(fresh: Service) -> None
 
 
 def test_a_reader_whose_last_change_was_replaced_starts_over(fresh: Service) -> None:
-    """After a restore, and as many new changes as were lost."""
+    """After a restore that lost changes, followed by as many new ones."""
     page = fresh.call("GET", "/v1/changes?limit=1").json
     where = f"/v1/changes?after={page['next']}&epoch={page['epoch']}"
     assert fresh.call("GET", where).status == 200

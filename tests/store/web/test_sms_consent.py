@@ -1,4 +1,4 @@
-"""SMS consent, sentence by sentence of product section 6, as a sender and the people of an enterprise meet it over HTTP."""
+"""SMS consent over HTTP for senders and users of an enterprise, sentence by sentence of product section 6."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every look and every change leaves a line; decisions leave receipts where the enterprise wants them; earlier times can be asked for."""
+"""Every view and every change is in the audit log; decisions leave receipts if configured; as-of queries."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def keeping(database_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Serv
 
 
 def log(service: Service, enterprise: str = "general") -> list[tuple[str, str]]:
-    """Who did what, the oldest first; the keys that the test itself made are left out."""
+    """Actors and actions, oldest first, without the keys that the test itself created."""
     lines = service.call("GET", "/v1/audit", role="auditor", enterprise=enterprise).json
     return [(line["actor"], line["action"]) for line in reversed(lines) if line["action"] != "created_key"]
 

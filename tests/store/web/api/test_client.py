@@ -1,4 +1,4 @@
-"""The sender's client: it answers what the service answers, and everything else is a decision not to send."""
+"""The sender's client: it returns the service's decision; anything else means "do not send"."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def test_an_invalid_base_url_is_refused(url: str) -> None:
 
 
 class Odd(ThreadingHTTPServer):
-    """A service that answers what the test says."""
+    """A service with responses set by the test."""
 
     daemon_threads = True
     status, body = 200, b""
@@ -98,7 +98,7 @@ class Answers(BaseHTTPRequestHandler):
         self.send_header("content-length", str(len(self.server.body)))
         self.end_headers()
         self.wfile.write(self.server.body)
-        self.close_connection = self.server.requests == 1  # without saying so, as a proxy with an idle limit does
+        self.close_connection = self.server.requests == 1  # without notice, like a proxy with an idle limit
 
     def log_message(self, format: str, *args: Any) -> None:
         pass
@@ -127,7 +127,7 @@ def odd() -> Iterator[Odd]:
         json.dumps({**SENT, "decision": "SEND"}).encode(),
         json.dumps({**SENT, "address": None}).encode(),
         json.dumps({**SENT, "address": ""}).encode(),
-        json.dumps({**SENT, "channel": "voice"}).encode(),  # not asked for
+        json.dumps({**SENT, "channel": "voice"}).encode(),  # not requested
         json.dumps({**SENT, "channel": None}).encode(),
         json.dumps({**SENT, "reasons": "none"}).encode(),
     ],

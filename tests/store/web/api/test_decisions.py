@@ -1,4 +1,4 @@
-"""Asks over HTTP: one, an array, a stream of lines."""
+"""Decision requests over HTTP: one, an array, a stream of lines."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ STOPPED = {LINE: True, "(217) 555-0190": True, "1-217-555-0190": True, "+1217555
 
 @pytest.mark.parametrize("order", [1, -1])
 def test_a_batch_with_many_spellings_of_a_line_finds_each_stop(fresh: Service, order: int) -> None:
-    """Each ask's own line counts, whatever the others of its group name, or that they name none."""
+    """Each request uses its own line, whether or not others in its group have one."""
     fresh.call("POST", "/v1/sms-replies", {"line": LINE, "from": CELL, "body": "STOP"})
     without = {key: value for key, value in ASK.items() if key != "line"}
     asks = [without, *(one for line in STOPPED for one in (ask(line=line), without))][::order]
@@ -149,7 +149,7 @@ def test_lines_are_answered_line_by_line(service: Service) -> None:
 
 
 def test_lines_are_answered_while_more_are_being_sent(service: Service) -> None:
-    """The answer to the first lines comes before the last ones are written: nothing is kept for the end."""
+    """The first lines are answered before the last ones are written: nothing is held back until the end."""
     line = json.dumps(ASK).encode() + b"\n"
     connection = HTTPConnection("127.0.0.1", service.port, timeout=20)
     connection.putrequest("POST", "/v1/decisions/batch")

@@ -1,4 +1,4 @@
-"""The opt-out report: as JSON and CSV, by role, with nothing a spreadsheet would run."""
+"""The opt-out report as JSON and CSV, by role, without spreadsheet formulas."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def test_reading_the_report_is_in_the_audit_log(fresh: Service) -> None:
 
 @pytest.fixture
 def four(fresh: Service) -> Service:
-    """One of each kind, a minute apart."""
+    """One opt-out of each kind, a minute apart."""
     for minute, (body, line, number) in enumerate((("STOP", LINE, CELL), ("STOPALL", OTHER, HOME), ("START", LINE, HOME)), 1):
         said = {"line": line, "from": number, "body": body, "received_at": f"2026-01-01T00:0{minute}:00Z"}
         assert fresh.call("POST", "/v1/sms-replies", said).status == 200

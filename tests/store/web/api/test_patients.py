@@ -43,7 +43,7 @@ def test_each_value_has_its_source_and_its_master(service: Service) -> None:
 
 
 def test_sms_consent_is_never_locked_even_for_a_number(fresh: Service) -> None:
-    """It is the patient's own (product 6), whatever the EMR states; the other channels are the EMR's."""
+    """It belongs to the patient (product section 6), whatever the EMR states; other channels belong to the EMR."""
     stated = {"consent.sms": "denied", f"consent.sms#{CELL}": "denied", "consent.voice": "denied", f"consent.voice#{CELL}": "denied"}
     with fresh.store.database.write("general") as transaction:
         fresh.store.apply_many(transaction, "general", "genhosp-adt", [statements("MRN9", "M9", **stated)], now=NOW)

@@ -1,4 +1,4 @@
-"""What could not be used is kept once, counted, and shown with its payload only to who asks for it by id."""
+"""Rejections are stored once, counted, and returned with their payload only by id."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Runs and cursors: one active run per source, a dead process's run is taken over, the cursor moves with its data only."""
+"""Runs and cursors: one active run per source, takeover from a dead process, a cursor that moves only with its data."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def test_a_run_of_another_machine_is_taken_over_when_its_heartbeat_stops(journal
 
 
 def test_a_remote_run_ends_with_its_lease_and_a_local_run_only_with_its_process(database: Database) -> None:
-    """What froze on this machine may go on at any time; what froze elsewhere looks like a machine that is gone."""
+    """A frozen process on this machine may continue at any time; a frozen remote process looks like a lost machine."""
     lease = timedelta(seconds=18)
     journal, elsewhere, here = (Journal(database, lease=lease) for _ in range(3))
     elsewhere.owner = "another-machine:1"

@@ -1,4 +1,4 @@
-"""What cannot be kept is refused where it comes in, with what is wrong; an opt-out is not lost to it."""
+"""Values that cannot be stored are refused on input, with the reason. No opt-out is lost."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def test_a_stop_with_an_unusable_time_counts_as_now(fresh: Service, at: Any) -> 
 
 
 def test_a_start_with_an_unusable_time_is_refused(fresh: Service) -> None:
-    """It may be an old one, and would open what was closed since."""
+    """It may be old, and would lift a newer STOP."""
     assert fresh.call("POST", "/v1/sms-replies", {"line": LINE, "from": CELL, "body": "STOP"}).status == 200
     for at in UNUSABLE:
         assert fresh.call("POST", "/v1/sms-replies", {"line": LINE, "from": CELL, "body": "START", "received_at": at}).status == 422

@@ -1,4 +1,4 @@
-"""Lines out of chunks, however they are cut, with bounds on what is kept."""
+"""Splitting chunks into lines, with limits on what is buffered."""
 
 from __future__ import annotations
 

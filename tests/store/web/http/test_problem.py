@@ -1,4 +1,4 @@
-"""Every error of the store has its status, and what is wrong with the database is nobody's mistake."""
+"""Every error of the store has an HTTP status; a database failure is not the caller's error."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_an_error_is_answered_with_its_status(kind: type[errors.StoreError]) -> 
 
 
 def test_the_base_error_is_never_raised() -> None:
-    """An error without a kind of its own has no status."""
+    """An error without its own kind has no status."""
     sources = [file.read_text("utf-8") for file in Path(errors.__file__).parent.rglob("*.py")]
     assert not [one for one in sources if "raise StoreError(" in one or "raise errors.StoreError(" in one]
 

@@ -1,4 +1,4 @@
-"""Questions that come together are answered together, and one bad one fails nobody else."""
+"""Concurrent requests are answered together; a bad one does not fail the others."""
 
 from __future__ import annotations
 

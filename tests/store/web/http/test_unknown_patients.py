@@ -1,4 +1,4 @@
-"""A key that asks about many patients whom nobody knows shows: in counts, in the readiness, and once in the log."""
+"""A key that queries many unknown patients is reported in counts, in the readiness, and once in the log."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ ALARM = Alarm(floor=10, percent=20, within=timedelta(minutes=10))
 
 
 class Site:
-    """Look-ups, a clock, and what was told."""
+    """Lookups, a clock, and the reported alarms."""
 
     def __init__(self) -> None:
         self.now, self.told = NOON, list[UnknownPatients]()

@@ -1,4 +1,4 @@
-"""A service whose every page has something to show: what is held, rejected, under way, opted out, merged, locked, and long."""
+"""A service with content on every page: held, rejected, running, opted out, merged, locked, and long data."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ LONG = "averylongnamethatnobodyhasbutthatmustnotbreakthepage.example.test"
 
 
 class Filled:
-    """Fills the pages, once. What the names say is where it is to be seen."""
+    """Fills the pages once. The attributes name what they show."""
 
     def __init__(self, pages: Pages) -> None:
         self.pages = pages
@@ -39,7 +39,7 @@ class Filled:
         self.running = pages.journal.start(SOURCE, ENTERPRISE, "resync", now=pages.moment()).id
 
     def patient(self, value: str, enterprise: str = ENTERPRISE) -> str:
-        """The address of a facesheet."""
+        """The path of a facesheet."""
         return self.pages.patient(value, enterprise)
 
     def _resolved(self) -> str:

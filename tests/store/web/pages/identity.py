@@ -1,6 +1,6 @@
-"""A small OpenID Connect provider on loopback: its own HTTP server, discovery, RSA keys, one person after another at its sign-in page.
+"""A small OpenID Connect provider on loopback: its own HTTP server, discovery, RSA keys, and a sign-in page.
 
-It checks what a provider must (client, redirect URI, PKCE, a code only once) and can be told to do wrong what a client must notice.
+It makes the checks of a provider (client, redirect URI, PKCE, single-use codes) and can inject faults that a client must detect.
 """
 
 from __future__ import annotations
@@ -27,26 +27,26 @@ Claims = dict[str, Any]
 
 
 def same(claims: Claims) -> Claims:
-    """What a provider says that does nothing wrong."""
+    """Leaves the claims unchanged."""
     return claims
 
 
 @dataclass
 class Key:
-    """A key that ID tokens are signed with."""
+    """A signing key for ID tokens."""
 
     kid: str
     private: rsa.RSAPrivateKey = field(default_factory=lambda: rsa.generate_private_key(65537, 2048))
 
     @property
     def public(self) -> Mapping[str, Any]:
-        """As the provider publishes it."""
+        """The public key as published."""
         return {**RSAAlgorithm.to_jwk(self.private.public_key(), as_dict=True), "kid": self.kid, "use": "sig", "alg": "RS256"}
 
 
 @dataclass
 class Identity:
-    """The provider. ``person`` are the claims of whoever signs in next; ``spoil`` changes an ID token's claims before it is signed."""
+    """The provider. ``person`` has the claims of the next user; ``spoil`` changes an ID token's claims before signing."""
 
     clock: Callable[[], datetime]
     person: Claims = field(default_factory=dict)
@@ -81,7 +81,7 @@ class Identity:
         self._thread.join(20)
 
     def rotate(self) -> None:
-        """Another key from now on; the one before is not published any more."""
+        """Replaces the signing key; the former one is no longer published."""
         self.key = Key("second")
         self.published[:] = [self.key]
 
@@ -100,7 +100,7 @@ class Identity:
         }
 
     def code(self, asked: Mapping[str, str]) -> str:
-        """A code for whoever signs in now, bound to what was asked for."""
+        """A code for the current user, bound to the request."""
         code = secrets.token_urlsafe(16)
         self.codes[code] = asked
         return code
@@ -126,14 +126,14 @@ class Identity:
 
 
 def signed(identity: Identity, claims: Claims, algorithm: str = "RS256", kid: str | None = None) -> str:
-    """The claims as an ID token, signed with the key of now."""
+    """The claims as an ID token, signed with the current key."""
     return jwt.encode(claims, identity.key.private, algorithm=algorithm, headers={"kid": kid or identity.key.kid})
 
 
 def _handler(identity: Identity) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         def log_message(self, format: str, *args: Any) -> None:
-            """Tests look at ``requests`` instead."""
+            """Logs nothing; tests use ``requests``."""
 
         def do_GET(self) -> None:
             url = urlsplit(self.path)
@@ -165,7 +165,7 @@ def _handler(identity: Identity) -> type[BaseHTTPRequestHandler]:
                 self._signed_in(dict(parse_qsl(form["asked"])))
 
         def _signed_in(self, asked: Mapping[str, str]) -> None:
-            """Somebody gave the provider their name: back to the client, with a code."""
+            """The user has signed in: redirects to the client with a code."""
             if asked["redirect_uri"] not in identity.redirect_uris or asked["client_id"] != CLIENT:
                 self._send(400, b"not a client of ours", "text/plain")
                 return

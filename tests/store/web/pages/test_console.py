@@ -24,7 +24,7 @@ def rejected(pages: Pages, enterprise: str = "general", source: str = "genhosp-a
 
 
 def held(pages: Pages) -> str:
-    """A run that would take back MRN2's Do Not Contact."""
+    """A run that would lift MRN2's Do Not Contact."""
     patient = parsed(pages.store.find("general", PatientRef(value="MRN2")).id) or 0
     with pages.store.database.write("general") as transaction:
         run = HeldRuns(pages.store.database).live(transaction, "genhosp-adt", "general", now=NOW)

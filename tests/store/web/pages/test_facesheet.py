@@ -231,7 +231,7 @@ def test_a_local_do_not_contact_from_before_sync_is_shown_as_kept_until_the_emr_
     fresh_pages.store.set_do_not_contact("quiet", where.removeprefix("/patients/"), "yes", **said)  # type: ignore[arg-type]
     monkeypatch.setitem(fresh_pages.store.enterprises, "quiet", replace(before, syncs=True))  # type: ignore[arg-type]
     text = fresh_pages.signed_in("staff", "quiet").get(where).text
-    assert "Do Not Contact: on locked Automations are not sent" in text  # the EMR's no is older
+    assert "Do Not Contact: on locked Automations are not sent" in text  # the EMR's refusal is older
     assert "It stays in effect until the EMR sends a newer value" in text
     stated(fresh_pages, statements("NEW", "N1", language="es-MX"), enterprise="quiet", source="practice")
     new = fresh_pages.patient("NEW", "quiet")

@@ -1,4 +1,4 @@
-"""A changed configuration that the safeguard holds, on the pages of the console."""
+"""A held configuration change on the pages of the console."""
 
 from __future__ import annotations
 

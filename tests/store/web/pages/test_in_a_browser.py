@@ -1,4 +1,4 @@
-"""What people do on the pages, in a real Chromium. How every page looks to everybody is in test_open_to_everybody."""
+"""User actions on the pages, in a real Chromium. test_open_to_everybody covers the look of every page."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ PHONE, DESK = 320, 1280
 
 @pytest.fixture
 def tab(chrome: Browser, fresh_pages: Pages) -> Iterator[Page]:
-    """A tab of a browser that nobody has used. Anything its console complains of fails the test."""
+    """A tab of a new browser profile. Console errors fail the test."""
     context = chrome.new_context(base_url=fresh_pages.url)
     context.set_default_timeout(PATIENCE_MS)
     page, complaints = context.new_page(), []
@@ -35,7 +35,7 @@ def tab(chrome: Browser, fresh_pages: Pages) -> Iterator[Page]:
 
 
 def enter(tab: Page, pages: Pages, role: str, enterprise: str = "general") -> None:
-    """Signs in as people do."""
+    """Signs in by the form."""
     name, password = pages.user(role, enterprise)
     tab.goto("/sign-in")
     tab.get_by_label("Name").fill(name)
@@ -45,7 +45,7 @@ def enter(tab: Page, pages: Pages, role: str, enterprise: str = "general") -> No
 
 
 def violations(tab: Page) -> list[tuple[str, Any]]:
-    """What axe finds that keeps somebody from using the page."""
+    """The accessibility violations that axe finds."""
     found = Axe().run(tab).response["violations"]
     return [(one["id"], one["nodes"][0]["target"]) for one in found if one["impact"] in SERIOUS]
 

@@ -1,6 +1,6 @@
-"""Every page in every state, light and dark, narrow and wide: axe finds nothing that keeps somebody out, and nothing runs off the page.
+"""Every page in every state, light and dark, narrow and wide: no accessibility violations by axe, and no overflow.
 
-The pages are those of the application: a new one without a visit here fails the test.
+The list of pages comes from the application: a new page without a visit here fails the test.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ UNKNOWN = "/patients/pt_0000000000000000"
 
 
 class World(NamedTuple):
-    """A service where nothing has happened yet, and one where everything has."""
+    """An empty service, and one with content on every page."""
 
     empty: Pages
     full: Filled
@@ -50,7 +50,7 @@ Where = Callable[[World], tuple[Pages, str]]
 
 
 class Visit(NamedTuple):
-    """Somebody looks at a page in one state. ``then``: what they do there before they look closer."""
+    """A visit to a page in one state. ``action``: what the user does before the check."""
 
     state: str
     who: str | None
@@ -72,17 +72,17 @@ def sheet(value: str, enterprise: str = "general") -> Where:
 
 
 def of(name: str, path: str = "/runs/{}") -> Where:
-    """A run or rejection, by what it is in a full service."""
+    """A path about a run or rejection of the full service, by its name there."""
     return lambda world: (world.full.pages, path.format(getattr(world.full, name)))
 
 
 def opened(page: Page) -> None:
-    """Everything that can be unfolded."""
+    """Opens every collapsed section."""
     page.evaluate("() => document.querySelectorAll('details').forEach(one => one.open = true)")
 
 
 def typed(button: str, **fields: str) -> Callable[[Page], None]:
-    """A form filled in and sent, with its browser's own checks off."""
+    """Submits a filled form without the browser's own validation."""
 
     def send(page: Page) -> None:
         page.evaluate("() => document.querySelectorAll('form').forEach(one => one.noValidate = true)")
@@ -95,7 +95,7 @@ def typed(button: str, **fields: str) -> Callable[[Page], None]:
 
 
 def overtaken(page: Page) -> None:
-    """A flip of a toggle whose patient changed meanwhile."""
+    """Switches the toggle of a patient that has changed in the meantime."""
     opened(page)
     page.evaluate("() => document.querySelectorAll('input[name=version]').forEach(one => one.value = '0')")
     page.get_by_label("Reason (kept in the history)").first.fill("asked")
@@ -104,7 +104,7 @@ def overtaken(page: Page) -> None:
 
 
 def forged(page: Page) -> None:
-    """A choice that the form does not have."""
+    """Submits a choice that the form does not offer."""
     page.evaluate("() => document.querySelectorAll('input[type=radio]').forEach(one => one.value = 'guess')")
     page.get_by_role("button", name="Save").click()
     expect(page.get_by_role("alert").first).to_be_visible()
@@ -205,7 +205,7 @@ def test_axe_finds_nothing_serious(chrome: Browser, world: World, visit: Visit) 
 
 
 def looked_at(chrome: Browser, world: World, visit: Visit) -> list[Any]:
-    """What is wrong with one page in one state, however it is looked at."""
+    """The problems of one page in one state, in every width and color scheme."""
     pages, path = visit.where(world)
     context = chrome.new_context(base_url=pages.url, reduced_motion="reduce")
     context.set_default_timeout(PATIENCE_MS)
@@ -229,7 +229,7 @@ def problems(page: Page, width: int, scheme: Literal["light", "dark"], rules: li
 
 
 def session(pages: Pages, visit: Visit) -> str:
-    """A session, without the sign-in page."""
+    """Creates a session without the sign-in page."""
     name, _ = pages.user(visit.who or "", visit.enterprise)
     sessions = Sessions(pages.store.database, idle=timedelta(minutes=30), longest=timedelta(hours=12))
     return sessions.begin(pages.users.find(name), visit.enterprise, pages.moment())

@@ -1,4 +1,4 @@
-"""Signing in by OpenID Connect, over real HTTP, at a real small provider with keys of its own."""
+"""Signing in with OpenID Connect, over real HTTP, at a small provider with its own keys."""
 
 from __future__ import annotations
 
@@ -37,23 +37,23 @@ KIM: Claims = {"sub": "k-1", "preferred_username": "kim", "realm_access": {"role
 
 @dataclass
 class Realm:
-    """The provider, and the pages that people sign in to with it."""
+    """The provider and the pages that use it."""
 
     identity: Identity
     pages: Pages
 
     def asked(self, browser: Browser) -> dict[str, str]:
-        """What the pages ask the provider for, after a click on its button."""
+        """The parameters of the authorization request, after a click on the button."""
         return dict(parse_qsl(urlsplit(browser.get("/sign-in/openid").where).query))
 
     def sent_back(self, asked: Mapping[str, str]) -> str:
-        """Where the provider sends a browser whose user gave it their name."""
+        """The redirect of the provider after the user has signed in there."""
         answered = httpx.post(f"{self.identity.issuer}/authorize", data={"asked": urlencode(asked)})
         assert answered.status_code == 302, answered.text
         return answered.headers["location"]
 
     def enter(self, person: Claims = ROBIN, browser: Browser | None = None) -> tuple[Browser, Seen]:
-        """Somebody goes all the way."""
+        """Completes a sign-in."""
         self.identity.person, browser = person, browser or self.pages.stranger()
         return browser, browser.get(self.sent_back(self.asked(browser)))
 
@@ -78,7 +78,7 @@ def realm(sqlite_url: str) -> Iterator[Realm]:
 
 
 def refused(seen: Seen, said: str, status: int = 403) -> None:
-    """Nobody came in, and the page says why."""
+    """Checks that the sign-in failed and that the page gives the reason."""
     assert (seen.status, seen.where) == (status, ""), seen.text
     assert "Access denied" in seen.text
     assert said in seen.text

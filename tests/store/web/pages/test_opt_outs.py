@@ -1,4 +1,4 @@
-"""The opt-out report as people look at it: filtered, some at a time, as a file, and with no number in any address."""
+"""The opt-out report as a page: filtered, paged, downloaded, and without numbers in URLs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One's own password: chosen by oneself, asked for again, and the end of every other session."""
+"""Changing one's own password: it needs the current one and ends all other sessions."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ NEW = "tulip hammer river"
 
 
 def changed(browser: Browser, current: str, new: str = NEW, again: str | None = None) -> tuple[int, str]:
-    """What the form answers: its status, and where it leads or what it says."""
+    """The response of the form: its status, and the redirect or the text."""
     browser.get("/password")
     seen = browser.post("/password", current=current, new=new, again=new if again is None else again)
     return seen.status, seen.where or seen.text

@@ -1,4 +1,4 @@
-"""What a provider says about itself is believed only where it must be; the rest is in pages/test_openid.py, at a real one."""
+"""Validation of a provider's discovery document. Complete sign-ins are in pages/test_openid.py."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The queue of unclear replies as a page: what a patient wrote, two buttons, and a form that works without a script."""
+"""The queue of unclear replies as a page: the patient's text, two buttons, and a form that works without scripts."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ ORDER = "please cancel my order"
 
 
 def unclear(pages: Pages, enterprise: str = "general", body: str = ORDER) -> str:
-    """A reply that waits; its id."""
+    """Creates an unclear reply; gives its id."""
     pages.store.record_reply(enterprise, LINE, CELL, body, NOW, NOW)
     (found, *_) = pages.store.replies.some(enterprise)
     return found.id

@@ -68,7 +68,7 @@ def test_wrong_passwords_delay_the_next_attempt_whether_or_not_the_name_exists(f
 
 
 def test_too_many_concurrent_password_checks_are_refused_and_decisions_continue(fresh_pages: Pages) -> None:
-    """Every thread for passwords is taken, and every place before them."""
+    """Every password thread and every place in its queue is taken."""
     go_on, lane = threading.Event(), fresh_pages.lanes.passwords
     name, password = fresh_pages.user("staff")
     token = fresh_pages.keys.create("reminders", "general", "sender", NOW)[1]

@@ -1,4 +1,4 @@
-"""A source's page: intake by hour, agreement with the EMR, the plan of the last check, what is not mapped, the configuration."""
+"""The page of a source: intake by hour, agreement with the EMR, the last check, unmapped codes, the configuration."""
 
 from __future__ import annotations
 
