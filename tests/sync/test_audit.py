@@ -149,16 +149,16 @@ def test_as_of_query_names_the_message(emr_sync: EmrSync, config: Path, tmp_path
     ingest(emr_sync, tmp_path, adt("MRN1", "OK", "A"))
     first = emr_sync("patient", "MRN1", "--json").value["preferences"]["do_not_contact"]
     ingest(emr_sync, tmp_path, adt("MRN1", "DNC", "B", 40))
-    then = emr_sync("patient", "MRN1", "--as-of", first["recorded"], "--json").value
-    assert then["preferences"]["do_not_contact"]["evidence"]["id"] == "A"
-    assert then["preferences"]["do_not_contact"]["value"] == "no"
+    earlier = emr_sync("patient", "MRN1", "--as-of", first["recorded"], "--json").value
+    assert earlier["preferences"]["do_not_contact"]["evidence"]["id"] == "A"
+    assert earlier["preferences"]["do_not_contact"]["value"] == "no"
     shown = emr_sync("patient", "CLINIC|MRN1", "--as-of", first["recorded"])
     assert "as known at" in shown.out
     assert emr_sync("patient", "MRN1", "--as-of", "2001-01-01").code == 1
     assert emr_sync("patient", "MRN1", "--as-of", "noon").code == 2
 
 
-def mended(config: Path, mapping: str) -> None:
+def fix_configuration(config: Path, mapping: str) -> None:
     config.write_text(config.read_text().replace("{DNC: yes, OK: no}", mapping))
 
 
@@ -182,8 +182,8 @@ def test_as_of_query_covers_a_merge_a_reply_and_a_retired_source(
 
     def known(patient: str) -> list[tuple[str, str, str, str]]:
         found = [emr_sync("patient", patient, "--as-of", time, "--json").value for time in times]
-        said = [(one["preferences"]["do_not_contact"], one["sms_consent"]) for one in found]
-        return [(dnc["value"], dnc["authority"], dnc["evidence"]["id"], sms) for dnc, sms in said]
+        values = [(one["preferences"]["do_not_contact"], one["sms_consent"]) for one in found]
+        return [(dnc["value"], dnc["authority"], dnc["evidence"]["id"], sms) for dnc, sms in values]
 
     both = [
         ("yes", "emr:adt", "A", "Opted In"),
@@ -198,7 +198,7 @@ def test_as_of_query_covers_a_merge_a_reply_and_a_retired_source(
 def test_replay_preview_shows_who_would_change_in_which_direction(emr_sync: EmrSync, config: Path, tmp_path: Path) -> None:
     known = [adt("MRN1", "DNC", "A"), adt("MRN2", "OK", "B")]
     ingest(emr_sync, tmp_path, *known, adt("MRN1", "FINE", "C", 40), adt("MRN2", "NEVER", "D", 40), adt("MRN3", "NEVER", "E", 40))
-    mended(config, "{DNC: yes, OK: no, FINE: no, NEVER: yes}")
+    fix_configuration(config, "{DNC: yes, OK: no, FINE: no, NEVER: yes}")
     before = emr_sync("patient", "MRN1", "--json").value
     preview = emr_sync("rejections", "replay", "--all", "--dry-run", "--json").value
     assert preview["status"] == "dry-run"
@@ -217,7 +217,7 @@ def test_an_erased_payload_does_not_stop_the_other_replays(emr_sync: EmrSync, co
     ingest(emr_sync, tmp_path, adt("MRN1", "FINE", "C"))
     assert emr_sync("rejections", "erase", "--older-than", "0.001s", "--json").value == {"erased": 1}
     ingest(emr_sync, tmp_path, adt("MRN2", "FINE", "D"))
-    mended(config, "{FINE: no}")
+    fix_configuration(config, "{FINE: no}")
     assert emr_sync("rejections", "replay", "--all", "--dry-run", "--json").value["counts"]["applied"] == 1
     ended = emr_sync("rejections", "replay", "--all", "--json")
     done = ended.value

@@ -113,10 +113,10 @@ def test_a_request_that_ran_out_of_memory_is_counted(parts: Parts) -> None:
 
 
 def test_a_stale_source_is_reported(parts: Parts) -> None:
-    look = source_watch(parts)["sources checked"]
+    check = source_watch(parts)["sources checked"]
     with capture_logs() as lines:
-        look()
-        look()
+        check()
+        check()
     assert [(line["event"], line["source"], line["log_level"]) for line in lines] == [
         ("no data from a source for longer than its freshness", SOURCE, "warning")
     ]
@@ -125,5 +125,5 @@ def test_a_stale_source_is_reported(parts: Parts) -> None:
     assert f'emr_sync_stale_sources{{source="{SOURCE}"}} 1.0' in metrics(parts)
     with parts.database.write(ENTERPRISE) as transaction:
         parts.journal.mark_received(transaction, SOURCE, ENTERPRISE, now=parts.clock())
-    heard = Parts(parts.settings, parts.database)  # the other process caches its reading for a second
-    assert f'emr_sync_stale_sources{{source="{SOURCE}"}} 0.0' in metrics(heard)
+    other_process = Parts(parts.settings, parts.database)  # the other process caches its reading for a second
+    assert f'emr_sync_stale_sources{{source="{SOURCE}"}} 0.0' in metrics(other_process)

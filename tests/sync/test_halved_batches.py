@@ -51,14 +51,14 @@ def test_the_cursor_moves_only_after_every_storable_record_is_stored(engine: Eng
     good = {name for number, name in enumerate(names) if number not in bad}
     items = [statements(name, BAD if number in bad else None) for number, name in enumerate(names)]
 
-    def look(_connection: Any) -> None:
+    def check_earlier_transactions(_connection: Any) -> None:
         """Checks what another process sees just before a commit: all earlier transactions."""
         seen.append((engine.journal.cursor(FEED), known(engine, names)))
 
     engine.run(LANE, FakeAdapter(batch(statements("first"), cursor="before")), Fetch(), "incremental")
-    event.listen(engine.database.engine, "commit", look)
+    event.listen(engine.database.engine, "commit", check_earlier_transactions)
     run = engine.run(LANE, FakeAdapter(batch(*items, cursor="end")), Fetch(), "incremental")
-    event.remove(engine.database.engine, "commit", look)
+    event.remove(engine.database.engine, "commit", check_earlier_transactions)
     assert (run.status, run.counts) == ("done", {"applied": len(good), "rejected": len(bad)})
     assert engine.journal.cursor(FEED) == "end"
     assert len({len(stored) for cursor, stored in seen if cursor == "before"}) > 1, "it was stored in parts"

@@ -112,7 +112,7 @@ def test_two_pid_segments_of_one_patient_are_one_patient(site: Site) -> None:
 @pytest.mark.parametrize("event", ["A08", "A23", "A40"])
 def test_a_corrected_mapping_rereads_the_codes_of_every_event(site: Site, event: str) -> None:
     lines = (["MRG|2^^^GENHOSP^MR"] if event == "A40" else []) + ["ZCP|1|DNC", "NTE|1||a note\rthat goes on"]
-    site.hear(SWAPPED, sent(minute=1), sent(*lines, event=event))
+    site.receive(SWAPPED, sent(minute=1), sent(*lines, event=event))
     assert in_force(site)[0] == "no"
     site.remap(RULES)
     assert in_force(site)[0] == "yes"
@@ -134,8 +134,8 @@ def test_a_message_not_known_to_be_production_lifts_no_refusal(site: Site, found
 
 @pytest.mark.parametrize("code", [b"X", b"P~T", b"LIVE"])
 def test_a_refusal_counts_even_if_the_processing_id_is_unknown(site: Site, code: bytes) -> None:
-    said = sent("ZCP|1|DNC").replace(b"|P|2.5.1", b"|" + code + b"|2.5.1")
-    assert "processing_unknown" in ingest(site, PERMITTED, said)[1]
+    message = sent("ZCP|1|DNC").replace(b"|P|2.5.1", b"|" + code + b"|2.5.1")
+    assert "processing_unknown" in ingest(site, PERMITTED, message)[1]
     assert in_force(site)[0] == "yes"
 
 

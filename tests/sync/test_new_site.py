@@ -39,7 +39,7 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def mended(site: Path, *changes: tuple[str, str]) -> None:
+def fix_configuration(site: Path, *changes: tuple[str, str]) -> None:
     text = (site / "config.yaml").read_text()
     for old, new in changes:
         assert old in text
@@ -59,14 +59,14 @@ def test_a_new_site_is_added_as_documented(site: Path, emr_sync: Callable[..., o
     first = run("check-config")
     assert first.code == 2
     shown_on_the_page(first.out)
-    mended(site, ("other: denied", "others: denied"))
+    fix_configuration(site, ("other: denied", "others: denied"))
     shown_on_the_page(run("check-config").out)
 
     before = run("explain", "lakeside-adt", "messages.hl7").out
     assert "patient_id_missing" in before
     assert "FAX" in before
     shown_on_the_page("\n".join(line for line in before.splitlines() if "rejected" in line or "FAX" in line))
-    mended(site, ("type: MRN", "type: MR"), ("LTR: other,", "LTR: other, FAX: other,"))
+    fix_configuration(site, ("type: MRN", "type: MR"), ("LTR: other,", "LTR: other, FAX: other,"))
     after = run("explain", "lakeside-adt", "messages.hl7").out
     shown_on_the_page(after[: after.index(f"{opaque('messages.hl7')}#2")])
     assert "rejected" not in after

@@ -31,11 +31,11 @@ def engine_of(database: Database) -> Engine:
     return Engine(database, Preferences(database, {CLINIC: clinic()}), Journal(database, sealing()), FakeClock(), Metrics(), Backoff())
 
 
-def is_not_about_the_data(engine: Engine, told: str) -> None:
+def is_not_about_the_data(engine: Engine, explanation: str) -> None:
     """Checks that no rejection is stored: the sender has to resend the whole group."""
     with pytest.raises(Exception, match=r".") as caught:
         engine.ingest(LANE, FakeMapper(), [payload("A=yes"), payload("B=no")])
-    assert outage.explanation(caught.value) == told
+    assert outage.explanation(caught.value) == explanation
 
 
 # PostgreSQL: the server answers an insert with an error of each SQLSTATE.
@@ -78,11 +78,11 @@ def test_postgresql_errors_by_sqlstate(database_url: str) -> None:
         connection.exec_driver_sql(TRIGGER.replace("%", "%%"))
     database = Database.open(database_url)
     engine = engine_of(database)
-    for state, told in STATES:
+    for state, explanation in STATES:
         with other.begin() as connection:
             connection.exec_driver_sql("DELETE FROM state")
             connection.exec_driver_sql("INSERT INTO state VALUES (%s)", (state,))
-        is_not_about_the_data(engine, told)
+        is_not_about_the_data(engine, explanation)
     with other.begin() as connection:
         connection.exec_driver_sql("DROP TRIGGER refused ON patients")
     assert [one.outcome for one in engine.ingest(LANE, FakeMapper(), [payload("A=yes")])] == ["applied"]
@@ -140,8 +140,8 @@ TROUBLES = [
 ]
 
 
-@pytest.mark.parametrize(("harm", "pragma", "told"), TROUBLES, ids=["corrupt", "not a database", "read-only", "full"])
-def test_sqlite_errors_by_code(file: Path, harm: Callable[[Path], None], pragma: str, told: str) -> None:
+@pytest.mark.parametrize(("harm", "pragma", "explanation"), TROUBLES, ids=["corrupt", "not a database", "read-only", "full"])
+def test_sqlite_errors_by_code(file: Path, harm: Callable[[Path], None], pragma: str, explanation: str) -> None:
     harm(file)
     database = Database.open(f"sqlite:///{file}")
     if pragma:
@@ -150,7 +150,7 @@ def test_sqlite_errors_by_code(file: Path, harm: Callable[[Path], None], pragma:
     many = [payload(f"N{number}=yes") for number in range(600)]
     with pytest.raises(Exception, match=r".") as caught:
         engine_of(database).ingest(LANE, FakeMapper(), many)
-    assert outage.explanation(caught.value) == told
+    assert outage.explanation(caught.value) == explanation
     database.close()
 
 

@@ -53,7 +53,7 @@ def test_without_a_provider_only_passwords_are_available(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize(
-    ("changes", "where", "said"),
+    ("changes", "where", "text"),
     [
         ({"issuer": "http://login.example"}, "openid.issuer", "http only on this machine"),
         ({"issuer": "login.example"}, "openid.issuer", "write it like https://"),
@@ -71,10 +71,10 @@ def test_without_a_provider_only_passwords_are_available(tmp_path: Path) -> None
         ({"name_clame": "upn"}, "openid.name_clame", "Did you mean 'name_claim'"),
     ],
 )
-def test_an_error_has_its_location_and_how_to_fix_it(tmp_path: Path, changes: dict[str, str], where: str, said: str) -> None:
+def test_an_error_has_its_location_and_how_to_fix_it(tmp_path: Path, changes: dict[str, str], where: str, text: str) -> None:
     ((found, message),) = mistakes(file(tmp_path, **changes))
     assert found == where
-    assert said in message
+    assert text in message
 
 
 def test_a_plaintext_secret_is_a_warning(tmp_path: Path) -> None:

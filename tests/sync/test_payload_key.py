@@ -146,9 +146,9 @@ def test_the_head_of_every_hash_chain_is_logged(tmp_path: Path, capsys: pytest.C
         Chain(parts.database, "audit").add(enterprise, [ChainLine(NOW, "staff:sam", "did", "", "{}")])
     Housekeeping(chores(parts)).once()
     lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
-    said = {(one["enterprise"], one["chain"], one["lines"], one["hash"]) for one in lines if one["event"] == "head of chain"}
-    assert said == {tuple(one.head) for one in verify(parts.database)}
-    assert len(said) == 2
+    heads = {(one["enterprise"], one["chain"], one["lines"], one["hash"]) for one in lines if one["event"] == "head of chain"}
+    assert heads == {tuple(one.head) for one in verify(parts.database)}
+    assert len(heads) == 2
     parts.close()
 
 
@@ -172,8 +172,8 @@ def test_a_failing_housekeeping_task_is_logged_and_the_others_still_run(capsys: 
 
     logs.configure(Logging("info", "json"))
     Housekeeping({"payloads erased": fails, "lines of audit removed": lambda: done.append(1) or 7}).once()
-    said = [json.loads(one) for one in capsys.readouterr().err.splitlines()]
-    assert [(one["event"], one.get("count")) for one in said] == [("not done: payloads erased", None), ("lines of audit removed", 7)]
+    logged = [json.loads(one) for one in capsys.readouterr().err.splitlines()]
+    assert [(one["event"], one.get("count")) for one in logged] == [("not done: payloads erased", None), ("lines of audit removed", 7)]
     assert done == [1]
 
 

@@ -35,12 +35,12 @@ def ready(parts: Parts) -> Readiness:
     return Health(parts.preferences, None, parts.clock, intake=parts.intake_health.failing).readiness()
 
 
-def witness(now: datetime) -> Seen:
+def long_running(now: datetime) -> Seen:
     """A process that ran all the time."""
     return Seen("here:1", Place("api"), now - timedelta(hours=1), now - timedelta(hours=1), now)
 
 
-def told(parts: Parts, enterprise: str) -> Any:
+def readiness(parts: Parts, enterprise: str) -> Any:
     answer = ready(parts).told(enterprise)
     assert isinstance(answer, Readiness)
     return answer
@@ -50,14 +50,14 @@ def test_readiness_reports_a_failing_listener_of_another_process(parts: Parts) -
     since = datetime.now(UTC).replace(microsecond=0) - timedelta(minutes=3)
     there, here = IntakeState(ENTERPRISE, SOURCE, since, 20, "the disk is full"), Processes(parts.database, "elsewhere:1")
     here.beat([LISTENER], since, [there])
-    assert told(parts, ENTERPRISE).intake == (there,)
+    assert readiness(parts, ENTERPRISE).intake == (there,)
     assert ready(parts).degraded
-    assert told(parts, "another-hospital").intake == ()
+    assert readiness(parts, "another-hospital").intake == ()
     parts.intake_health.failed(SOURCE, ENTERPRISE, 3, "the database is locked")
-    assert told(parts, ENTERPRISE).intake == (IntakeState(ENTERPRISE, SOURCE, since, 23, "the disk is full"),)
+    assert readiness(parts, ENTERPRISE).intake == (IntakeState(ENTERPRISE, SOURCE, since, 23, "the disk is full"),)
     parts.intake_health.committed(SOURCE)
     here.beat([LISTENER], since)
-    assert told(parts, ENTERPRISE).intake == ()
+    assert readiness(parts, ENTERPRISE).intake == ()
 
 
 def test_a_lost_process_is_in_the_readiness_and_logged_once(parts: Parts) -> None:
@@ -71,8 +71,8 @@ def test_a_lost_process_is_in_the_readiness_and_logged_once(parts: Parts) -> Non
         presence._tend()
         presence._tend()
     assert [(one["role"], one["source"]) for one in log if one["event"] == "a process is gone"] == [("listen", SOURCE), ("work", None)]
-    assert [(one.role, one.source) for one in told(parts, ENTERPRISE).processes] == [("listen", SOURCE), ("work", "")]
-    assert [(one.role, one.source) for one in told(parts, "another-hospital").processes] == [("work", "")]
+    assert [(one.role, one.source) for one in readiness(parts, ENTERPRISE).processes] == [("listen", SOURCE), ("work", "")]
+    assert [(one.role, one.source) for one in readiness(parts, "another-hospital").processes] == [("work", "")]
     assert ready(parts).degraded
     Presence(parts, [LISTENER, Place("work")])._tend()
     assert ready(parts).processes == ()
@@ -87,7 +87,7 @@ def test_metrics_cover_all_processes(parts: Parts) -> None:
     assert f'emr_sync_intake_failing_messages{{source="{SOURCE}"}} 20.0' in text
     text = parts.metrics.text({}, processes=standing(elsewhere.read(), elsewhere.now() + timedelta(minutes=1))).decode()
     assert 'state="gone"' not in text, "nobody is there to miss them"
-    found = [*elsewhere.read(), witness(elsewhere.now() + timedelta(minutes=1))]
+    found = [*elsewhere.read(), long_running(elsewhere.now() + timedelta(minutes=1))]
     text = parts.metrics.text({}, processes=standing(found, elsewhere.now() + timedelta(minutes=1))).decode()
     assert 'emr_sync_processes{role="work",state="gone"} 1.0' in text
     assert "emr_sync_intake_failing_messages{" not in text

@@ -318,9 +318,9 @@ def test_the_service_needs_the_tables_that_migrate_creates(bare_database_url: st
 
 def test_tables_of_a_newer_version_stay_unchanged(database: Database) -> None:
     change(database, "COMMENT ON TABLE procrastinate_jobs IS '99.00.00_01_a_step_of_the_future.sql'")
-    for look in (queue_tables.check, queue_tables.migrate):
+    for use_tables in (queue_tables.check, queue_tables.migrate):
         with pytest.raises(SchemaOutdated, match="newer than this program"):
-            look(database)
+            use_tables(database)
     assert rows(database, queue_tables.INSTALLED) == [("99.00.00_01_a_step_of_the_future.sql",)]
 
 

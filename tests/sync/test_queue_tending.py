@@ -13,16 +13,16 @@ import pytest
 from sync.queue_worker import QueueWorker
 
 ME = 1
-LOOKS = 4
+CHECKS = 4
 
 
 class Rows:
     """The queue's rows as this worker sees them, check by check. Records which job was returned at which check."""
 
-    def __init__(self, *, mine: dict[int, set[int]], stalled: set[int] | None = None) -> None:
-        self.mine, self.stalled = mine, stalled or set()
-        self.look, self.beats, self.ended = 0, 0, asyncio.Event()
-        self.back: list[tuple[int, int]] = []
+    def __init__(self, *, own: dict[int, set[int]], stalled: set[int] | None = None) -> None:
+        self.own, self.stalled = own, stalled or set()
+        self.check, self.beats, self.ended = 0, 0, asyncio.Event()
+        self.returned: list[tuple[int, int]] = []
         self.job_manager = self
 
     async def update_heartbeat(self, worker: int) -> None:
@@ -34,15 +34,15 @@ class Rows:
 
     async def list_jobs_async(self, *, queue: str, status: str, worker_id: int) -> list[Any]:
         assert worker_id == ME
-        self.look += 1
-        if self.look > LOOKS:
+        self.check += 1
+        if self.check > CHECKS:
             self.ended.set()
             return []
-        return [_row(number) for number, looks in sorted(self.mine.items()) if self.look in looks]
+        return [_row(number) for number, checks in sorted(self.own.items()) if self.check in checks]
 
     async def retry_job(self, job: Any) -> None:
-        if self.look <= LOOKS:
-            self.back.append((self.look, job.id))
+        if self.check <= CHECKS:
+            self.returned.append((self.check, job.id))
 
 
 def _row(number: int) -> Any:
@@ -60,27 +60,27 @@ def tended(rows: Rows, doing: set[int]) -> list[tuple[int, int]]:
         tending.cancel()
 
     asyncio.run(some_looks())
-    assert rows.beats >= LOOKS
-    return rows.back
+    assert rows.beats >= CHECKS
+    return rows.returned
 
 
-EVERY = set(range(1, LOOKS + 1))
+EVERY = set(range(1, CHECKS + 1))
 
 
 def test_a_job_in_progress_here_is_never_returned() -> None:
     """Also if the queue considers this machine lost after a long database outage."""
-    assert tended(Rows(mine={7: EVERY}, stalled={7}), doing={7}) == []
+    assert tended(Rows(own={7: EVERY}, stalled={7}), doing={7}) == []
 
 
 def test_the_jobs_of_a_lost_machine_are_returned_at_once() -> None:
-    assert tended(Rows(mine={7: EVERY}, stalled={7, 8}), doing={7})[0] == (1, 8)
+    assert tended(Rows(own={7: EVERY}, stalled={7, 8}), doing={7})[0] == (1, 8)
 
 
-@pytest.mark.parametrize("looks", [{1}, {2}, {1, 3}, {2, 4}])
-def test_a_job_just_fetched_is_not_returned(looks: set[int]) -> None:
+@pytest.mark.parametrize("checks", [{1}, {2}, {1, 3}, {2, 4}])
+def test_a_job_just_fetched_is_not_returned(checks: set[int]) -> None:
     """The thread starts shortly after the row is written, and the row is removed shortly after the thread ends."""
-    assert tended(Rows(mine={7: looks}), doing=set()) == []
+    assert tended(Rows(own={7: checks}), doing=set()) == []
 
 
 def test_a_job_idle_in_two_consecutive_checks_is_returned() -> None:
-    assert tended(Rows(mine={7: {2, 3}, 8: {1, 4}, 9: EVERY}), doing={9}) == [(3, 7)]
+    assert tended(Rows(own={7: {2, 3}, 8: {1, 4}, 9: EVERY}), doing={9}) == [(3, 7)]

@@ -28,5 +28,5 @@ def test_refused_connections_are_counted_and_logged_once_a_minute(tmp_path: Path
             service.stop()
             parts.close()
     assert 'emr_sync_refused_connections_total{reason="not_a_peer",source="genhosp-adt"} 5.0' in parts.metrics.text({}).decode()
-    told = [(one["source"], one["reason"]) for one in log if one["event"] == "connections refused"]
-    assert told == [("genhosp-adt", "not_a_peer")]
+    refusals = [(one["source"], one["reason"]) for one in log if one["event"] == "connections refused"]
+    assert refusals == [("genhosp-adt", "not_a_peer")]

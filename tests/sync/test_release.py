@@ -32,7 +32,7 @@ def synced(emr_sync: EmrSync) -> list[str]:
     return [one["source"] for one in emr_sync("patient", "MRN1", "--json").value["synced"]]
 
 
-def told(emr_sync: EmrSync) -> list[str]:
+def findings(emr_sync: EmrSync) -> list[str]:
     """The findings of check-config about the source ``adt``."""
     return [one["severity"] for one in emr_sync("check-config", "--json").value["mistakes"] if one["where"] == "sources.adt"]
 
@@ -67,10 +67,10 @@ def test_a_source_without_data_cannot_be_released(emr_sync: EmrSync, config: Pat
 
 def test_an_orphan_source_is_reported_until_it_is_released(emr_sync: EmrSync, config: Path, database_url: str) -> None:
     write(config, database_url, OTHER)
-    assert told(emr_sync) == ["warning"]
+    assert findings(emr_sync) == ["warning"]
     assert "adt" in emr_sync("release").err
     assert emr_sync("release", "adt", "--yes").code == 0
-    assert told(emr_sync) == []
+    assert findings(emr_sync) == []
 
 
 def test_a_configuration_is_checked_without_its_database(emr_sync: EmrSync, tmp_path: Path) -> None:

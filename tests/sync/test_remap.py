@@ -58,7 +58,7 @@ class Site:
     def mapper(self, mapping: Mapping[str, Any]) -> Hl7Mapper:
         return Hl7Mapper(replace(settings(), name=FEED, mapping=mapping, default_region="US"))
 
-    def hear(self, mapping: Mapping[str, Any], *messages: bytes) -> list[str]:
+    def receive(self, mapping: Mapping[str, Any], *messages: bytes) -> list[str]:
         payloads = [Payload(body, f"test:{number}", self.clock()) for number, body in enumerate(messages)]
         return [one.outcome for one in self.engine.ingest(LANE, self.mapper(mapping), payloads)]
 
@@ -93,21 +93,21 @@ def site(database: Database) -> Site:
 def test_rereading_a_message_with_another_mapping_replaces_its_former_result(site: Site, code: str, right: str, wrong: str) -> None:
     body = message("1", code, 0)
     for mapping, dnc in ((RIGHT, right), (SWAPPED, wrong), (RIGHT, right), (SWAPPED, wrong), (RIGHT, right)):
-        assert site.hear(mapping, body) == ["applied"]
+        assert site.receive(mapping, body) == ["applied"]
         assert site.dnc("1") == dnc
-    assert site.hear(RIGHT, body) == ["unchanged"]
+    assert site.receive(RIGHT, body) == ["unchanged"]
 
 
 def test_of_three_messages_with_one_control_id_and_time_the_refusal_wins(site: Site) -> None:
     for code in ("DNC", "OK", "DNC", "OK"):
-        site.hear(RIGHT, message("1", code, 0, "SAME"))
+        site.receive(RIGHT, message("1", code, 0, "SAME"))
     assert site.dnc("1") == "yes"
 
 
 @pytest.mark.parametrize("codes", [["DNC"], ["OK"], ["DNC", "OK"], ["OK", "DNC"], ["DNC", "OK", "DNC"], ["OK", "OK", "DNC", "DNC", "OK"]])
 def test_rolling_back_a_wrong_mapping_leaves_no_trace(site: Site, codes: list[str]) -> None:
     bodies = [message("1", code, minute) for minute, code in enumerate(codes)]
-    site.hear(RIGHT, *bodies)
+    site.receive(RIGHT, *bodies)
     expected = site.state("1")
     site.remap(SWAPPED)
     assert site.dnc("1") == ("no" if codes[-1] == "DNC" else "yes")
@@ -118,17 +118,17 @@ def test_rolling_back_a_wrong_mapping_leaves_no_trace(site: Site, codes: list[st
 @pytest.mark.parametrize("codes", [["DNC"], ["OK"], ["DNC", "OK"], ["OK", "DNC"], ["DNC", "OK", "DNC"]])
 def test_messages_received_under_a_wrong_mapping_end_as_under_the_right_one(site: Site, codes: list[str]) -> None:
     for minute, code in enumerate(codes):
-        site.hear(SWAPPED, message("1", code, minute))
-        site.hear(RIGHT, message("2", code, minute))
-        site.hear(RIGHT if minute % 2 else SWAPPED, message("3", code, minute))
+        site.receive(SWAPPED, message("1", code, minute))
+        site.receive(RIGHT, message("2", code, minute))
+        site.receive(RIGHT if minute % 2 else SWAPPED, message("3", code, minute))
     site.remap(RIGHT)
     first, second, third = ({name: one[:2] for name, one in state.items()} for state in site.state("1", "2", "3"))
     assert first == second == third
 
 
 def test_a_code_known_to_another_mapping_resolves_an_unreadable_value(site: Site) -> None:
-    site.hear(RIGHT, message("1", "OK", 0))
-    site.hear(RIGHT, message("1", "DNC", 1))
+    site.receive(RIGHT, message("1", "OK", 0))
+    site.receive(RIGHT, message("1", "DNC", 1))
     site.remap(PARTIAL)
     assert [one.attribute for one in site.patient("1").unreadable] == ["do_not_contact"]
     site.remap(RIGHT)
@@ -138,7 +138,7 @@ def test_a_code_known_to_another_mapping_resolves_an_unreadable_value(site: Site
 
 
 def test_a_code_without_meaning_keeps_the_earlier_statement(site: Site) -> None:
-    site.hear(RIGHT, message("1", "DNC", 0), message("1", "OK", 1))
+    site.receive(RIGHT, message("1", "DNC", 0), message("1", "OK", 1))
     assert site.dnc("1") == "no"
     site.remap(SILENT)
     assert site.dnc("1") == "yes"
@@ -147,13 +147,13 @@ def test_a_code_without_meaning_keeps_the_earlier_statement(site: Site) -> None:
 
 
 def test_codes_of_a_field_no_longer_mapped_keep_their_last_reading(site: Site) -> None:
-    site.hear(RIGHT, message("1", "DNC", 0))
+    site.receive(RIGHT, message("1", "DNC", 0))
     site.remap(ELSEWHERE)
     assert site.dnc("1") == "yes"
 
 
 def test_a_message_without_the_field_states_nothing(site: Site) -> None:
-    site.hear(RIGHT, message("1", "DNC", 0), message("1", "", 1))
+    site.receive(RIGHT, message("1", "DNC", 0), message("1", "", 1))
     site.remap(SWAPPED)
     assert site.dnc("1") == "no"
     site.remap(RIGHT)
@@ -161,16 +161,16 @@ def test_a_message_without_the_field_states_nothing(site: Site) -> None:
 
 
 def test_earlier_messages_are_reread_before_the_next_message(site: Site) -> None:
-    site.hear(SWAPPED, message("1", "DNC", 5))
+    site.receive(SWAPPED, message("1", "DNC", 5))
     assert site.dnc("1") == "no"
-    site.hear(RIGHT, message("1", "OK", 1))
+    site.receive(RIGHT, message("1", "OK", 1))
     assert site.dnc("1") == "yes", "the late one is older than the DNC, which today's mapping reads as a refusal"
 
 
 def test_the_safeguard_weighs_a_remap_as_one_run(database: Database) -> None:
     site = Site(database, SafeguardRule(3, 0))
     names = [f"P{number}" for number in range(20)]
-    site.hear(RIGHT, *(message(name, "DNC", 0) for name in names), *(message(f"n{name}", "OK", 0) for name in names))
+    site.receive(RIGHT, *(message(name, "DNC", 0) for name in names), *(message(f"n{name}", "OK", 0) for name in names))
     run = site.remap(SWAPPED)
     assert run.status == "held"
     assert {site.dnc(name) for name in names} == {"yes"}
@@ -183,7 +183,7 @@ def test_the_safeguard_weighs_a_remap_as_one_run(database: Database) -> None:
 
 def test_the_next_run_continues_a_stopped_remap(site: Site) -> None:
     names = [f"P{number}" for number in range(20)]
-    site.hear(RIGHT, *(message(name, "OK", 0) for name in names))
+    site.receive(RIGHT, *(message(name, "OK", 0) for name in names))
     site.engine.stop.set()
     assert site.remap(SWAPPED).status == "stopped"
     site.engine.stop.clear()
@@ -193,7 +193,7 @@ def test_the_next_run_continues_a_stopped_remap(site: Site) -> None:
 
 
 def test_the_history_shows_mapping_changes_and_keeps_earlier_rows(site: Site) -> None:
-    site.hear(RIGHT, message("1", "OK", 0))
+    site.receive(RIGHT, message("1", "OK", 0))
     before, patient = site.clock(), site.patient("1").id
     site.clock.now += timedelta(minutes=1)
     site.remap(SWAPPED)
@@ -206,9 +206,9 @@ def test_the_history_shows_mapping_changes_and_keeps_earlier_rows(site: Site) ->
 
 
 def test_codes_survive_a_merge_and_a_refusal_of_either_record_stays(site: Site) -> None:
-    site.hear(RIGHT, message("1", "OK", 5), message("2", "DNC", 1))
+    site.receive(RIGHT, message("1", "OK", 5), message("2", "DNC", 1))
     merge = merge_of("1", "2", 9)
-    assert site.hear(RIGHT, merge)[0] == "merged"
+    assert site.receive(RIGHT, merge)[0] == "merged"
     assert site.dnc("1") == "yes"
     site.remap(SWAPPED)
     site.remap(RIGHT)
@@ -219,7 +219,7 @@ def test_codes_survive_a_merge_and_a_refusal_of_either_record_stays(site: Site) 
 def test_after_a_merge_an_earlier_code_counts_if_the_newest_states_nothing(site: Site, code: str, dnc: str, unread: int) -> None:
     known = {"do_not_contact": {"from": "ZCP-2", "values": {"DNC": "yes", "OK": "no", "MAYBE": "no"}}}
     silent = {"do_not_contact": {"from": "ZCP-2", "values": {"DNC": "yes", "OK": "no", "MAYBE": "no_statement"}}}
-    site.hear(known, message("1", "", 0), message("2", code, 1), message("2", "MAYBE", 2), merge_of("1", "2", 9))
+    site.receive(known, message("1", "", 0), message("2", code, 1), message("2", "MAYBE", 2), merge_of("1", "2", 9))
     assert (site.dnc("1"), site.patient("1").unreadable) == ("no", ())
     site.remap(silent)
     assert (site.dnc("1"), len(site.patient("1").unreadable)) == (dnc, unread)
@@ -240,21 +240,21 @@ def part(site: Site, merged: str) -> None:
 @pytest.mark.parametrize("rolled_back_while", ["one", "two again"])
 def test_after_an_unmerge_both_records_are_read_with_the_current_mapping(site: Site, heard_while: str, rolled_back_while: str) -> None:
     if heard_while == "one":
-        site.hear(RIGHT, message("1", "OK", 0), message("2", "OK", 0), merge_of("1", "2", 1))
-    site.hear(SWAPPED, message("1", "OK", 2), message("2", "DNC", 3))
+        site.receive(RIGHT, message("1", "OK", 0), message("2", "OK", 0), merge_of("1", "2", 1))
+    site.receive(SWAPPED, message("1", "OK", 2), message("2", "DNC", 3))
     if heard_while == "two":
-        site.hear(SWAPPED, merge_of("1", "2", 4))
+        site.receive(SWAPPED, merge_of("1", "2", 4))
     if rolled_back_while == "one":
         site.remap(RIGHT)
     part(site, "2")
     site.remap(RIGHT)
     assert site.dnc("2") == "yes"
-    site.hear(RIGHT, message("1", "OK", 20))
+    site.receive(RIGHT, message("1", "OK", 20))
     assert (site.dnc("1"), site.dnc("2")) == ("no", "yes")
 
 
 def test_a_refusal_kept_by_both_records_at_an_unmerge_survives_any_mapping(site: Site) -> None:
-    site.hear(RIGHT, message("1", "OK", 0), message("2", "OK", 0), merge_of("1", "2", 1), message("1", "DNC", 2))
+    site.receive(RIGHT, message("1", "OK", 0), message("2", "OK", 0), merge_of("1", "2", 1), message("1", "DNC", 2))
     part(site, "2")
     assert (site.dnc("1"), site.dnc("2")) == ("yes", "yes")
     site.remap(SILENT)
@@ -264,14 +264,14 @@ def test_a_refusal_kept_by_both_records_at_an_unmerge_survives_any_mapping(site:
 
 
 def test_an_unreadable_code_of_two_records_stays_unreadable_for_both_until_a_mapping_knows_it(site: Site) -> None:
-    site.hear(PARTIAL, message("1", "OK", 0), message("2", "OK", 0), merge_of("1", "2", 1), message("1", "DNC", 2))
+    site.receive(PARTIAL, message("1", "OK", 0), message("2", "OK", 0), merge_of("1", "2", 1), message("1", "DNC", 2))
     part(site, "2")
     site.remap({"do_not_contact": {"from": "ZCP-2", "values": {"OK": "no", "X": "yes"}}})
     assert [[one.attribute for one in site.patient(name).unreadable] for name in ("1", "2")] == [["do_not_contact"]] * 2
 
 
 def test_undoing_a_retirement_restores_the_codes(site: Site) -> None:
-    site.hear(SWAPPED, message("1", "DNC", 0))
+    site.receive(SWAPPED, message("1", "DNC", 0))
     assert site.dnc("1") == "no"
     work = Release(site.store, site.journal)
     work.release(FEED, PERSON, site.clock())
@@ -281,7 +281,7 @@ def test_undoing_a_retirement_restores_the_codes(site: Site) -> None:
 
 
 def test_a_repeated_message_counts_at_its_newest_time_under_any_mapping(site: Site) -> None:
-    site.hear(RIGHT, message("1", "DNC", 0), message("1", "DNC", 5), message("1", "OK", 3))
+    site.receive(RIGHT, message("1", "DNC", 0), message("1", "DNC", 5), message("1", "OK", 3))
     assert site.dnc("1") == "yes"
     site.remap(SWAPPED)
     site.remap(RIGHT)
@@ -289,11 +289,11 @@ def test_a_repeated_message_counts_at_its_newest_time_under_any_mapping(site: Si
 
 
 def test_a_statement_repeated_before_a_merge_counts_at_its_newest_time(site: Site) -> None:
-    site.hear(RIGHT, message("1", "DNC", 0), message("1", "DNC", 5), message("2", "OK", 3), merge_of("1", "2", 1))
+    site.receive(RIGHT, message("1", "DNC", 0), message("1", "DNC", 5), message("2", "OK", 3), merge_of("1", "2", 1))
     site.remap(SWAPPED)
     site.remap(RIGHT)
     part(site, "2")
-    site.hear(RIGHT, message("1", "OK", 4))
+    site.receive(RIGHT, message("1", "OK", 4))
     assert site.dnc("1") == "yes"
 
 
@@ -302,13 +302,13 @@ OTHERWISE = {**RIGHT, "preferred_method": {"from": "ZCP-3", "values": {"P": "voi
 
 @pytest.mark.parametrize("before", [["OK"], [], ["DNC", "OK"]])
 def test_an_unrelated_mapping_change_resolves_no_unreadable_value(site: Site, before: list[str]) -> None:
-    site.hear(RIGHT, *(message("1", code, minute) for minute, code in enumerate(before)), message("1", "DECLINED", 5))
-    site.hear(RIGHT, message("1", "", 6))
+    site.receive(RIGHT, *(message("1", code, minute) for minute, code in enumerate(before)), message("1", "DECLINED", 5))
+    site.receive(RIGHT, message("1", "", 6))
     site.remap(OTHERWISE)
     assert [one.attribute for one in site.patient("1").unreadable] == ["do_not_contact"]
-    site.hear(RIGHT, message("1", "", 7))
+    site.receive(RIGHT, message("1", "", 7))
     assert [one.attribute for one in site.patient("1").unreadable] == ["do_not_contact"]
-    site.hear(RIGHT, message("1", "OK", 8))
+    site.receive(RIGHT, message("1", "OK", 8))
     assert (site.dnc("1"), site.patient("1").unreadable) == ("no", ())
     site.remap(OTHERWISE)
     assert (site.dnc("1"), site.patient("1").unreadable) == ("no", ())
@@ -325,7 +325,7 @@ def knowing(word: str, on_unknown: str = "reject") -> dict[str, Any]:
 @pytest.mark.parametrize("code", ["DECLINED", "Declined"])
 def test_an_unknown_code_counts_once_a_mapping_knows_it(site: Site, on_unknown: str, word: str, dnc: str, code: str) -> None:
     forgetful = {"do_not_contact": {**RIGHT["do_not_contact"], "on_unknown": on_unknown}}
-    site.hear(forgetful, message("1", "OK" if dnc == "yes" else "DNC", 0), message("1", code, 5))
+    site.receive(forgetful, message("1", "OK" if dnc == "yes" else "DNC", 0), message("1", code, 5))
     former = site.state("1"), site.patient("1").unreadable
     site.remap(knowing(word))
     assert (site.dnc("1"), site.patient("1").unreadable) == (dnc, ())
@@ -335,7 +335,7 @@ def test_an_unknown_code_counts_once_a_mapping_knows_it(site: Site, on_unknown: 
 
 
 def test_the_text_of_an_unknown_code_is_not_stored(site: Site) -> None:
-    site.hear(RIGHT, message("1", "OK", 0), message("1", "Pat Example", 5, "C2"))
+    site.receive(RIGHT, message("1", "OK", 0), message("1", "Pat Example", 5, "C2"))
     with site.database.read() as connection:
         kept = str(site.database.select(connection, "SELECT codes FROM assertions WHERE codes IS NOT NULL", []))
     assert ("OK" in kept, "Example" in kept) == (True, False)
@@ -344,7 +344,7 @@ def test_the_text_of_an_unknown_code_is_not_stored(site: Site) -> None:
 def test_a_code_of_a_possibly_restricted_record_refuses_under_a_mapping_that_reads_a_refusal(site: Site) -> None:
     cleared = {"do_not_contact": {"from": "ZCP-2", "values": {"DNC": "yes", "OK": "no", "?": "unknown"}}}
     refused = {"do_not_contact": {"from": "ZCP-2", "values": {"DNC": "yes", "OK": "no", "?": "yes"}}}
-    site.hear(cleared, message("1", "OK", 0), message("1", "?", 5).replace(b"\rZCP", b"\rPD1||||||||||||X?\rZCP"))
+    site.receive(cleared, message("1", "OK", 0), message("1", "?", 5).replace(b"\rZCP", b"\rPD1||||||||||||X?\rZCP"))
     assert site.dnc("1") == "no"
     site.remap(refused)
     assert site.dnc("1") == "yes"
@@ -354,7 +354,7 @@ def test_a_code_of_a_possibly_restricted_record_refuses_under_a_mapping_that_rea
 
 def test_dropping_old_codes_loses_no_refusal(site: Site) -> None:
     lax = {"do_not_contact": {**RIGHT["do_not_contact"], "on_unknown": "no_statement"}}
-    site.hear(lax, message("1", "DNC", 0), *(message("1", f"note {number}", number) for number in range(1, 20)))
+    site.receive(lax, message("1", "DNC", 0), *(message("1", f"note {number}", number) for number in range(1, 20)))
     assert site.dnc("1") == "yes"
     site.remap(OTHERWISE)
     assert site.dnc("1") == "yes"
@@ -362,8 +362,8 @@ def test_dropping_old_codes_loses_no_refusal(site: Site) -> None:
 
 def test_rereading_with_a_mapping_that_knows_the_code_resolves_it_permanently(site: Site) -> None:
     knows = {"do_not_contact": {"from": "ZCP-2", "values": {"DNC": "yes", "OK": "no", "FINE": "no"}}}
-    site.hear(RIGHT, message("1", "OK", 0), message("1", "FINE", 5))
-    site.hear(knows, message("1", "FINE", 5))
+    site.receive(RIGHT, message("1", "OK", 0), message("1", "FINE", 5))
+    site.receive(knows, message("1", "FINE", 5))
     assert (site.dnc("1"), site.patient("1").unreadable) == ("no", ())
     site.remap({**knows, "preferred_method": OTHERWISE["preferred_method"]})
     assert (site.dnc("1"), site.patient("1").unreadable) == ("no", ())
@@ -377,7 +377,7 @@ def held(site: Site, mapping: Mapping[str, Any], *bodies: bytes) -> str:
 
 def test_an_approved_held_change_keeps_its_codes(database: Database) -> None:
     site = Site(database, SafeguardRule(0, 0))
-    site.hear(SWAPPED, message("1", "OK", 0))
+    site.receive(SWAPPED, message("1", "OK", 0))
     run = held(site, SWAPPED, message("1", "DNC", 5))
     Verdicts(site.store, site.journal).approve(run, PERSON, site.clock())
     assert site.dnc("1") == "no"
@@ -387,7 +387,7 @@ def test_an_approved_held_change_keeps_its_codes(database: Database) -> None:
 
 def test_a_held_change_is_reread_with_the_current_mapping_before_approval_applies_it(database: Database) -> None:
     site = Site(database, SafeguardRule(0, 0))
-    site.hear(RIGHT, message("1", "DNC", 0))
+    site.receive(RIGHT, message("1", "DNC", 0))
     run = held(site, SWAPPED, message("1", "DNC", 5))
     assert site.dnc("1") == "yes"
     site.remap(RIGHT)
@@ -396,13 +396,13 @@ def test_a_held_change_is_reread_with_the_current_mapping_before_approval_applie
     assert site.dnc("1") == "yes"
     site.remap(OTHERWISE)
     assert site.dnc("1") == "yes"
-    site.hear(OTHERWISE, message("1", "OK", 3))
+    site.receive(OTHERWISE, message("1", "OK", 3))
     assert site.dnc("1") == "yes", "the refusal of minute 5 is the newest evidence"
 
 
 def test_approving_a_held_remap_after_rollback_permits_nothing(database: Database) -> None:
     site = Site(database, SafeguardRule(0, 0))
-    site.hear(RIGHT, message("1", "DNC", 0))
+    site.receive(RIGHT, message("1", "DNC", 0))
     run = site.remap(SWAPPED)
     assert run.status == "held"
     site.remap(RIGHT)
@@ -418,7 +418,7 @@ MAYBE_SILENT = {"do_not_contact": {"from": "ZCP-2", "values": {"DNC": "yes", "OK
 
 def test_a_permission_by_remapping_is_not_new_evidence_for_the_next_remap(site: Site) -> None:
     """A run applies it at its end; the codes keep their original time."""
-    site.hear(FIRM, message("1", "DNC", 0), message("1", "MAYBE", 5))
+    site.receive(FIRM, message("1", "DNC", 0), message("1", "MAYBE", 5))
     site.remap(BOTH_NO)
     assert site.dnc("1") == "no"
     site.remap(MAYBE_SILENT)
@@ -426,7 +426,7 @@ def test_a_permission_by_remapping_is_not_new_evidence_for_the_next_remap(site: 
 
 
 def test_a_permission_read_under_another_mapping_is_restored(site: Site) -> None:
-    site.hear(FIRM, message("1", "DNC", 0), message("1", "OK", 5))
+    site.receive(FIRM, message("1", "DNC", 0), message("1", "OK", 5))
     site.remap(SWAPPED)
     assert site.dnc("1") == "yes"
     site.remap(FIRM)
@@ -434,7 +434,7 @@ def test_a_permission_read_under_another_mapping_is_restored(site: Site) -> None
 
 
 def test_a_code_no_longer_known_makes_a_merged_patient_unreadable(site: Site) -> None:
-    site.hear(FIRM, message("1", "DNC", 0), message("2", "", 0), merge_of("1", "2", 3))
+    site.receive(FIRM, message("1", "DNC", 0), message("2", "", 0), merge_of("1", "2", 3))
     site.remap(PARTIAL)
     assert [one.attribute for one in site.patient("1").unreadable] == ["do_not_contact"]
 
@@ -443,21 +443,21 @@ def test_an_identical_message_is_not_newer_when_repeated(site: Site) -> None:
     """The message is dated an hour ahead, so its time ends at its first receipt."""
     ahead = message("1", "OK", 120)  # the clock stands at minute 60
     site.clock.now = BEGIN + timedelta(minutes=60)
-    site.hear(RIGHT, ahead)
+    site.receive(RIGHT, ahead)
     site.clock.now = BEGIN + timedelta(minutes=180)
-    site.hear(RIGHT, ahead)
-    site.hear(RIGHT, message("1", "DNC", 65))
+    site.receive(RIGHT, ahead)
+    site.receive(RIGHT, message("1", "DNC", 65))
     assert site.dnc("1") == "yes"
 
 
 def test_a_merge_with_only_a_year_does_not_override_later_messages(site: Site) -> None:
-    site.hear(RIGHT, message("1", "OK", 0), message("2", "DNC", 1))
+    site.receive(RIGHT, message("1", "OK", 0), message("2", "DNC", 1))
     at = (BEGIN + timedelta(minutes=9)).strftime("%Y%m%d%H%M%S+0000").encode()
-    site.hear(RIGHT, merge_of("1", "2", 9).replace(at, b"2026"))
+    site.receive(RIGHT, merge_of("1", "2", 9).replace(at, b"2026"))
     assert site.dnc("1") == "yes"
     later = int((site.clock() - BEGIN).total_seconds()) // 60 + 5
     site.clock.now += timedelta(hours=1)
-    site.hear(RIGHT, message("1", "OK", later))
+    site.receive(RIGHT, message("1", "OK", later))
     assert site.dnc("1") == "no"
 
 
@@ -468,40 +468,40 @@ def undated(code: str, control: str, time: str = "") -> bytes:
 @pytest.mark.parametrize("time", ["", "202611+0000", "not a time", "20261102120000+0000"], ids=["none", "a month", "unreadable", "ahead"])
 @pytest.mark.parametrize(("early", "late"), [("DNC", "OK"), ("OK", "DNC")])
 def test_rereading_a_message_keeps_its_first_time(site: Site, time: str, early: str, late: str) -> None:
-    site.hear(RIGHT, undated(early, "C1", time))
+    site.receive(RIGHT, undated(early, "C1", time))
     site.clock.now += timedelta(days=2)
     hour = site.clock().strftime("%Y%m%d%H%M%S+0000")
-    site.hear(RIGHT, undated(late, "C2", hour))
+    site.receive(RIGHT, undated(late, "C2", hour))
     for mapping in (OTHERWISE, RIGHT):
         site.clock.now += timedelta(days=2)
-        site.hear(mapping, undated(early, "C1", time))
+        site.receive(mapping, undated(early, "C1", time))
         assert site.dnc("1") == ("no" if late == "OK" else "yes")
 
 
 def test_a_readable_message_does_not_resolve_an_unreadable_one_of_the_same_time(site: Site) -> None:
     silent = {"do_not_contact": {"from": "ZCP-2", "values": {"DNC": "yes", "DECLINED": "no_statement"}}}
     unread, other = message("1", "DECLINED", 5, "C1"), message("1", "OK", 5, "C2")
-    site.hear(RIGHT, unread, other)
+    site.receive(RIGHT, unread, other)
     site.remap(silent)
     assert [one.attribute for one in site.patient("1").unreadable] == ["do_not_contact"]
-    site.hear(silent, unread)
+    site.receive(silent, unread)
     assert [one.attribute for one in site.patient("1").unreadable] == ["do_not_contact"]
 
 
 def test_an_older_code_stays_in_force_although_the_safeguard_held_it(site: Site) -> None:
     """At the end of a run the safeguard applies what it held while counting."""
     first = {"preferred_method": {"from": "ZCP-2", "values": {"T": "sms", "Q": "none"}}}
-    then = {"preferred_method": {"from": "ZCP-2", "values": {"T": "voice", "Q": "no_statement"}}}
-    site.hear(first, message("2", "T", 1), message("2", "Q", 2), merge_of("1", "2", 9))
+    mapping = {"preferred_method": {"from": "ZCP-2", "values": {"T": "voice", "Q": "no_statement"}}}
+    site.receive(first, message("2", "T", 1), message("2", "Q", 2), merge_of("1", "2", 9))
     assert site.patient("1").contact.preferred_method == "none"
-    site.remap(then)
+    site.remap(mapping)
     assert site.patient("1").contact.preferred_method == "voice"
 
 
 @pytest.mark.parametrize("refused", ["1", "2"])
 def test_a_refusal_kept_by_a_merge_over_a_newer_permission_stays(site: Site, refused: str) -> None:
     permitted = "2" if refused == "1" else "1"
-    site.hear(RIGHT, message(refused, "DNC", 0), message(permitted, "OK", 5), merge_of("1", "2", 3))
+    site.receive(RIGHT, message(refused, "DNC", 0), message(permitted, "OK", 5), merge_of("1", "2", 3))
     before = site.state("1")
     assert site.dnc("1") == "yes"
     site.remap(SWAPPED)
@@ -512,8 +512,8 @@ def test_a_refusal_kept_by_a_merge_over_a_newer_permission_stays(site: Site, ref
 @pytest.mark.parametrize("refused", ["1", "2"])
 def test_a_merge_under_a_wrong_mapping_loses_no_refusal(site: Site, refused: str) -> None:
     permitted = "2" if refused == "1" else "1"
-    site.hear(RIGHT, message(refused, "DNC", 0), message(permitted, "OK", 5))
-    site.hear(SWAPPED, merge_of("1", "2", 3), message("2", "DNC", 2))
+    site.receive(RIGHT, message(refused, "DNC", 0), message(permitted, "OK", 5))
+    site.receive(SWAPPED, merge_of("1", "2", 3), message("2", "DNC", 2))
     site.remap(RIGHT)
     assert site.dnc("1") == "yes"
 
@@ -521,7 +521,7 @@ def test_a_merge_under_a_wrong_mapping_loses_no_refusal(site: Site, refused: str
 @pytest.mark.parametrize("refused", ["1", "2"])
 def test_statements_since_a_merge_survive_a_remap(site: Site, refused: str) -> None:
     permitted = "2" if refused == "1" else "1"
-    site.hear(RIGHT, message(refused, "DNC", 0), message(permitted, "OK", 5), merge_of("1", "2", 3), message("1", "OK", 7))
+    site.receive(RIGHT, message(refused, "DNC", 0), message(permitted, "OK", 5), merge_of("1", "2", 3), message("1", "OK", 7))
     assert site.dnc("1") == "no"
     site.remap(SWAPPED)
     site.remap(RIGHT)
@@ -530,8 +530,8 @@ def test_statements_since_a_merge_survive_a_remap(site: Site, refused: str) -> N
 
 def test_rereading_after_a_merge_loses_no_refusal(site: Site) -> None:
     body = message("1", "OK", 4)
-    site.hear(RIGHT, message("1", "DNC", 0), message("2", "OK", 5))
-    site.hear(SWAPPED, merge_of("1", "2", 3), body)
+    site.receive(RIGHT, message("1", "DNC", 0), message("2", "OK", 5))
+    site.receive(SWAPPED, merge_of("1", "2", 3), body)
     assert site.dnc("1") == "yes"
-    site.hear(RIGHT, body)
+    site.receive(RIGHT, body)
     assert site.dnc("1") == "yes"

@@ -84,18 +84,18 @@ NAMES = ("A", "B", "C", "D", "E")
 ALL_YES = ["yes"] * 5
 
 
-def loosening(minutes: int = 1, names: Sequence[str] = NAMES) -> list[Item]:
+def permissions(minutes: int = 1, names: Sequence[str] = NAMES) -> list[Item]:
     return [statements(name, {"do_not_contact": "no", "language": "es"}, minutes=minutes) for name in names]
 
 
 def test_a_run_within_the_limit_permits_contact_at_its_end(site: Clinic) -> None:
-    run = site.run(*loosening(names=("A", "B")))
+    run = site.run(*permissions(names=("A", "B")))
     assert (run.status, run.counts, run.error) == ("done", {"applied": 2}, None)
     assert site.values(("A", "B", "C")) == ["no", "no", "yes"]
 
 
 def test_a_run_over_the_limit_permits_no_contact_and_applies_everything_else(site: Clinic) -> None:
-    run = site.run(*loosening(), statements("F"))
+    run = site.run(*permissions(), statements("F"))
     assert (run.status, run.counts) == ("held", {"held": 5, "applied": 1})
     assert "5 patients" in (run.error or "")
     assert site.values((*NAMES, "F")) == [*ALL_YES, "yes"]
@@ -103,21 +103,21 @@ def test_a_run_over_the_limit_permits_no_contact_and_applies_everything_else(sit
 
 
 def test_opt_outs_of_a_held_run_apply_at_once(site: Clinic) -> None:
-    site.run(*loosening(), statements("G", {"do_not_contact": "no"}))
-    run = site.run(*loosening(2), statements("G", {"do_not_contact": "yes"}, minutes=2))
+    site.run(*permissions(), statements("G", {"do_not_contact": "no"}))
+    run = site.run(*permissions(2), statements("G", {"do_not_contact": "yes"}, minutes=2))
     assert run.status == "held"
     assert site.value("G") == "yes"
 
 
 def test_a_preview_counts_changes_by_direction_without_names(site: Clinic) -> None:
-    run = site.run(*loosening())
+    run = site.run(*permissions())
     found = site.verdicts.show(run.id)
     assert [tuple(one) for one in found.impact.counts] == [("do_not_contact", "yes->no", 5)]
     assert (found.impact.patients, len(found.impact.sample), found.impact.sample[0].patient[:3], found.verdicts) == (5, 5, "pt_", ())
 
 
 def test_an_approved_run_is_applied_and_the_history_names_the_approver(site: Clinic) -> None:
-    run = site.run(*loosening())
+    run = site.run(*permissions())
     site.verdicts.approve(run.id, PERSON, site.clock())
     assert site.values(NAMES) == ["no"] * 5
     assert site.journal.run(run.id).status == "done"
@@ -129,18 +129,18 @@ def test_an_approved_run_is_applied_and_the_history_names_the_approver(site: Cli
 
 
 def test_repeated_evidence_after_an_approval_is_unchanged(site: Clinic) -> None:
-    run = site.run(*loosening())
+    run = site.run(*permissions())
     site.verdicts.approve(run.id, PERSON, site.clock())
-    assert site.run(*loosening()).counts == {"unchanged": 5}
-    assert site.run(*loosening(9)).counts == {"unchanged": 5}
+    assert site.run(*permissions()).counts == {"unchanged": 5}
+    assert site.run(*permissions(9)).counts == {"unchanged": 5}
 
 
 def test_a_rejected_run_changes_nothing_and_repeated_evidence_is_held_again(site: Clinic) -> None:
-    run = site.run(*loosening())
+    run = site.run(*permissions())
     site.verdicts.reject(run.id, PERSON, site.clock())
     assert (site.journal.run(run.id).status, site.values(NAMES)) == ("done", ALL_YES)
-    assert site.run(*loosening()).counts == {"unchanged": 5}, "the very same payloads"
-    again = site.run(*loosening(5, ("A",)))  # one patient by itself would be within the limit
+    assert site.run(*permissions()).counts == {"unchanged": 5}, "the very same payloads"
+    again = site.run(*permissions(5, ("A",)))  # one patient by itself would be within the limit
     assert (again.status, site.value("A")) == ("held", "yes")
     assert "changes of 1 patients that were rejected before came again" in (again.error or "")
     with pytest.raises(NothingHeld):
@@ -150,21 +150,21 @@ def test_a_rejected_run_changes_nothing_and_repeated_evidence_is_held_again(site
 
 
 def test_a_repeated_rejected_change_stays_held_until_a_decision(site: Clinic) -> None:
-    site.verdicts.reject(site.run(*loosening()).id, PERSON, site.clock())
+    site.verdicts.reject(site.run(*permissions()).id, PERSON, site.clock())
     for minutes in (5, 6, 7):
-        run = site.run(*loosening(minutes, ("A",)))
+        run = site.run(*permissions(minutes, ("A",)))
         assert (run.status, site.value("A")) == ("held", "yes")
 
 
 def test_a_new_refusal_clears_an_earlier_rejection(site: Clinic) -> None:
-    site.verdicts.reject(site.run(*loosening()).id, PERSON, site.clock())
+    site.verdicts.reject(site.run(*permissions()).id, PERSON, site.clock())
     site.run(statements("A", minutes=3))
-    assert site.run(*loosening(4, ("A",))).status == "done"
+    assert site.run(*permissions(4, ("A",))).status == "done"
     assert site.value("A") == "no"
 
 
 def test_newer_evidence_replaces_a_held_change(site: Clinic) -> None:
-    run = site.run(*loosening())
+    run = site.run(*permissions())
     site.run(statements("A", minutes=3))
     assert site.verdicts.show(run.id).impact.patients == 4
     site.verdicts.approve(run.id, PERSON, site.clock())
@@ -172,7 +172,7 @@ def test_newer_evidence_replaces_a_held_change(site: Clinic) -> None:
 
 
 def test_late_evidence_does_not_change_a_held_change(site: Clinic) -> None:
-    run = site.run(*loosening(10))
+    run = site.run(*permissions(10))
     site.run(statements("A", minutes=3))
     assert site.verdicts.show(run.id).impact.patients == 5
     site.verdicts.approve(run.id, PERSON, site.clock())
@@ -180,21 +180,21 @@ def test_late_evidence_does_not_change_a_held_change(site: Clinic) -> None:
 
 
 def test_a_held_set_emptied_by_newer_evidence_closes_itself(site: Clinic) -> None:
-    run = site.run(*loosening())
-    later = site.run(*loosening(2))
+    run = site.run(*permissions())
+    later = site.run(*permissions(2))
     assert (later.status, site.verdicts.show(later.id).impact.patients, site.verdicts.show(run.id).impact.patients) == ("held", 5, 0)
     closed = site.journal.run(run.id)
     assert (closed.status, closed.error) == ("done", "the held changes were replaced by newer evidence")
 
 
 def test_a_small_run_is_held_while_another_change_is_waiting(site: Clinic) -> None:
-    site.run(*loosening(names=("A", "B", "C")))
-    assert site.run(*loosening(names=("D",))).status == "held"
+    site.run(*permissions(names=("A", "B", "C")))
+    assert site.run(*permissions(names=("D",))).status == "held"
     assert site.values(NAMES) == ALL_YES
 
 
 def test_an_undecided_held_set_expires_as_rejected(site: Clinic) -> None:
-    run = site.run(*loosening())
+    run = site.run(*permissions())
     site.clock.now += timedelta(days=2)
     site.run()
     found = site.verdicts.show(run.id)
@@ -203,7 +203,7 @@ def test_an_undecided_held_set_expires_as_rejected(site: Clinic) -> None:
 
 
 def test_the_next_run_settles_changes_of_a_failed_run(site: Clinic) -> None:
-    script = (batch(*loosening(names=("A",)), cursor="1"), permanent())
+    script = (batch(*permissions(names=("A",)), cursor="1"), permanent())
     failed = site.engine.run(LANE, FakeAdapter(*script), Fetch(), "incremental")
     assert (failed.status, site.value("A")) == ("failed", "yes")
     assert site.run().status == "done"
@@ -212,13 +212,13 @@ def test_the_next_run_settles_changes_of_a_failed_run(site: Clinic) -> None:
 
 def test_changes_of_failed_runs_count_together(site: Clinic) -> None:
     for names in (("A", "B"), ("C", "D")):
-        site.engine.run(LANE, FakeAdapter(batch(*loosening(names=names)), permanent()), Fetch(), "incremental")
+        site.engine.run(LANE, FakeAdapter(batch(*permissions(names=names)), permanent()), Fetch(), "incremental")
     run = site.run()
     assert (run.status, site.verdicts.show(run.id).impact.patients, site.values(NAMES)) == ("held", 4, ALL_YES)
 
 
 def test_a_retried_page_counts_its_patients_once(site: Clinic) -> None:
-    page = loosening(names=("A", "B"))
+    page = permissions(names=("A", "B"))
     run = site.engine.run(LANE, FakeAdapter(batch(*page), passing(), batch(*page)), Fetch(), "incremental")
     assert (run.status, site.values(("A", "B"))) == ("done", ["no", "no"])
 
@@ -257,8 +257,8 @@ def test_a_patient_counts_once_in_the_hourly_limit(site: Clinic) -> None:
     for minute in range(1, 7):
         with store.database.write(CLINIC) as transaction:
             guard = site.engine.safeguard.guard(transaction, LANE, None, site.clock())
-            said = statements("A", {"do_not_contact": "no" if minute % 2 else "yes"}, minutes=minute)
-            store.apply_many(transaction, CLINIC, FEED, [said], now=site.clock(), guard=guard)
+            changes = statements("A", {"do_not_contact": "no" if minute % 2 else "yes"}, minutes=minute)
+            store.apply_many(transaction, CLINIC, FEED, [changes], now=site.clock(), guard=guard)
     assert site.value("A") == "yes"
     assert site.live("B=no", "C=no") == ["applied", "held"]
 
@@ -269,10 +269,10 @@ def test_a_rejected_change_stays_held_when_a_live_feed_sends_it_with_a_new_one(s
     (run,) = [one for one in site.journal.runs(source=FEED) if one.status == "held"]
     site.verdicts.reject(run.id, PERSON, site.clock())
     site.clock.now += timedelta(minutes=61)
-    said = statements("C", {"consent.sms": "granted", "do_not_contact": "no"}, minutes=5)
+    changes = statements("C", {"consent.sms": "granted", "do_not_contact": "no"}, minutes=5)
     with site.store.database.write(CLINIC) as transaction:
         guard = site.engine.safeguard.guard(transaction, LANE, None, site.clock())
-        (outcome,) = site.store.apply_many(transaction, CLINIC, FEED, [said], now=site.clock(), guard=guard)
+        (outcome,) = site.store.apply_many(transaction, CLINIC, FEED, [changes], now=site.clock(), guard=guard)
     assert (outcome.outcome, site.value("C")) == ("held", "yes")
     assert site.live("D=no") == ["held"]  # while another change is waiting
 
@@ -284,7 +284,7 @@ def test_the_limit_of_a_large_source_is_its_percentage(database: Database) -> No
 
 
 def test_a_held_change_of_a_merged_patient_cannot_undo_the_surviving_opt_out(site: Clinic) -> None:
-    run = site.run(*loosening())
+    run = site.run(*permissions())
     site.run(merge("B", "A", minutes=5))
     site.verdicts.approve(run.id, PERSON, site.clock())
     assert site.values(NAMES) == ["yes", "yes", "no", "no", "no"]
@@ -323,7 +323,7 @@ def test_a_running_run_cannot_be_approved_or_rejected(site: Clinic) -> None:
 
 
 def test_a_second_approval_reports_that_nothing_is_waiting(site: Clinic) -> None:
-    run = site.run(*loosening())
+    run = site.run(*permissions())
     site.verdicts.approve(run.id, PERSON, site.clock())
     with pytest.raises(NothingHeld):
         site.verdicts.reject(run.id, PERSON, site.clock())
@@ -331,7 +331,7 @@ def test_a_second_approval_reports_that_nothing_is_waiting(site: Clinic) -> None
 
 def test_a_rejected_change_stays_held_when_a_new_change_of_the_same_patient_applies(site: Clinic) -> None:
     site.run(statements("A", {"consent.sms": "denied"}, minutes=1))
-    site.verdicts.reject(site.run(*loosening(2, ("A", "B", "C"))).id, PERSON, site.clock())
+    site.verdicts.reject(site.run(*permissions(2, ("A", "B", "C"))).id, PERSON, site.clock())
     run = site.run(statements("A", {"do_not_contact": "no", "consent.sms": "granted"}, minutes=5))
     assert (run.status, site.verdicts.show(run.id).impact.patients) == ("held", 1)
     assert (site.values(NAMES), site.value("A", "consent.sms")) == (ALL_YES, "granted")
@@ -340,16 +340,16 @@ def test_a_rejected_change_stays_held_when_a_new_change_of_the_same_patient_appl
 @pytest.mark.parametrize("chunk", [1, 2, 1_000])
 def test_a_rejected_change_stays_rejected_when_the_rest_of_its_run_applies(site: Clinic, chunk: int) -> None:
     site.run(statements("B", {"consent.sms": "denied"}, minutes=1))
-    site.verdicts.reject(site.run(*loosening(2, ("A", "B", "C"))).id, PERSON, site.clock())
+    site.verdicts.reject(site.run(*permissions(2, ("A", "B", "C"))).id, PERSON, site.clock())
     site.verdicts.chunk = chunk
     run = site.engine.begin(LANE, "full", Fetch())
-    said = [
+    changes = [
         statements("A", {"do_not_contact": "no"}, minutes=5),
         statements("B", {"do_not_contact": "no", "consent.sms": "granted"}, minutes=5),
         statements("D", {"do_not_contact": "no"}, minutes=5),
     ]
     with site.store.database.write(CLINIC) as transaction:
-        site.store.apply_many(transaction, CLINIC, FEED, said, now=site.clock(), run_id=run.id, guard=HoldAll(run.id))
+        site.store.apply_many(transaction, CLINIC, FEED, changes, now=site.clock(), run_id=run.id, guard=HoldAll(run.id))
     settled = site.verdicts.settle(run, lambda *_: True, now=site.clock())
     assert (settled.released, settled.held) == (2, 2)
     assert (site.values(("A", "B", "C", "D")), site.value("B", "consent.sms")) == (["yes", "yes", "yes", "no"], "granted")
@@ -366,8 +366,8 @@ def test_a_rejected_live_change_stays_rejected_when_later_changes_are_approved(s
 
 
 def test_a_rejected_change_stays_rejected_whatever_is_decided_on_other_sets(site: Clinic) -> None:
-    first = site.run(*loosening(1, ("A", "B", "C")))
-    second = site.run(*loosening(1, ("D", "E")))
+    first = site.run(*permissions(1, ("A", "B", "C")))
+    second = site.run(*permissions(1, ("D", "E")))
     site.verdicts.reject(first.id, PERSON, site.clock())
     site.verdicts.approve(second.id, PERSON, site.clock())
     assert site.values(NAMES) == ["yes", "yes", "yes", "no", "no"]

@@ -112,18 +112,18 @@ def test_emr_messages_are_acknowledged_after_commit(settings: Settings, emr: Reh
 
 def test_an_unusable_database_is_logged(settings: Settings, capsys: pytest.CaptureFixture[str]) -> None:
     parts = Parts.open(settings)
-    look = database_watch(parts)["database checked"]
-    look()
+    check_database = database_watch(parts)["database checked"]
+    check_database()
     assert capsys.readouterr().out == ""
     with parts.database.write("schema") as transaction:
         transaction.exec_driver_sql("UPDATE alembic_version SET version_num = '9001'")
-    look()
+    check_database()
     assert "the database cannot be used" in capsys.readouterr().out
     if not parts.database.is_sqlite:
         with parts.database.write("schema") as transaction:
             transaction.exec_driver_sql(f"UPDATE alembic_version SET version_num = '{schema.head()}'")
         parts.database.clock = lambda: datetime.now(UTC) - timedelta(seconds=40)
-        look()
+        check_database()
         assert "clock differs" in capsys.readouterr().out
     parts.close()
 

@@ -62,8 +62,8 @@ def test_a_key_that_queries_unknown_patients_is_reported(service: Service) -> No
     with capture_logs() as log:
         ways(service, key)
         ways(service, key)
-    told = [one for one in log if one["event"] == "an API key asks about many unknown patients"]
-    assert [(one["key"], one["unknown"], one["log_level"]) for one in told] == [(number, 6, "warning")]
+    alarms = [one for one in log if one["event"] == "an API key asks about many unknown patients"]
+    assert [(one["key"], one["unknown"], one["log_level"]) for one in alarms] == [(number, 6, "warning")]
     service.ended.wait(1.1)  # readiness and metrics are cached for a second
     status, text = call(service, "GET", "/readyz", key)
     shown = json.loads(text)

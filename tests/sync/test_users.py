@@ -50,7 +50,7 @@ def test_only_the_password_is_printed_on_stdout(emr_sync: EmrSync) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "code", "said"),
+    ("arguments", "code", "message"),
     [
         (["add", "pat", "--role", "staff"], 2, "several enterprises"),
         (["add", "pat", "--role", "sender", "--enterprise", "clinic"], 1, "role must be one of"),
@@ -58,16 +58,16 @@ def test_only_the_password_is_printed_on_stdout(emr_sync: EmrSync) -> None:
         (["reset", "nobody"], 1, "no such user"),
     ],
 )
-def test_usage_errors_are_one_line(emr_sync: EmrSync, arguments: list[str], code: int, said: str) -> None:
+def test_usage_errors_are_one_line(emr_sync: EmrSync, arguments: list[str], code: int, message: str) -> None:
     ended = emr_sync("users", *arguments)
     assert (ended.code, ended.out) == (code, "")
-    assert said in ended.err
+    assert message in ended.err
 
 
 def test_a_user_is_moved_to_the_provider_and_back(emr_sync: EmrSync) -> None:
     emr_sync("users", "add", "pat", "--enterprise", "clinic", "--role", "staff")
-    given = emr_sync("users", "reset", "pat", "--with", "openid", "--json").value
-    assert (given["way"], given["password"]) == ("openid", None)
+    changed = emr_sync("users", "reset", "pat", "--with", "openid", "--json").value
+    assert (changed["way"], changed["password"]) == ("openid", None)
     assert "signs in with OpenID Connect" in emr_sync("users", "reset", "pat").out
     refused = emr_sync("users", "add", "pat", "--enterprise", "hospital", "--role", "staff")
     assert (refused.code, "roles come from openid.roles" in refused.err) == (1, True)
