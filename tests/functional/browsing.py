@@ -83,7 +83,7 @@ class Hospital:
         finally:
             parts.close()
 
-    def told(self, values: Iterable[str], kind: str = "automation") -> Counter[tuple[str, bool]]:
+    def decisions(self, values: Iterable[str], kind: str = "automation") -> Counter[tuple[str, bool]]:
         """A sender's decisions about patients: the decision, and whether Do Not Contact is among its reasons."""
         asks = [{"patient": {"value": value}, "message_type": kind, "channels": ["sms", "voice", "email"]} for value in values]
         headers = {"authorization": f"Bearer {self.key}", "content-type": "application/json"}

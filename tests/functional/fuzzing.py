@@ -82,7 +82,7 @@ class Target:
         self.note()
         assert self.peak - self.first < MOST_GROWTH, f"{self.peak:,} bytes, {self.first:,} at first"
 
-    def told(self, what: str) -> None:
+    def print_counts(self, what: str) -> None:
         """The counts, shown by ``pytest -s``."""
         shown = {**dict(sorted(self.counts.items())), "first_mb": self.first >> 20, "peak_mb": self.peak >> 20}
         print(f"{what}: seed {SEED}, {json.dumps(shown)}")

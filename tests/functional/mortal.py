@@ -71,20 +71,20 @@ class Mortal(Database):
 
 
 class Letters:
-    """Maps the messages of ``told`` and ``joined``. A ``?`` is a code that only the fixed mapping knows."""
+    """Maps the messages of ``statement`` and ``merge``. A ``?`` is a code that only the fixed mapping knows."""
 
-    def __init__(self, *, mended: bool) -> None:
-        self.mended = mended
+    def __init__(self, *, fixed: bool) -> None:
+        self.fixed = fixed
 
     def read(self, payload: Payload) -> list[Item]:
         one = json.loads(payload.body)
         if "joined" in one:
             survivor, merged = one["joined"]
             return [PatientMerge((mr(survivor),), (mr(merged),), times.at(at(one["at"])), one["id"])]
-        if "?" in one["said"].values() and not self.mended:
+        if "?" in one["values"].values() and not self.fixed:
             return [Unmappable("code_unknown", "add the code to the mapping", payload.locator)]
-        said = {name: "yes" if value == "?" else value for name, value in one["said"].items()}
-        return [says(one["of"], one["at"], {**said, "phones": (cell(CELL),)}, evidence=one["id"])]
+        values = {name: "yes" if value == "?" else value for name, value in one["values"].items()}
+        return [says(one["of"], one["at"], {**values, "phones": (cell(CELL),)}, evidence=one["id"])]
 
     mapping = ""
 
@@ -95,13 +95,13 @@ class Letters:
         return Explanation(self.read(payload))
 
 
-def told(of: str, seconds: int, do_not_contact: str, **more: str) -> Payload:
+def statement(of: str, seconds: int, do_not_contact: str, **more: str) -> Payload:
     """A message about one patient."""
-    said = {"do_not_contact": do_not_contact, **{name.replace("_sms", ".sms"): value for name, value in more.items()}}
-    return _payload({"of": of, "at": seconds, "said": said, "id": f"{of}-{seconds}"})
+    values = {"do_not_contact": do_not_contact, **{name.replace("_sms", ".sms"): value for name, value in more.items()}}
+    return _payload({"of": of, "at": seconds, "values": values, "id": f"{of}-{seconds}"})
 
 
-def joined(survivor: str, merged: str, seconds: int) -> Payload:
+def merge(survivor: str, merged: str, seconds: int) -> Payload:
     """A merge message."""
     return _payload({"joined": [survivor, merged], "at": seconds, "id": f"A40-{seconds}"})
 
@@ -115,7 +115,7 @@ class Pages:
     """An EMR that is read page by page. Its cursor is the number of pages read."""
 
     pages: Sequence[Sequence[Payload]]
-    mapper: Letters = field(default_factory=lambda: Letters(mended=False))
+    mapper: Letters = field(default_factory=lambda: Letters(fixed=False))
 
     def fetch(self, request: Fetch) -> Iterator[Batch]:
         for place in range(int(request.cursor or 0), len(self.pages)):
@@ -146,7 +146,7 @@ class Program:
     def take_in(self, *groups: Sequence[Payload]) -> None:
         """A listener: each group is one transaction. Unacknowledged messages are resent."""
         for group in groups:
-            self.engine.ingest(self.lane, Letters(mended=False), group)
+            self.engine.ingest(self.lane, Letters(fixed=False), group)
 
     def read(self, *pages: Sequence[Payload]) -> None:
         """Runs the source from its cursor."""
@@ -155,7 +155,7 @@ class Program:
     def replay(self) -> None:
         """Replays every open rejection with the fixed mapping."""
         for one in sorted(self.journal.rejections(self.clinic), key=lambda one: one.locator):
-            replay(self.engine, self.lane, Letters(mended=True), self.journal.rejection(one.id))
+            replay(self.engine, self.lane, Letters(fixed=True), self.journal.rejection(one.id))
 
     def approve(self) -> None:
         """A person approves the held changes."""
@@ -188,7 +188,7 @@ class Program:
         with patch.object(rejections_module, "AT_ONCE", 1):
             RejectionStore(self.database, BOTH_KEYS).reseal()
 
-    def look(self, days: int) -> None:
+    def view_patients(self, days: int) -> None:
         """A person viewed patients, once on each of that many days."""
         lines = [ChainLine(NOW + timedelta(days=day), "staff:sam", "viewed_patient", "", "{}") for day in range(days)]
         Chain(self.database, "receipts").add(self.clinic, lines)
@@ -254,7 +254,7 @@ class Program:
 Work = Callable[[Program], None]
 
 
-def dies(url: str, clinic: str, point: Point, work: Work, floor: int) -> int | None:
+def run_until_death(url: str, clinic: str, point: Point, work: Work, floor: int) -> int | None:
     """Does the work in its own process, which dies at the point; gives its exit code."""
     process = multiprocessing.get_context("fork").Process(target=_live, args=(url, clinic, point, work, floor))
     process.start()

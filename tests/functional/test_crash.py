@@ -101,7 +101,7 @@ def _wait_until_more(feeds: list[Feed], count: int) -> None:
     goal = min(sum(feed.acknowledged for feed in feeds) + count, sum(len(feed.messages) for feed in feeds) - 1)
     deadline = time.monotonic() + PATIENCE
     while sum(feed.acknowledged for feed in feeds) < goal:
-        assert time.monotonic() < deadline, "the feed stands still"
+        assert time.monotonic() < deadline, "the feed makes no progress"
         time.sleep(0.005)
 
 
@@ -149,7 +149,7 @@ def _wait_for_patients(url: str, count: int) -> int:
         if stored >= count:
             database.close()
             return stored
-        assert time.monotonic() < deadline, "the run stands still"
+        assert time.monotonic() < deadline, "the run makes no progress"
         time.sleep(0.01)
 
 

@@ -195,11 +195,11 @@ BROKEN: dict[str, tuple[str, str, str]] = {
 
 @pytest.mark.parametrize("fault", BROKEN)
 def test_an_incomplete_response_loses_no_patient(emr: RehearsalEmr, parts: Parts, fault: str) -> None:
-    source, status, told = BROKEN[fault]
+    source, status, error = BROKEN[fault]
     FAULTS[fault](emr.faults)
     ended = run(parts, source)
     assert (ended.status, ended.counts.get("rejected", 0)) == (status, 0), ended.error
-    assert told in (ended.error or "")
+    assert error in (ended.error or "")
     assert (parts.journal.cursor(source) is None) == (status == "failed")
     assert missing(parts, emr) == []
 

@@ -116,7 +116,7 @@ def test_every_complete_frame_is_acknowledged_once_and_the_program_keeps_running
             program.well(number)
     program.well(0)
     seen(program, broken)
-    program.told("frames")
+    program.print_counts("frames")
 
 
 def answered(program: Target, number: int, draw: Random) -> None:

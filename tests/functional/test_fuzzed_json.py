@@ -110,7 +110,7 @@ def test_every_body_is_answered_and_the_program_keeps_running(program: Target) -
             program.well(number)
     wire.connection.close()
     program.well(0)
-    program.told("bodies")
+    program.print_counts("bodies")
 
 
 def able(call: Call) -> str:

@@ -219,11 +219,11 @@ def test_only_a_linking_identifier_joins_patients_of_two_feeds(feed: Feed) -> No
     feed.ingest("clinic", adt("A08", DNC, f3="C1^^^CLINIC^MR~E1^^^empi^pi"), name="one.hl7")
     feed.ingest("clinic", adt("A08", DNC, f3="C2^^^CLINIC^MR~N1^^^NHS^NI"), name="two.hl7")
     linked, apart = feed.find("C1", "CLINIC"), feed.find("C2", "CLINIC")
-    mine = feed.find("1")
+    own = feed.find("1")
     assert linked is not None
     assert apart is not None
-    assert mine is not None
-    assert linked.id == mine.id != apart.id
+    assert own is not None
+    assert linked.id == own.id != apart.id
     assert feed.dnc("1") == "yes"
 
 

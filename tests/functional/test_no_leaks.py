@@ -89,12 +89,12 @@ def wrong_requests(port: int, keys: dict[str, str], emr: RehearsalEmr) -> str:
 
 def commands_that_fail(config: Path, emr: RehearsalEmr) -> str:
     """The output of failing commands whose arguments it must not repeat."""
-    person, said = emr.entry(4).person, []
+    person, outputs = emr.entry(4).person, []
     for arguments in (["patient", f"NOWHERE|{person.mrn}"], ["decide", person.email or "x", "--type", "automation", "--channels", "x"]):
         done = subprocess.run([EMR_SYNC, "-c", str(config), *arguments], capture_output=True, text=True, timeout=60, check=False)
         assert done.returncode in (1, 2)
-        said.append(done.stderr)
-    return "\n".join(said)
+        outputs.append(done.stderr)
+    return "\n".join(outputs)
 
 
 @pytest.mark.shows_values

@@ -128,13 +128,13 @@ def test_the_toggle_of_a_synced_patient_is_locked_even_for_a_forged_form(page: P
 
 def test_too_many_wrong_passwords_say_how_long_to_wait(page: Page, hospital: Hospital) -> None:
     """Waits double, so that one soon outlasts a slow browser. tests/store/users/test_users.py checks that the right password waits, too."""
-    said = ""
+    alert = ""
     for _ in range(PACE_BOTH.free * 3):
         sign_in(page, f"auditor-{DESK}", "wrong")
-        said = page.get_by_role("alert").inner_text()
-        if "Too many failed attempts: wait" in said:
+        alert = page.get_by_role("alert").inner_text()
+        if "Too many failed attempts: wait" in alert:
             break
-    assert "Too many failed attempts: wait" in said
+    assert "Too many failed attempts: wait" in alert
     expect(page.get_by_role("button", name="Sign out")).to_have_count(0)
 
 

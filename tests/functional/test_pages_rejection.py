@@ -34,7 +34,7 @@ def test_a_rejection_is_viewed_masked_and_replayed_after_the_mapping_is_fixed(ch
     broken = hospital.configured(tmp_path, rehearsal_adt={"do_not_contact": rule | UNMAPPED})
     with hospital.serving(broken), tab(chrome, hospital.address) as page:
         assert hospital.sent(ADT, broken, [message]) == 1
-        assert hospital.told([mrn])["do_not_send", True] == 0
+        assert hospital.decisions([mrn])["do_not_send", True] == 0
         enter(page, hospital, "operator")
         page.get_by_role("link", name="Rejections", exact=True).click()
         page.get_by_role("region", name="Rejections, newest first").get_by_role("link").first.click()
@@ -52,7 +52,7 @@ def test_a_rejection_is_viewed_masked_and_replayed_after_the_mapping_is_fixed(ch
         page.get_by_role("button", name="Replay").click()
         expect(page.get_by_role("status")).to_contain_text("its data was applied")
         expect(page.get_by_role("button", name="Replay")).to_have_count(0)
-        assert hospital.told([mrn])["do_not_send", True] == 1
+        assert hospital.decisions([mrn])["do_not_send", True] == 1
 
 
 def changed_mind(emr: RehearsalEmr) -> tuple[str, bytes]:

@@ -53,12 +53,12 @@ def held_by(page: Page, hospital: Hospital) -> None:
     expect(page.get_by_role("region", name="Held changes")).to_contain_text("do not contact")
     expect(page.get_by_role("region", name="Held changes")).to_contain_text("yes → no")
     assert refusing > 50  # what the safeguard permits
-    assert hospital.told(hospital.refusing()) == silent(hospital)
+    assert hospital.decisions(hospital.refusing()) == silent(hospital)
 
 
 @pytest.mark.timeout(300)
 def test_a_broken_mapping_is_held_reviewed_and_rejected_and_senders_never_get_another_answer(chrome: Browser, hospital: Hospital) -> None:
-    assert hospital.told(hospital.refusing()) == silent(hospital)
+    assert hospital.decisions(hospital.refusing()) == silent(hospital)
     with tab(chrome, hospital.address) as page:
         enter(page, hospital, "operator")
         page.get_by_role("link", name="Rehearsal EMR (FHIR)").click()
@@ -70,12 +70,12 @@ def test_a_broken_mapping_is_held_reviewed_and_rejected_and_senders_never_get_an
         expect(page.get_by_role("status")).to_contain_text("Nothing else changes")
         expect(page.get_by_role("button", name="Reject")).to_have_count(0)
         expect(page.get_by_role("heading", name="Decisions")).to_be_visible()
-    assert hospital.told(hospital.refusing()) == silent(hospital)
+    assert hospital.decisions(hospital.refusing()) == silent(hospital)
 
 
 @pytest.mark.timeout(300)
 def test_a_held_run_is_approved_with_the_keyboard_alone_and_only_then_may_senders_send(chrome: Browser, hospital: Hospital) -> None:
-    assert hospital.told(hospital.refusing()) == silent(hospital)
+    assert hospital.decisions(hospital.refusing()) == silent(hospital)
     with tab(chrome, hospital.address) as page:
         page.goto("/sign-in")
         tab_to(page, page.get_by_label("Name"))
@@ -90,6 +90,6 @@ def test_a_held_run_is_approved_with_the_keyboard_alone_and_only_then_may_sender
         press(page, page.get_by_text("Approve …"))
         press(page, page.get_by_role("button", name="Yes, approve"))
         expect(page.get_by_role("status")).to_contain_text("in effect")
-    told = hospital.told(hospital.refusing())
-    assert told["send", False] > 0
-    assert {refused for _, refused in told} == {False}
+    decisions = hospital.decisions(hospital.refusing())
+    assert decisions["send", False] > 0
+    assert {refused for _, refused in decisions} == {False}

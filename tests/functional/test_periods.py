@@ -117,21 +117,21 @@ def of_patient(patient: str, name: str, kind: str, days: float, **elements: Any)
 def test_the_end_of_one_consent_does_not_lift_the_refusal_of_another(config: Path, emr_sync: Run) -> None:
     now = datetime.now(UTC)
     begins, ends, later = (now + timedelta(days=days) for days in (2, 11, 16))
-    given = (now - timedelta(days=24)).isoformat()
+    issued = (now - timedelta(days=24)).isoformat()
     resources = [
         patient("1"), of_patient("1", "a1", "deny", 59),
-        of_patient("1", "b1", "permit", 24, dateTime=given, period={"end": ends}),
+        of_patient("1", "b1", "permit", 24, dateTime=issued, period={"end": ends}),
         patient("2"), of_patient("2", "a2", "deny", 28, period={"start": begins}),
         of_patient("2", "b2", "permit", 26, dateTime=(now - timedelta(days=26)).isoformat(), period={"end": ends}),
         patient("3"), of_patient("3", "a3", "deny", 30),
         patient("4"), of_patient("4", "a4", "deny", 30),
         patient("5"), of_patient("5", "", "deny", 28, id=None, period={"start": begins}),
-        of_patient("5", "", "permit", 20, id=None, dateTime=given, period={"start": later}),
+        of_patient("5", "", "permit", 20, id=None, dateTime=issued, period={"start": later}),
     ]  # fmt: skip
     assert ingested(emr_sync, config, *resources)["status"] == "done"
     ended = [
         of_patient("3", "b3", "permit", 1, status="inactive"),
-        of_patient("4", "b4", "permit", 20, dateTime=given, period={"end": now - timedelta(days=2)}),
+        of_patient("4", "b4", "permit", 20, dateTime=issued, period={"end": now - timedelta(days=2)}),
     ]
     ingested(emr_sync, config, *ended)
     day = timedelta(days=1)
@@ -181,7 +181,7 @@ def running(config: Path, emr_sync: Run, monkeypatch: pytest.MonkeyPatch) -> Ite
         parts.close()
 
 
-def asked(service: Service, path: str, body: Any, kind: str = "application/json") -> str:
+def decision_via(service: Service, path: str, body: Any, kind: str = "application/json") -> str:
     key = service.parts.keys.create(f"k{time.monotonic_ns()}", "clinic", Role.SENDER, datetime.now(UTC), grants=[Grant.PATIENTS])[1]
     headers = {"Authorization": f"Bearer {key}", "Content-Type": kind}
     data = None if body is None else body if isinstance(body, bytes) else json.dumps(body).encode()
@@ -193,10 +193,10 @@ def answers(service: Service, name: str) -> list[str]:
     """One request by each call, the facesheet last."""
     ref = {"authority": "CLINIC", "value": f"MRN{name}"}
     ask = {"patient": ref, "message_type": "broadcast", "channels": ["sms"]}
-    one = json.loads(asked(service, "/v1/decisions", ask))
-    (many,) = json.loads(asked(service, "/v1/decisions/batch", [ask]))
-    line = json.loads(asked(service, "/v1/decisions/batch", json.dumps(ask).encode() + b"\n", "application/x-ndjson"))
-    sheet = json.loads(asked(service, "/v1/patients/lookup", ref))
+    one = json.loads(decision_via(service, "/v1/decisions", ask))
+    (many,) = json.loads(decision_via(service, "/v1/decisions/batch", [ask]))
+    line = json.loads(decision_via(service, "/v1/decisions/batch", json.dumps(ask).encode() + b"\n", "application/x-ndjson"))
+    sheet = json.loads(decision_via(service, "/v1/patients/lookup", ref))
     return [one["decision"], many["decision"], line["decision"], sheet["preferences"].get("consent.sms", {"value": "unknown"})["value"]]
 
 
@@ -204,7 +204,7 @@ def test_the_running_service_applies_a_period_when_it_begins_or_ends(running: tu
     service, clock, moment = running
     assert answers(service, "1") == ["send", "send", "send", "unknown"]
     assert answers(service, "2") == ["do_not_send", "do_not_send", "do_not_send", "denied"]
-    last = json.loads(asked(service, "/v1/changes?after=0", None))["next"]
+    last = json.loads(decision_via(service, "/v1/changes?after=0", None))["next"]
     clock.now = moment
     assert answers(service, "1") == ["do_not_send", "do_not_send", "do_not_send", "denied"]
     deadline = time.monotonic() + 20
@@ -217,4 +217,4 @@ def test_the_running_service_applies_a_period_when_it_begins_or_ends(running: tu
 
 
 def _changed(service: Service, after: int) -> int:
-    return len(json.loads(asked(service, f"/v1/changes?after={after}", None))["changes"])
+    return len(json.loads(decision_via(service, f"/v1/changes?after={after}", None))["changes"])

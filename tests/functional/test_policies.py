@@ -118,8 +118,8 @@ class Running(NamedTuple):
         """The cases with a wrong answer, requested in one batch."""
         asks = [{"patient": {"authority": "GENHOSP", "value": one.patient}, **one.ask} for one in cases]
         answers = self.call("POST", "/v1/decisions/batch", asks, self.sender)
-        said = [f"{one['channel']} {one['address']}" if one["decision"] == "send" else ", ".join(one["reasons"]) for one in answers]
-        return [(case, answer) for case, answer in zip(cases, said, strict=True) if answer != case.answer]
+        results = [f"{one['channel']} {one['address']}" if one["decision"] == "send" else ", ".join(one["reasons"]) for one in answers]
+        return [(case, answer) for case, answer in zip(cases, results, strict=True) if answer != case.answer]
 
     def reply(self, body: str, patient: str, line: str = LINE) -> Any:
         return self.call("POST", "/v1/sms-replies", {"line": line, "from": CELLS[patient], "body": body}, self.sender)
@@ -133,7 +133,7 @@ def seed(url: str) -> None:
     sources = (Source(ADT, "ADT"), Source(SILENT, "Clinic", timedelta(hours=1)))
     database = Database.open(url)
     store, journal = Preferences(database, {HOSPITAL: Enterprise(HOSPITAL, syncs=True, sources=sources)}), Journal(database)
-    said: dict[str, dict[str, Any]] = {
+    stated: dict[str, dict[str, Any]] = {
         "texts": {"preferred_method": "sms"},
         "calls": {"preferred_method": "voice"},
         "refuses": {"do_not_contact": "yes"},
@@ -141,12 +141,12 @@ def seed(url: str) -> None:
         "topics": {"topic.billing.sms": "denied", **{f"topic.recalls.{channel}": "denied" for channel in ("sms", "voice", "email")}},
     }
     for name, number in CELLS.items():
-        source, heard = (SILENT, NOW - timedelta(days=2)) if name == "stale" else (ADT, NOW)
+        source, received = (SILENT, NOW - timedelta(days=2)) if name == "stale" else (ADT, NOW)
         phones = (Phone(number, "cell", number, 1, textable=True), Phone(HOME, "home", HOME))
-        item = says((mr(name),), 0, {"phones": phones, "email": (MAIL,), **said.get(name, {})}, evidence=name)
+        item = says((mr(name),), 0, {"phones": phones, "email": (MAIL,), **stated.get(name, {})}, evidence=name)
         with database.write(HOSPITAL) as transaction:
-            store.apply_many(transaction, HOSPITAL, source, [item], now=heard)
-            journal.mark_received(transaction, source, HOSPITAL, now=heard)
+            store.apply_many(transaction, HOSPITAL, source, [item], now=received)
+            journal.mark_received(transaction, source, HOSPITAL, now=received)
     store.record_reply(HOSPITAL, LINE, CELLS["texts"], "STOP", NOW, NOW)
     database.close()
 
@@ -179,11 +179,11 @@ def test_a_policy_changed_at_run_time_changes_the_next_decision(database_url: st
 def opted_in_by_hand(service: Running) -> None:
     """``staff_may_record_opt_in``, off and on."""
     patient = service.call("POST", "/v1/patients/lookup", {"value": "texts"}, service.person)["id"]
-    said = {"kind": "opt_in", "line": LINE, "number": CELLS["texts"], "reason": "asked at the desk"}
-    assert service.call("POST", f"/v1/patients/{patient}/sms-consent", said, service.person)["code"] == "opt_in_off"
+    opt_in = {"kind": "opt_in", "line": LINE, "number": CELLS["texts"], "reason": "asked at the desk"}
+    assert service.call("POST", f"/v1/patients/{patient}/sms-consent", opt_in, service.person)["code"] == "opt_in_off"
     assert not service.may_text("texts")
     service.call("PUT", "/v1/settings", {"staff_may_record_opt_in": True}, service.person)
-    opened = service.call("POST", f"/v1/patients/{patient}/sms-consent", said, service.person)
+    opened = service.call("POST", f"/v1/patients/{patient}/sms-consent", opt_in, service.person)
     assert opened["sms_consent"]["display"] == "Opted In"
     assert service.may_text("texts")
 

@@ -28,18 +28,18 @@ ALL_SILENT, ALL_SENT = {"do_not_send": PATIENTS}, {"send": PATIENTS}
 Sender = Callable[[], Counter[str]]
 
 
-def statements(number: int, said: dict[str, Any]) -> PatientStatements:
+def statements(number: int, values: dict[str, Any]) -> PatientStatements:
     phone = Phone(f"+1217{5550000 + number}", "cell", textable=True)
-    stated = {name: Statement(value, f"X-{name}") for name, value in (said | {"phones": (phone,)}).items()}
+    stated = {name: Statement(value, f"X-{name}") for name, value in (values | {"phones": (phone,)}).items()}
     return PatientStatements((Identifier("GENHOSP", "MR", f"K{number}"),), stated, times.at(NOW), f"M{number}")
 
 
-def fill(url: str, said: Mapping[str, Any]) -> None:
+def fill(url: str, statements_by_source: Mapping[str, Any]) -> None:
     """Stores the statements of each source about every patient."""
     database = Database.open(url)
     enterprise = Enterprise(HOSPITAL, syncs=True, sources=(Source(FIRST, ""), Source(SECOND, "")))
     store = Preferences(database, {HOSPITAL: enterprise})
-    for source, stated in said.items():
+    for source, stated in statements_by_source.items():
         for start in range(0, PATIENTS, AT_ONCE):
             items = [statements(number, stated) for number in range(start, start + AT_ONCE)]
             with database.write(HOSPITAL) as transaction:
@@ -90,30 +90,30 @@ def answers(service: Service, key: str, asks: list[dict[str, Any]]) -> Counter[s
 def test_switching_sync_off_by_mistake_permits_no_contact_until_approval(database_url: str, tmp_path: Path) -> None:
     fill(database_url, {FIRST: {"do_not_contact": "yes"}})
     site = Hospital(database_url, tmp_path)
-    with site.served() as (_, told):
-        assert told() == ALL_SILENT
+    with site.served() as (_, decisions):
+        assert decisions() == ALL_SILENT
     site.written["enterprises"][HOSPITAL]["sync_contact_preferences"] = "false"
-    with site.served() as (service, told):
-        assert told() == ALL_SILENT
+    with site.served() as (service, decisions):
+        assert decisions() == ALL_SILENT
         (held,) = service.parts.verdicts.waiting()
         assert (held.kind, held.patients) == ("configuration", PATIENTS)
         approved = emr_sync(site.file, "runs", "approve", held.run)
         assert (approved["status"], approved["held"]["verdicts"][0]["verdict"]) == ("done", "approved")
         service.parts.configurations.look()  # as it does every second
-        assert told() == ALL_SENT
+        assert decisions() == ALL_SENT
 
 
 @pytest.mark.timeout(600)
 def test_removing_or_reordering_a_source_permits_no_contact_until_approval(database_url: str, tmp_path: Path) -> None:
     fill(database_url, {FIRST: {"preferred_method": "none"}, SECOND: {"preferred_method": "sms"}})
     site = Hospital(database_url, tmp_path)
-    with site.served() as (_, told):
-        assert told() == ALL_SILENT
+    with site.served() as (_, decisions):
+        assert decisions() == ALL_SILENT
     for sources in ((SECOND,), (SECOND, FIRST)):
         site.written["sources"] = {name: site.both[name] for name in sources}
-        with site.served() as (service, told):
+        with site.served() as (service, decisions):
             (held,) = service.parts.verdicts.waiting()
-            assert (held.patients, told()) == (PATIENTS, ALL_SILENT)
+            assert (held.patients, decisions()) == (PATIENTS, ALL_SILENT)
     emr_sync(site.file, "runs", "approve", held.run)
-    with site.served() as (service, told):
-        assert (service.parts.verdicts.waiting(), told()) == ([], ALL_SENT)
+    with site.served() as (service, decisions):
+        assert (service.parts.verdicts.waiting(), decisions()) == ([], ALL_SENT)

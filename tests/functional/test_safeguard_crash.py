@@ -54,7 +54,7 @@ def small(database: Database) -> Clinic:
     return site
 
 
-def loosened(site: Clinic) -> int:
+def permitted(site: Clinic) -> int:
     return sum(site.value(name) == "no" for name in NAMES)
 
 
@@ -66,7 +66,7 @@ def site(database: Database) -> Clinic:
     return found
 
 
-def loosening(site: Clinic, count: int = len(NAMES)) -> Run:
+def permissions(site: Clinic, count: int = len(NAMES)) -> Run:
     return site.run(*(statements(name, {"do_not_contact": "no"}, minutes=1) for name in NAMES[:count]))
 
 
@@ -77,7 +77,7 @@ def once(site: Clinic) -> bool:
 
 
 def test_an_interrupted_approval_is_finished_by_the_next_without_duplicates(site: Clinic, database_url: str) -> None:
-    run = loosening(site).id
+    run = permissions(site).id
 
     def approve(again: Clinic) -> None:
         try:
@@ -88,40 +88,40 @@ def test_an_interrupted_approval_is_finished_by_the_next_without_duplicates(site
     places = []
     for place in dying_at_each_commit(database_url, approve):
         places.append(place)
-        assert loosened(site) + site.verdicts.show(run).impact.patients == len(NAMES), "each patient is held or through, never neither"
+        assert permitted(site) + site.verdicts.show(run).impact.patients == len(NAMES), "each patient is held or through, never neither"
         assert once(site)
     assert len(places) >= 2
-    assert (loosened(site), site.journal.run(run).status, site.verdicts.show(run).impact.patients) == (len(NAMES), "done", 0)
+    assert (permitted(site), site.journal.run(run).status, site.verdicts.show(run).impact.patients) == (len(NAMES), "done", 0)
     assert once(site)
 
 
 def test_an_interrupted_rejection_permits_no_contact(site: Clinic, database_url: str) -> None:
-    run = loosening(site).id
+    run = permissions(site).id
 
     def reject(again: Clinic) -> None:
         if again.verdicts.show(run).impact.patients:
             again.verdicts.reject(run, PERSON, again.clock())
 
     for _ in dying_at_each_commit(database_url, reject):
-        assert loosened(site) == 0
-    assert (loosened(site), site.verdicts.show(run).impact.patients) == (0, 0)
+        assert permitted(site) == 0
+    assert (permitted(site), site.verdicts.show(run).impact.patients) == (0, 0)
 
 
 def test_a_run_over_the_limit_that_crashes_at_any_commit_permits_no_contact(site: Clinic, database_url: str) -> None:
     def work(again: Clinic) -> None:
-        loosening(again)
+        permissions(again)
 
     for _ in dying_at_each_commit(database_url, work):
-        assert loosened(site) == 0
+        assert permitted(site) == 0
     last = site.journal.runs(limit=1)[0]
-    assert (last.status, loosened(site), site.verdicts.show(last.id).impact.patients) == ("held", 0, len(NAMES))
+    assert (last.status, permitted(site), site.verdicts.show(last.id).impact.patients) == ("held", 0, len(NAMES))
 
 
 def test_a_crashed_run_within_the_limit_is_finished_by_the_next(site: Clinic, database_url: str) -> None:
     def work(again: Clinic) -> None:
-        loosening(again, 2)
+        permissions(again, 2)
 
     for _ in dying_at_each_commit(database_url, work):
         assert once(site)
-    assert (site.journal.runs(limit=1)[0].status, loosened(site)) == ("done", 2)
+    assert (site.journal.runs(limit=1)[0].status, permitted(site)) == ("done", 2)
     assert once(site)

@@ -59,6 +59,6 @@ def test_files_on_an_sftp_server_are_read_once(emr_sync: EmrSync, tmp_path: Path
     assert (first["status"], first["counts"]["applied"], first["counts"]["rejected"]) == ("done", 2, 1)
     assert (again["status"], sum(again["counts"].values())) == ("done", 0)
     assert emr_sync("patient", "MRN2", "--json").value["preferences"]["do_not_contact"]["value"] == "yes"
-    (told,) = emr_sync("rejections", "outgoing", "--json").value
-    assert told["reason"] == "batch_count_mismatch"
+    (rejection,) = emr_sync("rejections", "outgoing", "--json").value
+    assert rejection["reason"] == "batch_count_mismatch"
     assert sorted(path.name for path in out.glob("*.hl7")) == ([] if after == "move" else ["a.hl7", "b.hl7"])
