@@ -109,7 +109,7 @@ def sentence(body: bytes) -> bytes:
 
 
 @pytest.mark.parametrize(
-    ("spoiled", "came", "told"),
+    ("spoiled", "applied", "error"),
     [
         (html, 0, "an HTML page"),
         (cut, 7, "ends in the middle of a line"),
@@ -121,7 +121,7 @@ def sentence(body: bytes) -> bytes:
 )
 @pytest.mark.parametrize("times", [2, 1])
 def test_an_invalid_ndjson_file_is_fetched_again_and_moves_the_cursor_only_when_valid(
-    engine: Engine, emr: SmallEmr, spoiled: Callable[[bytes], bytes], came: int, told: str, times: int
+    engine: Engine, emr: SmallEmr, spoiled: Callable[[bytes], bytes], applied: int, error: str, times: int
 ) -> None:
     emr.spoiled, emr.times, emr.counted = spoiled, times, False
     run = read(engine, emr, "fhir.bulk")
@@ -130,8 +130,8 @@ def test_an_invalid_ndjson_file_is_fetched_again_and_moves_the_cursor_only_when_
         assert (run.status, known(engine), run.error) == ("done", everybody(), None)
         assert cursor(engine, "fhir.bulk") is not None
         return
-    assert (run.status, len(known(engine))) == ("failed", came)
-    assert told in (run.error or "")
+    assert (run.status, len(known(engine))) == ("failed", applied)
+    assert error in (run.error or "")
     assert "p1" not in (run.error or "")
     assert cursor(engine, "fhir.bulk") is None
     emr.well()

@@ -94,7 +94,7 @@ def replaced(payload: Any) -> Any:
     return payload._replace(received=RECEIVED, written=None)
 
 
-def said(folder: Path, preset: str, body: bytes | None = None) -> PatientStatements:
+def mapped(folder: Path, preset: str, body: bytes | None = None) -> PatientStatements:
     (item,) = items(folder, preset, body)
     assert isinstance(item, PatientStatements), item
     return item
@@ -130,7 +130,7 @@ def test_every_preset_has_a_fixture_and_every_fixture_a_preset() -> None:
 
 @pytest.mark.parametrize("preset", presets.names())
 def test_each_fixture_maps_to_exactly_the_attributes_in_its_header(tmp_path: Path, preset: str) -> None:
-    item = said(tmp_path, preset)
+    item = mapped(tmp_path, preset)
     assert values(item) == EXPECTED[preset]
     assert promised(values(item)) == set(presets.preset(preset).promises)
     assert item.problems == ()
@@ -163,7 +163,7 @@ LETTERS = {"yes": "y", "denied": "d", "granted": "g", None: "-"}
 @pytest.mark.parametrize(("code", "meaning"), PUBLICITY.items())
 def test_each_publicity_code_of_immunization_registries(tmp_path: Path, code: str, meaning: str) -> None:
     body = (FIXTURES / "hl7v2-immunization.hl7").read_bytes().replace(b"|01^No reminder/recall", f"|{code}^".encode())
-    found = values(said(tmp_path, "hl7v2-immunization", body))
+    found = values(mapped(tmp_path, "hl7v2-immunization", body))
     topics = [
         "".join(LETTERS[found[f"topic.{topic}.{channel}"]] for channel in ("sms", "voice", "email")) for topic in ("reminders", "recalls")
     ]
@@ -173,7 +173,7 @@ def test_each_publicity_code_of_immunization_registries(tmp_path: Path, code: st
 @pytest.mark.parametrize("code", ["F", "N", "O", "U", ""])
 def test_publicity_codes_of_the_base_table_state_nothing(tmp_path: Path, code: str) -> None:
     body = (FIXTURES / "hl7v2-immunization.hl7").read_bytes().replace(b"|01^No reminder/recall", f"|{code}^".encode())
-    assert not {"do_not_contact", "topic.recalls.sms"} & set(values(said(tmp_path, "hl7v2-immunization", body)))
+    assert not {"do_not_contact", "topic.recalls.sms"} & set(values(mapped(tmp_path, "hl7v2-immunization", body)))
 
 
 METHODS = {"1": "mail", "2": None, "3": "voice", "4": "email", "5": None, "6": None, "7": None, "8": None, "9": "sms"}
@@ -182,14 +182,14 @@ METHODS = {"1": "mail", "2": None, "3": "voice", "4": "email", "5": None, "6": N
 @pytest.mark.parametrize(("code", "method"), METHODS.items())
 def test_each_contact_method_of_uk_core(tmp_path: Path, code: str, method: str | None) -> None:
     body = (FIXTURES / "uk-core.json").read_bytes().replace(b'"code": "8"', f'"code": "{code}"'.encode())
-    found = values(said(tmp_path, "uk-core", body))
+    found = values(mapped(tmp_path, "uk-core", body))
     assert found["preferred_method"] == method
     assert found["consent.voice"] == found["consent.sms"] == ("denied" if code == "8" else None)
 
 
 def test_athenahealth_omits_fields_that_were_never_set(tmp_path: Path) -> None:
     bare = changed("athenahealth", lambda one: [one.pop(name) for name in list(one) if name not in ("patientid", "status")])
-    assert values(said(tmp_path, "athenahealth", bare)) == {"active": True}
+    assert values(mapped(tmp_path, "athenahealth", bare)) == {"active": True}
 
 
 @pytest.mark.parametrize(
@@ -211,7 +211,7 @@ def test_athenahealth_omits_fields_that_were_never_set(tmp_path: Path) -> None:
     ],
 )
 def test_a_code_has_the_meaning_of_the_preset(tmp_path: Path, preset: str, member: str, value: Any, attribute: str, stated: Any) -> None:
-    assert values(said(tmp_path, preset, changed(preset, lambda one: one.update({member: value}))))[attribute] == stated
+    assert values(mapped(tmp_path, preset, changed(preset, lambda one: one.update({member: value}))))[attribute] == stated
 
 
 @pytest.mark.parametrize(
@@ -225,7 +225,7 @@ def test_a_code_has_the_meaning_of_the_preset(tmp_path: Path, preset: str, membe
     ],
 )
 def test_a_missing_value_states_nothing_and_is_not_a_problem(tmp_path: Path, preset: str, member: str, value: Any, attribute: str) -> None:
-    item = said(tmp_path, preset, changed(preset, lambda one: one.update({member: value})))
+    item = mapped(tmp_path, preset, changed(preset, lambda one: one.update({member: value})))
     assert attribute not in item.statements
     assert item.problems == ()
 
@@ -238,7 +238,7 @@ def test_a_merged_elation_chart_names_its_survivor(tmp_path: Path) -> None:
 
 
 def test_drchronos_time_without_an_offset_is_in_the_sources_time_zone(tmp_path: Path) -> None:
-    assert said(tmp_path, "drchrono").effective.earliest == datetime(2026, 10, 31, 8, 0, tzinfo=UTC)
+    assert mapped(tmp_path, "drchrono").effective.earliest == datetime(2026, 10, 31, 8, 0, tzinfo=UTC)
     settings = replace(configured(tmp_path, "drchrono").feeds["site"].settings, time_zone="America/Chicago")
     reader = build(settings)
     (payload,) = reader.payloads(FIXTURES / "drchrono.json")
