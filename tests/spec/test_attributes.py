@@ -26,8 +26,8 @@ REFUSABLE = pytest.mark.parametrize("row", [row for row in ATTRIBUTE_ROWS if row
 def value_of(row: AttributeRow, enterprise: Enterprise, *values: Any) -> Any:
     """The value in force if the sources state these values, in source order."""
     assertions = [{row.attribute: Assertion(value, times.at(NOW), NOW, "M1", "X-1")} for value in values]
-    said = {f"emr:{source.name}": one for source, one in zip(enterprise.sources, assertions, strict=False)}
-    found = in_force(said, enterprise).get(row.attribute)
+    by_source = {f"emr:{source.name}": one for source, one in zip(enterprise.sources, assertions, strict=False)}
+    found = in_force(by_source, enterprise).get(row.attribute)
     return found.value if found is not None else None
 
 

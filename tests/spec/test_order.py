@@ -29,9 +29,9 @@ def step(site: Site, event: str) -> Site:
         value, _, late = value.partition(" ")
         site.flip(record or "1", value, now=site.now - timedelta(minutes=20) if late else None)
     else:
-        said = {} if value == "..." else {"do_not_contact": None if value == "-" else value}
+        stated = {} if value == "..." else {"do_not_contact": None if value == "-" else value}
         earliest, _, latest = when.partition("~")
-        item = says(record or "1", float(earliest), said, evidence=f"{who}-{what}-{when}")
+        item = says(record or "1", float(earliest), stated, evidence=f"{who}-{what}-{when}")
         if latest:
             item = replace(item, effective=times.Time(at(float(earliest)), at(float(latest))))
         site.apply(item, source=who)

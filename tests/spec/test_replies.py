@@ -49,8 +49,8 @@ def test_opt_out_keywords_can_be_added() -> None:
 
 
 def test_start_and_stop_all_at_the_same_instant_are_a_stop() -> None:
-    said = [of_reply(recognise(body), LINE, CELL, AT) for body in ("START", "STOPALL")]
-    for words in (said, said[::-1]):
+    replies = [of_reply(recognise(body), LINE, CELL, AT) for body in ("START", "STOPALL")]
+    for words in (replies, replies[::-1]):
         assert blocks(active(add((words[0],), words[1]))[0], LINE, None)
 
 
@@ -58,10 +58,10 @@ def test_an_opt_out_keyword_cannot_be_an_opt_in_keyword() -> None:
     assert recognise("STOP", {"STOP"}).kind == "opt_out"
 
 
-def after(*said: tuple[str, str], number: str = CELL) -> tuple[OptOut, ...]:
+def after(*texts: tuple[str, str], number: str = CELL) -> tuple[OptOut, ...]:
     """The opt-outs in force after the patient has sent these texts to these lines, in order."""
     words: tuple[ConsentEvent, ...] = ()
-    for minute, (body, line) in enumerate(said):
+    for minute, (body, line) in enumerate(texts):
         words = add(words, of_reply(recognise(body), line, number, AT + timedelta(minutes=minute)))
     return active(words)
 
@@ -108,8 +108,8 @@ def test_start_on_one_line_is_an_exception_to_stop_all() -> None:
 
 
 def test_stop_ends_the_exception() -> None:
-    standing = after(("STOP ALL", LINE), ("START", LINE), ("STOP", LINE))
-    assert any(blocks(one, LINE, None) for one in standing)
+    opt_outs = after(("STOP ALL", LINE), ("START", LINE), ("STOP", LINE))
+    assert any(blocks(one, LINE, None) for one in opt_outs)
 
 
 def test_a_repeated_stop_all_ends_every_exception() -> None:

@@ -110,7 +110,7 @@ class Clinic:
         decide(one.run, PERSON, self.clock())
 
 
-class Told(FakeMapper):
+class LineMapper(FakeMapper):
     """Reads ``patient value minute``."""
 
     def read(self, payload: Payload) -> list[Item]:
@@ -139,11 +139,11 @@ def test_what_happens_to_a_held_change(database: Database, rule: str, events: st
 @pytest.mark.parametrize(("rule", "events", "expected"), LIVE, ids=[rule for rule, *_ in LIVE])
 def test_a_live_feed_and_its_hourly_limit(database: Database, rule: str, events: str, expected: str) -> None:
     clinic, lane = Clinic(database, SafeguardRule(2, 0)), Lane("adt", CLINIC)
-    clinic.engine.ingest(lane, Told(), [payload(f"{name} yes 0") for name in "abcd"])
+    clinic.engine.ingest(lane, LineMapper(), [payload(f"{name} yes 0") for name in "abcd"])
     for minute, event in enumerate(events.split(", "), 1):
         if not clinic.passes(event):
             clinic.clock.now = max(clinic.clock.now, NOW + timedelta(minutes=minute))
-            clinic.engine.ingest(lane, Told(), [payload(f"{event} {minute}")])
+            clinic.engine.ingest(lane, LineMapper(), [payload(f"{event} {minute}")])
     names = [one.partition(" ")[0] for one in expected.partition(";")[0].split(", ")]
     assert ", ".join(f"{name} {clinic.dnc(name)}" for name in names) + clinic.held() == expected
 
