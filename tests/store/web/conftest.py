@@ -106,8 +106,8 @@ def exchange(connection: HTTPConnection, method: str, path: str, body: Any, head
 
 def statements(value: str, evidence: str, /, **stated: Any) -> PatientStatements:
     """The statements of one payload about the patient with that record number."""
-    said = {name.replace("__", "."): Statement(one, "PID") for name, one in stated.items()}
-    return PatientStatements((Identifier("GENHOSP", "MR", value),), said, times.at(EARLIER), evidence)
+    by_name = {name.replace("__", "."): Statement(one, "PID") for name, one in stated.items()}
+    return PatientStatements((Identifier("GENHOSP", "MR", value),), by_name, times.at(EARLIER), evidence)
 
 
 def seed(store: Preferences, journal: Journal) -> None:

@@ -82,9 +82,9 @@ def running(pages: Pages, enterprise: str, source: str) -> str:
 
 def patient(pages: Pages, enterprise: str, source: str, email: str) -> str:
     """A patient whose e-mail address only this enterprise has."""
-    said = statements("MRN1", f"only {enterprise}", email=(email,), do_not_contact="no")
+    item = statements("MRN1", f"only {enterprise}", email=(email,), do_not_contact="no")
     with pages.store.database.write(enterprise) as transaction:
-        pages.store.apply_many(transaction, enterprise, source, [said], now=NOW)
+        pages.store.apply_many(transaction, enterprise, source, [item], now=NOW)
     return pages.patient(enterprise=enterprise).removeprefix("/patients/")
 
 
@@ -236,18 +236,20 @@ def test_a_session_has_the_pages_of_its_role_and_no_data_of_another_enterprise(m
         own, before = dict(caller.ids), matrix.state()
         for (method, path), roles in PAGES.items():
             caller.ids = own
-            wrong += [] if role in roles else told(caller, method, path, {403})
+            wrong += [] if role in roles else unexpected(caller, method, path, {403})
             caller.ids = {f"{name}:str": value for name, value in foreign._asdict().items()}
-            wrong += told(caller, method, path, {404 if role in roles else 403}) if "{" in path else []
+            wrong += unexpected(caller, method, path, {404 if role in roles else 403}) if "{" in path else []
         assert matrix.state() == before, role
         caller.ids = own
         for (method, path), roles in PAGES.items():
             if method == "GET" and role in roles:
-                wrong += told(caller, method, path, {303} if path == "/" else {404} if path == RUN and enterprise == "local" else {200})
+                wrong += unexpected(
+                    caller, method, path, {303} if path == "/" else {404} if path == RUN and enterprise == "local" else {200}
+                )
     assert wrong == []
 
 
-def told(caller: Caller, method: str, path: str, right: set[int]) -> list[tuple[str, str, str, int]]:
+def unexpected(caller: Caller, method: str, path: str, right: set[int]) -> list[tuple[str, str, str, int]]:
     """Describes a response that is not among the expected ones."""
     status = caller.call(method, path)
     return [] if status in right else [(caller.role, method, path, status)]

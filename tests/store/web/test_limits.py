@@ -111,8 +111,8 @@ def test_each_batch_is_logged_in_one_line_with_its_counts(fresh: Service) -> Non
     fresh.call("POST", BATCH, [])
     lines = [one for one in fresh.call("GET", "/v1/audit", role="auditor").json if one["action"] == "decided_batch"]
     (key,) = [one.id for one in fresh.keys.list() if one.role == "sender"]
-    said = {"asks": 4, "found": 2, "unknown": 1, "ambiguous": 0, "invalid": 1}
-    assert [(one["actor"], one["subject"], one["detail"]) for one in lines] == [("sender:sender of general", key, said)] * 2
+    counts = {"asks": 4, "found": 2, "unknown": 1, "ambiguous": 0, "invalid": 1}
+    assert [(one["actor"], one["subject"], one["detail"]) for one in lines] == [("sender:sender of general", key, counts)] * 2
 
 
 @pytest.mark.parametrize(

@@ -39,9 +39,9 @@ def test_a_preview_shows_changes_by_direction_without_values(fresh: Service) -> 
 
 @pytest.mark.parametrize("path", [REPLAY, PREVIEW])
 def test_an_id_of_another_enterprise_is_not_found_and_nothing_is_replayed(fresh: Service, path: str) -> None:
-    mine, other = reject(fresh, "general", b"first"), reject(fresh, "local", b"second")
+    own, other = reject(fresh, "general", b"first"), reject(fresh, "local", b"second")
     for wrong in (other, "rej_0"):
-        assert fresh.call("POST", path, {"ids": [mine, wrong]}, role="operator").status == 404
+        assert fresh.call("POST", path, {"ids": [own, wrong]}, role="operator").status == 404
     assert fresh.asked == []
 
 

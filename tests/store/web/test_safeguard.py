@@ -15,9 +15,9 @@ from tests.store.web.conftest import NOW, Service, statements
 def held(fresh: Service) -> str:
     """A held run of the enterprise ``general`` that would permit contact with one patient; its id."""
     run = fresh.journal.start("genhosp-adt", "general", "full", now=NOW)
-    said = replace(statements("MRN2", "M9", do_not_contact="no"), effective=times.at(NOW))
+    item = replace(statements("MRN2", "M9", do_not_contact="no"), effective=times.at(NOW))
     with fresh.store.database.write("general") as transaction:
-        fresh.store.apply_many(transaction, "general", "genhosp-adt", [said], now=NOW, run_id=run.id, guard=HoldAll(run.id))
+        fresh.store.apply_many(transaction, "general", "genhosp-adt", [item], now=NOW, run_id=run.id, guard=HoldAll(run.id))
     fresh.journal.finish(run, "held", None, NOW)
     return run.id
 

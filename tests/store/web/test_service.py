@@ -107,9 +107,9 @@ def test_an_unexpected_error_reveals_nothing_and_logs_no_data(
     replies = [fresh.call("POST", "/v1/decisions", ask), fresh.call("POST", "/v1/patients/lookup", {"value": "MRN1"}, role="staff")]
     assert [reply.status for reply in replies] == [500, 500]
     assert "RuntimeError" in caplog.text
-    for said in (caplog.text, *(reply.body.decode() for reply in replies)):
-        assert "MRN1" not in said
-        assert "0101" not in said
+    for output in (caplog.text, *(reply.body.decode() for reply in replies)):
+        assert "MRN1" not in output
+        assert "0101" not in output
 
 
 def test_a_stream_that_fails_is_aborted(fresh: Service, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -324,19 +324,19 @@ def test_a_slow_database_is_not_ready_and_queried_once(fresh: Service) -> None:
             answers.wait()
             return super().readiness()
 
-    async def look() -> tuple[list[Readiness], Readiness]:
+    async def check_twice() -> tuple[list[Readiness], Readiness]:
         health = Slow(fresh.store, None, lambda: NOW)
         late = [await health.in_time(seconds=0.01) for _ in range(3)]
         answers.set()
         return late, await health.in_time()
 
-    late, then = asyncio.run(look())
+    late, later = asyncio.run(check_twice())
     assert [(one.ready, one.database) for one in late] == [(False, "unreachable")] * 3
-    assert (then.ready, asked.acquire(blocking=False), asked.acquire(blocking=False)) == (True, True, False)
+    assert (later.ready, asked.acquire(blocking=False), asked.acquire(blocking=False)) == (True, True, False)
 
 
 def test_readiness_is_correct_when_the_next_check_starts_before_the_last_ends(fresh: Service) -> None:
-    async def look() -> tuple[Readiness, Readiness]:
+    async def check_twice() -> tuple[Readiness, Readiness]:
         health = Health(fresh.store, None, lambda: NOW)
         others: list[asyncio.Task[Readiness]] = []
 
@@ -348,7 +348,7 @@ def test_readiness_is_correct_when_the_next_check_starts_before_the_last_ends(fr
 
         return await health.in_time(run), await others[0]
 
-    assert [one.ready for one in asyncio.run(look())] == [True, True]
+    assert [one.ready for one in asyncio.run(check_twice())] == [True, True]
 
 
 def test_readiness_does_not_wait_for_a_key_check(fresh: Service) -> None:

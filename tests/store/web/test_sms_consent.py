@@ -77,8 +77,8 @@ def test_late_replies_do_not_override_newer_ones(fresh: Service) -> None:
     text(fresh, "STOP", received_at=(NOW - timedelta(minutes=1)).isoformat())
     text(fresh, "START", received_at=(NOW - timedelta(minutes=2)).isoformat())
     assert not may_text(fresh)
-    (stands,) = fresh.patient()["sms_consent"]["opted_out"]
-    assert stands["at"].startswith((NOW - timedelta(minutes=1)).strftime("%Y-%m-%dT%H:%M:%S"))
+    (opt_out,) = fresh.patient()["sms_consent"]["opted_out"]
+    assert opt_out["at"].startswith((NOW - timedelta(minutes=1)).strftime("%Y-%m-%dT%H:%M:%S"))
 
 
 @pytest.mark.parametrize("written", [str.upper, str.lower, str.title, lambda word: f"  {word}!! ", lambda word: f'"{word}."'])
@@ -106,11 +106,11 @@ def test_opt_in_keywords_are_configurable_except_opt_out_keywords(fresh: Service
 
 def test_the_response_has_the_keyword_the_scope_and_the_confirmation_to_send(fresh: Service) -> None:
     def answered(body: str, **more: Any) -> tuple[Any, ...]:
-        said = text(fresh, body, **more)
-        return said["recognised"], said["scope"], said["confirmation"]
+        reply = text(fresh, body, **more)
+        return reply["recognised"], reply["scope"], reply["confirmation"]
 
     assert answered("STOP") == ("opt_out", "line", "opt_out_confirmed")
-    assert answered("STOP") == ("opt_out", "line", "none"), "one confirmation, not one for each repetition"
+    assert answered("STOP") == ("opt_out", "line", "none"), "a repeated STOP is not confirmed again"
     assert answered("STOPALL") == ("opt_out", "all_lines", "opt_out_confirmed")
     assert answered("START") == ("opt_in", "line", "opt_in_confirmed")
     assert answered("START") == ("opt_in", "line", "none")
@@ -138,10 +138,10 @@ def test_enterprise_users_and_staff_record_an_opt_out_for_one_line_or_all(fresh:
 
 def test_an_opt_in_on_the_patients_behalf_needs_the_policy(fresh: Service) -> None:
     text(fresh, "STOP", HOME)
-    said = {"kind": "opt_in", "line": LINE, "number": HOME, "reason": "asked at the desk"}
-    assert (by_hand(fresh, said).json["code"], may_text(fresh)) == ("opt_in_off", False)
+    opt_in = {"kind": "opt_in", "line": LINE, "number": HOME, "reason": "asked at the desk"}
+    assert (by_hand(fresh, opt_in).json["code"], may_text(fresh)) == ("opt_in_off", False)
     fresh.call("PUT", "/v1/settings", {"staff_may_record_opt_in": True}, role="enterprise")
-    assert (by_hand(fresh, said).status, may_text(fresh)) == (200, True)
+    assert (by_hand(fresh, opt_in).status, may_text(fresh)) == (200, True)
 
 
 def test_each_revocation_keeps_its_scope(fresh: Service) -> None:
@@ -165,14 +165,14 @@ def test_a_site_switches_to_revoke_all_on_a_configured_date(fresh: Service, monk
         assert text(fresh, "STOP")["scope"] == scope
         assert may_text(fresh, MRN2, OTHER_LINE) is elsewhere
     scopes = {one["number"]: one["scope"] for one in fresh.call("GET", "/v1/sms-consent/report?scope=line", role="manager").json}
-    assert scopes[HOME] == "line", "what was said before keeps its scope"
+    assert scopes[HOME] == "line", "an earlier opt-out keeps its scope"
 
 
 def test_no_emr_locks_or_overrides_sms_consent(fresh: Service) -> None:
     text(fresh, "STOP")
     states(fresh, MRN1, "M1", CELL, consent__sms="granted")
     assert not may_text(fresh)
-    assert by_hand(fresh, {"line": LINE}).status == 200, "the enterprise syncs, and SMS consent is not locked"
+    assert by_hand(fresh, {"line": LINE}).status == 200, "SMS consent is not locked although the enterprise syncs"
 
 
 def test_start_does_not_override_a_denial_by_the_emr(fresh: Service) -> None:
@@ -186,8 +186,8 @@ def test_a_stop_stays_with_its_number_when_the_number_moves_to_another_patient(f
     by_hand(fresh, {"line": OTHER_LINE, "reason": "phoned"})
     states(fresh, MRN1, "M1", NEW)
     states(fresh, MRN2, "M2", HOME)
-    assert (may_text(fresh, MRN1), may_text(fresh, MRN1, OTHER_LINE)) == (False, False), "the patient's word holds for the line"
-    assert (may_text(fresh, MRN2), may_text(fresh, MRN2, OTHER_LINE)) == (False, False), "per line, whoever said it"
+    assert (may_text(fresh, MRN1), may_text(fresh, MRN1, OTHER_LINE)) == (False, False), "the patient's STOP binds the patient for the line"
+    assert (may_text(fresh, MRN2), may_text(fresh, MRN2, OTHER_LINE)) == (False, False), "per line, whoever recorded it"
     assert {(one["line"], one["authority"]) for one in fresh.patient(MRN2)["sms_consent"]["opted_out"]} == {
         (LINE, "patient"),
         (OTHER_LINE, "staff"),
@@ -210,7 +210,7 @@ def test_start_by_the_new_owner_of_a_number_lifts_only_a_texted_stop(fresh: Serv
     by_hand(fresh, {"line": LINE}, MRN2)
     states(fresh, MRN2, "M3", CELL)
     states(fresh, MRN1, "M4", HOME)
-    assert not may_text(fresh, MRN1), "what staff recorded stays with the number, too"
+    assert not may_text(fresh, MRN1), "an opt-out recorded by staff stays with the number, too"
     assert (text(fresh, "START", HOME)["confirmation"], may_text(fresh, MRN1)) == ("still_opted_out", False)
 
 
@@ -219,4 +219,4 @@ def test_a_number_that_returns_keeps_its_owners_stop(fresh: Service) -> None:
     states(fresh, MRN1, "M1", NEW)
     assert not may_text(fresh)
     states(fresh, MRN1, "M2", NEW, HOME)
-    assert not may_text(fresh), "with a number of theirs that opted out of this line, no other is texted on it"
+    assert not may_text(fresh), "an opted-out number stops texts on this line to every number of the patient"

@@ -167,16 +167,16 @@ def test_an_as_of_query_names_the_messages(fresh: Service) -> None:
     number = fresh.patient()["id"]
     later = NOW + timedelta(minutes=5)
     with fresh.store.database.write("general") as transaction:
-        said = replace(web.statements("MRN1", "M9", do_not_contact="yes"), effective=times.at(EARLIER + timedelta(minutes=1)))
-        fresh.store.apply_many(transaction, "general", "genhosp-adt", [said], now=later)
+        item = replace(web.statements("MRN1", "M9", do_not_contact="yes"), effective=times.at(EARLIER + timedelta(minutes=1)))
+        fresh.store.apply_many(transaction, "general", "genhosp-adt", [item], now=later)
     path = f"/v1/patients/{number}/as-of?at="
-    then = fresh.call("GET", f"{path}{NOW:%Y-%m-%dT%H:%M:%S.%fZ}", role="auditor").json
+    earlier = fresh.call("GET", f"{path}{NOW:%Y-%m-%dT%H:%M:%S.%fZ}", role="auditor").json
     now = fresh.call("GET", f"{path}{later:%Y-%m-%dT%H:%M:%S.%fZ}", role="auditor").json
-    assert (then["version"], now["version"]) == (1, 2)
-    assert [one["preferences"]["do_not_contact"]["value"] for one in (then, now)] == ["no", "yes"]
-    assert [one["preferences"]["do_not_contact"]["evidence"]["id"] for one in (then, now)] == ["M1", "M9"]
-    assert then["preferences"]["phones"]["value"][0]["number"] == CELL
-    assert then["sms_consent"] == "Opted In"
+    assert (earlier["version"], now["version"]) == (1, 2)
+    assert [one["preferences"]["do_not_contact"]["value"] for one in (earlier, now)] == ["no", "yes"]
+    assert [one["preferences"]["do_not_contact"]["evidence"]["id"] for one in (earlier, now)] == ["M1", "M9"]
+    assert earlier["preferences"]["phones"]["value"][0]["number"] == CELL
+    assert earlier["sms_consent"] == "Opted In"
     assert fresh.call("GET", f"{path}2001-01-01T00:00:00Z", role="auditor").status == 404
 
 
@@ -184,22 +184,22 @@ def test_an_as_of_query_covers_a_merge_a_reply_a_retired_source_and_an_unmerge(f
     store, actor, moments = fresh.store, Actor("cli", "kim"), [NOW]
     ids = {patient: fresh.patient(patient)["id"] for patient in ("MRN1", "MRN2")}
 
-    def then() -> datetime:
+    def next_moment() -> datetime:
         moments.append(NOW + timedelta(minutes=len(moments)))
         return moments[-1]
 
     joined = PatientMerge((Identifier("GENHOSP", "MR", "MRN1"),), (Identifier("GENHOSP", "MR", "MRN2"),), times.at(EARLIER), "A40")
     with store.database.write("general") as transaction:
-        store.apply_many(transaction, "general", "genhosp-adt", [joined], now=then())
-    store.record_reply("general", LINE, CELL, "STOP", moments[-1], then())
-    Release(store, fresh.journal).release("genhosp-adt", actor, then())
-    store.unmerge("general", PatientRef(id=ids["MRN2"]), actor=actor, reason="two people", now=then())
+        store.apply_many(transaction, "general", "genhosp-adt", [joined], now=next_moment())
+    store.record_reply("general", LINE, CELL, "STOP", moments[-1], next_moment())
+    Release(store, fresh.journal).release("genhosp-adt", actor, next_moment())
+    store.unmerge("general", PatientRef(id=ids["MRN2"]), actor=actor, reason="two people", now=next_moment())
 
     def known(patient: str) -> list[tuple[str, str, str, str]]:
         asked = [f"/v1/patients/{ids[patient]}/as-of?at={one:%Y-%m-%dT%H:%M:%S.%fZ}" for one in moments]
         found = [fresh.call("GET", path, role="auditor").json for path in asked]
-        said = [(one["preferences"]["do_not_contact"], one["sms_consent"]) for one in found]
-        return [(dnc["value"], dnc["authority"], dnc["evidence"]["id"], sms) for dnc, sms in said]
+        values = [(one["preferences"]["do_not_contact"], one["sms_consent"]) for one in found]
+        return [(dnc["value"], dnc["authority"], dnc["evidence"]["id"], sms) for dnc, sms in values]
 
     emr, stopped = "emr:genhosp-adt", "Opted Out of 1 number"
     both = [("yes", emr, "M2", "Opted In"), ("yes", emr, "M2", stopped), ("yes", "staff", "M2", stopped)]

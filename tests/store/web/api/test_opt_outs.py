@@ -61,8 +61,8 @@ def test_the_csv_has_the_same_content(fresh: Service) -> None:
 
 
 def test_a_topic_that_looks_like_a_formula_is_written_as_text(fresh: Service) -> None:
-    said = {"line": LINE, "topic": '=HYPERLINK("X")'}
-    fresh.call("POST", f"/v1/patients/{fresh.patient('MRN2')['id']}/sms-consent", said, role="staff")
+    request = {"line": LINE, "topic": '=HYPERLINK("X")'}
+    fresh.call("POST", f"/v1/patients/{fresh.patient('MRN2')['id']}/sms-consent", request, role="staff")
     (row,) = csv.DictReader(io.StringIO(fresh.call("GET", "/v1/sms-consent/report?format=csv", **ALL).body.decode()))
     assert row["topic"].startswith("'=HYPERLINK")
     assert row["number"] == CELL
@@ -89,8 +89,8 @@ def test_reading_the_report_is_in_the_audit_log(fresh: Service) -> None:
 def four(fresh: Service) -> Service:
     """One opt-out of each kind, a minute apart."""
     for minute, (body, line, number) in enumerate((("STOP", LINE, CELL), ("STOPALL", OTHER, HOME), ("START", LINE, HOME)), 1):
-        said = {"line": line, "from": number, "body": body, "received_at": f"2026-01-01T00:0{minute}:00Z"}
-        assert fresh.call("POST", "/v1/sms-replies", said).status == 200
+        request = {"line": line, "from": number, "body": body, "received_at": f"2026-01-01T00:0{minute}:00Z"}
+        assert fresh.call("POST", "/v1/sms-replies", request).status == 200
     where = f"/v1/patients/{fresh.patient('MRN2')['id']}/sms-consent"
     assert fresh.call("POST", where, {"line": OTHER, "topic": "billing"}, role="staff").status == 200
     assert fresh.call("POST", where, {"line": OTHER}, role="staff").status == 200

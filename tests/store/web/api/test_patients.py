@@ -225,14 +225,14 @@ def test_a_stop_opts_out_every_patient_with_the_number(fresh: Service) -> None:
 def test_a_stop_matches_its_number_in_every_carrier_format(fresh: Service, written: str) -> None:
     reply = fresh.call("POST", "/v1/sms-replies", {"line": "(217) 555-0190", "from": written, "body": "STOP"}).json
     assert (reply["confirmation"], reply["patients"]) == ("opt_out_confirmed", 2)
-    standing = fresh.patient()["sms_consent"]["opted_out"]
-    assert [(one["line"], one["number"]) for one in standing] == [(LINE, CELL)]
+    opt_outs = fresh.patient()["sms_consent"]["opted_out"]
+    assert [(one["line"], one["number"]) for one in opt_outs] == [(LINE, CELL)]
 
 
 def test_a_stop_covers_every_possible_number_and_a_start_only_one(fresh: Service) -> None:
-    said = {"line": LINE, "from": "4794234567"}  # of Norway without its plus, of Arkansas without its country code
-    assert fresh.call("POST", "/v1/sms-replies", said | {"body": "START"}).status == 422
-    assert fresh.call("POST", "/v1/sms-replies", said | {"body": "STOP"}).json["recognised"] == "opt_out"
+    reply = {"line": LINE, "from": "4794234567"}  # of Norway without its plus, of Arkansas without its country code
+    assert fresh.call("POST", "/v1/sms-replies", reply | {"body": "START"}).status == 422
+    assert fresh.call("POST", "/v1/sms-replies", reply | {"body": "STOP"}).json["recognised"] == "opt_out"
     report = fresh.call("GET", "/v1/sms-consent/report", role="manager").json
     assert {one["number"] for one in report} == {"+14794234567", "+4794234567"}
 

@@ -20,19 +20,19 @@ def decided(service: Service) -> str:
     return str(service.call("POST", "/v1/decisions", ASK).json["decision"])
 
 
-@pytest.mark.parametrize(("decision", "state", "then"), [("opt_out", "opt_out", "do_not_send"), ("dismiss", "dismissed", "send")])
-def test_an_unclear_reply_waits_for_a_person(fresh: Service, decision: str, state: str, then: str) -> None:
+@pytest.mark.parametrize(("decision", "state", "outcome"), [("opt_out", "opt_out", "do_not_send"), ("dismiss", "dismissed", "send")])
+def test_an_unclear_reply_waits_for_a_person(fresh: Service, decision: str, state: str, outcome: str) -> None:
     assert text(fresh).json == {"recognised": "review", "scope": "line", "confirmation": "none", "patients": 2}
     assert decided(fresh) == "do_not_send"
     (waits,) = fresh.call("GET", "/v1/replies?state=review", role="staff").json
     assert (waits["body"], waits["number"], waits["line"], len(waits["patients"])) == (ORDER, CELL, LINE, 2)
-    where, said = f"/v1/replies/{waits['id']}/decide", {"decision": decision, "reason": "asked"}
-    found = fresh.call("POST", where, said, role="staff")
+    where, verdict = f"/v1/replies/{waits['id']}/decide", {"decision": decision, "reason": "asked"}
+    found = fresh.call("POST", where, verdict, role="staff")
     assert (found.status, found.json["state"], found.json["reason"]) == (200, state, "asked")
-    assert decided(fresh) == then
+    assert decided(fresh) == outcome
     assert fresh.call("GET", "/v1/replies", role="manager").json == []
     assert [one["id"] for one in fresh.call("GET", f"/v1/replies?state={state}", role="auditor").json] == [waits["id"]]
-    assert fresh.call("POST", where, said, role="staff").status == 412
+    assert fresh.call("POST", where, verdict, role="staff").status == 412
     actions = {one["action"] for one in fresh.call("GET", "/v1/audit", role="auditor").json}
     assert {"viewed_replies", "decided_reply"} <= actions
 

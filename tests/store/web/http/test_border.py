@@ -73,8 +73,8 @@ def test_a_url_with_an_unstorable_value_is_refused_or_not_found(service: Service
 
 @pytest.mark.parametrize("at", UNUSABLE, ids=repr)
 def test_a_stop_with_an_unusable_time_counts_as_now(fresh: Service, at: Any) -> None:
-    said = {"line": LINE, "from": CELL, "body": "STOP\0", "received_at": at}
-    answer = fresh.call("POST", "/v1/sms-replies", said)
+    reply = {"line": LINE, "from": CELL, "body": "STOP\0", "received_at": at}
+    answer = fresh.call("POST", "/v1/sms-replies", reply)
     assert (answer.status, answer.json["recognised"]) == (200, "opt_out")
     (found,) = fresh.patient()["sms_consent"]["opted_out"]
     assert found["at"] >= NOW.isoformat()[:19]

@@ -19,8 +19,8 @@ class Site:
     """Lookups, a clock, and the reported alarms."""
 
     def __init__(self) -> None:
-        self.now, self.told = NOON, list[UnknownPatients]()
-        self.look_ups = LookUps(ALARM, lambda: self.now, self.told.append)
+        self.now, self.alarms = NOON, list[UnknownPatients]()
+        self.look_ups = LookUps(ALARM, lambda: self.now, self.alarms.append)
 
     def later(self, minutes: float) -> None:
         self.now += timedelta(minutes=minutes)
@@ -65,16 +65,16 @@ def test_the_alarm_is_logged_at_its_start_and_once_per_window(site: Site) -> Non
     for _ in range(40):
         site.look_ups.count(KEY, 3, 3)
         site.later(0.5)
-    assert len(site.told) == 2
+    assert len(site.alarms) == 2
     site.later(30)
     site.look_ups.count(KEY, 1, 1)
-    assert len(site.told) == 2
+    assert len(site.alarms) == 2
     site.look_ups.count(KEY, 10, 10)
-    assert [(one.key, one.unknown) for one in site.told][-1] == ("key_1", 11)
-    assert len(site.told) == 3
+    assert [(one.key, one.unknown) for one in site.alarms][-1] == ("key_1", 11)
+    assert len(site.alarms) == 3
 
 
 def test_queries_about_known_patients_raise_no_alarm(site: Site) -> None:
     for _ in range(100):
         site.look_ups.count(KEY, 100, 19)
-    assert (site.told, site.look_ups.ringing()) == ([], ())
+    assert (site.alarms, site.look_ups.ringing()) == ([], ())

@@ -55,12 +55,12 @@ class Filled:
     def _patients(self) -> None:
         kinds = ("cell", "home", "work", "other")
         phones = tuple(Phone(f"+1217555{110 + n:04d}", kind, "", None, n % 2 == 0) for n, kind in enumerate(kinds))
-        said = {
+        stated = {
             "do_not_contact": "yes", "preferred_method": "sms", "preferred_phone": phones[0].number, "phones": phones,
             "email": (f"somebody@{LONG}",), "language": "es", "consent.voice": "denied", f"consent.sms#{phones[0].number}": "denied",
             "topic.billing.sms": "denied", "topic.recalls.voice": "granted",
         }  # fmt: skip
-        everything = [statements("LONG", f"L{turn}", **{**said, "do_not_contact": ("yes", "no")[turn % 2]}) for turn in range(4)]
+        everything = [statements("LONG", f"L{turn}", **{**stated, "do_not_contact": ("yes", "no")[turn % 2]}) for turn in range(4)]
         later = [replace(one, effective=times.at(NOW + timedelta(seconds=turn))) for turn, one in enumerate(everything)]
         dead = statements("DEAD", "D1", deceased=True, phones=phones[:1])
         closed = statements("CLOSED", "C1", restricted=True)

@@ -169,8 +169,8 @@ def _handler(identity: Identity) -> type[BaseHTTPRequestHandler]:
             if asked["redirect_uri"] not in identity.redirect_uris or asked["client_id"] != CLIENT:
                 self._send(400, b"not a client of ours", "text/plain")
                 return
-            said = {"code": identity.code(asked), "state": asked["state"], "iss": identity.issuer}
-            self._to(f"{asked['redirect_uri']}?{urlencode(said)}")
+            query = {"code": identity.code(asked), "state": asked["state"], "iss": identity.issuer}
+            self._to(f"{asked['redirect_uri']}?{urlencode(query)}")
 
         def _to(self, where: str) -> None:
             self.send_response(302)

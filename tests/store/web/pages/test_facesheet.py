@@ -227,8 +227,8 @@ def test_a_local_do_not_contact_from_before_sync_is_shown_as_kept_until_the_emr_
     before = fresh_pages.store.enterprises["quiet"]
     switched_on = replace(before, do_not_contact_toggle=True)
     monkeypatch.setitem(fresh_pages.store.enterprises, "quiet", switched_on)  # type: ignore[arg-type]
-    said = {"actor": Actor(Role.ENTERPRISE, "pat"), "reason": "asked at the desk", "now": NOW}
-    fresh_pages.store.set_do_not_contact("quiet", where.removeprefix("/patients/"), "yes", **said)  # type: ignore[arg-type]
+    change = {"actor": Actor(Role.ENTERPRISE, "pat"), "reason": "asked at the desk", "now": NOW}
+    fresh_pages.store.set_do_not_contact("quiet", where.removeprefix("/patients/"), "yes", **change)  # type: ignore[arg-type]
     monkeypatch.setitem(fresh_pages.store.enterprises, "quiet", replace(before, syncs=True))  # type: ignore[arg-type]
     text = fresh_pages.signed_in("staff", "quiet").get(where).text
     assert "Do Not Contact: on locked Automations are not sent" in text  # the EMR's refusal is older

@@ -164,11 +164,11 @@ def test_without_scripts_a_running_run_is_reloaded(chrome: Browser, fresh_pages:
 def test_wrong_passwords_cause_a_wait_and_inactivity_signs_out(tab: Page, fresh_pages: Pages) -> None:
     name, password = fresh_pages.user("staff")
     tab.goto("/sign-in")
-    for guess, said in (*[("wrong", "Wrong name or password")] * PACE_BOTH.free, (password, "Too many failed attempts: wait 1 second")):
+    for guess, message in (*[("wrong", "Wrong name or password")] * PACE_BOTH.free, (password, "Too many failed attempts: wait 1 second")):
         tab.get_by_label("Name").fill(name)
         tab.get_by_label("Password").fill(guess)
         tab.get_by_role("button", name="Sign in").click()
-        expect(tab.get_by_role("alert")).to_contain_text(said)
+        expect(tab.get_by_role("alert")).to_contain_text(message)
     fresh_pages.moment.pass_(timedelta(seconds=1))
     enter(tab, fresh_pages, "staff")
     fresh_pages.moment.pass_(timedelta(minutes=31))

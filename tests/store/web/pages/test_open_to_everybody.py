@@ -24,7 +24,7 @@ from tests.store.web.pages.test_routes import routes
 
 SERIOUS = {"serious", "critical"}
 HEIGHT = 800
-LOOKS: tuple[tuple[int, Literal["light", "dark"], list[str]], ...] = (
+VIEWS: tuple[tuple[int, Literal["light", "dark"], list[str]], ...] = (
     (1280, "light", []),
     (390, "light", []),
     (320, "light", []),
@@ -55,7 +55,7 @@ class Visit(NamedTuple):
     state: str
     who: str | None
     where: Where
-    then: Callable[[Page], object] = lambda page: None
+    action: Callable[[Page], object] = lambda page: None
     enterprise: str = "general"
 
 
@@ -214,9 +214,9 @@ def looked_at(chrome: Browser, world: World, visit: Visit) -> list[Any]:
     page = context.new_page()
     try:
         page.goto(path)
-        visit.then(page)
+        visit.action(page)
         page.evaluate(AXE_SCRIPT)
-        return [problem for look in LOOKS for problem in problems(page, *look)]
+        return [problem for view in VIEWS for problem in problems(page, *view)]
     finally:
         context.close()
 

@@ -77,11 +77,11 @@ def realm(sqlite_url: str) -> Iterator[Realm]:
             yield Realm(identity, pages)
 
 
-def refused(seen: Seen, said: str, status: int = 403) -> None:
+def refused(seen: Seen, message: str, status: int = 403) -> None:
     """Checks that the sign-in failed and that the page gives the reason."""
     assert (seen.status, seen.where) == (status, ""), seen.text
     assert "Access denied" in seen.text
-    assert said in seen.text
+    assert message in seen.text
     assert "emr_sync_session" not in seen.response.headers.get("set-cookie", "")
 
 
@@ -295,8 +295,8 @@ def test_a_sign_in_is_bound_to_its_browser(realm: Realm) -> None:
 def test_a_response_to_another_request_is_refused(realm: Realm, change: dict[str, str]) -> None:
     realm.identity.person, browser = ROBIN, realm.pages.stranger()
     url = urlsplit(realm.sent_back(realm.asked(browser)))
-    said = {**dict(parse_qsl(url.query)), **change}
-    refused(browser.get(f"{url.path}?{urlencode(said)}"), "started in another browser")
+    query = {**dict(parse_qsl(url.query)), **change}
+    refused(browser.get(f"{url.path}?{urlencode(query)}"), "started in another browser")
 
 
 def test_an_expired_sign_in_must_be_restarted(realm: Realm) -> None:

@@ -58,9 +58,9 @@ def test_each_opt_out_has_its_line_its_author_and_its_patients(fresh_pages: Page
 
 
 def test_a_number_of_many_patients_shows_some_of_them_and_the_count(fresh_pages: Pages) -> None:
-    said = [statements(f"HOME{n}", f"H{n}", phones=(Phone(CELL, "home"),)) for n in range(5)]
+    items = [statements(f"HOME{n}", f"H{n}", phones=(Phone(CELL, "home"),)) for n in range(5)]
     with fresh_pages.store.database.write("general") as transaction:
-        fresh_pages.store.apply_many(transaction, "general", "genhosp-adt", said, now=NOW)
+        fresh_pages.store.apply_many(transaction, "general", "genhosp-adt", items, now=NOW)
     stop(fresh_pages)
     assert "facesheet 1 , facesheet 2 , facesheet 3 and 4 more" in fresh_pages.signed_in("enterprise").get("/opt-outs").text
 

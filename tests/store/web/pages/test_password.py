@@ -44,7 +44,7 @@ def test_a_password_change_keeps_only_the_current_session(fresh_pages: Pages) ->
 
 
 @pytest.mark.parametrize(
-    ("current", "new", "again", "said"),
+    ("current", "new", "again", "message"),
     [
         ("wrong", NEW, NEW, "The current password is wrong."),
         (None, NEW, "tulip hammer rover", "do not match"),
@@ -52,11 +52,11 @@ def test_a_password_change_keeps_only_the_current_session(fresh_pages: Pages) ->
         (None, "staff general 2026", "staff general 2026", "easy to guess"),
     ],
 )
-def test_an_invalid_password_change_says_why(fresh_pages: Pages, current: str | None, new: str, again: str, said: str) -> None:
+def test_an_invalid_password_change_says_why(fresh_pages: Pages, current: str | None, new: str, again: str, message: str) -> None:
     browser = fresh_pages.signed_in("staff")
     status, text = changed(browser, fresh_pages.user("staff")[1] if current is None else current, new, again)
     assert status == 422
-    assert said in text
+    assert message in text
     assert new not in text
 
 

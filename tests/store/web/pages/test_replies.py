@@ -37,16 +37,16 @@ def test_operators_cannot_see_replies(fresh_pages: Pages) -> None:
 
 
 @pytest.mark.parametrize(
-    ("decision", "said", "opted_out"), [("opt_out", "recorded as an opt-out", True), ("dismiss", "was dismissed", False)]
+    ("decision", "message", "opted_out"), [("opt_out", "recorded as an opt-out", True), ("dismiss", "was dismissed", False)]
 )
-def test_a_person_decides_with_a_form(fresh_pages: Pages, decision: str, said: str, opted_out: bool) -> None:
+def test_a_person_decides_with_a_form(fresh_pages: Pages, decision: str, message: str, opted_out: bool) -> None:
     number = unclear(fresh_pages)
     browser = fresh_pages.signed_in("staff")
     assert "no longer on file" not in browser.get(fresh_pages.patient("MRN1")).text
     assert "unclear reply, needs review" in browser.get(fresh_pages.patient("MRN1")).text
     browser.get("/replies")
     seen = browser.get(browser.post(f"/replies/{number}", decision=decision, reason="phoned them").where)
-    assert said in seen.text
+    assert message in seen.text
     assert "phoned them" in seen.text
     assert "No replies to review." in seen.text
     patient = fresh_pages.store.find("general", PatientRef(value="MRN1"))

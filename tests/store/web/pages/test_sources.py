@@ -42,12 +42,12 @@ def test_intake_has_a_chart_a_description_and_a_table(fresh_pages: Pages) -> Non
     came(fresh_pages, applied=1200, unchanged=34)
     came(fresh_pages, timedelta(hours=3), rejected=2)
     seen = fresh_pages.signed_in("operator").get(SOURCE)
-    said = "1,236 records in the last 48 hours, peak 1,234 per hour; 2 could not be used."
-    assert f'role="img" aria-label="Intake by hour. {said}"' in seen.response.text
-    assert seen.text.count(said) == 1
+    description = "1,236 records in the last 48 hours, peak 1,234 per hour; 2 could not be used."
+    assert f'role="img" aria-label="Intake by hour. {description}"' in seen.response.text
+    assert seen.text.count(description) == 1
     assert "1,234 1,200 0" in seen.text
     assert " style=" not in seen.response.text
-    assert said in fresh_pages.signed_in("operator").get("/sources").text
+    assert description in fresh_pages.signed_in("operator").get("/sources").text
 
 
 def test_a_source_without_intake_has_a_text_instead_of_a_chart(pages: Pages) -> None:
