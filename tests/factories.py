@@ -39,10 +39,10 @@ def statements(
     problems: tuple[Problem, ...] = (),
 ) -> PatientStatements:
     """The statements of one payload about patient ``value``, effective ``minutes`` after the day before ``NOW``."""
-    said = {name: Statement(one, f"X-{name}") for name, one in (stated or {"do_not_contact": "yes"}).items()}
+    by_name = {name: Statement(one, f"X-{name}") for name, one in (stated or {"do_not_contact": "yes"}).items()}
     effective = at(minutes)
     return PatientStatements(
-        (identifier(value),), said, effective, evidence or f"{value}/{minutes}", problems=problems, locator=f"test:{value}"
+        (identifier(value),), by_name, effective, evidence or f"{value}/{minutes}", problems=problems, locator=f"test:{value}"
     )
 
 

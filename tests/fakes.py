@@ -49,8 +49,8 @@ class FakeMapper:
 
 
 def _split(text: str) -> tuple[str, dict[str, str]]:
-    value, _, said = text.partition("=")
-    return value, {"do_not_contact": said}
+    value, _, stated = text.partition("=")
+    return value, {"do_not_contact": stated}
 
 
 class FakeAdapter:

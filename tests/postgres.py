@@ -40,7 +40,7 @@ DRAWN = "SELECT setval(seqrelid, seqstart, false) FROM pg_sequence WHERE pg_sequ
 LARGE = 4 * 1024 * 1024  # bytes: deleted rows stay in a table's file, and scanning them costs more than a new copy
 
 
-class Looks(NamedTuple):
+class State(NamedTuple):
     """What must be unchanged in a returned database: schema, settings, and the tables with rows of the template."""
 
     schema: list[Any]
@@ -52,7 +52,7 @@ class Lent(NamedTuple):
     """A database that can be lent to a test."""
 
     name: str
-    looks: Looks
+    state: State
 
 
 class Databases:
@@ -67,21 +67,21 @@ class Databases:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for one in self.free:
-            self._drop(one.name)
+        for copy in self.free:
+            self._drop(copy.name)
         self.maintenance.close()
 
     @contextmanager
     def lent(self) -> Iterator[str]:
         """Lends a database to one test; gives its name."""
-        one = self.free.pop() if self.free else self._made()
+        copy = self.free.pop() if self.free else self._made()
         try:
-            yield one.name
+            yield copy.name
         finally:
-            if self._emptied(one) and self._renamed(one.name, name := self._new_name()):
-                self.free.append(Lent(name, one.looks))
+            if self._emptied(copy) and self._renamed(copy.name, name := self._new_name()):
+                self.free.append(Lent(name, copy.state))
             else:
-                self._drop(one.name)
+                self._drop(copy.name)
 
     def url(self, name: str) -> str:
         """How SQLAlchemy connects to it."""
@@ -98,19 +98,19 @@ class Databases:
         name = self._new_name()
         self._run("CREATE DATABASE {} TEMPLATE {}", name, self.template)
         with closing(self._connected(name)) as connection:
-            return Lent(name, _looks(connection))
+            return Lent(name, _state_of(connection))
 
-    def _emptied(self, one: Lent) -> bool:
+    def _emptied(self, copy: Lent) -> bool:
         """Deletes the rows of a test. False if that does not restore a copy of the template."""
-        with closing(self._connected(one.name)) as connection:
+        with closing(self._connected(copy.name)) as connection:
             gone = connection.execute(f"SELECT pg_terminate_backend(pid, 5000) {OTHERS}").fetchall()
-            if not all(one for (one,) in gone) or _looks(connection, one.looks.rows) != one.looks:
+            if not all(ended for (ended,) in gone) or _state_of(connection, copy.state.rows) != copy.state:
                 return False
             try:
                 connection.execute("SET session_replication_role = replica")  # no triggers, no foreign keys
             except psycopg.errors.InsufficientPrivilege:
                 return False
-            _delete(connection, [name for name in _tables_with_rows(connection) if name not in one.looks.rows])
+            _delete(connection, [name for name in _tables_with_rows(connection) if name not in copy.state.rows])
             return bool(connection.execute(f"SELECT coalesce(sum(pg_table_size(oid)), 0) < {LARGE} {TABLES}").fetchone() == (True,))
 
     def _renamed(self, old: str, new: str) -> bool:
@@ -131,10 +131,10 @@ class Databases:
         self.maintenance.execute(sql.SQL(statement).format(*map(sql.Identifier, names)))
 
 
-def _looks(connection: Connection, tables: Iterable[str] | None = None) -> Looks:
+def _state_of(connection: Connection, tables: Iterable[str] | None = None) -> State:
     """The state of a database. ``tables`` are those with rows of the template; in a new copy, all tables with rows."""
     rows = {name: _rows(connection, name) for name in (_tables_with_rows(connection) if tables is None else tables)}
-    return Looks(connection.execute(SCHEMA).fetchall(), connection.execute(SETTINGS).fetchone(), rows)
+    return State(connection.execute(SCHEMA).fetchall(), connection.execute(SETTINGS).fetchone(), rows)
 
 
 def _rows(connection: Connection, table: str) -> list[Any]:
