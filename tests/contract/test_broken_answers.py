@@ -24,7 +24,7 @@ def test_a_row_removed_between_two_pages_hides_no_patient(engine: Engine, emr: S
     assert run.status == "done"
     assert "read again" in (run.note or "")
     assert "announced 8" in (run.note or "")
-    assert known(engine) == everybody(), "p4 slipped onto the page that was read already, and came when it was read again"
+    assert known(engine) == everybody(), "p4 moved to a page that was already read, and was found by the second read"
     assert cursor(engine, way) is not None
 
 
@@ -39,7 +39,7 @@ def test_a_repeatedly_short_response_is_applied_and_the_cursor_stays(engine: Eng
     assert known(engine) == everybody()
     assert cursor(engine, way) is None
     emr.well()
-    assert read(engine, emr, way).counts == {"unchanged": 8}, "the same is read again"
+    assert read(engine, emr, way).counts == {"unchanged": 8}, "the same records are read again"
     assert cursor(engine, way) is not None
 
 
@@ -52,8 +52,8 @@ def test_a_repeatedly_short_response_is_not_retried_forever_and_delays_no_patien
     emr.change("p2", refuses=False)
     read(engine, emr, way)
     lists = [place for place in emr.asked if place in ("fhir/Patient", "file", "patients")]
-    assert len(lists) <= 4, "two readings"
-    assert known(engine)["p2"] == "no", "what it permits is weighed by the safeguard and counts"
+    assert len(lists) <= 4, "the source is read twice"
+    assert known(engine)["p2"] == "no", "its permissions count for the safeguard"
     assert cursor(engine, way) == before
 
 
@@ -165,7 +165,7 @@ def test_endless_pages_are_aborted_with_a_reason_and_move_no_cursor(engine: Engi
     run = read(engine, emr, way)
     assert run.status == "failed"
     assert "50 consecutive pages had no new" in (run.error or "")
-    assert len(emr.asked) < 120, "read twice"
+    assert len(emr.asked) < 120, "the source must be read twice"
     assert known(engine) == everybody()
     assert cursor(engine, way) is None
     emr.well()

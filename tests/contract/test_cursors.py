@@ -26,7 +26,7 @@ def test_the_cursor_exceeds_neither_our_request_time_nor_the_servers(engine: Eng
     asked = START + MINUTE * emr.asked.index(first)  # our clock at the request; each earlier response took a minute
     assert reached <= asked
     assert reached <= asked + ahead
-    assert reached >= asked + min(ahead, timedelta(0)) - MINUTE, "and it does not lag behind either"
+    assert reached >= asked + min(ahead, timedelta(0)) - MINUTE, "the cursor must not lag behind either"
 
 
 @pytest.mark.parametrize("way", WAYS)

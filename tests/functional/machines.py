@@ -74,7 +74,7 @@ def until(true: Callable[[], Any]) -> Any:
     """Polls until there is a result; gives the result."""
     deadline = time.monotonic() + PATIENCE
     while not (found := true()):
-        assert time.monotonic() < deadline, "it never came true"
+        assert time.monotonic() < deadline, "the condition was never met"
         time.sleep(0.05)
     return found
 

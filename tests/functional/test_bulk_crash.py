@@ -65,8 +65,8 @@ def killed_when(config: Path, reached: Callable[[], bool]) -> None:
     deadline = time.monotonic() + PATIENCE
     try:
         while not reached():
-            assert process.poll() is None, "it ended before it could be killed"
-            assert time.monotonic() < deadline, "it never got there"
+            assert process.poll() is None, "the process ended before it could be killed"
+            assert time.monotonic() < deadline, "the process never reached that stage"
             time.sleep(0.01)
     finally:
         process.send_signal(signal.SIGKILL)
@@ -87,7 +87,7 @@ def test_killed_while_the_server_prepares_the_export(emr: RehearsalEmr, config: 
     emr.exports.finish_all()
     assert emr_sync(config, "resync", SOURCE)["counts"]["applied"] == PATIENTS
     all_there_once(database_url)
-    assert emr.exports.asked == 1, "it went on from the status address"
+    assert emr.exports.asked == 1, "the run must continue at the status URL"
 
 
 @pytest.mark.crash
@@ -100,11 +100,11 @@ def test_killed_between_the_files(emr: RehearsalEmr, config: Path, database_url:
 
     killed_when(config, some_files_are_stored)
     before = stored(database_url)
-    assert 0 < before < PATIENTS, "the kill came in the middle of the files"
+    assert 0 < before < PATIENTS, "the process must be killed between the files"
     emr.faults.delay = 0
     counts = emr_sync(config, "resync", SOURCE)["counts"]
     assert counts["applied"] == PATIENTS - before
-    assert counts["unchanged"] < before, "files that are stored were read again"
+    assert counts["unchanged"] < before, "stored files were read again"
     all_there_once(database_url)
     assert emr.exports.asked == 1
 

@@ -106,4 +106,4 @@ def test_recomputing_continues_after_a_crash(process: Process, database_url: str
     last = process.store.changes(HOSPITAL, 0, 100)[-1].seq
     for _ in dying_at_each_commit(database_url, Process.restate):
         assert process.silent() == 0
-    assert len(process.store.changes(HOSPITAL, last, 100)) == len(PATIENTS), "each is in the feed once"
+    assert len(process.store.changes(HOSPITAL, last, 100)) == len(PATIENTS), "each patient must be in the feed once"

@@ -90,7 +90,7 @@ def test_a_kill_during_intake_loses_and_duplicates_nothing(database_url: str, tm
         for feed in feeds:
             feed.join(timeout=60)
     assert [feed.acknowledged for feed in feeds] == [200] * 4
-    assert len(set(acknowledged_at_kill)) == 3, "each kill came in the middle of the work"
+    assert len(set(acknowledged_at_kill)) == 3, "each kill must come during the work"
     history = changes_by_patient(database_url)
     assert len(history) == PATIENTS
     assert all(len(evidence) == len(set(evidence)) for evidence in history.values()), "something was applied twice"
@@ -125,8 +125,8 @@ def test_a_kill_during_a_run_loses_and_duplicates_nothing(database_url: str, tmp
     stored = _wait_for_patients(database_url, 40)
     process.send_signal(signal.SIGKILL)
     process.wait(timeout=PATIENCE)
-    assert stored < PATIENTS, "the kill came in the middle of the run"
-    assert _cursor(database_url) is None, "the cursor stays until everything is committed"
+    assert stored < PATIENTS, "the process must be killed during the run"
+    assert _cursor(database_url) is None, "the cursor must stay until everything is committed"
 
     slow_emr.faults.delay = 0
     report = emr_sync(config, "resync", "genhosp-fhir")

@@ -89,7 +89,7 @@ def test_a_replay_is_atomic_through_crashes(rejected: Path, database_url: str, t
     assert dnc(config) == (("yes", 3) if done else ("no", 2))
     assert len(emr_sync(config, "rejections")) == (0 if done else 1)
     replays = [line["action"] for line in emr_sync(config, "audit")].count("replayed_rejection")
-    assert replays == (1 if done else 0), "the log holds what happened, and nothing else"
+    assert replays == (1 if done else 0), "the audit log must have exactly the committed actions"
     emr_sync(config, "rejections", "replay", open_one["id"])
     assert dnc(config) == ("yes", 3)
     assert emr_sync(config, "rejections") == []

@@ -169,7 +169,7 @@ def test_patients_missing_from_an_export_are_reported_and_read_by_the_next(emr: 
 def test_files_shorter_than_their_count_are_reported_and_exported_again(emr: RehearsalEmr, parts: Parts) -> None:
     emr.faults.miscount()
     ended = run(parts, BULK)
-    assert (ended.status, parts.journal.cursor(BULK) is None) == ("failed", False), "the cursor keeps what is to be deleted at the server"
+    assert (ended.status, parts.journal.cursor(BULK) is None) == ("failed", False), "the cursor keeps the export to delete at the server"
     assert "lines fewer" in (ended.error or "")
     assert {one.reason for one in parts.journal.rejections(source=BULK)} == {"export_file_short"}
     again = run(parts, BULK)

@@ -135,7 +135,7 @@ def answered(program: Target, number: int, draw: Random) -> None:
                 break
     program.note(*(f"answered {code}" for code in codes), *["frames"] * (len(contents) + 1))
     assert set(codes) <= ANSWERS, codes
-    assert codes[-1:] == ["AA"], "the connection did not live"
+    assert codes[-1:] == ["AA"], "the connection was closed"
     certain = sum(not asks_otherwise(one) for one in contents)
     assert certain < len(codes) <= 2 * len(contents) + 1, (certain, len(contents), codes)
     assert certain < len(contents) or len(codes) == len(contents) + 1, (len(contents), codes)

@@ -93,7 +93,7 @@ def test_the_run_of_a_killed_worker_is_done_by_another(database_url: str, tmp_pa
     with machine(config, "work") as first:
         until(lambda: books.patients() >= 20)
         first.kill()
-        assert books.patients() < PATIENTS, "the kill came in the middle of the run"
+        assert books.patients() < PATIENTS, "the process must be killed during the run"
         emr.faults.delay = 0
         with machine(config, "work") as second:
             (run,) = until(lambda: books.runs("done"))
@@ -110,7 +110,7 @@ def test_a_stopped_worker_hands_its_run_over(database_url: str, tmp_path: Path, 
         until(lambda: books.patients() >= 20)
         assert first.end() == 0
         stopped = books.patients()
-        assert stopped < PATIENTS, "it stopped in the middle of the run"
+        assert stopped < PATIENTS, "the worker must stop during the run"
         assert "stopped early" in str(books.runs("stopped")[0].error)
         assert all(line.get("level") != "error" for line in first.lines())
         emr.faults.delay = 0

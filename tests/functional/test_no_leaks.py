@@ -125,8 +125,8 @@ def test_patient_data_appears_only_in_responses_about_the_patient(database_url: 
         runs = request(port, keys["operator"], "GET", "/v1/runs")[1]
         audit = request(port, keys["auditor"], "GET", "/v1/audit?limit=1000")[1]
     log = (tmp_path / "serve.log").read_text()
-    assert '"POST /v1/decisions 200"' in log, "the log was written, requests too"
-    assert "…" in json.dumps(log, ensure_ascii=False) or "\\u2026" in log, "what callers put into addresses is left out"
+    assert '"POST /v1/decisions 200"' in log, "the log must contain requests, too"
+    assert "…" in json.dumps(log, ensure_ascii=False) or "\\u2026" in log, "caller data in URLs must be left out"
     assert "code_unmapped" in rejections or "value_unmapped" in rejections
     everything = {
         "log": log, "refusals": refused, "metrics": metrics, "rejections": rejections, "runs": runs, "audit": audit,
@@ -137,4 +137,4 @@ def test_patient_data_appears_only_in_responses_about_the_patient(database_url: 
         quiet = text.replace(EXAMPLE, "")
         assert (name, sorted(one for one in wanted if one in quiet), leaks(quiet)) == (name, [], [])
     stored = (tmp_path / "test.db").read_bytes() if database_url.startswith("sqlite") else b""
-    assert SECRET.encode() not in stored, "what could not be used is sealed"
+    assert SECRET.encode() not in stored, "rejected payloads must be encrypted"

@@ -103,7 +103,7 @@ def test_the_documented_examples_on_the_command_line(config: Path, emr_sync: Run
     moments = [None, begins - timedelta(hours=1), begins + timedelta(hours=1), ends - timedelta(hours=1), ends + timedelta(hours=1)]
     assert [decided(emr_sync, "1", at) for at in moments] == ["send", "send", "do_not_send", "do_not_send", "send"]
     sheet = emr_sync("patient", "MRN2")
-    assert sheet["preferences"].get("consent.sms", {"value": "unknown"})["value"] == "unknown", "a permission that ended is no permission"
+    assert sheet["preferences"].get("consent.sms", {"value": "unknown"})["value"] == "unknown", "an expired permission does not count"
 
 
 def of_patient(patient: str, name: str, kind: str, days: float, **elements: Any) -> dict[str, Any]:
@@ -210,7 +210,7 @@ def test_the_running_service_applies_a_period_when_it_begins_or_ends(running: tu
     deadline = time.monotonic() + 20
     while (news := _changed(service, last)) < 3 and time.monotonic() < deadline:
         time.sleep(0.2)
-    assert news == 3, "one began; two of the three that ended were let through"
+    assert news == 3, "one refusal began; two of the three that ended were applied"
     assert sorted(answers(service, name)[0] for name in "234") == ["do_not_send", "send", "send"]
     (run,) = [one for one in emr_sync("runs") if one["status"] == "held"]
     assert run["counts"]["held"] == 1

@@ -88,7 +88,7 @@ def test_an_interrupted_approval_is_finished_by_the_next_without_duplicates(site
     places = []
     for place in dying_at_each_commit(database_url, approve):
         places.append(place)
-        assert permitted(site) + site.verdicts.show(run).impact.patients == len(NAMES), "each patient is held or through, never neither"
+        assert permitted(site) + site.verdicts.show(run).impact.patients == len(NAMES), "each patient must be either held or applied"
         assert once(site)
     assert len(places) >= 2
     assert (permitted(site), site.journal.run(run).status, site.verdicts.show(run).impact.patients) == (len(NAMES), "done", 0)

@@ -34,7 +34,7 @@ def value_of(row: AttributeRow, enterprise: Enterprise, *values: Any) -> Any:
 def test_the_table_has_every_attribute() -> None:
     assert {row.attribute for row in ATTRIBUTE_ROWS} >= {*ATTRIBUTES}
     assert {family(row.attribute) for row in ATTRIBUTE_ROWS if row.refuses is not None} == REFUSALS.keys()
-    assert all(one.title for one in REGISTRY), "people read each of them"
+    assert all(one.title for one in REGISTRY), "every attribute needs a row"
 
 
 @pytest.mark.parametrize(("name", "value"), REFUSALS.items())

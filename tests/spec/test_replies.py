@@ -42,7 +42,7 @@ def test_opt_in_keywords_are_configurable() -> None:
 def test_opt_out_keywords_can_be_added() -> None:
     assert recognise("No", opt_out_words=["NO"]).kind == "opt_out"
     assert recognise("no, see you then", opt_out_words=["NO"]).kind == "opt_out"
-    assert recognise("there is no parking", opt_out_words=["NO"]).kind is None, "too short to mean anything inside a text"
+    assert recognise("there is no parking", opt_out_words=["NO"]).kind is None, "too short to count inside a longer text"
     assert recognise("genug", opt_out_words=["Genug", ""]).kind == "opt_out"
     assert recognise("das ist genug fuer heute", opt_out_words=["Genug"]).kind == "review"
     assert recognise("YES", opt_out_words=["YES"]).kind == "opt_out", "an opt-out wins"

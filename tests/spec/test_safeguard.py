@@ -47,7 +47,7 @@ def in_force(attribute: str, value: Any) -> dict[str, Preference]:
 def test_which_changes_permit_contact(change: Change) -> None:
     name, before, after = change.attribute, in_force(change.attribute, change.before), in_force(change.attribute, change.after)
     assert bool(permitting_changes(before, after, [name])) is (change.safeguard == MAY_BE_HELD)
-    assert may_permit_more(name, change.after) or change.safeguard != MAY_BE_HELD, "the quick check misses nothing"
+    assert may_permit_more(name, change.after) or change.safeguard != MAY_BE_HELD, "the fast check must find every change"
 
 
 @pytest.mark.parametrize(("floor", "percent", "synced", "limit"), LIMITS)

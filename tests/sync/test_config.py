@@ -198,7 +198,7 @@ def test_yaml_words_in_a_mapping_keep_their_text(written) -> None:
 def test_site_rules_override_preset_rules(written) -> None:
     preset = FHIR + "    preset: oracle-health\n"
     of_preset = rules(load(written(TOP + preset)), "fhir")
-    assert of_preset, "this preset is expected to have rules"
+    assert of_preset, "this preset must have rules"
     attribute = next(iter(of_preset))
     path = "Patient.extension('http://site.example/own').valueCode"
     own = rules(load(written(TOP + preset + f'    mapping:\n      {attribute}: {{from: "{path}"}}\n')), "fhir")

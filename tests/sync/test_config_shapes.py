@@ -34,7 +34,7 @@ def test_every_form_of_rule_loads(tmp_path: Path) -> None:
     assert mapping["consent.*"]["others"] == "denied"
     assert mapping["do_not_contact"]["from"] == ["Patient.active", "Patient.deceased"]
     assert mapping["preferred_phone"] == {"by": "first"}
-    assert "on_unknown" not in mapping["do_not_contact"], "what is not written is left to the mapping"
+    assert "on_unknown" not in mapping["do_not_contact"], "absent settings are left to the mapping"
 
 
 def test_flags_with_site_codes_can_be_configured(tmp_path: Path) -> None:

@@ -61,5 +61,5 @@ def test_the_cursor_moves_only_after_every_storable_record_is_stored(engine: Eng
     event.remove(engine.database.engine, "commit", check_earlier_transactions)
     assert (run.status, run.counts) == ("done", {"applied": len(good), "rejected": len(bad)})
     assert engine.journal.cursor(FEED) == "end"
-    assert len({len(stored) for cursor, stored in seen if cursor == "before"}) > 1, "it was stored in parts"
+    assert len({len(stored) for cursor, stored in seen if cursor == "before"}) > 1, "the batch must be stored in parts"
     assert [stored for cursor, stored in seen if cursor == "end" and stored != good] == []

@@ -84,14 +84,14 @@ def test_suspicious_joins_are_listed_and_separated(emr_sync: EmrSync, tmp_path: 
     assert dnc(emr_sync, "CLINIC|MRN2") == "no"
 
     preview = emr_sync("check-identities", "--split", "--json")
-    assert preview.value["split"] == 0, "a script says --yes"
+    assert preview.value["split"] == 0, "scripts must pass --yes"
     done = emr_sync("check-identities", "--split", "--yes", "--json")
     assert (done.code, done.value["split"], len(done.value["patients"][0]["into"])) == (0, 1, 2)
     assert dnc(emr_sync, "CLINIC|MRN1") == dnc(emr_sync, "CLINIC|MRN2") == "yes"
     ids = {emr_sync("patient", f"CLINIC|{number}", "--json").value["id"] for number in ("MRN1", "MRN2")}
     assert ids == set(done.value["patients"][0]["into"])
     former = emr_sync("patient", found["id"])
-    assert (former.code, all(one in former.out for one in ids)) == (0, True), "the former id tells whom it became"
+    assert (former.code, all(one in former.out for one in ids)) == (0, True), "the former id must lead to the new patient"
     assert "no patient is linked" in emr_sync("check-identities").out
     assert emr_sync("check-identities", "--json").value == {"patients": [], "split": 0}
 
@@ -130,4 +130,4 @@ def test_a_join_by_a_linking_identifier_is_undone_like_a_merge(emr_sync: EmrSync
     assert undone.code == 0
     assert (dnc(emr_sync, "CLINIC|MRN1"), dnc(emr_sync, "LAB|L5")) == ("no", "yes")
     ingest(emr_sync, tmp_path, "lab", message("L5^^^LAB^MR~E1^^^EMPI^PI", "DNC", 3))
-    assert (dnc(emr_sync, "CLINIC|MRN1"), dnc(emr_sync, "LAB|L5")) == ("no", "yes"), "a known own identifier decides"
+    assert (dnc(emr_sync, "CLINIC|MRN1"), dnc(emr_sync, "LAB|L5")) == ("no", "yes"), "the known own identifier decides"

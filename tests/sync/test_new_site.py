@@ -76,7 +76,7 @@ def test_a_new_site_is_added_as_documented(site: Path, emr_sync: Callable[..., o
     os.utime(dropped, (dropped.stat().st_mtime - 60,) * 2)
     shown_on_the_page(run("check", "lakeside-adt").out)
     assert flat("dry run, nothing was changed: 3 applied") in flat(run("resync", "lakeside-adt", "--dry-run").out)
-    assert dropped.exists(), "a dry run leaves the folder as it is"
+    assert dropped.exists(), "a dry run does not change the folder"
     shown_on_the_page(run("resync", "lakeside-adt").out)
 
     for patient in ("L-1001", "L-1002"):

@@ -86,7 +86,7 @@ def test_metrics_cover_all_processes(parts: Parts) -> None:
     assert 'emr_sync_processes{role="listen",state="alive"} 1.0' in text
     assert f'emr_sync_intake_failing_messages{{source="{SOURCE}"}} 20.0' in text
     text = parts.metrics.text({}, processes=standing(elsewhere.read(), elsewhere.now() + timedelta(minutes=1))).decode()
-    assert 'state="gone"' not in text, "nobody is there to miss them"
+    assert 'state="gone"' not in text, "no process is running that could report them"
     found = [*elsewhere.read(), long_running(elsewhere.now() + timedelta(minutes=1))]
     text = parts.metrics.text({}, processes=standing(found, elsewhere.now() + timedelta(minutes=1))).decode()
     assert 'emr_sync_processes{role="work",state="gone"} 1.0' in text

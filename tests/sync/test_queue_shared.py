@@ -121,7 +121,7 @@ def change(database: Database, sql: str) -> None:
 def until(true: Callable[[], object]) -> None:
     """Waits until the condition holds, however slow the machine is."""
     pause, tries = threading.Event(), int(PATIENCE / 0.05)
-    assert any(true() or pause.wait(0.05) for _ in range(tries)), "it never came true"
+    assert any(true() or pause.wait(0.05) for _ in range(tries)), "the condition was never met"
 
 
 def test_a_job_row_has_its_source_and_no_patient_data(database: Database) -> None:
@@ -157,7 +157,7 @@ def test_machines_share_the_work_with_one_job_per_source_at_a_time(database: Dat
     with ExitStack() as stack:
         desks = [stack.enter_context(machine.working()) for machine in machines]
         until(lambda: queue.depth().running == 3)
-        assert queue.depth() == Depth(waiting=3, running=3), "three sources, and one job of each"
+        assert queue.depth() == Depth(waiting=3, running=3), "one job of each of the three sources"
         for desk in desks:
             desk.go.set()
         until(lambda: sum(len(desk.done) for desk in desks) == len(jobs))
@@ -288,7 +288,7 @@ def test_the_tables_are_created_once(database: Database) -> None:
     queue_tables.migrate(database)
     queue_tables.check(database)
     (source,) = rows(database, "SELECT prosrc FROM pg_proc WHERE proname = 'procrastinate_retry_job_v2'")[0]
-    assert "(job id: %)" in source, "what looks like a parameter stays as it is"
+    assert "(job id: %)" in source, "text that looks like a parameter stays unchanged"
 
 
 def test_the_tables_of_an_older_version_are_migrated(bare_database_url: str) -> None:
@@ -340,7 +340,7 @@ def test_a_machine_continues_a_job_that_the_queue_considers_lost(database: Datab
     with machine.working() as desk:
         assert desk.began.acquire(timeout=PATIENCE)
         change(database, f"UPDATE procrastinate_jobs SET {lost}")
-        assert not desk.began.acquire(timeout=5), "it is done twice"
+        assert not desk.began.acquire(timeout=5), "the job ran twice"
         assert rows(database, "SELECT 1 FROM procrastinate_jobs WHERE status = 'doing' AND attempts = 0") == [(1,)]
         desk.go.set()
         until(lambda: queue.depth() == Depth(0, 0))

@@ -23,7 +23,7 @@ def test_refused_connections_are_counted_and_logged_once_a_minute(tmp_path: Path
             assert service.listeners[0].listener.bound.wait(30)  # type: ignore[attr-defined]
             for _ in range(5):
                 with socket.create_connection(("127.0.0.1", port), timeout=30) as connection:
-                    assert connection.recv(1) == b"", "it is closed"
+                    assert connection.recv(1) == b"", "the connection must be closed"
         finally:
             service.stop()
             parts.close()

@@ -164,7 +164,7 @@ def test_earlier_messages_are_reread_before_the_next_message(site: Site) -> None
     site.receive(SWAPPED, message("1", "DNC", 5))
     assert site.dnc("1") == "no"
     site.receive(RIGHT, message("1", "OK", 1))
-    assert site.dnc("1") == "yes", "the late one is older than the DNC, which today's mapping reads as a refusal"
+    assert site.dnc("1") == "yes", "the late message is older than the DNC, which the current mapping reads as a refusal"
 
 
 def test_the_safeguard_weighs_a_remap_as_one_run(database: Database) -> None:
@@ -174,7 +174,7 @@ def test_the_safeguard_weighs_a_remap_as_one_run(database: Database) -> None:
     run = site.remap(SWAPPED)
     assert run.status == "held"
     assert {site.dnc(name) for name in names} == {"yes"}
-    assert {site.dnc(f"n{name}") for name in names} == {"yes"}, "what refuses is applied at once"
+    assert {site.dnc(f"n{name}") for name in names} == {"yes"}, "opt-outs are applied at once"
     Verdicts(site.store, site.journal).approve(run.id, PERSON, site.clock())
     assert {site.dnc(name) for name in names} == {"no"}
     assert site.remap(RIGHT).status == "held"

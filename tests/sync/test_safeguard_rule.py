@@ -139,7 +139,7 @@ def test_a_rejected_run_changes_nothing_and_repeated_evidence_is_held_again(site
     run = site.run(*permissions())
     site.verdicts.reject(run.id, PERSON, site.clock())
     assert (site.journal.run(run.id).status, site.values(NAMES)) == ("done", ALL_YES)
-    assert site.run(*permissions()).counts == {"unchanged": 5}, "the very same payloads"
+    assert site.run(*permissions()).counts == {"unchanged": 5}, "identical payloads are unchanged"
     again = site.run(*permissions(5, ("A",)))  # one patient by itself would be within the limit
     assert (again.status, site.value("A")) == ("held", "yes")
     assert "changes of 1 patients that were rejected before came again" in (again.error or "")

@@ -121,7 +121,7 @@ def test_the_set_expires_without_a_run_and_is_in_the_audit_log(clinic: Clinic) -
     (line,) = [one.line for one in clinic.parts.verdicts.audit.newest("clinic") if one.line.action == "expired_held_changes"]
     assert line.actor == "expiry"
     assert clinic.dnc("MRN1") == "yes"
-    assert clinic.says(adt("MRN1", dnc="OK")) == ["held"], "expired is rejected: the same word waits again"
+    assert clinic.says(adt("MRN1", dnc="OK")) == ["held"], "expired means rejected: the same statement is held again"
 
 
 def test_a_new_statement_restarts_the_waiting_time(clinic: Clinic) -> None:
@@ -129,7 +129,7 @@ def test_a_new_statement_restarts_the_waiting_time(clinic: Clinic) -> None:
     clinic.clock.now += timedelta(hours=47)
     clinic.says(adt("MRN2", dnc="OK"))
     clinic.clock.now += timedelta(hours=2)
-    assert chores(clinic.parts)["held sets expired"]() == 0, "the newest of the set is two hours old"
+    assert chores(clinic.parts)["held sets expired"]() == 0, "the newest change of the set is two hours old"
 
 
 def test_an_approved_configuration_appears_in_the_change_feed(clinic: Clinic, tmp_path: Path) -> None:

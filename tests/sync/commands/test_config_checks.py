@@ -53,7 +53,7 @@ def test_check_config_says_before_the_restart_what_would_be_held(clinic: Clinic)
     (finding,) = clinic.findings()
     assert "would make 3 of 3 patients more contactable" in finding
     assert "contact preferences synced, sources adt" in finding
-    assert clinic.dnc() == ["yes"] * 3, "looking changes nothing"
+    assert clinic.dnc() == ["yes"] * 3, "the check must not change anything"
 
 
 def test_a_look_with_another_file_changes_nothing_and_says_so(clinic: Clinic) -> None:

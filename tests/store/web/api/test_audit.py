@@ -135,7 +135,7 @@ def test_every_decision_of_every_kind_of_batch_has_a_receipt(keeping: Service) -
     receipts = keeping.call("GET", f"/v1/patients/{keeping.patient()['id']}/receipts?limit=1000", role="auditor").json
     assert len(receipts) == 302
     chains = {one.head.chain: one for one in verify(keeping.store.database)}
-    assert (chains["receipts"].head.number, chains["receipts"].broken_at) == (304, None), "who was not found has a receipt too"
+    assert (chains["receipts"].head.number, chains["receipts"].broken_at) == (304, None), "an unknown patient has a receipt, too"
 
 
 def test_a_receipt_for_an_unknown_patient_stores_no_identifier(keeping: Service) -> None:

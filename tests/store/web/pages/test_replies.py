@@ -27,7 +27,7 @@ def test_people_see_the_reply_and_some_roles_can_decide(fresh_pages: Pages, role
     unclear(fresh_pages, body="stop by <b>at noon</b>")
     seen = fresh_pages.signed_in(role).get("/replies")
     assert "“stop by <b>at noon</b>”" in seen.text
-    assert "<b>at noon" not in seen.response.text, "a patient's words are text"
+    assert "<b>at noon" not in seen.response.text, "the patient's text must be escaped"
     assert ("Not an opt-out" in seen.text) is may
     assert f'href="{fresh_pages.patient("MRN1")}"' in seen.response.text
 
