@@ -19,7 +19,7 @@ ANNOUNCING = [way for way in WAYS if way != "crawl"]  # a group's members are re
 
 def read(engine: Engine, emr: SmallEmr, way: str, request: Fetch = Fetch()) -> Run:  # noqa: B008 - frozen
     """One run."""
-    emr.asked.clear()
+    emr.requests.clear()
     return engine.run(LANE, emr.adapter(way), request, "incremental")
 
 

@@ -48,7 +48,7 @@ class SmallEmr:
         self.counted = True  # whether a manifest has the line count of each file
         self.stated = ""  # a transactionTime that differs from the server's clock
         self.endless = ""  # "empty" or "same": pages link to a next page forever
-        self.asked: list[str] = []
+        self.requests: list[str] = []
         self.address = ""
         self.exported: datetime | None = None
 
@@ -87,7 +87,7 @@ class SmallEmr:
 
     def answer(self, place: str, query: dict[str, str]) -> tuple[int, dict[str, str], bytes]:
         """The response to one request."""
-        self.asked.append(place)
+        self.requests.append(place)
         self.now += self.pace
         if place == "fhir/metadata":
             return _json(_capability())

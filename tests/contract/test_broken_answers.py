@@ -51,7 +51,7 @@ def test_a_repeatedly_short_response_is_not_retried_forever_and_delays_no_patien
     emr.now += 60 * MINUTE
     emr.change("p2", refuses=False)
     read(engine, emr, way)
-    lists = [place for place in emr.asked if place in ("fhir/Patient", "file", "patients")]
+    lists = [place for place in emr.requests if place in ("fhir/Patient", "file", "patients")]
     assert len(lists) <= 4, "the source is read twice"
     assert known(engine)["p2"] == "no", "its permissions count for the safeguard"
     assert cursor(engine, way) == before
@@ -125,7 +125,7 @@ def test_an_invalid_ndjson_file_is_fetched_again_and_moves_the_cursor_only_when_
 ) -> None:
     emr.spoiled, emr.times, emr.counted = spoiled, times, False
     run = read(engine, emr, "fhir.bulk")
-    assert emr.asked.count("file") == 2
+    assert emr.requests.count("file") == 2
     if times == 1:
         assert (run.status, known(engine), run.error) == ("done", everybody(), None)
         assert cursor(engine, "fhir.bulk") is not None
@@ -149,10 +149,10 @@ def test_an_empty_file_is_complete(engine: Engine, emr: SmallEmr, body: bytes) -
 
 @pytest.mark.parametrize("stated", ["2099-01-01T00:00:00Z", "2026-11-01T23:59:59Z", "soon", "2026-13-45T00:00:00Z"])
 def test_the_transaction_time_of_a_server_never_exceeds_our_request_time(engine: Engine, emr: SmallEmr, stated: str) -> None:
-    emr.stated, asked = stated, emr.now
+    emr.stated, requested_at = stated, emr.now
     assert read(engine, emr, "fhir.bulk").status == "done"
     reached = cursor(engine, "fhir.bulk")
-    assert reached is None if stated in ("soon", "2026-13-45T00:00:00Z") else reached == asked
+    assert reached is None if stated in ("soon", "2026-13-45T00:00:00Z") else reached == requested_at
     emr.now += MINUTE
     emr.change("p1", refuses=False)
     assert read(engine, emr, "fhir.bulk").counts["applied"] == 1
@@ -165,7 +165,7 @@ def test_endless_pages_are_aborted_with_a_reason_and_move_no_cursor(engine: Engi
     run = read(engine, emr, way)
     assert run.status == "failed"
     assert "50 consecutive pages had no new" in (run.error or "")
-    assert len(emr.asked) < 120, "the source must be read twice"
+    assert len(emr.requests) < 120, "the source must be read twice"
     assert known(engine) == everybody()
     assert cursor(engine, way) is None
     emr.well()

@@ -23,10 +23,10 @@ def test_the_cursor_exceeds_neither_our_request_time_nor_the_servers(engine: Eng
     reached = cursor(engine, way)
     assert reached is not None
     first = {"fhir.rest": "fhir/Patient", "fhir.bulk": "fhir/Patient/$export", "crawl": "fhir/Group/g", "rest.json": "patients"}[way]
-    asked = START + MINUTE * emr.asked.index(first)  # our clock at the request; each earlier response took a minute
-    assert reached <= asked
-    assert reached <= asked + ahead
-    assert reached >= asked + min(ahead, timedelta(0)) - MINUTE, "the cursor must not lag behind either"
+    requested_at = START + MINUTE * emr.requests.index(first)  # our clock at the request; each earlier response took a minute
+    assert reached <= requested_at
+    assert reached <= requested_at + ahead
+    assert reached >= requested_at + min(ahead, timedelta(0)) - MINUTE, "the cursor must not lag behind either"
 
 
 @pytest.mark.parametrize("way", WAYS)

@@ -70,23 +70,23 @@ def machine(config: Path, roles: str) -> Iterator[Machine]:
             one.end()
 
 
-def until(true: Callable[[], Any]) -> Any:
+def until(condition: Callable[[], Any]) -> Any:
     """Polls until there is a result; gives the result."""
     deadline = time.monotonic() + PATIENCE
-    while not (found := true()):
+    while not (found := condition()):
         assert time.monotonic() < deadline, "the condition was never met"
         time.sleep(0.05)
     return found
 
 
-class Anybody:
+class OneHospital:
     """Assigns every source to the hospital."""
 
     def lane(self, job: Job) -> Lane:
         return Lane(job.source, "general-hospital")
 
 
-class Books:
+class SharedJournal:
     """The journal that all processes share."""
 
     def __init__(self, url: str) -> None:
@@ -96,9 +96,9 @@ class Books:
     def close(self) -> None:
         self.database.close()
 
-    def ask(self, source: str) -> None:
+    def request_run(self, source: str) -> None:
         """Requests a run, as a schedule does."""
-        queue = SharedQueue(self.database, QueuedRuns(self.journal), Anybody(), utc_now, threading.Event())
+        queue = SharedQueue(self.database, QueuedRuns(self.journal), OneHospital(), utc_now, threading.Event())
         assert queue.put(Job(source))
 
     def runs(self, *statuses: str, kind: str | None = None) -> list[Run]:
@@ -113,7 +113,7 @@ class Books:
         """The number of patients."""
         return int(self._one("SELECT count(*) FROM patients"))
 
-    def twice(self) -> int:
+    def duplicates(self) -> int:
         """The number of patients with evidence that was applied more than once."""
         sql = "SELECT count(*) FROM (SELECT 1 FROM changes GROUP BY patient_id, evidence_id HAVING count(*) > 1) AS found"
         return int(self._one(sql))

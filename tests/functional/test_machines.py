@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from adapters.rehearsal.emr import RehearsalEmr
-from tests.functional.machines import Books, call, machine, until
+from tests.functional.machines import SharedJournal, call, machine, until
 from tests.functional.program import EMR_SYNC, free_port, hospital, written
 
 pytestmark = pytest.mark.timeout(300)  # each starts several programs
@@ -31,8 +31,8 @@ def emr() -> Iterator[RehearsalEmr]:
 
 
 @pytest.fixture
-def books(database_url: str) -> Iterator[Books]:
-    found = Books(database_url)
+def shared_journal(database_url: str) -> Iterator[SharedJournal]:
+    found = SharedJournal(database_url)
     yield found
     found.close()
 
@@ -55,12 +55,14 @@ def _read(config: Path) -> Any:
 
 
 @on_postgresql
-def test_one_process_requests_a_run_and_another_does_it(database_url: str, tmp_path: Path, emr: RehearsalEmr, books: Books) -> None:
+def test_one_process_requests_a_run_and_another_does_it(
+    database_url: str, tmp_path: Path, emr: RehearsalEmr, shared_journal: SharedJournal
+) -> None:
     emr.faults.delay = 0
     config = site(tmp_path, database_url, emr)
     with machine(config, "work") as worker, machine(config, "api,schedule"):
-        (run,) = until(lambda: books.runs("done"))
-        assert books.owner(run) == worker.process.pid
+        (run,) = until(lambda: shared_journal.runs("done"))
+        assert shared_journal.owner(run) == worker.process.pid
         assert (run.kind, run.counts) == ("incremental", {"applied": PATIENTS})
         status, metrics = call(address(config), "GET", "/metrics", "")
         assert status == 200
@@ -69,82 +71,84 @@ def test_one_process_requests_a_run_and_another_does_it(database_url: str, tmp_p
 
 @on_postgresql
 def test_a_resync_requested_over_http_is_done_by_a_worker_started_later(
-    database_url: str, tmp_path: Path, emr: RehearsalEmr, books: Books
+    database_url: str, tmp_path: Path, emr: RehearsalEmr, shared_journal: SharedJournal
 ) -> None:
     emr.faults.delay = 0
     config = site(tmp_path, database_url, emr)
-    key = books.key("operator")
+    key = shared_journal.key("operator")
     with machine(config, "api"):
         status, asked = call(address(config), "POST", f"/v1/sources/{SOURCE}/resync", key)
         assert (status, asked["status"]) == (202, "queued")
         assert 'emr_sync_queue_jobs{state="waiting"} 1.0' in call(address(config), "GET", "/metrics", "")[1]
         assert call(address(config), "POST", f"/v1/sources/{SOURCE}/resync", key)[0] == 409
         with machine(config, "work") as worker:
-            until(lambda: books.runs("done"))
+            until(lambda: shared_journal.runs("done"))
             found = call(address(config), "GET", f"/v1/runs/{asked['run']}", key)[1]
             assert (found["status"], found["counts"]) == ("done", {"applied": PATIENTS})
             assert worker.end() == 0
 
 
 @on_postgresql
-def test_the_run_of_a_killed_worker_is_done_by_another(database_url: str, tmp_path: Path, emr: RehearsalEmr, books: Books) -> None:
+def test_the_run_of_a_killed_worker_is_done_by_another(
+    database_url: str, tmp_path: Path, emr: RehearsalEmr, shared_journal: SharedJournal
+) -> None:
     config = site(tmp_path, database_url, emr)
-    books.ask(SOURCE)
+    shared_journal.request_run(SOURCE)
     with machine(config, "work") as first:
-        until(lambda: books.patients() >= 20)
+        until(lambda: shared_journal.patients() >= 20)
         first.kill()
-        assert books.patients() < PATIENTS, "the process must be killed during the run"
+        assert shared_journal.patients() < PATIENTS, "the process must be killed during the run"
         emr.faults.delay = 0
         with machine(config, "work") as second:
-            (run,) = until(lambda: books.runs("done"))
-            assert books.owner(run) == second.process.pid
-    assert [one.error for one in books.runs("failed")] == ["interrupted: its process ended before it did"]
-    assert (books.patients(), books.twice()) == (PATIENTS, 0)
+            (run,) = until(lambda: shared_journal.runs("done"))
+            assert shared_journal.owner(run) == second.process.pid
+    assert [one.error for one in shared_journal.runs("failed")] == ["interrupted: its process ended before it did"]
+    assert (shared_journal.patients(), shared_journal.duplicates()) == (PATIENTS, 0)
 
 
 @on_postgresql
-def test_a_stopped_worker_hands_its_run_over(database_url: str, tmp_path: Path, emr: RehearsalEmr, books: Books) -> None:
+def test_a_stopped_worker_hands_its_run_over(database_url: str, tmp_path: Path, emr: RehearsalEmr, shared_journal: SharedJournal) -> None:
     config = site(tmp_path, database_url, emr)
-    books.ask(SOURCE)
+    shared_journal.request_run(SOURCE)
     with machine(config, "work") as first:
-        until(lambda: books.patients() >= 20)
+        until(lambda: shared_journal.patients() >= 20)
         assert first.end() == 0
-        stopped = books.patients()
+        stopped = shared_journal.patients()
         assert stopped < PATIENTS, "the worker must stop during the run"
-        assert "stopped early" in str(books.runs("stopped")[0].error)
+        assert "stopped early" in str(shared_journal.runs("stopped")[0].error)
         assert all(line.get("level") != "error" for line in first.lines())
         emr.faults.delay = 0
         with machine(config, "work") as second:
-            (run,) = until(lambda: books.runs("done"))
-            assert books.owner(run) == second.process.pid
-    assert (books.patients(), books.twice()) == (PATIENTS, 0)
+            (run,) = until(lambda: shared_journal.runs("done"))
+            assert shared_journal.owner(run) == second.process.pid
+    assert (shared_journal.patients(), shared_journal.duplicates()) == (PATIENTS, 0)
 
 
 @on_postgresql
 def test_concurrent_requests_by_schedule_and_people_start_one_run_at_a_time(
-    database_url: str, tmp_path: Path, emr: RehearsalEmr, books: Books
+    database_url: str, tmp_path: Path, emr: RehearsalEmr, shared_journal: SharedJournal
 ) -> None:
     emr.faults.delay = 0.02
     config = site(tmp_path, database_url, emr, full_resync={"every": "1d"})
-    key = books.key("operator")
+    key = shared_journal.key("operator")
     with machine(config, "work"), machine(config, "work"), machine(config, "api,schedule"):
         with ThreadPoolExecutor(4) as people:
             asks = [people.submit(call, address(config), "POST", f"/v1/sources/{SOURCE}/resync", key) for _ in range(8)]
-            answers = [ask.result() for ask in asks]
+            answers = [request_run.result() for request_run in asks]
         accepted = [answer["run"] for status, answer in answers if status == 202]
         assert {status for status, _ in answers} <= {202, 409}
-        until(lambda: len(books.runs("done")) >= 1 + len(accepted) and not books.runs("running", "queued"))
-    ended = sorted((run.started, run.finished) for run in books.runs("done", "failed") if run.finished)
+        until(lambda: len(shared_journal.runs("done")) >= 1 + len(accepted) and not shared_journal.runs("running", "queued"))
+    ended = sorted((run.started, run.finished) for run in shared_journal.runs("done", "failed") if run.finished)
     assert all(before[1] <= after[0] for before, after in pairwise(ended)), "two runs of one source at once"
-    assert {run.id for run in books.runs("done")} >= set(accepted)
-    assert (books.patients(), books.twice()) == (PATIENTS, 0)
+    assert {run.id for run in shared_journal.runs("done")} >= set(accepted)
+    assert (shared_journal.patients(), shared_journal.duplicates()) == (PATIENTS, 0)
 
 
 @on_postgresql
-def test_the_listener_runs_in_its_own_process(database_url: str, tmp_path: Path, emr: RehearsalEmr, books: Books) -> None:
+def test_the_listener_runs_in_its_own_process(database_url: str, tmp_path: Path, emr: RehearsalEmr, shared_journal: SharedJournal) -> None:
     config = site(tmp_path, database_url, emr)
     port = int(_read(config)["sources"][ADT]["listen"].rpartition(":")[2])
-    key = books.key("staff")
+    key = shared_journal.key("staff")
     with machine(config, "listen"), machine(config, "api"):
         until(lambda: _open(port))
         report = emr.send("127.0.0.1", port)
@@ -164,16 +168,16 @@ def _open(port: int) -> bool:
 
 @on_postgresql
 def test_a_worker_with_another_configuration_reports_it_to_the_requester(
-    database_url: str, tmp_path: Path, emr: RehearsalEmr, books: Books
+    database_url: str, tmp_path: Path, emr: RehearsalEmr, shared_journal: SharedJournal
 ) -> None:
     config = site(tmp_path, database_url, emr)
     other = tmp_path / "other"
     other.mkdir()
     without = _read(config) | {"sources": {ADT: _read(config)["sources"][ADT]}}
-    key = books.key("operator")
+    key = shared_journal.key("operator")
     with machine(config, "api"), machine(written(other, without), "work"):
         asked = call(address(config), "POST", f"/v1/sources/{SOURCE}/resync", key)[1]
-        (run,) = until(lambda: books.runs("failed"))
+        (run,) = until(lambda: shared_journal.runs("failed"))
     assert run.id == asked["run"]
     assert "give every machine the same configuration" in str(run.error)
 

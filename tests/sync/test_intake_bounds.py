@@ -146,7 +146,7 @@ def settings(tmp_path: Path, sqlite_url: str) -> Settings:
     return load(file, {})
 
 
-def asked(service: Service, path: str, key: str) -> Any:
+def get(service: Service, path: str, key: str) -> Any:
     assert service.address is not None
     connection = HTTPConnection(*service.address, timeout=30)
     connection.request("GET", path, headers={"Authorization": f"Bearer {key}"})
@@ -154,13 +154,13 @@ def asked(service: Service, path: str, key: str) -> Any:
         return connection.getresponse().read()
 
 
-def until(true: Callable[[], bool]) -> None:
+def until(condition: Callable[[], bool]) -> None:
     ended = threading.Event()
     for _ in range(200):
-        if true():
+        if condition():
             return
         ended.wait(0.05)
-    raise AssertionError("it does not become true")
+    raise AssertionError("the condition was never met")
 
 
 def test_a_hanging_store_is_answered_and_reported_until_it_commits_again(settings: Settings, sqlite_url: str) -> None:
@@ -173,16 +173,16 @@ def test_a_hanging_store_is_answered_and_reported_until_it_commits_again(setting
             with MllpClient(*listener.address) as emr:
                 for number in range(3):
                     assert b"MSA|AR|" in emr.send(adt(control=f"C{number}").encode())
-            ready = json.loads(asked(service, "/readyz", key))
+            ready = json.loads(get(service, "/readyz", key))
             assert (ready["ready"], ready["degraded"]) == (True, True)
             assert [(one["source"], one["messages"]) for one in ready["intake"]] == [("adt", 3)]
             assert "did not answer in time" in ready["intake"][0]["reason"]
-            assert b'emr_sync_unavailable_total{source="adt"} 3.0' in asked(service, "/metrics", key)
+            assert b'emr_sync_unavailable_total{source="adt"} 3.0' in get(service, "/metrics", key)
             other.execute("ROLLBACK")
-        until(lambda: json.loads(asked(service, "/readyz", key))["intake"] == [])
+        until(lambda: json.loads(get(service, "/readyz", key))["intake"] == [])
         with MllpClient(*listener.address) as emr:
             assert b"MSA|AA|" in emr.send(adt(control="C0").encode())
-        assert json.loads(asked(service, "/readyz", key))["intake"] == []
+        assert json.loads(get(service, "/readyz", key))["intake"] == []
 
 
 @contextmanager
@@ -205,8 +205,8 @@ def test_a_full_database_is_reported_with_its_reason(settings: Settings, sqlite_
         engine = service.parts.database.engine
         with closed_to_writing(engine), MllpClient(*listener.address) as emr:
             assert b"MSA|AR|" in emr.send(adt(control="C1").encode())
-            (state,) = json.loads(asked(service, "/readyz", key))["intake"]
+            (state,) = json.loads(get(service, "/readyz", key))["intake"]
             assert "read-only" in state["reason"]
         with MllpClient(*listener.address) as emr:
             assert b"MSA|AA|" in emr.send(adt(control="C2").encode())
-        until(lambda: json.loads(asked(service, "/readyz", key))["intake"] == [])
+        until(lambda: json.loads(get(service, "/readyz", key))["intake"] == [])

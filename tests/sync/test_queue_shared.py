@@ -118,10 +118,10 @@ def change(database: Database, sql: str) -> None:
         transaction.exec_driver_sql(sql)
 
 
-def until(true: Callable[[], object]) -> None:
+def until(condition: Callable[[], object]) -> None:
     """Waits until the condition holds, however slow the machine is."""
     pause, tries = threading.Event(), int(PATIENCE / 0.05)
-    assert any(true() or pause.wait(0.05) for _ in range(tries)), "the condition was never met"
+    assert any(condition() or pause.wait(0.05) for _ in range(tries)), "the condition was never met"
 
 
 def test_a_job_row_has_its_source_and_no_patient_data(database: Database) -> None:

@@ -17,8 +17,8 @@ from sync.runtime import Parts, adapter, lane
 from sync.service import Service, serving
 from tests.sync.clinic import CONFIG, KEYS, adt
 
-SAFEGUARDD = CONFIG.replace("    default_region: US\n", "    default_region: US\n    safeguard: {floor: 1, percent: 0}\n")
-MENDED = SAFEGUARDD.replace("OK: no}", "OK: no, MAYBE: no, NEVER: yes}")
+GUARDED = CONFIG.replace("    default_region: US\n", "    default_region: US\n    safeguard: {floor: 1, percent: 0}\n")
+FIXED = GUARDED.replace("OK: no}", "OK: no, MAYBE: no, NEVER: yes}")
 PATIENTS = ("MRN1", "MRN2", "MRN3")
 
 
@@ -31,14 +31,14 @@ def settings(folder: Path, url: str, text: str) -> Settings:
 @pytest.fixture
 def service(tmp_path: Path, database_url: str) -> Iterator[Service]:
     """Three patients refused, then sent an unreadable code; the mapping is now fixed. The fourth permitted contact, then sent NEVER."""
-    parts = Parts.open(settings(tmp_path, database_url, SAFEGUARDD))
+    parts = Parts.open(settings(tmp_path, database_url, GUARDED))
     feed = parts.feed("adt")
     texts = [adt(mrn, control=f"{mrn}-1") for mrn in PATIENTS] + [adt("MRN4", dnc="OK", control="MRN4-1")]
     later = [adt(mrn, dnc="MAYBE", control=f"{mrn}-2") for mrn in PATIENTS] + [adt("MRN4", dnc="NEVER", control="MRN4-2")]
     for text in (*texts, *(one.replace("20261101083000", "20261101093000") for one in later)):
         parts.engine.ingest(lane(feed), adapter(feed).mapper, [Payload(text.encode(), "test:1", parts.clock())])
     parts.close()
-    with serving(settings(tmp_path, database_url, MENDED), ["api"]) as running:
+    with serving(settings(tmp_path, database_url, FIXED), ["api"]) as running:
         yield running
 
 

@@ -27,21 +27,21 @@ class Scheduling:
     """One scheduling process, and the runs that it requested."""
 
     def __init__(self, database: Database, now: datetime = NOW, lost: Lost = nothing_is_lost) -> None:
-        self.now, self.asked = now, list[Job]()
-        self.clock = Clock([FEED], self.asked.append, ScheduleTimes(database), lambda: self.now, lost)
+        self.now, self.requested = now, list[Job]()
+        self.clock = Clock([FEED], self.requested.append, ScheduleTimes(database), lambda: self.now, lost)
 
     def at(self, now: datetime) -> list[Job]:
         """The runs that it requests at that time."""
         self.now = now
-        self.asked.clear()
+        self.requested.clear()
         self.clock.tick()
-        return list(self.asked)
+        return list(self.requested)
 
 
 def test_a_full_resync_is_requested_despite_frequent_restarts(database: Database) -> None:
-    asked = [(day, job) for day in range(22) for job in Scheduling(database).at(NOW + day * DAY)]
-    assert [day for day, job in asked if job == FULL] == [7, 14, 21]
-    assert len([day for day, job in asked if job == INCREMENTAL]) == 22
+    requested = [(day, job) for day in range(22) for job in Scheduling(database).at(NOW + day * DAY)]
+    assert [day for day, job in requested if job == FULL] == [7, 14, 21]
+    assert len([day for day, job in requested if job == INCREMENTAL]) == 22
 
 
 def test_only_one_of_several_schedulers_requests_a_run(database: Database) -> None:
@@ -63,7 +63,7 @@ def test_concurrent_schedulers_request_a_run_once(database: Database) -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    assert [job for one in several for job in one.asked] == [INCREMENTAL]
+    assert [job for one in several for job in one.requested] == [INCREMENTAL]
 
 
 def test_a_failed_run_request_is_retried(database: Database) -> None:
@@ -79,10 +79,10 @@ def test_a_failed_run_request_is_retried(database: Database) -> None:
 
 
 def test_the_scheduler_thread_ticks_until_stopped(database: Database) -> None:
-    asked = threading.Event()
-    clock = Clock([FEED], lambda job: asked.set(), ScheduleTimes(database), lambda: NOW)
+    requested = threading.Event()
+    clock = Clock([FEED], lambda job: requested.set(), ScheduleTimes(database), lambda: NOW)
     clock.start()
-    assert asked.wait(30)
+    assert requested.wait(30)
     clock.stop()
 
 
@@ -104,8 +104,8 @@ def test_a_run_lost_by_the_in_process_queue_is_requested_again(database: Databas
     journal = Journal(database)
     interrupted = InterruptedRuns(journal)
 
-    def lost(job: Job, asked: datetime) -> bool:
-        return interrupted.came_to_nothing(job.source, "clinic", job.kind, asked, one.now)
+    def lost(job: Job, requested: datetime) -> bool:
+        return interrupted.came_to_nothing(job.source, "clinic", job.kind, requested, one.now)
 
     one = Scheduling(database, lost=lost)
     assert one.at(NOW) == [INCREMENTAL]

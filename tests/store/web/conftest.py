@@ -69,7 +69,7 @@ class Service:
     journal: Journal
     keys: ApiKeys
     tokens: dict[tuple[str, str], str]
-    asked: list[tuple[str, str, str]]
+    requested: list[tuple[str, str, str]]
     lanes: Lanes
 
     def call(
@@ -125,25 +125,25 @@ def seed(store: Preferences, journal: Journal) -> None:
 class FakeWork:
     """A fake ``sync``: starts a run, or reports that one is active."""
 
-    def __init__(self, journal: Journal, asked: list[tuple[str, str, str]]) -> None:
-        self.journal, self.asked = journal, asked
+    def __init__(self, journal: Journal, requested: list[tuple[str, str, str]]) -> None:
+        self.journal, self.requested = journal, requested
 
     def resync(self, source: str, by: str) -> Run:
-        self.asked.append(("resync", source, by))
+        self.requested.append(("resync", source, by))
         if source == "clinic":
             raise RunActive("clinic has a run under way")
         return self.journal.start(source, "general", "resync", now=NOW)
 
     def replay(self, rejection: str, by: str) -> Mapping[str, Any]:
-        self.asked.append(("replay", rejection, by))
+        self.requested.append(("replay", rejection, by))
         return {"outcome": "applied"}
 
     def codes(self, source: str, by: str) -> list[UnmappedCode]:
-        self.asked.append(("codes", source, by))
+        self.requested.append(("codes", source, by))
         return [UnmappedCode("PV1-18", "X9", 4), UnmappedCode("PV1-18", "", 2)]
 
     def replay_many(self, numbers: Sequence[str], by: str) -> list[Mapping[str, Any]]:
-        self.asked += [("replay", number, by) for number in numbers]
+        self.requested += [("replay", number, by) for number in numbers]
         return [{"id": number, "outcome": "applied", "reason": "", "status": "resolved"} for number in numbers]
 
     def preview(self, numbers: Sequence[str]) -> Mapping[str, Any]:
@@ -175,15 +175,15 @@ def serve(url: str) -> Iterator[Service]:
         ApiKeys(database),
     )
     seed(store, journal)
-    asked: list[tuple[str, str, str]] = []
-    fake = FakeWork(journal, asked)
+    requested: list[tuple[str, str, str]] = []
+    fake = FakeWork(journal, requested)
     work = SyncWork(fake.resync, fake.replay, replay_many=fake.replay_many, preview=fake.preview)
     lanes = Lanes.create()
     app = create_app(
         store, journal, keys, work=work, metrics=lambda: b"emr_sync_up 1\n", ticks=map(float, itertools.count()).__next__, lanes=lanes
     )
     with running(app) as port:
-        yield Service(port, store, journal, keys, {}, asked, lanes)
+        yield Service(port, store, journal, keys, {}, requested, lanes)
     database.close()
 
 

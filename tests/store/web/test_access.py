@@ -94,7 +94,7 @@ class Matrix:
     def __init__(self, pages: Pages) -> None:
         self.pages, self.connection = pages, HTTPConnection("127.0.0.1", int(pages.url.rpartition(":")[2]), timeout=20)
         self.tokens = {(kind, name): self._token(kind, name) for kind in KEYS for name in NAMES}
-        self.asked = 0
+        self.requested = 0
 
     def _token(self, kind: str, enterprise: str) -> str:
         grants = [Grant.PATIENTS] if kind == GRANTED else []
@@ -105,7 +105,7 @@ class Matrix:
         names = which._asdict()
         body = filled(BODIES.get((method, path), {} if method != "GET" else None), names)
         where = re.sub(r"{(\w+)(:str)?}", lambda found: names[found[1]], path + QUERY.get(path, ""))
-        self.asked += 1
+        self.requested += 1
         return exchange(self.connection, method, where, body, headers)
 
     def keyed(self, method: str, path: str, which: Things, kind: str, enterprise: str) -> Reply:
@@ -117,7 +117,7 @@ class Matrix:
         names = sorted(set(Table.known.tables) - OF_VISITS)
         with database.read() as connection:
             kept = {name: sorted(map(repr, database.select(connection, f"SELECT * FROM {name}", []))) for name in names}
-        return {**kept, "asked": list(self.pages.asked)}
+        return {**kept, "asked": list(self.pages.requested)}
 
 
 def filled(body: Any, names: dict[str, str]) -> Any:
@@ -159,7 +159,7 @@ def test_a_key_can_call_what_its_role_permits_in_its_own_enterprise(matrix: Matr
                     wrong += [(kind, enterprise, method, path, reply.status)] * (reply.status != expected(call, kind, enterprise))
                     wrong += [(kind, enterprise, method, path, "tells of another")] * shows(reply, others)
     assert wrong == []
-    assert matrix.asked == 2 * len(KEYS) * len(CALLS)
+    assert matrix.requested == 2 * len(KEYS) * len(CALLS)
 
 
 def expected(call: Call, kind: str, enterprise: str) -> int:
@@ -184,7 +184,7 @@ def test_data_of_another_enterprise_is_not_found(matrix: Matrix) -> None:
                     wrong += [(kind, method, path, "tells of it")] * shows(reply, [foreign])
         assert matrix.state() == before, other
     assert wrong == []
-    assert matrix.asked == 3 * len(KEYS) * sum(call.foreign is not None for call in CALLS.values())
+    assert matrix.requested == 3 * len(KEYS) * sum(call.foreign is not None for call in CALLS.values())
 
 
 def test_a_decision_on_a_patient_of_another_enterprise_is_that_of_an_unknown_patient(matrix: Matrix) -> None:

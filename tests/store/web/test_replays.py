@@ -17,15 +17,15 @@ def test_each_selected_id_is_replayed_once(fresh: Service) -> None:
     assert done.status == 200
     assert (done.json["replayed"], done.json["resolved"], done.json["left"]) == (2, 2, 0)
     assert [row["id"] for row in done.json["rejections"]] == [one, two]
-    assert fresh.asked == [("replay", one, "operator of general"), ("replay", two, "operator of general")]
+    assert fresh.requested == [("replay", one, "operator of general"), ("replay", two, "operator of general")]
 
 
 def test_a_selection_by_source_and_reason_takes_open_rejections(fresh: Service) -> None:
     number = reject(fresh, "general", b"first")
-    asked = {"source": "genhosp-adt", "reason": "code_unmapped"}
-    assert [row["id"] for row in fresh.call("POST", REPLAY, asked, role="operator").json["rejections"]] == [number]
-    assert fresh.call("POST", REPLAY, asked | {"reason": "other"}, role="operator").json["replayed"] == 0
-    assert fresh.call("POST", REPLAY, asked, role="operator", enterprise="local").json["replayed"] == 0
+    requested = {"source": "genhosp-adt", "reason": "code_unmapped"}
+    assert [row["id"] for row in fresh.call("POST", REPLAY, requested, role="operator").json["rejections"]] == [number]
+    assert fresh.call("POST", REPLAY, requested | {"reason": "other"}, role="operator").json["replayed"] == 0
+    assert fresh.call("POST", REPLAY, requested, role="operator", enterprise="local").json["replayed"] == 0
 
 
 def test_a_preview_shows_changes_by_direction_without_values(fresh: Service) -> None:
@@ -34,7 +34,7 @@ def test_a_preview_shows_changes_by_direction_without_values(fresh: Service) -> 
     assert found.json["flips"] == {"more_contactable": 0, "less_contactable": 1}
     assert found.json["changes"] == [{"patient": "pt_1", "attribute": "phones", "direction": "other"}]
     assert b"555" not in found.body
-    assert fresh.asked == []
+    assert fresh.requested == []
 
 
 @pytest.mark.parametrize("path", [REPLAY, PREVIEW])
@@ -42,7 +42,7 @@ def test_an_id_of_another_enterprise_is_not_found_and_nothing_is_replayed(fresh:
     own, other = reject(fresh, "general", b"first"), reject(fresh, "local", b"second")
     for wrong in (other, "rej_0"):
         assert fresh.call("POST", path, {"ids": [own, wrong]}, role="operator").status == 404
-    assert fresh.asked == []
+    assert fresh.requested == []
 
 
 @pytest.mark.parametrize("path", [REPLAY, PREVIEW])

@@ -214,7 +214,7 @@ def test_sources_show_when_they_were_last_received(service: Service) -> None:
 def test_a_resync_starts_a_run_that_can_be_followed(fresh: Service) -> None:
     reply = fresh.call("POST", "/v1/sources/genhosp-adt/resync", role="operator")
     assert (reply.status, reply.json["status"]) == (202, "running")
-    assert fresh.asked == [("resync", "genhosp-adt", "operator of general")]
+    assert fresh.requested == [("resync", "genhosp-adt", "operator of general")]
     run = reply.json["run"]
     assert fresh.call("GET", f"/v1/runs/{run}", role="operator").json["source"] == "genhosp-adt"
     assert [one["run"] for one in fresh.call("GET", "/v1/runs?source=genhosp-adt", role="operator").json] == [run]
@@ -229,7 +229,7 @@ def test_a_second_run_of_a_source_is_refused(fresh: Service) -> None:
 
 def test_a_source_of_another_enterprise_is_not_found(fresh: Service) -> None:
     reply = fresh.call("POST", "/v1/sources/clinic/resync", role="operator")
-    assert (reply.status, reply.json["code"], fresh.asked) == (404, "source_unknown", [])
+    assert (reply.status, reply.json["code"], fresh.requested) == (404, "source_unknown", [])
 
 
 def test_rejections_are_listed_without_their_payload_and_replayed(fresh: Service) -> None:
@@ -316,11 +316,11 @@ def test_a_lost_database_is_not_ready(fresh: Service, monkeypatch: pytest.Monkey
 
 
 def test_a_slow_database_is_not_ready_and_queried_once(fresh: Service) -> None:
-    asked, answers = threading.Semaphore(0), threading.Event()
+    requested, answers = threading.Semaphore(0), threading.Event()
 
     class Slow(Health):
         def readiness(self) -> Readiness:
-            asked.release()
+            requested.release()
             answers.wait()
             return super().readiness()
 
@@ -332,7 +332,7 @@ def test_a_slow_database_is_not_ready_and_queried_once(fresh: Service) -> None:
 
     late, later = asyncio.run(check_twice())
     assert [(one.ready, one.database) for one in late] == [(False, "unreachable")] * 3
-    assert (later.ready, asked.acquire(blocking=False), asked.acquire(blocking=False)) == (True, True, False)
+    assert (later.ready, requested.acquire(blocking=False), requested.acquire(blocking=False)) == (True, True, False)
 
 
 def test_readiness_is_correct_when_the_next_check_starts_before_the_last_ends(fresh: Service) -> None:

@@ -1,4 +1,4 @@
-"""A changed configuration as the person who changed it meets it: told of by check-config and by every command, held, approved, put back."""
+"""A changed configuration on the command line: reported by check-config and every command, held, approved, reverted."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PATIENTS = ("MRN1", "MRN2", "MRN3")
 
 
 class Clinic:
-    """Three patients who said no, and the file that a person edits."""
+    """Three patients who refused contact, and the file that a person edits."""
 
     def __init__(self, emr_sync: EmrSync, folder: Path, url: str) -> None:
         self.emr_sync, self.folder, self.url, self.file = emr_sync, folder, url, folder / "config.yaml"
@@ -47,7 +47,7 @@ def clinic(tmp_path: Path, database_url: str, monkeypatch: pytest.MonkeyPatch, e
     return found
 
 
-def test_check_config_says_before_the_restart_what_would_be_held(clinic: Clinic) -> None:
+def test_check_config_shows_before_the_restart_what_would_be_held(clinic: Clinic) -> None:
     assert clinic.findings() == []
     clinic.writes(OFF)
     (finding,) = clinic.findings()
@@ -56,7 +56,7 @@ def test_check_config_says_before_the_restart_what_would_be_held(clinic: Clinic)
     assert clinic.dnc() == ["yes"] * 3, "the check must not change anything"
 
 
-def test_a_look_with_another_file_changes_nothing_and_says_so(clinic: Clinic) -> None:
+def test_a_read_only_command_with_another_configuration_changes_nothing_and_says_so(clinic: Clinic) -> None:
     clinic.writes(OFF)
     ended = clinic.emr_sync("patient", "MRN1", "--json")
     assert ended.value["preferences"]["do_not_contact"]["value"] == "yes"
@@ -64,7 +64,7 @@ def test_a_look_with_another_file_changes_nothing_and_says_so(clinic: Clinic) ->
     assert [run["kind"] for run in clinic.emr_sync("runs", "--json").value] == ["ingest"]
 
 
-def test_what_takes_in_proposes_and_the_safeguard_holds(clinic: Clinic) -> None:
+def test_an_intake_command_proposes_the_configuration_and_the_safeguard_holds_it(clinic: Clinic) -> None:
     clinic.writes(OFF)
     ended = clinic.receive(adt("MRN1", control="again"))
     assert "the safeguard holds" in ended.err
@@ -79,7 +79,7 @@ def test_what_takes_in_proposes_and_the_safeguard_holds(clinic: Clinic) -> None:
     assert "or revert the configuration" in shown.out
 
 
-def test_an_approval_names_the_person_and_takes_effect(clinic: Clinic) -> None:
+def test_an_approval_is_recorded_with_its_person_and_applied(clinic: Clinic) -> None:
     clinic.writes(OFF)
     clinic.receive(adt("MRN1", control="again"))
     (run,) = [one["run"] for one in clinic.emr_sync("runs", "--json").value if one["kind"] == "configuration"]
@@ -91,7 +91,7 @@ def test_an_approval_names_the_person_and_takes_effect(clinic: Clinic) -> None:
     assert clinic.receive(adt("MRN1", control="still off")).err == ""
 
 
-def test_putting_the_file_back_ends_it(clinic: Clinic) -> None:
+def test_restoring_the_file_ends_the_held_configuration(clinic: Clinic) -> None:
     clinic.writes(OFF)
     clinic.receive(adt("MRN1", control="again"))
     clinic.writes(ON)
@@ -101,7 +101,7 @@ def test_putting_the_file_back_ends_it(clinic: Clinic) -> None:
     assert clinic.dnc() == ["yes"] * 3
 
 
-def test_an_enterprise_under_another_name_is_told_of_and_knows_nobody(clinic: Clinic) -> None:
+def test_a_renamed_enterprise_is_reported_and_has_no_patients(clinic: Clinic) -> None:
     clinic.writes(ON.replace("  clinic:\n", "  clinics:\n").replace("enterprise: clinic\n", "enterprise: clinics\n"))
     (finding,) = clinic.findings()
     assert "removed from the configuration" in finding
@@ -112,7 +112,7 @@ def test_an_enterprise_under_another_name_is_told_of_and_knows_nobody(clinic: Cl
     assert (clinic.findings(), clinic.dnc()) == ([], ["yes"] * 3)
 
 
-def test_a_change_for_few_is_in_force_at_once(clinic: Clinic) -> None:
+def test_a_change_within_the_limit_is_in_force_at_once(clinic: Clinic) -> None:
     clinic.writes(OFF.replace("floor: 1", "floor: 3"))
     assert clinic.findings() == []
     clinic.receive(adt("MRN1", control="again"))

@@ -196,8 +196,8 @@ def test_an_as_of_query_covers_a_merge_a_reply_a_retired_source_and_an_unmerge(f
     store.unmerge("general", PatientRef(id=ids["MRN2"]), actor=actor, reason="two people", now=next_moment())
 
     def known(patient: str) -> list[tuple[str, str, str, str]]:
-        asked = [f"/v1/patients/{ids[patient]}/as-of?at={one:%Y-%m-%dT%H:%M:%S.%fZ}" for one in moments]
-        found = [fresh.call("GET", path, role="auditor").json for path in asked]
+        requested = [f"/v1/patients/{ids[patient]}/as-of?at={one:%Y-%m-%dT%H:%M:%S.%fZ}" for one in moments]
+        found = [fresh.call("GET", path, role="auditor").json for path in requested]
         values = [(one["preferences"]["do_not_contact"], one["sms_consent"]) for one in found]
         return [(dnc["value"], dnc["authority"], dnc["evidence"]["id"], sms) for dnc, sms in values]
 

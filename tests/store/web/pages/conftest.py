@@ -101,7 +101,7 @@ class Pages:
     journal: Journal
     users: Users
     moment: Moment
-    asked: list[tuple[str, str, str]]
+    requested: list[tuple[str, str, str]]
     app: Any
     keys: ApiKeys
     lanes: Lanes
@@ -161,8 +161,8 @@ def serve_pages(url: str, provider: Callable[[str, Moment], Provider] | None = N
     address = f"http://127.0.0.1:{server.socket.getsockname()[1]}"
     store, journal = Preferences(database, ENTERPRISES, sealing=sealing()), Journal(database, sealing())
     seed(store, journal)
-    asked: list[tuple[str, str, str]] = []
-    work: Any = FakeWork(journal, asked)
+    requested: list[tuple[str, str, str]] = []
+    work: Any = FakeWork(journal, requested)
     users = Users(database)
     sessions = Sessions(database, idle=timedelta(minutes=30), longest=timedelta(hours=12))
     access = Access(users, sessions, lambda source: ABOUT, provider=provider(address, moment) if provider else None)
@@ -171,7 +171,7 @@ def serve_pages(url: str, provider: Callable[[str, Moment], Provider] | None = N
     app = create_app(store, journal, keys, work=asked_for, clock=moment, access=access, lanes=lanes)
     server.server.config.app = app
     with server:
-        served = Pages(address, store, journal, users, moment, asked, app, keys, lanes, server)
+        served = Pages(address, store, journal, users, moment, requested, app, keys, lanes, server)
         yield served
         for client in served.clients:
             client.close()

@@ -48,7 +48,7 @@ def test_the_console_is_for_operators_only(fresh_pages: Pages, role: str) -> Non
         assert browser.get(path).status == 403
     for path in ("/sources/genhosp-adt/resync", f"/runs/{run}/approve", f"/runs/{run}/reject", f"/rejections/{rejection}/replay"):
         assert browser.post(path).status == 403
-    assert (fresh_pages.asked, dnc(fresh_pages)) == ([], "yes")
+    assert (fresh_pages.requested, dnc(fresh_pages)) == ([], "yes")
 
 
 def test_sources_show_their_state(fresh_pages: Pages) -> None:
@@ -76,7 +76,7 @@ def test_a_resync_starts_and_a_second_one_is_refused(fresh_pages: Pages) -> None
     assert "The resync has started." in seen.text
     assert "RUNNING" in seen.text
     assert 'data-live="1"' in seen.response.text
-    assert fresh_pages.asked == [("resync", "genhosp-adt", "operator-general")]
+    assert fresh_pages.requested == [("resync", "genhosp-adt", "operator-general")]
     assert browser.post("/sources/genhosp-adt/resync").status == 409
     assert browser.get("/sources/clinic").status == 404
     assert browser.post("/sources/clinic/resync").status == 404
@@ -126,4 +126,4 @@ def test_a_rejection_is_replayed(fresh_pages: Pages) -> None:
     rejection = rejected(fresh_pages)
     browser = fresh_pages.signed_in("operator")
     assert browser.post(f"/rejections/{rejection}/replay").where == f"/rejections/{rejection}?done=applied"
-    assert fresh_pages.asked == [("replay", rejection, "operator-general")]
+    assert fresh_pages.requested == [("replay", rejection, "operator-general")]

@@ -114,7 +114,7 @@ def test_a_rejection_is_viewed_and_replayed(tab: Page, fresh_pages: Pages) -> No
     expect(tab.get_by_role("region", name="Masked content")).to_contain_text("PID|•||")
     tab.get_by_role("button", name="Replay").click()
     expect(tab.get_by_role("status")).to_contain_text("was replayed")
-    assert fresh_pages.asked == [("replay", rejection, "operator-general")]
+    assert fresh_pages.requested == [("replay", rejection, "operator-general")]
 
 
 def test_a_running_run_refreshes_itself(tab: Page, fresh_pages: Pages) -> None:

@@ -42,20 +42,20 @@ class Realm:
     identity: Identity
     pages: Pages
 
-    def asked(self, browser: Browser) -> dict[str, str]:
+    def requested(self, browser: Browser) -> dict[str, str]:
         """The parameters of the authorization request, after a click on the button."""
         return dict(parse_qsl(urlsplit(browser.get("/sign-in/openid").where).query))
 
-    def sent_back(self, asked: Mapping[str, str]) -> str:
+    def sent_back(self, requested: Mapping[str, str]) -> str:
         """The redirect of the provider after the user has signed in there."""
-        answered = httpx.post(f"{self.identity.issuer}/authorize", data={"asked": urlencode(asked)})
+        answered = httpx.post(f"{self.identity.issuer}/authorize", data={"asked": urlencode(requested)})
         assert answered.status_code == 302, answered.text
         return answered.headers["location"]
 
     def enter(self, person: Claims = ROBIN, browser: Browser | None = None) -> tuple[Browser, Seen]:
         """Completes a sign-in."""
         self.identity.person, browser = person, browser or self.pages.stranger()
-        return browser, browser.get(self.sent_back(self.asked(browser)))
+        return browser, browser.get(self.sent_back(self.requested(browser)))
 
     def log(self, enterprise: str = "general") -> str:
         """The audit log as a page."""
@@ -109,7 +109,7 @@ def test_netrc_credentials_are_not_sent_to_the_provider(realm: Realm, tmp_path: 
 
 def test_the_request_has_state_nonce_and_challenge_but_not_the_secret(realm: Realm) -> None:
     browser = realm.pages.stranger()
-    first, second = realm.asked(browser), realm.asked(browser)
+    first, second = realm.requested(browser), realm.requested(browser)
     assert (first["response_type"], first["scope"], first["client_id"]) == ("code", "openid profile", CLIENT)
     assert (first["code_challenge_method"], first["redirect_uri"]) == ("S256", f"{realm.pages.url}/sign-in/openid/done")
     for name in ("state", "nonce", "code_challenge"):
@@ -269,47 +269,47 @@ def test_an_invalid_id_token_is_refused(realm: Realm, what: str) -> None:
 def test_a_sign_in_can_be_used_once(realm: Realm) -> None:
     browser = realm.pages.stranger()
     realm.identity.person = ROBIN
-    asked = realm.asked(browser)
+    requested = realm.requested(browser)
     pending = browser.client.cookies["emr_sync_sign_in"]
-    back = realm.sent_back(asked)
+    back = realm.sent_back(requested)
     assert browser.get(back).status == 303
     refused(browser.get(back), "started in another browser")
     thief = realm.pages.stranger()
     thief.client.cookies.set("emr_sync_sign_in", pending)
     refused(thief.get(back), "did not confirm your identity")
-    again = realm.sent_back(asked)
+    again = realm.sent_back(requested)
     refused(thief.get(again), "was already used")
     assert "stranger refused sign in" in realm.log()
 
 
 def test_a_sign_in_is_bound_to_its_browser(realm: Realm) -> None:
     realm.identity.person = ROBIN
-    back = realm.sent_back(realm.asked(realm.pages.stranger()))
+    back = realm.sent_back(realm.requested(realm.pages.stranger()))
     victim = realm.pages.stranger()
     refused(victim.get(back), "started in another browser")
-    realm.asked(victim)
+    realm.requested(victim)
     refused(victim.get(back), "started in another browser")
 
 
 @pytest.mark.parametrize("change", [{"state": "guess"}, {"state": ""}, {"iss": "https://elsewhere.example"}])
 def test_a_response_to_another_request_is_refused(realm: Realm, change: dict[str, str]) -> None:
     realm.identity.person, browser = ROBIN, realm.pages.stranger()
-    url = urlsplit(realm.sent_back(realm.asked(browser)))
+    url = urlsplit(realm.sent_back(realm.requested(browser)))
     query = {**dict(parse_qsl(url.query)), **change}
     refused(browser.get(f"{url.path}?{urlencode(query)}"), "started in another browser")
 
 
 def test_an_expired_sign_in_must_be_restarted(realm: Realm) -> None:
     realm.identity.person, browser = ROBIN, realm.pages.stranger()
-    back = realm.sent_back(realm.asked(browser))
+    back = realm.sent_back(realm.requested(browser))
     realm.pages.moment.pass_(timedelta(minutes=11))
     refused(browser.get(back), "has expired")
 
 
 def test_the_code_of_another_sign_in_is_refused_by_pkce(realm: Realm) -> None:
     realm.identity.person, victim, thief = ROBIN, realm.pages.stranger(), realm.pages.stranger()
-    code = dict(parse_qsl(urlsplit(realm.sent_back(realm.asked(victim))).query))["code"]
-    url = urlsplit(realm.sent_back(realm.asked(thief)))
+    code = dict(parse_qsl(urlsplit(realm.sent_back(realm.requested(victim))).query))["code"]
+    url = urlsplit(realm.sent_back(realm.requested(thief)))
     seen = thief.get(f"{url.path}?{urlencode({**dict(parse_qsl(url.query)), 'code': code})}")
     refused(seen, "did not confirm your identity")
     assert "Invented" not in seen.text
@@ -317,8 +317,8 @@ def test_the_code_of_another_sign_in_is_refused_by_pkce(realm: Realm) -> None:
 
 def test_a_cancelled_sign_in_can_be_restarted(realm: Realm) -> None:
     browser = realm.pages.stranger()
-    asked = realm.asked(browser)
-    answer = {"state": asked["state"], "iss": realm.identity.issuer, "error": "access_denied", "error_description": "robin said no"}
+    requested = realm.requested(browser)
+    answer = {"state": requested["state"], "iss": realm.identity.issuer, "error": "access_denied", "error_description": "robin said no"}
     seen = browser.get(f"/sign-in/openid/done?{urlencode(answer)}")
     refused(seen, "was not completed")
     assert "robin" not in seen.text
@@ -353,7 +353,7 @@ def test_an_unavailable_provider_is_reported_and_passwords_still_work(realm: Rea
 
 def test_a_provider_outage_during_a_sign_in_is_reported(realm: Realm) -> None:
     realm.identity.person, browser = ROBIN, realm.pages.stranger()
-    back = realm.sent_back(realm.asked(browser))
+    back = realm.sent_back(realm.requested(browser))
     realm.identity.away = True
     refused(browser.get(back), "does not respond", 503)
     assert "stranger refused" not in realm.log()

@@ -111,9 +111,9 @@ def test_the_client_secret_is_sent_by_a_supported_method(provider: Provider, off
     with pytest.raises(ProviderFailed) as failed:
         provider.finish("secret", "code", NOW)
     assert "somebody" not in str(failed.value)
-    asked = responses.calls[-1].request
-    assert ("authorization" in asked.headers) is basic
-    assert ("client_secret=s3cret" in str(asked.body)) is not basic
+    requested = responses.calls[-1].request
+    assert ("authorization" in requested.headers) is basic
+    assert ("client_secret=s3cret" in str(requested.body)) is not basic
 
 
 def test_derived_secrets_differ_by_purpose_and_do_not_reveal_the_secret() -> None:

@@ -94,7 +94,7 @@ class Caller:
         with database.read() as connection:
             tables = [row[0] for row in database.select(connection, "SELECT name FROM sqlite_master WHERE type = 'table'", [])]
             kept = {name: [tuple(row) for row in database.select(connection, f"SELECT * FROM {name}", [])] for name in tables}
-        return {name: rows for name, rows in kept.items() if name not in OF_VISITS} | {"asked": list(self.pages.asked)}
+        return {name: rows for name, rows in kept.items() if name not in OF_VISITS} | {"asked": list(self.pages.requested)}
 
 
 def routes(pages: Pages) -> Iterator[tuple[str, str]]:

@@ -78,8 +78,8 @@ def test_too_many_concurrent_password_checks_are_refused_and_decisions_continue(
         browser = fresh_pages.stranger()
         refused = browser.post("/sign-in", name=name, password=password)
         assert (refused.status, "retry-after" in refused.response.headers) == (429, True)
-        asked = browser.client.post("/v1/decisions", json=ask, headers={"authorization": f"Bearer {token}"})
-        assert asked.status_code == 200
+        requested = browser.client.post("/v1/decisions", json=ask, headers={"authorization": f"Bearer {token}"})
+        assert requested.status_code == 200
         assert browser.get("/sign-in").status == 200
     finally:
         go_on.set()

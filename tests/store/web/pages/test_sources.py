@@ -111,13 +111,13 @@ def test_unmapped_codes_are_shown_on_request(fresh_pages: Pages) -> None:
     assert "Show the codes" not in browser.get(SOURCE).text
     rejected(fresh_pages)
     assert "Show the codes This decrypts rejected payloads and is recorded in the audit log." in browser.get(SOURCE).text
-    assert fresh_pages.asked == []
+    assert fresh_pages.requested == []
     text = browser.get(f"{SOURCE}?codes=1").text
     assert "Code Location Records X9 PV1-18 4 masked PV1-18 2" in text
-    assert fresh_pages.asked == [("codes", "genhosp-adt", "operator-general")]
+    assert fresh_pages.requested == [("codes", "genhosp-adt", "operator-general")]
     assert browser.get("/sources/clinic?codes=1").status == 404
     assert fresh_pages.signed_in("staff").get(f"{SOURCE}?codes=1").status == 403
-    assert len(fresh_pages.asked) == 1
+    assert len(fresh_pages.requested) == 1
 
 
 def test_rejections_are_filtered_by_source_and_reason(fresh_pages: Pages) -> None:
