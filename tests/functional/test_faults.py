@@ -23,7 +23,7 @@ from sync.service import Service, serving
 
 PATIENTS = 40
 REST, BULK, ADT = "rehearsal-fhir", "rehearsal-bulk", "rehearsal-adt"
-SAID = {True: YES, False: NO, None: UNKNOWN}
+VALUES = {True: YES, False: NO, None: UNKNOWN}
 Plan = Callable[[Faults], object]
 
 
@@ -82,7 +82,7 @@ def known(parts: Parts, emr: RehearsalEmr, index: int) -> str | None:
 
 def missing(parts: Parts, emr: RehearsalEmr) -> list[int]:
     """Patients whose value in the store differs from the EMR."""
-    return [index for index in range(PATIENTS) if known(parts, emr, index) != SAID[emr.entry(index).person.do_not_contact]]
+    return [index for index in range(PATIENTS) if known(parts, emr, index) != VALUES[emr.entry(index).person.do_not_contact]]
 
 
 def in_the_middle(fault: Plan) -> Plan:

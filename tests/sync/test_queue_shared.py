@@ -40,7 +40,7 @@ class Sources:
         return Lane(job.source, CLINIC)
 
 
-class Desk:
+class ControlledWork:
     """Work that reports its start, blocks until the test releases it, and can be refused."""
 
     def __init__(self, *, stopping: threading.Event | None = None) -> None:
@@ -80,20 +80,20 @@ class Machine:
 
     def __init__(self, database: Database, parallel: int = 2) -> None:
         self.stopping = threading.Event()
-        self.desk = Desk(stopping=self.stopping)
-        self.role = QueueWorker(shared(database), self.desk, parallel, timedelta(seconds=3), self.stopping)
+        self.work = ControlledWork(stopping=self.stopping)
+        self.role = QueueWorker(shared(database), self.work, parallel, timedelta(seconds=3), self.stopping)
 
     @contextmanager
-    def working(self) -> Iterator[Desk]:
+    def working(self) -> Iterator[ControlledWork]:
         self.role.start()
         try:
-            yield self.desk
+            yield self.work
         finally:
             self.stop()
 
     def stop(self) -> None:
         self.stopping.set()
-        self.desk.go.set()
+        self.work.go.set()
         self.role.stop()
 
 
@@ -158,9 +158,9 @@ def test_machines_share_the_work_with_one_job_per_source_at_a_time(database: Dat
         desks = [stack.enter_context(machine.working()) for machine in machines]
         until(lambda: queue.depth().running == 3)
         assert queue.depth() == Depth(waiting=3, running=3), "one job of each of the three sources"
-        for desk in desks:
-            desk.go.set()
-        until(lambda: sum(len(desk.done) for desk in desks) == len(jobs))
+        for work in desks:
+            work.go.set()
+        until(lambda: sum(len(work.done) for work in desks) == len(jobs))
         until(lambda: queue.depth() == Depth(0, 0))
     assert sorted(desks[0].done + desks[1].done) == sorted(jobs)
     assert max((desks[0].most | desks[1].most).values()) == 1
@@ -170,34 +170,34 @@ def test_a_job_that_a_person_waits_for_goes_first(database: Database) -> None:
     queue, machine = shared(database), Machine(database)
     queue.put(Job("a", "full"))
     queue.put(Job("a", "resync"))
-    machine.desk.go.set()
-    with machine.working() as desk:
-        until(lambda: len(desk.done) == 2)
-    assert [job.kind for job in desk.done] == ["resync", "full"]
+    machine.work.go.set()
+    with machine.working() as work:
+        until(lambda: len(work.done) == 2)
+    assert [job.kind for job in work.done] == ["resync", "full"]
 
 
 def test_a_job_that_cannot_run_now_is_deferred(database: Database) -> None:
     queue, machine = shared(database), Machine(database)
-    machine.desk.refuses.add(Job("a"))
+    machine.work.refuses.add(Job("a"))
     queue.put(Job("a"))
-    machine.desk.go.set()
-    with machine.working() as desk:
-        assert desk.ended.acquire(timeout=PATIENCE)
+    machine.work.go.set()
+    with machine.working() as work:
+        assert work.ended.acquire(timeout=PATIENCE)
         until(lambda: queue.depth() == Depth(waiting=1, running=0))
     assert rows(database, "SELECT scheduled_at > now() + interval '5 seconds' FROM procrastinate_jobs") == [(True,)]
 
 
 def test_a_deferred_job_that_is_requested_again_is_queued_once(database: Database) -> None:
     queue, machine = shared(database), Machine(database)
-    machine.desk.refuses.add(Job("a"))
+    machine.work.refuses.add(Job("a"))
     queue.put(Job("a"))
-    with machine.working() as desk:
-        assert desk.began.acquire(timeout=PATIENCE)
+    with machine.working() as work:
+        assert work.began.acquire(timeout=PATIENCE)
         queue.put(Job("a"))
-        desk.go.set()
-        assert desk.ended.acquire(timeout=PATIENCE)
-        desk.refuses.clear()
-        until(lambda: desk.done == [Job("a")])
+        work.go.set()
+        assert work.ended.acquire(timeout=PATIENCE)
+        work.refuses.clear()
+        until(lambda: work.done == [Job("a")])
         until(lambda: queue.depth() == Depth(0, 0))
 
 
@@ -205,11 +205,11 @@ def test_a_deferred_job_that_is_requested_again_is_queued_once(database: Databas
 def test_a_job_survives_a_database_outage(database: Database, during: str) -> None:
     queue, machine = shared(database), Machine(database)
     if during == "the work":
-        machine.desk.gone = GONE
+        machine.work.gone = GONE
     else:
-        machine.desk.refuses.add(Job("a"))
+        machine.work.refuses.add(Job("a"))
         machine.role.queue = shared(database, Unreachable)
-    machine.desk.go.set()
+    machine.work.go.set()
     queue.put(Job("a"))
     with machine.working():
         until(lambda: rows(database, "SELECT 1 FROM procrastinate_jobs WHERE status = 'todo' AND attempts = 1"))
@@ -218,13 +218,13 @@ def test_a_job_survives_a_database_outage(database: Database, during: str) -> No
 def test_a_stopping_machine_hands_its_work_to_another(database: Database) -> None:
     queue, first, second = shared(database), Machine(database), Machine(database)
     queue.put(Job("a"))
-    with first.working() as desk:
-        assert desk.began.acquire(timeout=PATIENCE)
+    with first.working() as work:
+        assert work.began.acquire(timeout=PATIENCE)
         first.stop()
-    assert (desk.done, queue.depth()) == ([], Depth(waiting=1, running=0))
-    second.desk.go.set()
-    with second.working() as desk:
-        until(lambda: desk.done == [Job("a")])
+    assert (work.done, queue.depth()) == ([], Depth(waiting=1, running=0))
+    second.work.go.set()
+    with second.working() as work:
+        until(lambda: work.done == [Job("a")])
 
 
 def test_the_job_of_a_stalled_machine_is_done_by_another(database: Database) -> None:
@@ -232,9 +232,9 @@ def test_the_job_of_a_stalled_machine_is_done_by_another(database: Database) -> 
     queue.put(Job("a"))
     change(database, "INSERT INTO procrastinate_workers (last_heartbeat) VALUES (now() - interval '1 minute')")
     change(database, "UPDATE procrastinate_jobs SET status = 'doing', worker_id = (SELECT max(id) FROM procrastinate_workers)")
-    machine.desk.go.set()
-    with machine.working() as desk:
-        until(lambda: desk.done == [Job("a")])
+    machine.work.go.set()
+    with machine.working() as work:
+        until(lambda: work.done == [Job("a")])
 
 
 def test_the_job_of_a_stalled_machine_that_is_requested_again_is_done_once(database: Database) -> None:
@@ -242,16 +242,16 @@ def test_the_job_of_a_stalled_machine_that_is_requested_again_is_done_once(datab
     queue.put(Job("a"))
     change(database, "UPDATE procrastinate_jobs SET status = 'doing'")
     assert queue.put(Job("a"))
-    machine.desk.go.set()
-    with machine.working() as desk:
+    machine.work.go.set()
+    with machine.working() as work:
         until(lambda: queue.depth() == Depth(0, 0))
-    assert desk.done == [Job("a")]
+    assert work.done == [Job("a")]
 
 
 def test_a_job_left_with_its_own_machine_by_a_lost_response_is_done(database: Database) -> None:
     queue, machine = shared(database), Machine(database)
-    machine.desk.go.set()
-    with machine.working() as desk:
+    machine.work.go.set()
+    with machine.working() as work:
         until(lambda: rows(database, "SELECT 1 FROM procrastinate_workers"))
         change(
             database,
@@ -259,20 +259,20 @@ def test_a_job_left_with_its_own_machine_by_a_lost_response_is_done(database: Da
             """ 'emr-sync', 'run', 'a', 'a/incremental', '{"source": "a", "kind": "incremental"}', 'doing', max(id)"""
             " FROM procrastinate_workers",
         )
-        until(lambda: desk.done == [Job("a")])
+        until(lambda: work.done == [Job("a")])
     assert queue.depth() == Depth(0, 0)
 
 
 def test_a_machine_recovers_from_lost_connections(database: Database) -> None:
     queue, machine = shared(database), Machine(database)
-    machine.desk.go.set()
-    with machine.working() as desk:
+    machine.work.go.set()
+    with machine.working() as work:
         queue.put(Job("a"))
-        until(lambda: desk.done == [Job("a")])
+        until(lambda: work.done == [Job("a")])
         cut = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
         rows(database, cut)
         until(lambda: _put(queue, Job("b")))
-        until(lambda: desk.done == [Job("a"), Job("b")])
+        until(lambda: work.done == [Job("a"), Job("b")])
 
 
 def _put(queue: SharedQueue, job: Job) -> bool:
@@ -337,11 +337,11 @@ def test_a_machine_continues_a_job_that_the_queue_considers_lost(database: Datab
     queue, machine = shared(database), Machine(database)
     change(database, "INSERT INTO procrastinate_workers (last_heartbeat) VALUES (now() - interval '1 minute')")
     queue.put(Job("a"))
-    with machine.working() as desk:
-        assert desk.began.acquire(timeout=PATIENCE)
+    with machine.working() as work:
+        assert work.began.acquire(timeout=PATIENCE)
         change(database, f"UPDATE procrastinate_jobs SET {lost}")
-        assert not desk.began.acquire(timeout=5), "the job ran twice"
+        assert not work.began.acquire(timeout=5), "the job ran twice"
         assert rows(database, "SELECT 1 FROM procrastinate_jobs WHERE status = 'doing' AND attempts = 0") == [(1,)]
-        desk.go.set()
+        work.go.set()
         until(lambda: queue.depth() == Depth(0, 0))
-    assert desk.done == [Job("a")]
+    assert work.done == [Job("a")]

@@ -20,7 +20,7 @@ from sync.runtime import Parts, adapter, lane
 from tests.fakes import FakeClock
 from tests.sync.clinic import CONFIG, KEYS, adt
 
-SAFEGUARDD = CONFIG.replace("    default_region: US\n", "    default_region: US\n    safeguard: {floor: 0, percent: 0, expires: 2d}\n")
+GUARDED = CONFIG.replace("    default_region: US\n", "    default_region: US\n    safeguard: {floor: 0, percent: 0, expires: 2d}\n")
 BEGIN = datetime(2026, 11, 2, 8, 0, tzinfo=UTC)
 PERSON = Actor("operator", "kim")
 
@@ -30,7 +30,7 @@ class Clinic:
 
     def __init__(self, url: str, folder: Path) -> None:
         file = folder / "config.yaml"
-        file.write_text(f"database: {url}\n{KEYS}{SAFEGUARDD}")
+        file.write_text(f"database: {url}\n{KEYS}{GUARDED}")
         self.clock = FakeClock(BEGIN)
         self.parts = Parts(load(file, {}), Database.open(url), self.clock)
         self.parts.propose()
