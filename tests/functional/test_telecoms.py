@@ -27,7 +27,7 @@ def feed(tmp_path: Path, database_url: str) -> Iterator[Feed]:
 
 def patient_after(feed: Feed, *segments: str, code: str = "AA", problem: str = "", event: str = "A08", **fields: str) -> Patient:
     """Sends the message, checks the code and problem of its acknowledgement, and gives the patient."""
-    acknowledged, error = feed.send(*segments, event=event, minute=feed.patient_after, **fields)
+    acknowledged, error = feed.send(*segments, event=event, minute=feed.sent, **fields)
     assert (acknowledged, error.split(":")[0].split(" ")[0] if problem else error) == (code, problem), error
     found = feed.find("MRN10001")
     assert found is not None
@@ -58,7 +58,7 @@ def test_an_opt_out_from_the_patients_fax_stops_texts_to_the_cell(feed: Feed) ->
 def test_an_unusable_number_keeps_the_current_value(feed: Feed) -> None:
     patient_after(feed, f13="2175550123^PRS^CP")
     for field in ("see notes^PRN^CP", "9999999999^PRN^CP", "^PRN^CP^^1^217^3125550123"):
-        acknowledged, _ = feed.send(minute=feed.patient_after, f13=field)
+        acknowledged, _ = feed.send(minute=feed.sent, f13=field)
         assert acknowledged == "AA"
         assert decision_for(feed, "sms").address == CELL
 

@@ -220,7 +220,7 @@ def with_the_clients_secret(identity: Identity, claims: Claims) -> str:
     return jwt.encode(claims, SECRET.ljust(32, "."), algorithm="HS256", headers={"kid": identity.key.kid})
 
 
-def with_a_key_of_somebody_else(identity: Identity, claims: Claims) -> str:
+def with_another_key(identity: Identity, claims: Claims) -> str:
     return jwt.encode(claims, Key("other").private, algorithm="RS256", headers={"kid": identity.key.kid})
 
 
@@ -249,7 +249,7 @@ SPOILT: dict[str, Callable[[Claims], Claims]] = {
 SIGNED = {
     "alg none": unsigned,
     "alg HS256": with_the_clients_secret,
-    "key of somebody else": with_a_key_of_somebody_else,
+    "a key of another provider": with_another_key,
     "unknown key": with_an_unknown_key,
     "no token": garbage,
 }
