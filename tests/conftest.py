@@ -60,7 +60,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 @event.listens_for(Engine, "checkout")
-def _without_waiting_for_the_disk(connection: Any, record: ConnectionPoolEntry, _proxy: object) -> None:
+def _disable_fsync(connection: Any, record: ConnectionPoolEntry, _proxy: object) -> None:
     """Turns off fsync for connections of the test process. These databases are deleted with the run."""
     if isinstance(connection, sqlite3.Connection) and not record.info.get(WITHOUT_WAITING):
         connection.execute("PRAGMA synchronous=OFF")
@@ -88,7 +88,7 @@ def _stop_server() -> None:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _cheap_passwords() -> Iterator[None]:
+def _fast_password_hashing() -> Iterator[None]:
     """Makes password hashing fast. The real cost is tested with the passwords."""
     from store.users import passwords
 

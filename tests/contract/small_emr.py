@@ -59,7 +59,7 @@ class SmallEmr:
         """Changes a patient's preference, at the EMR's current time."""
         self.patients[name] = (refuses, self.now + self.ahead)
 
-    def well(self) -> None:
+    def clear_faults(self) -> None:
         """Clears all planned faults."""
         self.announced, self.error, self.unreadable, self.times, self.spoiled, self.endless = 0, False, "", 10**9, bytes, ""
         self.group_page = b""

@@ -38,7 +38,7 @@ def test_a_repeatedly_short_response_is_applied_and_the_cursor_stays(engine: Eng
     assert "p1" not in (run.error or "")
     assert known(engine) == everybody()
     assert cursor(engine, way) is None
-    emr.well()
+    emr.clear_faults()
     assert read(engine, emr, way).counts == {"unchanged": 8}, "the same records are read again"
     assert cursor(engine, way) is not None
 
@@ -78,7 +78,7 @@ def test_an_unreadable_member_is_skipped_reported_and_read_by_the_next_run(engin
     assert "500 (an HTML page)" in rejection.detail
     assert engine.journal.rejection(rejection.id).payload == b"Patient/p3"
     assert cursor(engine, "crawl") is None
-    emr.well()
+    emr.clear_faults()
     assert read(engine, emr, "crawl").counts == {"unchanged": 7, "applied": 1}
     assert known(engine) == everybody()
     assert cursor(engine, "crawl") is not None
@@ -134,7 +134,7 @@ def test_an_invalid_ndjson_file_is_fetched_again_and_moves_the_cursor_only_when_
     assert error in (run.error or "")
     assert "p1" not in (run.error or "")
     assert cursor(engine, "fhir.bulk") is None
-    emr.well()
+    emr.clear_faults()
     assert read(engine, emr, "fhir.bulk").status == "done"
     assert known(engine) == everybody()
     assert cursor(engine, "fhir.bulk") is not None
@@ -168,7 +168,7 @@ def test_endless_pages_are_aborted_with_a_reason_and_move_no_cursor(engine: Engi
     assert len(emr.requests) < 120, "the source must be read twice"
     assert known(engine) == everybody()
     assert cursor(engine, way) is None
-    emr.well()
+    emr.clear_faults()
     assert read(engine, emr, way).status == "done"
     assert cursor(engine, way) is not None
 
@@ -217,7 +217,7 @@ def test_an_unreadable_member_does_not_block_other_members(engine: Engine, emr: 
     assert (rejection.reason, rejection.locator) == ("patient_not_read", "Patient/member-3")
     assert "p3" not in rejection.detail
     assert cursor(engine, "crawl") is None
-    emr.well()
+    emr.clear_faults()
     assert read(engine, emr, "crawl").counts == {"unchanged": 7, "applied": 1}
     assert cursor(engine, "crawl") is not None
 
@@ -246,7 +246,7 @@ def test_a_group_with_fewer_members_than_announced_is_read_and_moves_no_cursor(e
     run = read(engine, emr, "crawl")
     assert (run.status, known(engine), cursor(engine, "crawl")) == ("failed", everybody(), None)
     assert "announces 10 members but lists 8" in (run.error or "")
-    emr.well()
+    emr.clear_faults()
     assert read(engine, emr, "crawl").status == "done"
     assert cursor(engine, "crawl") is not None
 
@@ -289,6 +289,6 @@ def test_a_file_without_resources_is_not_an_export_file(engine: Engine, emr: Sma
 def test_an_aborted_read_is_reported_until_the_next_complete_run(engine: Engine, emr: SmallEmr, way: str) -> None:
     emr.announced, emr.unreadable = 1, "p2"
     assert read(engine, emr, way).error
-    emr.well()
+    emr.clear_faults()
     assert (run := read(engine, emr, way)).error is None
     assert (run.status, known(engine)) == ("done", everybody())

@@ -150,11 +150,11 @@ def test_the_newest_revision_is_the_alembic_head() -> None:
 
 
 def test_the_migrations_match_the_models(database: Database) -> None:
-    def ours(name: str | None, kind: str, parents: object) -> bool:
+    def owned_by_service(name: str | None, kind: str, parents: object) -> bool:
         return not (kind == "table" and str(name).startswith("procrastinate_"))  # tables of the queue, which has its own migrations
 
     with database.read() as connection:
-        found = MigrationContext.configure(connection, opts={"include_name": ours})
+        found = MigrationContext.configure(connection, opts={"include_name": owned_by_service})
         assert compare_metadata(found, Table.metadata) == []
 
 

@@ -66,7 +66,7 @@ class Target:
         self.counts.update(names)
         self.peak = max(self.peak, self.process.memory_info().rss)
 
-    def well(self, number: int) -> None:
+    def check_health(self, number: int) -> None:
         """Checks that a message is accepted and decided on, and that memory is within its limit."""
         mrn = f"WELL{number}"
         body = adt("A08", "ZCP|1|DNC", f3=f"{mrn}^^^GENHOSP^MR", header=header(mrn))
@@ -115,7 +115,7 @@ def target(folder: Path, database: str) -> Iterator[Target]:
     assert "Traceback" not in log, log[-3000:]
 
 
-def spoilt(draw: Random, raw: bytes, tokens: tuple[bytes, ...]) -> bytes:
+def corrupted(draw: Random, raw: bytes, tokens: tuple[bytes, ...]) -> bytes:
     """The bytes after a few random changes."""
     for _ in range(draw.choice((1, 1, 2, 3, 8))):
         at, length = draw.randrange(len(raw) + 1), draw.choice((1, 1, 2, 5, 20, 100))

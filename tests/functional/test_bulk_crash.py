@@ -58,7 +58,7 @@ def _one(url: str, sql: str) -> Any:
     return rows[0][0] if rows else None
 
 
-def killed_when(config: Path, reached: Callable[[], bool]) -> None:
+def kill_at(config: Path, reached: Callable[[], bool]) -> None:
     """Runs the source in its own process and kills it at a stage of its work."""
     command = [EMR_SYNC, "-c", str(config), "resync", SOURCE, "--json"]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -83,7 +83,7 @@ def all_there_once(url: str) -> None:
 @pytest.mark.crash
 def test_killed_while_the_server_prepares_the_export(emr: RehearsalEmr, config: Path, database_url: str) -> None:
     emr.exports.polls, emr.exports.retry_after = 1_000_000, "1"
-    killed_when(config, lambda: state(database_url).job is not None and emr.exports.polls_answered > 0)
+    kill_at(config, lambda: state(database_url).job is not None and emr.exports.polls_answered > 0)
     emr.exports.finish_all()
     assert emr_sync(config, "resync", SOURCE)["counts"]["applied"] == PATIENTS
     all_there_once(database_url)
@@ -98,7 +98,7 @@ def test_killed_between_the_files(emr: RehearsalEmr, config: Path, database_url:
         found = state(database_url).job
         return found is not None and found.done > 2
 
-    killed_when(config, some_files_are_stored)
+    kill_at(config, some_files_are_stored)
     before = stored(database_url)
     assert 0 < before < PATIENTS, "the process must be killed between the files"
     emr.faults.delay = 0
@@ -113,7 +113,7 @@ def test_killed_between_the_files(emr: RehearsalEmr, config: Path, database_url:
 def test_killed_before_the_export_is_deleted_at_the_server(emr: RehearsalEmr, config: Path, database_url: str) -> None:
     """The last file is stored; the server does not answer the request to delete the export."""
     emr.exports.may_delete.clear()
-    killed_when(config, lambda: bool(state(database_url).ended))
+    kill_at(config, lambda: bool(state(database_url).ended))
     emr.exports.may_delete.set()
     assert stored(database_url) == PATIENTS
     assert emr_sync(config, "resync", SOURCE)["counts"]["applied"] == 0

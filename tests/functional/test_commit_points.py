@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import pytest
 
-from tests.functional.mortal import DIED, Program, Work, merge, run_until_death, statement
+from tests.functional.crashing import DIED, Program, Work, merge, run_until_death, statement
 
 clinics = itertools.count()
 
@@ -34,30 +34,30 @@ def empty(program: Program) -> None:
 
 
 def with_statements(program: Program) -> None:
-    program.take_in(BEFORE)
+    program.ingest(BEFORE)
 
 
 def opted_out_by_text(program: Program) -> None:
-    program.take_in(BEFORE)
+    program.ingest(BEFORE)
     program.reply("STOP", 30)
 
 
 def not_understood(program: Program) -> None:
-    program.take_in(BEFORE, [statement("b", 20, "?"), statement("d", 20, "?")], [statement("b", 30, "no")])
+    program.ingest(BEFORE, [statement("b", 20, "?"), statement("d", 20, "?")], [statement("b", 30, "no")])
 
 
 def held_by_the_safeguard(program: Program) -> None:
-    program.take_in([statement("a", 10, "yes"), statement("b", 10, "yes"), statement("c", 10, "yes", consent_sms="denied")])
+    program.ingest([statement("a", 10, "yes"), statement("b", 10, "yes"), statement("c", 10, "yes", consent_sms="denied")])
     program.read([statement("a", 20, "no"), statement("b", 20, "no")], [statement("c", 20, "no", consent_sms="granted")])
-    program.take_in([statement("b", 30, "yes")])
+    program.ingest([statement("b", 30, "yes")])
 
 
 def merged_by_mistake(program: Program) -> None:
-    program.take_in(BEFORE, [merge("b", "a", 50)], [statement("a", 60, "no"), statement("b", 70, "no", consent_sms="denied")])
+    program.ingest(BEFORE, [merge("b", "a", 50)], [statement("a", 60, "no"), statement("b", 70, "no", consent_sms="denied")])
 
 
 def released(program: Program) -> None:
-    program.take_in(BEFORE)
+    program.ingest(BEFORE)
     program.release()
 
 
@@ -67,11 +67,11 @@ def three_replies(program: Program) -> None:
 
 
 SCENARIOS = {
-    "intake": Scenario(with_statements, lambda program: program.take_in(LATER[:2], LATER[2:], BEFORE)),
+    "intake": Scenario(with_statements, lambda program: program.ingest(LATER[:2], LATER[2:], BEFORE)),
     "intake of merges": Scenario(
-        opted_out_by_text, lambda program: program.take_in(LATER[:1], [merge("b", "a", 50)], [merge("d", "c", 60)], LATER)
+        opted_out_by_text, lambda program: program.ingest(LATER[:1], [merge("b", "a", 50)], [merge("d", "c", 60)], LATER)
     ),
-    "intake under the safeguard": Scenario(with_statements, lambda program: program.take_in(LATER, [statement("a", 90, "no")]), floor=0),
+    "intake under the safeguard": Scenario(with_statements, lambda program: program.ingest(LATER, [statement("a", 90, "no")]), floor=0),
     "run": Scenario(with_statements, lambda program: program.read(LATER[:2], [statement("d", 9, "?")], LATER[2:], [merge("b", "a", 50)])),
     "run that the safeguard holds": Scenario(with_statements, lambda program: program.read(LATER, [statement("a", 90, "no")]), floor=0),
     "first run": Scenario(empty, lambda program: program.read(BEFORE, LATER)),
@@ -91,8 +91,8 @@ def without_crash(url: str, scenario: Scenario) -> list[dict[str, object]]:
     """The snapshots before the work and after each of its commits."""
     program = Program(url, f"clinic-{next(clinics)}", floor=scenario.floor)
     scenario.setup(program)
-    pictures = [program.picture()]
-    program.database.seen = lambda: pictures.append(program.picture())
+    pictures = [program.snapshot()]
+    program.database.seen = lambda: pictures.append(program.snapshot())
     scenario.work(program)
     program.close()
     return pictures
@@ -101,9 +101,9 @@ def without_crash(url: str, scenario: Scenario) -> list[dict[str, object]]:
 def restart(url: str, clinic: str, scenario: Scenario, check: Callable[[dict[str, object]], None]) -> dict[str, object]:
     """Restarts the program; ``check`` gets the state that it finds, then the work is done from the start."""
     program = Program(url, clinic, floor=scenario.floor)
-    check(program.picture())
+    check(program.snapshot())
     scenario.work(program)
-    found = program.picture()
+    found = program.snapshot()
     program.close()
     return found
 
@@ -122,7 +122,7 @@ def test_a_crash_at_each_commit_loses_and_duplicates_nothing(name: str, database
         setup.close()
         assert run_until_death(database_url, clinic, (where, commit), scenario.work, scenario.floor) == DIED
 
-        def state_after_crash(picture: dict[str, object], commit: int = commit, where: str = where) -> None:
-            assert picture == pictures[commit - (where == "before")], f"{where} commit {commit}: half of it was left"
+        def state_after_crash(snapshot: dict[str, object], commit: int = commit, where: str = where) -> None:
+            assert snapshot == pictures[commit - (where == "before")], f"{where} commit {commit}: half of it was left"
 
         assert restart(database_url, clinic, scenario, state_after_crash) == pictures[-1], f"{where} commit {commit}"

@@ -48,7 +48,7 @@ class Process(Site):
     def restate(self) -> None:
         Restating(self.store, chunk=2).run(HOSPITAL, self.tick())
 
-    def silent(self) -> int:
+    def all_refuse(self) -> int:
         self.configurations.look()
         return sum(self.known(patient).contact.do_not_contact == "yes" for patient in PATIENTS)
 
@@ -89,15 +89,15 @@ def _die_at(url: str, place: int, work: Callable[[Process], None]) -> None:
 
 def test_holding_a_configuration_through_crashes_permits_no_contact(process: Process, database_url: str) -> None:
     for _ in dying_at_each_commit(database_url, Process.propose):
-        assert process.silent() == len(PATIENTS)
-    assert (process.silent(), len(process.verdicts.waiting())) == (len(PATIENTS), 1)
+        assert process.all_refuse() == len(PATIENTS)
+    assert (process.all_refuse(), len(process.verdicts.waiting())) == (len(PATIENTS), 1)
 
 
 def test_an_approval_is_atomic_through_crashes(process: Process, database_url: str) -> None:
     process.propose()
     for _ in dying_at_each_commit(database_url, Process.approve):
-        assert (process.silent(), len(process.verdicts.waiting())) == (len(PATIENTS), 1)
-    assert (process.silent(), process.verdicts.waiting()) == (0, [])
+        assert (process.all_refuse(), len(process.verdicts.waiting())) == (len(PATIENTS), 1)
+    assert (process.all_refuse(), process.verdicts.waiting()) == (0, [])
 
 
 def test_recomputing_continues_after_a_crash(process: Process, database_url: str) -> None:
@@ -105,5 +105,5 @@ def test_recomputing_continues_after_a_crash(process: Process, database_url: str
     process.approve()
     last = process.store.changes(HOSPITAL, 0, 100)[-1].seq
     for _ in dying_at_each_commit(database_url, Process.restate):
-        assert process.silent() == 0
+        assert process.all_refuse() == 0
     assert len(process.store.changes(HOSPITAL, last, 100)) == len(PATIENTS), "each patient must be in the feed once"

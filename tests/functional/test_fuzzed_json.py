@@ -14,7 +14,7 @@ import pytest
 
 from adapters.hl7v2.client import MllpClient
 from tests.adapters.hl7v2.messages import adt
-from tests.functional.fuzzing import KINDS, PATIENCE, SEED, Target, drawn, header, inputs, spoilt, target
+from tests.functional.fuzzing import KINDS, PATIENCE, SEED, Target, corrupted, drawn, header, inputs, target
 
 NDJSON = "application/x-ndjson"
 ASK: Any = {
@@ -98,7 +98,7 @@ def test_every_body_is_answered_and_the_program_keeps_running(program: Target) -
         call = draw.choice(calls)
         media = NDJSON if call.path.endswith("/batch") and draw.random() < 0.5 else "application/json"
         body = odd(draw, BODIES[call.path], media)
-        kind = draw.choice(tuple(KINDS)) if draw.random() < 0.2 else able(call)
+        kind = draw.choice(tuple(KINDS)) if draw.random() < 0.2 else permitted_key(call)
         status, answer = wire.send(call, body, kind, media)
         program.note("bodies", f"{kind} {status // 100}xx", f"status {status}")
         where = f"EMR_SYNC_FUZZ_SEED={SEED}, input {number}: {call.method} {call.path} by {kind}"
@@ -107,13 +107,13 @@ def test_every_body_is_answered_and_the_program_keeps_running(program: Target) -
         if status == 200 and media == NDJSON:
             assert len(answer.splitlines()) == sum(bool(line.strip()) for line in body.split(b"\n")), where
         if number % 1_000 == 999:
-            program.well(number)
+            program.check_health(number)
     wire.connection.close()
-    program.well(0)
+    program.check_health(0)
     program.print_counts("bodies")
 
 
-def able(call: Call) -> str:
+def permitted_key(call: Call) -> str:
     """A kind of key that may make the call."""
     if call.path in ("/v1/decisions", "/v1/decisions/batch", "/v1/sms-replies"):
         return "sender"
@@ -141,7 +141,7 @@ def odd(draw: Random, good: Any, media: str) -> bytes:
     kind = draw.randrange(8)
     if media == NDJSON:
         lines = [
-            draw.choice((written(ASK), replaced(draw, ASK), spoilt(draw, written(ASK), TOKENS))) for _ in range(draw.choice((1, 3, 40)))
+            draw.choice((written(ASK), replaced(draw, ASK), corrupted(draw, written(ASK), TOKENS))) for _ in range(draw.choice((1, 3, 40)))
         ]
         return draw.choice((b"\n", b"\r\n", b"\n\n")).join(lines)
     if kind == 0:
@@ -154,7 +154,7 @@ def odd(draw: Random, good: Any, media: str) -> bytes:
         times = draw.choice((1, 3, 300, 12_000))
         return b"[" + b",".join([draw.choice((written(ASK), *ODD[:6]))] * times) + b"]"
     if kind == 4:
-        return spoilt(draw, written(good), TOKENS)
+        return corrupted(draw, written(good), TOKENS)
     return replaced(draw, good)
 
 

@@ -37,7 +37,7 @@ def signed_in(chrome: Browser, service: Service) -> Page:
     return page
 
 
-def thinking(emr: RehearsalEmr, monkeypatch: pytest.MonkeyPatch) -> threading.Event:
+def blocked(emr: RehearsalEmr, monkeypatch: pytest.MonkeyPatch) -> threading.Event:
     """Blocks the EMR's responses about patients until the test releases them."""
     answers, fault = threading.Event(), emr.faults.next
 
@@ -54,7 +54,7 @@ def test_a_resync_from_the_button_shows_progress_to_its_end_without_a_reload(
 ) -> None:
     emr, service = watched
     changed = len(emr.tick())
-    answers = thinking(emr, monkeypatch)
+    answers = blocked(emr, monkeypatch)
     page = signed_in(chrome, service)
     page.get_by_role("link", name="Rehearsal EMR (FHIR)").click()
     page.get_by_role("button", name="Resync now").click()

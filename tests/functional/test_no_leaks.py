@@ -43,7 +43,7 @@ def values(emr: RehearsalEmr) -> set[str]:
     return {value for value in found | national if value and len(value) > 4}
 
 
-def made_keys(url: str, roles: Iterable[str]) -> dict[str, str]:
+def create_keys(url: str, roles: Iterable[str]) -> dict[str, str]:
     database = Database.open(url)
     keys = {role: ApiKeys(database).create(role, "general-hospital", role, datetime.now(UTC))[1] for role in roles}
     database.close()
@@ -110,7 +110,7 @@ def test_patient_data_appears_only_in_responses_about_the_patient(database_url: 
     config = written(tmp_path, configuration)
     port = int(configuration["api"]["listen"].rpartition(":")[2])
     roles = ("sender", "staff", "operator", "auditor")
-    keys = made_keys(database_url, roles)
+    keys = create_keys(database_url, roles)
     with serving(config, mllp):
         emr.send("127.0.0.1", mllp)
         emr.send("127.0.0.1", mllp, [BROKEN.encode(), UNMAPPED.encode(), f"{SECRET} is no message".encode()])

@@ -39,7 +39,7 @@ def hospital(clinic: Hospital, tmp_path: Path) -> Iterator[Hospital]:
         yield clinic
 
 
-def silent(hospital: Hospital) -> Counter[tuple[str, bool]]:
+def decisions_without_contact(hospital: Hospital) -> Counter[tuple[str, bool]]:
     """Checks that no patient who refused may be contacted."""
     return Counter({("do_not_send", True): len(hospital.refusing())})
 
@@ -53,12 +53,12 @@ def held_by(page: Page, hospital: Hospital) -> None:
     expect(page.get_by_role("region", name="Held changes")).to_contain_text("do not contact")
     expect(page.get_by_role("region", name="Held changes")).to_contain_text("yes → no")
     assert refusing > 50  # what the safeguard permits
-    assert hospital.decisions(hospital.refusing()) == silent(hospital)
+    assert hospital.decisions(hospital.refusing()) == decisions_without_contact(hospital)
 
 
 @pytest.mark.timeout(300)
 def test_a_broken_mapping_is_held_reviewed_and_rejected_and_senders_never_get_another_answer(chrome: Browser, hospital: Hospital) -> None:
-    assert hospital.decisions(hospital.refusing()) == silent(hospital)
+    assert hospital.decisions(hospital.refusing()) == decisions_without_contact(hospital)
     with tab(chrome, hospital.address) as page:
         enter(page, hospital, "operator")
         page.get_by_role("link", name="Rehearsal EMR (FHIR)").click()
@@ -70,12 +70,12 @@ def test_a_broken_mapping_is_held_reviewed_and_rejected_and_senders_never_get_an
         expect(page.get_by_role("status")).to_contain_text("Nothing else changes")
         expect(page.get_by_role("button", name="Reject")).to_have_count(0)
         expect(page.get_by_role("heading", name="Decisions")).to_be_visible()
-    assert hospital.decisions(hospital.refusing()) == silent(hospital)
+    assert hospital.decisions(hospital.refusing()) == decisions_without_contact(hospital)
 
 
 @pytest.mark.timeout(300)
 def test_a_held_run_is_approved_with_the_keyboard_alone_and_only_then_may_senders_send(chrome: Browser, hospital: Hospital) -> None:
-    assert hospital.decisions(hospital.refusing()) == silent(hospital)
+    assert hospital.decisions(hospital.refusing()) == decisions_without_contact(hospital)
     with tab(chrome, hospital.address) as page:
         page.goto("/sign-in")
         tab_to(page, page.get_by_label("Name"))

@@ -31,7 +31,7 @@ from tests.properties.consent_events import ConsentEvent
 from tests.properties.evidence import Evidence
 from tests.properties.history import OPT_OUTS, UNREADABLE, When
 from tests.properties.owing import Owing
-from tests.properties.post import LINES, NAMES, SOURCES, Died, Letter, Message, Mortal, Post, Reply
+from tests.properties.post import LINES, NAMES, SOURCES, CrashingDatabase, Died, Letter, Message, Post, Reply
 from tests.store.site import at, mr, says
 
 STARTED = 5_000
@@ -74,7 +74,7 @@ class Clinic:
         self.evidence.syncs, self.evidence.order = syncs, (*order, *sorted(set(SOURCES) - set(order)))
 
     def open(self) -> None:
-        self.database = Mortal.open(self.url)
+        self.database = CrashingDatabase.open(self.url)
         self.store = Preferences(self.database, {self.name: self.enterprise})
         self.journal = Journal(self.database, sealing())
         self.engine = Engine(self.database, self.store, self.journal, self.now, Metrics(), safeguards={self.name: self.safeguard})

@@ -104,12 +104,12 @@ def refusal(attribute: str) -> Any:
     return True if attribute.startswith(UNREADABLE) else OPT_OUTS.get(attribute, "never")
 
 
-def as_it_became_true(event: Event, attribute: str) -> Any:
+def by_effective_time(event: Event, attribute: str) -> Any:
     """The order for sources: effective time and version."""
     return event.place(attribute)
 
 
-def as_it_was_received(event: Event, _: str) -> Any:
+def by_receipt(event: Event, _: str) -> Any:
     """The order for people: receipt."""
     return event.receipt
 
@@ -180,7 +180,7 @@ class History:
 
     def newest_evidence(self, authority: str, attribute: str, record: str) -> tuple[Any, Any]:
         """The time and value of an authority's newest evidence, by the walk that the module describes. ``None``: no evidence."""
-        order = as_it_was_received if authority == STAFF else as_it_became_true
+        order = by_receipt if authority == STAFF else by_effective_time
         return self._walk(authority, attribute, order).get(self.group(record), (BEFORE_ALL, None))
 
     def current(self, authority: str, attribute: str, record: str) -> Any:

@@ -74,7 +74,7 @@ class Died(BaseException):
     """A crash of the process. No product code catches it."""
 
 
-class Mortal(Database):
+class CrashingDatabase(Database):
     """A database whose next transaction dies at the point in ``death``."""
 
     death = ""

@@ -30,7 +30,7 @@ EmrSync = Callable[..., Ended]
 
 
 @pytest.fixture(autouse=True)
-def logging_as_it_was() -> Iterator[None]:
+def restore_logging() -> Iterator[None]:
     """Restores logging, which commands configure for their process."""
     root = logging.getLogger()
     handlers, level = list(root.handlers), root.level

@@ -64,7 +64,7 @@ def dnc(emr_sync: EmrSync, patient: str) -> str:
     return str(emr_sync("patient", patient, "--json").value["preferences"]["do_not_contact"]["value"])
 
 
-def joined_before(emr_sync: EmrSync, tmp_path: Path, opened: Database) -> None:
+def joined_patients(emr_sync: EmrSync, tmp_path: Path, opened: Database) -> None:
     """MRN1 (DNC) and the later MRN2 (OK) were joined into one patient."""
     ingest(emr_sync, tmp_path, "adt", message("MRN1^^^CLINIC^MR", "DNC", 1), message("MRN1^^^CLINIC^MR", "OK", 2, "5550199"))
     with opened.write("clinic") as transaction:
@@ -73,7 +73,7 @@ def joined_before(emr_sync: EmrSync, tmp_path: Path, opened: Database) -> None:
 
 
 def test_suspicious_joins_are_listed_and_separated(emr_sync: EmrSync, tmp_path: Path, opened: Database) -> None:
-    joined_before(emr_sync, tmp_path, opened)
+    joined_patients(emr_sync, tmp_path, opened)
     (found,) = emr_sync("check-identities", "--json").value["patients"]
     assert [one[0]["value"] for one in found["parts"]] == ["MRN1", "MRN2"]
     assert (found["kept"], found["returning"]) == (["do_not_contact"], ["do_not_contact"])
@@ -106,7 +106,7 @@ def test_suspicious_joins_are_listed_and_separated(emr_sync: EmrSync, tmp_path: 
 def test_separating_patients_asks_for_confirmation(
     emr_sync: EmrSync, tmp_path: Path, opened: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    joined_before(emr_sync, tmp_path, opened)
+    joined_patients(emr_sync, tmp_path, opened)
     monkeypatch.setattr("typer.confirm", lambda *_, **__: False)
     emr_sync("check-identities", "--split")
     assert len(emr_sync("check-identities", "--json").value["patients"]) == 1

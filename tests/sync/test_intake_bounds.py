@@ -37,7 +37,7 @@ from tests.sync.clinic import CONFIG, KEYS, adt
 LANE = Lane(FEED, CLINIC)
 
 
-class Partly(FakeMapper):
+class PartlyReadable(FakeMapper):
     """Maps everything but the phone of a patient; keeps payloads at full size."""
 
     def read(self, payload: Payload) -> list[Item]:
@@ -58,7 +58,7 @@ def metric(engine: Engine, name: str) -> list[str]:
 
 def test_a_patient_message_over_the_rejection_limit_is_applied_and_its_sender_told_to_keep_it(engine: Engine) -> None:
     messages = [payload(f"P{number}=yes|{'x' * 40}") for number in range(4)]
-    found = engine.ingest(LANE, Partly(), messages)
+    found = engine.ingest(LANE, PartlyReadable(), messages)
     assert [one.outcome for one in found] == ["applied", "applied", "rejected", "rejected"]
     assert "keep the message and send it again" in found[3].detail
     for number in range(4):
@@ -106,7 +106,9 @@ def test_large_records_of_runs_and_files_are_committed_in_small_groups(engine: E
     seen: list[int] = []
     fat = batch(*[statements(f"P{number}") for number in range(6)], cursor="end")._replace(payloads=[b"x" * 60] * 6)
     engine.run(LANE, FakeAdapter(fat), Fetch(), "full", lambda done, total: seen.append(done))
-    engine.feed(LANE, Partly(), [payload(f"Q{number}=yes|{'x' * 60}") for number in range(4)], lambda done, total: seen.append(done))
+    engine.feed(
+        LANE, PartlyReadable(), [payload(f"Q{number}=yes|{'x' * 60}") for number in range(4)], lambda done, total: seen.append(done)
+    )
     assert seen == [6, 1, 2, 3, 4]
     assert engine.journal.cursor(FEED) == "end"
 

@@ -7,7 +7,7 @@ from sync.queue import Depth, Job, LocalQueue
 from tests.factories import NOW
 
 
-class Held:
+class BlockedWork:
     """Work that blocks until the test releases it."""
 
     def __init__(self) -> None:
@@ -27,7 +27,7 @@ class Held:
 
 
 def test_a_waiting_job_is_not_queued_twice() -> None:
-    work = Held()
+    work = BlockedWork()
     queue = LocalQueue(work, workers=1)
     assert queue.put(Job("a"))
     assert work.began.acquire(timeout=60)
@@ -40,7 +40,7 @@ def test_a_waiting_job_is_not_queued_twice() -> None:
 
 
 def test_closing_stops_the_running_job_and_drops_waiting_jobs() -> None:
-    work = Held()
+    work = BlockedWork()
     queue = LocalQueue(work, workers=1)
     queue.put(Job("a"))
     assert work.began.acquire(timeout=60)
@@ -55,7 +55,7 @@ def test_closing_stops_the_running_job_and_drops_waiting_jobs() -> None:
 
 
 def test_a_started_run_is_closed_even_during_shutdown() -> None:
-    work = Held()
+    work = BlockedWork()
     queue = LocalQueue(work, workers=1)
     queue.put(Job("a"))
     assert work.began.acquire(timeout=60)
@@ -66,7 +66,7 @@ def test_a_started_run_is_closed_even_during_shutdown() -> None:
 
 
 def test_the_depth_counts_waiting_and_running_jobs() -> None:
-    work = Held()
+    work = BlockedWork()
     queue = LocalQueue(work, workers=1)
     queue.put(Job("a"))
     assert work.began.acquire(timeout=60)

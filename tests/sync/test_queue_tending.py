@@ -49,17 +49,17 @@ def _row(number: int) -> Any:
     return SimpleNamespace(id=number, task_kwargs={"source": "a", "kind": "incremental"})
 
 
-def tended(rows: Rows, doing: set[int]) -> list[tuple[int, int]]:
+def returned_jobs(rows: Rows, doing: set[int]) -> list[tuple[int, int]]:
     """The jobs returned in some checks, each as (check, job)."""
 
-    async def some_looks() -> None:
+    async def finish_checks() -> None:
         role = QueueWorker(cast(Any, None), cast(Any, None), 1, timedelta(seconds=0.03), threading.Event())
         role._doing |= doing
         tending = asyncio.create_task(role._tend(cast(Any, rows), SimpleNamespace(worker_id=ME)))
         await asyncio.wait((asyncio.create_task(rows.ended.wait()), tending), timeout=30, return_when=asyncio.FIRST_COMPLETED)
         tending.cancel()
 
-    asyncio.run(some_looks())
+    asyncio.run(finish_checks())
     assert rows.beats >= CHECKS
     return rows.returned
 
@@ -69,18 +69,18 @@ EVERY = set(range(1, CHECKS + 1))
 
 def test_a_job_in_progress_here_is_never_returned() -> None:
     """Also if the queue considers this machine lost after a long database outage."""
-    assert tended(Rows(own={7: EVERY}, stalled={7}), doing={7}) == []
+    assert returned_jobs(Rows(own={7: EVERY}, stalled={7}), doing={7}) == []
 
 
 def test_the_jobs_of_a_lost_machine_are_returned_at_once() -> None:
-    assert tended(Rows(own={7: EVERY}, stalled={7, 8}), doing={7})[0] == (1, 8)
+    assert returned_jobs(Rows(own={7: EVERY}, stalled={7, 8}), doing={7})[0] == (1, 8)
 
 
 @pytest.mark.parametrize("checks", [{1}, {2}, {1, 3}, {2, 4}])
 def test_a_job_just_fetched_is_not_returned(checks: set[int]) -> None:
     """The thread starts shortly after the row is written, and the row is removed shortly after the thread ends."""
-    assert tended(Rows(own={7: checks}), doing=set()) == []
+    assert returned_jobs(Rows(own={7: checks}), doing=set()) == []
 
 
 def test_a_job_idle_in_two_consecutive_checks_is_returned() -> None:
-    assert tended(Rows(own={7: {2, 3}, 8: {1, 4}, 9: EVERY}), doing={9}) == [(3, 7)]
+    assert returned_jobs(Rows(own={7: {2, 3}, 8: {1, 4}, 9: EVERY}), doing={9}) == [(3, 7)]

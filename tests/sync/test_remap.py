@@ -232,7 +232,7 @@ def merge_of(survivor: str, merged: str, minute: int) -> bytes:
     return joined + b"\rMRG|" + merged.encode() + b"^^^GENHOSP^MR"
 
 
-def part(site: Site, merged: str) -> None:
+def unmerge(site: Site, merged: str) -> None:
     site.store.unmerge(CLINIC, PatientRef(value=merged), actor=PERSON, reason="two people", now=site.clock())
 
 
@@ -246,7 +246,7 @@ def test_after_an_unmerge_both_records_are_read_with_the_current_mapping(site: S
         site.receive(SWAPPED, merge_of("1", "2", 4))
     if rolled_back_while == "one":
         site.remap(RIGHT)
-    part(site, "2")
+    unmerge(site, "2")
     site.remap(RIGHT)
     assert site.dnc("2") == "yes"
     site.receive(RIGHT, message("1", "OK", 20))
@@ -255,7 +255,7 @@ def test_after_an_unmerge_both_records_are_read_with_the_current_mapping(site: S
 
 def test_a_refusal_kept_by_both_records_at_an_unmerge_survives_any_mapping(site: Site) -> None:
     site.receive(RIGHT, message("1", "OK", 0), message("2", "OK", 0), merge_of("1", "2", 1), message("1", "DNC", 2))
-    part(site, "2")
+    unmerge(site, "2")
     assert (site.dnc("1"), site.dnc("2")) == ("yes", "yes")
     site.remap(SILENT)
     assert (site.dnc("1"), site.dnc("2")) == ("yes", "yes")
@@ -265,7 +265,7 @@ def test_a_refusal_kept_by_both_records_at_an_unmerge_survives_any_mapping(site:
 
 def test_an_unreadable_code_of_two_records_stays_unreadable_for_both_until_a_mapping_knows_it(site: Site) -> None:
     site.receive(PARTIAL, message("1", "OK", 0), message("2", "OK", 0), merge_of("1", "2", 1), message("1", "DNC", 2))
-    part(site, "2")
+    unmerge(site, "2")
     site.remap({"do_not_contact": {"from": "ZCP-2", "values": {"OK": "no", "X": "yes"}}})
     assert [[one.attribute for one in site.patient(name).unreadable] for name in ("1", "2")] == [["do_not_contact"]] * 2
 
@@ -292,7 +292,7 @@ def test_a_statement_repeated_before_a_merge_counts_at_its_newest_time(site: Sit
     site.receive(RIGHT, message("1", "DNC", 0), message("1", "DNC", 5), message("2", "OK", 3), merge_of("1", "2", 1))
     site.remap(SWAPPED)
     site.remap(RIGHT)
-    part(site, "2")
+    unmerge(site, "2")
     site.receive(RIGHT, message("1", "OK", 4))
     assert site.dnc("1") == "yes"
 

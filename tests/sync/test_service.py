@@ -181,7 +181,7 @@ def test_metrics_count_completed_work(settings: Settings) -> None:
     assert f'emr_sync_last_heard_timestamp_seconds{{source="{FHIR}"}}' in text
 
 
-class Meeting:
+class BarrierRole:
     """A role whose stop returns only together with the other's."""
 
     def __init__(self, barrier: threading.Barrier) -> None:
@@ -199,7 +199,7 @@ def test_roles_stop_in_parallel(settings: Settings) -> None:
     parts = Parts.open(settings)
     try:
         service, barrier = Service(parts, ["api"]), threading.Barrier(2, timeout=20)
-        service._started += [Meeting(barrier), Meeting(barrier)]
+        service._started += [BarrierRole(barrier), BarrierRole(barrier)]
         service.stop()
         assert not barrier.broken
     finally:

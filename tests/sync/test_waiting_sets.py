@@ -35,9 +35,9 @@ class Clinic:
         self.parts = Parts(load(file, {}), Database.open(url), self.clock)
         self.parts.propose()
         self.minute = 0
-        self.says(adt("MRN1"), adt("MRN2"))
+        self.send(adt("MRN1"), adt("MRN2"))
 
-    def says(self, *texts: str) -> list[str]:
+    def send(self, *texts: str) -> list[str]:
         """Sends one group of messages, newer than all earlier ones."""
         self.minute += 1
         feed = self.parts.feed("adt")
@@ -74,7 +74,7 @@ FREE = (adt("MRN1", dnc="OK"), adt("MRN2", dnc="OK"))
 def test_a_waiting_set_is_shown_everywhere_with_count_and_age(clinic: Clinic) -> None:
     assert (clinic.ready().degraded, clinic.waiting()) == (False, [])
     assert "emr_sync_held_patients{" not in clinic.metrics()
-    assert clinic.says(*FREE) == ["held", "held"]
+    assert clinic.send(*FREE) == ["held", "held"]
     (one,) = clinic.waiting()
     assert (one.enterprise, one.source, one.kind, one.patients) == ("clinic", "adt", "live", 2)
     assert BEGIN < one.since < clinic.clock()
@@ -91,26 +91,26 @@ def test_a_waiting_set_is_shown_everywhere_with_count_and_age(clinic: Clinic) ->
 
 
 def test_the_age_is_that_of_the_oldest_waiting_change(clinic: Clinic) -> None:
-    clinic.says(adt("MRN1", dnc="OK"))
+    clinic.send(adt("MRN1", dnc="OK"))
     (first,) = clinic.waiting()
     clinic.clock.now += timedelta(hours=3)
-    clinic.says(adt("MRN2", dnc="OK"))
+    clinic.send(adt("MRN2", dnc="OK"))
     assert [one.since for one in clinic.waiting()] == [first.since]
-    clinic.says(adt("MRN1"))
+    clinic.send(adt("MRN1"))
     (left,) = clinic.waiting()
     assert (left.patients, left.since - first.since > timedelta(hours=3)) == (1, True)
 
 
 def test_newer_refusals_close_the_set_without_a_run_or_a_decision(clinic: Clinic) -> None:
-    clinic.says(*FREE)
-    clinic.says(adt("MRN1"), adt("MRN2"))
+    clinic.send(*FREE)
+    clinic.send(adt("MRN1"), adt("MRN2"))
     assert (clinic.waiting(), clinic.ready().degraded) == ([], False)
     assert clinic.statuses() == [("done", "the held changes were replaced by newer evidence")]
     assert (clinic.dnc("MRN1"), clinic.dnc("MRN2")) == ("yes", "yes")
 
 
 def test_the_set_expires_without_a_run_and_is_in_the_audit_log(clinic: Clinic) -> None:
-    clinic.says(*FREE)
+    clinic.send(*FREE)
     expire = chores(clinic.parts)["held sets expired"]
     clinic.clock.now += timedelta(hours=47)
     assert (expire(), len(clinic.waiting())) == (0, 1)
@@ -121,13 +121,13 @@ def test_the_set_expires_without_a_run_and_is_in_the_audit_log(clinic: Clinic) -
     (line,) = [one.line for one in clinic.parts.verdicts.audit.newest("clinic") if one.line.action == "expired_held_changes"]
     assert line.actor == "expiry"
     assert clinic.dnc("MRN1") == "yes"
-    assert clinic.says(adt("MRN1", dnc="OK")) == ["held"], "expired means rejected: the same statement is held again"
+    assert clinic.send(adt("MRN1", dnc="OK")) == ["held"], "expired means rejected: the same statement is held again"
 
 
 def test_a_new_statement_restarts_the_waiting_time(clinic: Clinic) -> None:
-    clinic.says(adt("MRN1", dnc="OK"))
+    clinic.send(adt("MRN1", dnc="OK"))
     clinic.clock.now += timedelta(hours=47)
-    clinic.says(adt("MRN2", dnc="OK"))
+    clinic.send(adt("MRN2", dnc="OK"))
     clinic.clock.now += timedelta(hours=2)
     assert chores(clinic.parts)["held sets expired"]() == 0, "the newest change of the set is two hours old"
 
@@ -143,10 +143,10 @@ def test_an_approved_configuration_appears_in_the_change_feed(clinic: Clinic, tm
 
 
 def test_a_new_set_starts_after_a_decision(clinic: Clinic) -> None:
-    clinic.says(adt("MRN1", dnc="OK"))
+    clinic.send(adt("MRN1", dnc="OK"))
     (first,) = clinic.waiting()
     clinic.parts.verdicts.reject(first.run, PERSON, clinic.clock())
-    clinic.says(adt("MRN2", dnc="OK"))
+    clinic.send(adt("MRN2", dnc="OK"))
     (second,) = clinic.waiting()
     assert second.run != first.run
     assert second.patients == 1

@@ -193,7 +193,7 @@ class running:  # noqa: N801 - used as a function
     def __init__(self, app: Any) -> None:
         self.socket = socket.create_server(("127.0.0.1", 0))
         self.ready = threading.Event()
-        self.server = Announcing(uvicorn.Config(app, log_config=None, access_log=False, lifespan="on"), self.ready.set)
+        self.server = AnnouncingServer(uvicorn.Config(app, log_config=None, access_log=False, lifespan="on"), self.ready.set)
         self.thread = threading.Thread(target=self.server.run, args=([self.socket],), daemon=True)
 
     def __enter__(self) -> int:
@@ -207,7 +207,7 @@ class running:  # noqa: N801 - used as a function
         self.socket.close()
 
 
-class Announcing(uvicorn.Server):
+class AnnouncingServer(uvicorn.Server):
     """A server that reports when it listens."""
 
     def __init__(self, config: uvicorn.Config, announce: Callable[[], None]) -> None:

@@ -35,7 +35,7 @@ def message(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def unmade(config: Path, database_url: str, bare_database_url: str) -> Path:
+def unmigrated(config: Path, database_url: str, bare_database_url: str) -> Path:
     """The same configuration over a database without a schema."""
     config.write_text(config.read_text().replace(database_url, bare_database_url))
     return config
@@ -49,7 +49,7 @@ def sqlite_config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return file
 
 
-def test_from_a_message_to_a_decision_on_a_fresh_database(emr_sync: EmrSync, unmade: Path, message: Path) -> None:
+def test_from_a_message_to_a_decision_on_a_fresh_database(emr_sync: EmrSync, unmigrated: Path, message: Path) -> None:
     first = emr_sync("ingest", "adt", message, "--json")
     assert first.code == 0
     assert first.value["status"] == "done"
@@ -123,7 +123,7 @@ def test_a_permission_of_a_senders_key_is_granted_and_revoked(emr_sync: EmrSync,
     assert [one["grants"] for one in emr_sync("keys", "list", "--json").value] == [["patients"]]
 
 
-def test_migrate_creates_the_schema_and_may_be_repeated(emr_sync: EmrSync, unmade: Path) -> None:
+def test_migrate_creates_the_schema_and_may_be_repeated(emr_sync: EmrSync, unmigrated: Path) -> None:
     for _ in range(2):
         assert emr_sync("migrate", "--json").value == {"status": "done"}
 

@@ -21,7 +21,7 @@ class Clinic:
     def __init__(self, emr_sync: EmrSync, folder: Path, url: str) -> None:
         self.emr_sync, self.folder, self.url, self.file = emr_sync, folder, url, folder / "config.yaml"
 
-    def writes(self, text: str) -> None:
+    def write(self, text: str) -> None:
         self.file.write_text(f"database: {self.url}\n{KEYS}{text}")
 
     def receive(self, *messages: str) -> Ended:
@@ -42,14 +42,14 @@ class Clinic:
 def clinic(tmp_path: Path, database_url: str, monkeypatch: pytest.MonkeyPatch, emr_sync: EmrSync) -> Clinic:
     found = Clinic(emr_sync, tmp_path, database_url)
     monkeypatch.setenv("EMR_SYNC_CONFIG", str(found.file))
-    found.writes(ON)
+    found.write(ON)
     assert found.receive(*(adt(mrn, control=mrn) for mrn in PATIENTS)).code == 0
     return found
 
 
 def test_check_config_shows_before_the_restart_what_would_be_held(clinic: Clinic) -> None:
     assert clinic.findings() == []
-    clinic.writes(OFF)
+    clinic.write(OFF)
     (finding,) = clinic.findings()
     assert "would make 3 of 3 patients more contactable" in finding
     assert "contact preferences synced, sources adt" in finding
@@ -57,7 +57,7 @@ def test_check_config_shows_before_the_restart_what_would_be_held(clinic: Clinic
 
 
 def test_a_read_only_command_with_another_configuration_changes_nothing_and_says_so(clinic: Clinic) -> None:
-    clinic.writes(OFF)
+    clinic.write(OFF)
     ended = clinic.emr_sync("patient", "MRN1", "--json")
     assert ended.value["preferences"]["do_not_contact"]["value"] == "yes"
     assert "not in force yet" in ended.err
@@ -65,7 +65,7 @@ def test_a_read_only_command_with_another_configuration_changes_nothing_and_says
 
 
 def test_an_intake_command_proposes_the_configuration_and_the_safeguard_holds_it(clinic: Clinic) -> None:
-    clinic.writes(OFF)
+    clinic.write(OFF)
     ended = clinic.receive(adt("MRN1", control="again"))
     assert "the safeguard holds" in ended.err
     (run,) = [one for one in clinic.emr_sync("runs", "--json").value if one["kind"] == "configuration"]
@@ -80,7 +80,7 @@ def test_an_intake_command_proposes_the_configuration_and_the_safeguard_holds_it
 
 
 def test_an_approval_is_recorded_with_its_person_and_applied(clinic: Clinic) -> None:
-    clinic.writes(OFF)
+    clinic.write(OFF)
     clinic.receive(adt("MRN1", control="again"))
     (run,) = [one["run"] for one in clinic.emr_sync("runs", "--json").value if one["kind"] == "configuration"]
     assert clinic.emr_sync("runs", "reject", run).code == 1
@@ -92,9 +92,9 @@ def test_an_approval_is_recorded_with_its_person_and_applied(clinic: Clinic) -> 
 
 
 def test_restoring_the_file_ends_the_held_configuration(clinic: Clinic) -> None:
-    clinic.writes(OFF)
+    clinic.write(OFF)
     clinic.receive(adt("MRN1", control="again"))
-    clinic.writes(ON)
+    clinic.write(ON)
     assert clinic.receive(adt("MRN1", control="and again")).err == ""
     (run,) = [one for one in clinic.emr_sync("runs", "--json").value if one["kind"] == "configuration"]
     assert (run["status"], run["note"], run["waiting"]) == ("done", "the previous configuration was restored", None)
@@ -102,18 +102,18 @@ def test_restoring_the_file_ends_the_held_configuration(clinic: Clinic) -> None:
 
 
 def test_a_renamed_enterprise_is_reported_and_has_no_patients(clinic: Clinic) -> None:
-    clinic.writes(ON.replace("  clinic:\n", "  clinics:\n").replace("enterprise: clinic\n", "enterprise: clinics\n"))
+    clinic.write(ON.replace("  clinic:\n", "  clinics:\n").replace("enterprise: clinic\n", "enterprise: clinics\n"))
     (finding,) = clinic.findings()
     assert "removed from the configuration" in finding
     assert clinic.emr_sync("patient", "MRN1").code == 1
     decided = clinic.emr_sync("decide", "MRN1", "--type", "broadcast", "--channels", "sms", "--json").value
     assert (decided["decision"], decided["reasons"]) == ("do_not_send", ["patient_unknown"])
-    clinic.writes(ON)
+    clinic.write(ON)
     assert (clinic.findings(), clinic.dnc()) == ([], ["yes"] * 3)
 
 
 def test_a_change_within_the_limit_is_in_force_at_once(clinic: Clinic) -> None:
-    clinic.writes(OFF.replace("floor: 1", "floor: 3"))
+    clinic.write(OFF.replace("floor: 1", "floor: 3"))
     assert clinic.findings() == []
     clinic.receive(adt("MRN1", control="again"))
     assert clinic.dnc() == ["unknown"] * 3

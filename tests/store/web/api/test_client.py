@@ -79,7 +79,7 @@ def test_an_invalid_base_url_is_refused(url: str) -> None:
         SenderClient(url, "key")
 
 
-class Odd(ThreadingHTTPServer):
+class StubService(ThreadingHTTPServer):
     """A service with responses set by the test."""
 
     daemon_threads = True
@@ -89,7 +89,7 @@ class Odd(ThreadingHTTPServer):
 
 class Answers(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
-    server: Odd
+    server: StubService
 
     def do_POST(self) -> None:
         self.rfile.read(int(self.headers["content-length"]))
@@ -105,8 +105,8 @@ class Answers(BaseHTTPRequestHandler):
 
 
 @pytest.fixture
-def odd() -> Iterator[Odd]:
-    server = Odd(("127.0.0.1", 0), Answers)
+def stub() -> Iterator[StubService]:
+    server = StubService(("127.0.0.1", 0), Answers)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
     yield server
@@ -132,33 +132,33 @@ def odd() -> Iterator[Odd]:
         json.dumps({**SENT, "reasons": "none"}).encode(),
     ],
 )
-def test_an_invalid_response_means_do_not_send(odd: Odd, answer: bytes) -> None:
-    odd.body = answer
-    asking = SenderClient(f"http://127.0.0.1:{odd.server_port}", "key")
+def test_an_invalid_response_means_do_not_send(stub: StubService, answer: bytes) -> None:
+    stub.body = answer
+    asking = SenderClient(f"http://127.0.0.1:{stub.server_port}", "key")
     decision = asking.decide(PAT, "manual", ["sms"])
     assert (decision.decision, decision.reasons) == ("do_not_send", ("no_answer",))
     asking.close()
 
 
 @pytest.mark.parametrize("status", [201, 204, 302, 401, 404, 429, 500, 503])
-def test_any_other_status_means_do_not_send_whatever_its_body(odd: Odd, status: int) -> None:
-    odd.status, odd.body = status, b"" if status == 204 else json.dumps(SENT).encode()
-    asking = SenderClient(f"http://127.0.0.1:{odd.server_port}", "key")
+def test_any_other_status_means_do_not_send_whatever_its_body(stub: StubService, status: int) -> None:
+    stub.status, stub.body = status, b"" if status == 204 else json.dumps(SENT).encode()
+    asking = SenderClient(f"http://127.0.0.1:{stub.server_port}", "key")
     assert asking.decide(PAT, "manual", ["sms"]).reasons == ("no_answer",)
     asking.close()
 
 
-def test_a_batch_response_with_too_few_decisions_means_do_not_send_for_all(odd: Odd) -> None:
-    odd.body = json.dumps([SENT]).encode()
-    asking = SenderClient(f"http://127.0.0.1:{odd.server_port}", "key")
+def test_a_batch_response_with_too_few_decisions_means_do_not_send_for_all(stub: StubService) -> None:
+    stub.body = json.dumps([SENT]).encode()
+    asking = SenderClient(f"http://127.0.0.1:{stub.server_port}", "key")
     decisions = [decision for _, decision in asking.decide_many([BatchAsk(PAT, "manual", ["sms"])] * 2)]
     assert [decision.reasons for decision in decisions] == [("no_answer",)] * 2
     asking.close()
 
 
-def test_a_closed_connection_is_reopened(odd: Odd) -> None:
-    odd.body = json.dumps(SENT).encode()
-    asking = SenderClient(f"http://127.0.0.1:{odd.server_port}", "key")
+def test_a_closed_connection_is_reopened(stub: StubService) -> None:
+    stub.body = json.dumps(SENT).encode()
+    asking = SenderClient(f"http://127.0.0.1:{stub.server_port}", "key")
     assert [asking.decide(PAT, "manual", ["sms"]).decision for _ in range(3)] == ["send"] * 3
-    assert odd.requests == 3
+    assert stub.requests == 3
     asking.close()

@@ -86,7 +86,7 @@ def test_reading_the_report_is_in_the_audit_log(fresh: Service) -> None:
 
 
 @pytest.fixture
-def four(fresh: Service) -> Service:
+def four_opt_outs(fresh: Service) -> Service:
     """One opt-out of each kind, a minute apart."""
     for minute, (body, line, number) in enumerate((("STOP", LINE, CELL), ("STOPALL", OTHER, HOME), ("START", LINE, HOME)), 1):
         request = {"line": line, "from": number, "body": body, "received_at": f"2026-01-01T00:0{minute}:00Z"}
@@ -119,10 +119,10 @@ ONE, ALL_LINES, BILLING, DESK = (CELL, LINE, "line"), (HOME, None, "all_lines"),
         ("since=2026-01-01T00:01:00Z&until=2026-01-01T00:03:00Z&authority=patient", [ONE, ALL_LINES]),
     ],
 )
-def test_the_report_is_filtered_in_both_formats(four: Service, query: str, expected: list[Any]) -> None:
-    found = four.call("GET", f"/v1/sms-consent/report?{query}", **ALL).json
+def test_the_report_is_filtered_in_both_formats(four_opt_outs: Service, query: str, expected: list[Any]) -> None:
+    found = four_opt_outs.call("GET", f"/v1/sms-consent/report?{query}", **ALL).json
     assert [(one["number"], one["line"], one["scope"]) for one in found] == expected
-    table = four.call("GET", f"/v1/sms-consent/report?{query}&format=csv", **ALL).body.decode()
+    table = four_opt_outs.call("GET", f"/v1/sms-consent/report?{query}&format=csv", **ALL).body.decode()
     assert [(row["number"], row["line"] or None, row["scope"]) for row in csv.DictReader(io.StringIO(table))] == expected
 
 
@@ -134,13 +134,13 @@ def test_an_invalid_filter_is_refused(fresh: Service, query: str) -> None:
 
 
 @pytest.mark.parametrize("form", ["json", "csv"])
-def test_a_report_is_streamed_with_constant_memory(four: Service, form: str) -> None:
-    with four.store.database.read() as connection:
-        (words,) = four.store.database.select(connection, "SELECT words FROM sms_words WHERE number = ?", [CELL])[0]
-    with four.store.database.write("general") as transaction:
+def test_a_report_is_streamed_with_constant_memory(four_opt_outs: Service, form: str) -> None:
+    with four_opt_outs.store.database.read() as connection:
+        (words,) = four_opt_outs.store.database.select(connection, "SELECT words FROM sms_words WHERE number = ?", [CELL])[0]
+    with four_opt_outs.store.database.write("general") as transaction:
         rows = [("general", f"+1{number}", words.replace(CELL, f"+1{number}"), NOW) for number in range(2_000_000_000, 2_000_010_000)]
-        four.store.database.insert(transaction, SmsWordsRow, ("enterprise", "number", "words", "updated"), rows)
-    found, most = opted_out(four.store.database, "general"), {}
+        four_opt_outs.store.database.insert(transaction, SmsWordsRow, ("enterprise", "number", "words", "updated"), rows)
+    found, most = opted_out(four_opt_outs.store.database, "general"), {}
     for many in (3_000, 28_000):
         tracemalloc.start()
         count = sum(len(piece) for piece in (json_pieces if form == "json" else csv_pieces)(islice(found, many)))
@@ -148,14 +148,14 @@ def test_a_report_is_streamed_with_constant_memory(four: Service, form: str) -> 
         tracemalloc.stop()
         assert count > many * 50
     assert most[28_000] < most[3_000] * 1.5 + 1_000_000
-    answered = four.call("GET", f"/v1/sms-consent/report?format={form}", **ALL)
+    answered = four_opt_outs.call("GET", f"/v1/sms-consent/report?format={form}", **ALL)
     assert answered.headers["transfer-encoding"] == "chunked"
     assert (len(answered.json) if form == "json" else answered.body.count(b"\r\n") - 1) == 30_004
 
 
-def test_a_report_that_fails_is_aborted(four: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_report_that_fails_is_aborted(four_opt_outs: Service, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("store.web.api.opt_out_report.ROWS_AT_ONCE", 1)
-    real, calls = four.store.database.select, []
+    real, calls = four_opt_outs.store.database.select, []
 
     def failing(connection: Any, sql: str, parameters: Any) -> Any:
         calls.append(sql)
@@ -164,9 +164,9 @@ def test_a_report_that_fails_is_aborted(four: Service, monkeypatch: pytest.Monke
         return real(connection, sql, parameters)
 
     monkeypatch.setattr("store.patients.opt_out_report.PAGE", 1)
-    monkeypatch.setattr(four.store.database, "select", failing)
+    monkeypatch.setattr(four_opt_outs.store.database, "select", failing)
     with pytest.raises(IncompleteRead):
-        four.call("GET", "/v1/sms-consent/report", **ALL)
+        four_opt_outs.call("GET", "/v1/sms-consent/report", **ALL)
 
 
 @pytest.mark.parametrize("page", [1, 2, 3])

@@ -46,7 +46,7 @@ class Moment:
     def __call__(self) -> datetime:
         return self.now
 
-    def pass_(self, time: timedelta) -> None:
+    def advance(self, time: timedelta) -> None:
         """Advances the clock."""
         self.now += time
 

@@ -14,7 +14,7 @@ from tests.store.web.conftest import CELL, HOME, LINE, NOW, statements
 from tests.store.web.pages.conftest import Pages
 from tests.store.web.pages.test_console import held, rejected
 from tests.store.web.pages.test_held_configuration import held_configuration
-from tests.store.web.pages.test_sources import came, full_read
+from tests.store.web.pages.test_sources import full_read, record_intake
 
 SOURCE, ENTERPRISE = "genhosp-adt", "general"
 LONG = "averylongnamethatnobodyhasbutthatmustnotbreakthepage.example.test"
@@ -28,8 +28,8 @@ class Filled:
         self.rejection = rejected(pages)
         self.resolved = self._resolved()
         self.done = full_read(pages, unchanged=1990, applied=8, stale=1, rejected=4)
-        came(pages, applied=1200, unchanged=34, rejected=3)
-        came(pages, timedelta(hours=3), applied=7)
+        record_intake(pages, applied=1200, unchanged=34, rejected=3)
+        record_intake(pages, timedelta(hours=3), applied=7)
         self._patients()
         self._opt_outs()
         self._checked()

@@ -64,7 +64,7 @@ def test_sources_show_their_state(fresh_pages: Pages) -> None:
 
 
 def test_a_stale_source_is_marked(fresh_pages: Pages) -> None:
-    fresh_pages.moment.pass_(timedelta(hours=27))
+    fresh_pages.moment.advance(timedelta(hours=27))
     assert "General Hospital EMR STALE" in fresh_pages.signed_in("operator").get("/sources").text
 
 

@@ -200,7 +200,7 @@ def test_times_are_in_the_enterprises_time_zone_with_a_machine_readable_time(pag
 
 def test_text_from_people_and_emrs_is_escaped(fresh_pages: Pages) -> None:
     browser, where = fresh_pages.signed_in("enterprise", "local"), fresh_pages.patient(enterprise="local")
-    fresh_pages.moment.pass_(timedelta(seconds=5))
+    fresh_pages.moment.advance(timedelta(seconds=5))
     assert browser.post(f"{where}/do-not-contact", value="yes", reason="<script>alert(1)</script>").status == 303
     html = browser.get(where).response.text
     assert "<script>alert" not in html

@@ -207,7 +207,7 @@ def test_a_disabled_user_cannot_sign_in_until_enabled_again(realm: Realm) -> Non
 
 def test_provider_sessions_expire_like_password_sessions(realm: Realm) -> None:
     browser, _ = realm.enter()
-    realm.pages.moment.pass_(timedelta(minutes=31))
+    realm.pages.moment.advance(timedelta(minutes=31))
     assert browser.get("/patients").where == "/sign-in?again=1"
     assert "staff:robin timed out" in realm.log()
 
@@ -302,7 +302,7 @@ def test_a_response_to_another_request_is_refused(realm: Realm, change: dict[str
 def test_an_expired_sign_in_must_be_restarted(realm: Realm) -> None:
     realm.identity.person, browser = ROBIN, realm.pages.stranger()
     back = realm.sent_back(realm.requested(browser))
-    realm.pages.moment.pass_(timedelta(minutes=11))
+    realm.pages.moment.advance(timedelta(minutes=11))
     refused(browser.get(back), "has expired")
 
 
@@ -339,7 +339,7 @@ def test_a_rotated_provider_key_is_fetched_and_the_old_one_refused(realm: Realm)
 def test_a_withdrawn_key_is_accepted_for_an_hour_at_most(realm: Realm) -> None:
     realm.enter()
     realm.identity.published[:] = [Key("second")]
-    realm.pages.moment.pass_(timedelta(minutes=61))
+    realm.pages.moment.advance(timedelta(minutes=61))
     refused(realm.enter()[1], "could not be verified")
 
 
@@ -381,11 +381,11 @@ def test_signing_out_works_while_the_provider_is_unavailable(realm: Realm) -> No
     browser, _ = realm.enter()
     browser.get("/patients")
     realm.identity.away = True
-    realm.pages.moment.pass_(timedelta(minutes=20))
+    realm.pages.moment.advance(timedelta(minutes=20))
     assert browser.get("/patients").status == 200
-    realm.pages.moment.pass_(timedelta(minutes=29))
+    realm.pages.moment.advance(timedelta(minutes=29))
     assert browser.get("/patients").status == 200
-    realm.pages.moment.pass_(timedelta(minutes=29))
+    realm.pages.moment.advance(timedelta(minutes=29))
     assert browser.post("/sign-out").where == "/sign-in"
 
 

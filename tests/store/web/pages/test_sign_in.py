@@ -63,7 +63,7 @@ def test_wrong_passwords_delay_the_next_attempt_whether_or_not_the_name_exists(f
     waits = browser.post("/sign-in", name=name, password=password)
     assert (waits.status, waits.response.headers["retry-after"]) == (429, "1")
     assert "wait 1 second" in waits.text
-    fresh_pages.moment.pass_(timedelta(seconds=1))
+    fresh_pages.moment.advance(timedelta(seconds=1))
     assert browser.post("/sign-in", name=name, password=password).status == (303 if name == "staff-general" else 403)
 
 
@@ -91,9 +91,9 @@ def test_a_form_longer_than_a_name_and_a_password_is_refused(pages: Pages) -> No
 
 def test_a_session_that_expired_by_inactivity_says_so(fresh_pages: Pages) -> None:
     browser = fresh_pages.signed_in("staff")
-    fresh_pages.moment.pass_(timedelta(minutes=29))
+    fresh_pages.moment.advance(timedelta(minutes=29))
     assert browser.get("/patients").status == 200
-    fresh_pages.moment.pass_(timedelta(minutes=31))
+    fresh_pages.moment.advance(timedelta(minutes=31))
     seen = browser.get("/patients")
     assert seen.where == "/sign-in?again=1"
     assert "session has ended" in browser.get(seen.where).text

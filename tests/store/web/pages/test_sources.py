@@ -16,7 +16,7 @@ NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 SOURCE = "/sources/genhosp-adt"
 
 
-def came(pages: Pages, ago: timedelta = timedelta(), **outcomes: int) -> None:
+def record_intake(pages: Pages, ago: timedelta = timedelta(), **outcomes: int) -> None:
     with pages.store.database.write("general") as transaction:
         Arrivals(pages.store.database).count(transaction, "genhosp-adt", "general", outcomes, now=NOW - ago)
 
@@ -26,7 +26,7 @@ def full_read(pages: Pages, **counts: int) -> str:
     with pages.store.database.write("general") as transaction:
         pages.journal.progress(transaction, run, counts, None, now=pages.moment())
     pages.journal.finish(run, "done", None, pages.moment())
-    pages.moment.pass_(timedelta(minutes=1))
+    pages.moment.advance(timedelta(minutes=1))
     return run.id
 
 
@@ -39,8 +39,8 @@ def test_a_chart_scales_to_its_highest_hour_and_shows_the_smallest() -> None:
 
 
 def test_intake_has_a_chart_a_description_and_a_table(fresh_pages: Pages) -> None:
-    came(fresh_pages, applied=1200, unchanged=34)
-    came(fresh_pages, timedelta(hours=3), rejected=2)
+    record_intake(fresh_pages, applied=1200, unchanged=34)
+    record_intake(fresh_pages, timedelta(hours=3), rejected=2)
     seen = fresh_pages.signed_in("operator").get(SOURCE)
     description = "1,236 records in the last 48 hours, peak 1,234 per hour; 2 could not be used."
     assert f'role="img" aria-label="Intake by hour. {description}"' in seen.response.text
@@ -166,8 +166,8 @@ def test_a_live_part_is_sent_alone_to_scripts_and_as_a_page_to_browsers(fresh_pa
 
 def test_automatic_refresh_does_not_keep_a_session_alive(fresh_pages: Pages) -> None:
     browser = fresh_pages.signed_in("operator")
-    fresh_pages.moment.pass_(timedelta(minutes=20))
+    fresh_pages.moment.advance(timedelta(minutes=20))
     assert browser.get("/sources?live=1").status == 200
     assert browser.get("/sources", **{"x-emr-sync-live": "1"}).status == 200
-    fresh_pages.moment.pass_(timedelta(minutes=20))
+    fresh_pages.moment.advance(timedelta(minutes=20))
     assert browser.get("/sources").where == "/sign-in?again=1"

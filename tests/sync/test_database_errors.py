@@ -31,7 +31,7 @@ def engine_of(database: Database) -> Engine:
     return Engine(database, Preferences(database, {CLINIC: clinic()}), Journal(database, sealing()), FakeClock(), Metrics(), Backoff())
 
 
-def is_not_about_the_data(engine: Engine, explanation: str) -> None:
+def check_left_to_sender(engine: Engine, explanation: str) -> None:
     """Checks that no rejection is stored: the sender has to resend the whole group."""
     with pytest.raises(Exception, match=r".") as caught:
         engine.ingest(LANE, FakeMapper(), [payload("A=yes"), payload("B=no")])
@@ -82,7 +82,7 @@ def test_postgresql_errors_by_sqlstate(database_url: str) -> None:
         with other.begin() as connection:
             connection.exec_driver_sql("DELETE FROM state")
             connection.exec_driver_sql("INSERT INTO state VALUES (%s)", (state,))
-        is_not_about_the_data(engine, explanation)
+        check_left_to_sender(engine, explanation)
     with other.begin() as connection:
         connection.exec_driver_sql("DROP TRIGGER refused ON patients")
     assert [one.outcome for one in engine.ingest(LANE, FakeMapper(), [payload("A=yes")])] == ["applied"]
@@ -160,7 +160,7 @@ def test_sqlite_locked_by_another_program(file: Path) -> None:
     engine = engine_of(database)
     with closing(sqlite3.connect(file, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
-        is_not_about_the_data(engine, outage.BUSY)
+        check_left_to_sender(engine, outage.BUSY)
         other.execute("ROLLBACK")
     assert [one.outcome for one in engine.ingest(LANE, FakeMapper(), [payload("A=yes")])] == ["applied"]
     database.close()
@@ -170,7 +170,7 @@ def test_sqlite_in_a_missing_folder(file: Path) -> None:
     database = Database.open(f"sqlite:///{file}")
     engine = engine_of(database)
     os.rename(file.parent, file.parent.with_name("elsewhere"))
-    is_not_about_the_data(engine, outage.NO_FILE)
+    check_left_to_sender(engine, outage.NO_FILE)
     database.close()
 
 

@@ -50,7 +50,7 @@ Point = tuple[str, int]
 """``before`` or ``after`` which commit, counted from one."""
 
 
-class Mortal(Database):
+class CrashingDatabase(Database):
     """Ends the process at one commit, like a power cut; calls ``seen`` at every other."""
 
     point: Point | None = None
@@ -135,7 +135,7 @@ class Program:
 
     def __init__(self, url: str, clinic: str, point: Point | None = None, *, floor: int = 50) -> None:
         self.clinic, self.lane = clinic, Lane(f"{clinic}-emr", clinic)
-        self.database = Mortal.open(url)
+        self.database = CrashingDatabase.open(url)
         self.rules = Enterprise(clinic, syncs=True, sources=(Source(self.lane.source, "EMR"),))
         self.store = Preferences(self.database, {clinic: self.rules})
         self.journal = Journal(self.database, sealing())
@@ -143,7 +143,7 @@ class Program:
         self.engine = Engine(self.database, self.store, self.journal, FakeClock(at(100)), Metrics(), batch_size=2, safeguards=safeguards)
         self.database.point = point
 
-    def take_in(self, *groups: Sequence[Payload]) -> None:
+    def ingest(self, *groups: Sequence[Payload]) -> None:
         """A listener: each group is one transaction. Unacknowledged messages are resent."""
         for group in groups:
             self.engine.ingest(self.lane, Letters(fixed=False), group)
@@ -203,7 +203,7 @@ class Program:
         with patch.object(checkpoints, "AT_ONCE", 2):
             Attesting(self.database, HISTORY).run([self.clinic], NOW)
 
-    def picture(self) -> dict[str, Any]:
+    def snapshot(self) -> dict[str, Any]:
         """Everything that must be as without a crash: values in force, history line by line, rejections, cursor, held changes."""
         with self.database.read() as connection:
             rows = self.database.select(connection, "SELECT count(*) FROM held_statements WHERE enterprise = ?", [self.clinic])
