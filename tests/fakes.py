@@ -1,4 +1,4 @@
-"""Stand-ins that are handed in where the real thing would need an EMR or patience. Nothing of ours is patched."""
+"""Fakes that are injected where the real thing would need an EMR or a long wait. No product code is patched."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.factories import NOW, statements
 
 
 class FakeClock:
-    """A clock that goes on a second at every look."""
+    """A clock that advances one second at every reading."""
 
     def __init__(self, start: datetime = NOW) -> None:
         self.now = start
@@ -24,9 +24,9 @@ class FakeClock:
 
 
 class FakeMapper:
-    """Reads ``MRN=value`` as do_not_contact, ``#`` as filtered, ``!`` as a bug, and everything else as unmappable.
+    """Maps ``MRN=value`` to do_not_contact, ``#`` to filtered, raises on ``!``, and finds everything else unmappable.
 
-    A no is stated a minute after anything else.
+    "no" is effective one minute after any other value.
     """
 
     mapping = ""
@@ -49,12 +49,12 @@ class FakeMapper:
 
 
 def _split(text: str) -> tuple[str, dict[str, str]]:
-    value, _, said = text.partition("=")
-    return value, {"do_not_contact": said}
+    value, _, stated = text.partition("=")
+    return value, {"do_not_contact": stated}
 
 
 class FakeAdapter:
-    """An EMR as a list of batches. An exception in the list is raised in its place, once; the next read goes on behind it."""
+    """An EMR as a list of batches. An exception in the list is raised once in its place; the next read continues after it."""
 
     def __init__(self, *script: Batch | BaseException | Callable[[], None]) -> None:
         self.mapper = FakeMapper()

@@ -1,4 +1,4 @@
-"""Values of the tests' own patients, as nothing that is logged may show them: every test's output is looked through for them."""
+"""Finds values of the tests' patients in output. Nothing that is logged may contain them; the output of every test is searched."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PATTERNS = {
 
 
 def leaks(text: str) -> list[str]:
-    """What of patients is in a text, by kind, with where it stands."""
+    """Patient data in a text: its kind and the text around it."""
     return [f"{kind}: …{_around(text, found)}…" for kind, pattern in PATTERNS.items() for found in pattern.finditer(text)]
 
 

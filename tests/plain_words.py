@@ -1,8 +1,8 @@
-"""Finds words that texts for people must not contain, and says what to write instead: ``python -m tests.plain_words [SET ...]``.
+"""Finds words that texts for people must not contain and suggests others: ``python -m tests.plain_words [SET ...]``.
 
 The sets: ``cli`` (string literals and docstrings of ``sync``: commands, configuration, log events, notes of runs), ``pages`` (HTML
-templates), ``readme`` and ``docs``. Without names, all of them. Code in Markdown is left out: names of fields, settings and events are
-not prose. So are the decision records and the changelog.
+templates), ``readme`` and ``docs``; by default all of them. Code in Markdown is skipped: names of fields, settings and events are
+not prose. The decision records and the changelog are skipped, too.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ JINJA = re.compile(r"\{#.*?#\}|\{%.*?%\}|\{\{.*?\}\}", re.DOTALL)
 
 
 class Text(NamedTuple):
-    """A piece of text that people read, and where it begins."""
+    """A piece of text that people read, with its file and line."""
 
     file: Path
     line: int
@@ -60,7 +60,7 @@ class Text(NamedTuple):
 
 
 class Found(NamedTuple):
-    """A word that must not be there."""
+    """A forbidden word in a text."""
 
     file: Path
     line: int
@@ -72,7 +72,7 @@ class Found(NamedTuple):
 
 
 def found(texts: Iterator[Text]) -> list[Found]:
-    """Every such word, in the order of the texts."""
+    """Every forbidden word, in the order of the texts."""
     return [
         Found(one.file, one.line + one.text.count("\n", 0, match.start()), match[0].strip(), instead)
         for one in texts
@@ -82,7 +82,7 @@ def found(texts: Iterator[Text]) -> list[Found]:
 
 
 def python(file: Path) -> Iterator[Text]:
-    """String literals, docstrings included: those of commands become their help."""
+    """String literals and docstrings (the docstrings of commands are their help)."""
     for node in ast.walk(ast.parse(file.read_text("utf-8"))):
         if isinstance(node, ast.Constant) and isinstance(node.value, str):
             yield Text(file, node.lineno, node.value)
@@ -105,22 +105,22 @@ class _Page(HTMLParser):
         self._silent = ""
 
     def handle_starttag(self, tag: str, attrs: Sequence[tuple[str, str | None]]) -> None:
-        """Attributes that are read out or shown."""
+        """Collects attributes that are visible or read aloud."""
         self._silent = tag if tag in ("script", "style") else ""
         self.texts += [Text(self.file, self.getpos()[0], value) for name, value in attrs if value and name in SHOWN_ATTRIBUTES]
 
     def handle_endtag(self, tag: str) -> None:
-        """The end of what is silent."""
+        """Ends a hidden element."""
         self._silent = ""
 
     def handle_data(self, data: str) -> None:
-        """What is shown."""
+        """Collects visible text."""
         if not self._silent:
             self.texts.append(Text(self.file, self.getpos()[0], data))
 
 
 def template(file: Path) -> Iterator[Text]:
-    """What a page shows. Expressions of the template are left out."""
+    """The visible text of a page, without template expressions."""
     page = _Page(file)
     page.feed(JINJA.sub(lambda match: " " + "\n" * match[0].count("\n"), file.read_text("utf-8")))
     page.close()
@@ -128,7 +128,7 @@ def template(file: Path) -> Iterator[Text]:
 
 
 class TextSet(NamedTuple):
-    """Files of one kind, and how to get their texts."""
+    """Files of one kind, and the function that reads their texts."""
 
     patterns: tuple[str, ...]
     read: Callable[[Path], Iterator[Text]]
@@ -149,7 +149,7 @@ SETS = {
 
 
 def main(names: Sequence[str]) -> int:
-    """Prints what was found; 1 if anything was."""
+    """Prints the findings; returns 1 if there are any."""
     if unknown := set(names) - SETS.keys():
         print(f"unknown set {sorted(unknown)[0]!r}; use {', '.join(SETS)}", file=sys.stderr)
         return 2

@@ -1,8 +1,8 @@
 """Databases on the PostgreSQL server of a test run.
 
-A test has a database of its own name that nobody else uses and that looks like a new copy of a template. Making one costs the
-server a seventh of a second and a checkpoint, so what a test gives back is emptied and lent again under another name. One whose
-schema, settings or initial rows a test changed is dropped.
+Each test gets its own database, a copy of a template. Creating one costs the server a seventh of a second and a checkpoint, so a
+returned database is emptied and lent again under another name. A database whose schema, settings or initial rows a test changed is
+dropped.
 """
 
 from __future__ import annotations
@@ -30,18 +30,18 @@ CATALOGUES = (
     "pg_extension",
     "pg_description",
 )
-# A change of the schema writes rows of a catalogue anew: how many there are and their newest transaction tell of it.
+# A schema change rewrites catalogue rows, so their count and their newest transaction change.
 SCHEMA = " UNION ALL ".join(f"SELECT '{name}', count(*), max(xmin::text::bigint) FROM {name}" for name in CATALOGUES)
 SETTINGS = """SELECT datacl::text, (SELECT array_agg(setconfig::text) FROM pg_db_role_setting WHERE setdatabase = pg_database.oid)
     FROM pg_database WHERE datname = current_database()"""
 OTHERS = "FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'"
 TABLES = "FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace"
 DRAWN = "SELECT setval(seqrelid, seqstart, false) FROM pg_sequence WHERE pg_sequence_last_value(seqrelid) IS NOT NULL"
-LARGE = 4 * 1024 * 1024  # bytes: deleted rows stay in a table's file, and reading past them costs more than a new copy
+LARGE = 4 * 1024 * 1024  # bytes: deleted rows stay in a table's file, and scanning them costs more than a new copy
 
 
-class Looks(NamedTuple):
-    """What a test may not have changed when it gives a database back: schema, settings, and the tables with rows of the template."""
+class State(NamedTuple):
+    """What must be unchanged in a returned database: schema, settings, and the tables with rows of the template."""
 
     schema: list[Any]
     settings: Any
@@ -49,14 +49,14 @@ class Looks(NamedTuple):
 
 
 class Lent(NamedTuple):
-    """A database that a test may have."""
+    """A database that can be lent to a test."""
 
     name: str
-    looks: Looks
+    state: State
 
 
 class Databases:
-    """Copies of a template, as many as are in use at once; dropped at the end."""
+    """Copies of a template, as many as are in use at once. All are dropped at the end."""
 
     def __init__(self, server: str, prefix: str, template: str = "template1") -> None:
         self.server, self.prefix, self.template = server, prefix, template
@@ -67,21 +67,21 @@ class Databases:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for one in self.free:
-            self._drop(one.name)
+        for copy in self.free:
+            self._drop(copy.name)
         self.maintenance.close()
 
     @contextmanager
     def lent(self) -> Iterator[str]:
-        """The name of a database for one test."""
-        one = self.free.pop() if self.free else self._made()
+        """Lends a database to one test; gives its name."""
+        copy = self.free.pop() if self.free else self._made()
         try:
-            yield one.name
+            yield copy.name
         finally:
-            if self._emptied(one) and self._renamed(one.name, name := self._new_name()):
-                self.free.append(Lent(name, one.looks))
+            if self._emptied(copy) and self._renamed(copy.name, name := self._new_name()):
+                self.free.append(Lent(name, copy.state))
             else:
-                self._drop(one.name)
+                self._drop(copy.name)
 
     def url(self, name: str) -> str:
         """How SQLAlchemy connects to it."""
@@ -98,23 +98,23 @@ class Databases:
         name = self._new_name()
         self._run("CREATE DATABASE {} TEMPLATE {}", name, self.template)
         with closing(self._connected(name)) as connection:
-            return Lent(name, _looks(connection))
+            return Lent(name, _state_of(connection))
 
-    def _emptied(self, one: Lent) -> bool:
-        """Removes what a test wrote. False when deleting rows does not make it a copy of the template again."""
-        with closing(self._connected(one.name)) as connection:
+    def _emptied(self, copy: Lent) -> bool:
+        """Deletes the rows of a test. False if that does not restore a copy of the template."""
+        with closing(self._connected(copy.name)) as connection:
             gone = connection.execute(f"SELECT pg_terminate_backend(pid, 5000) {OTHERS}").fetchall()
-            if not all(one for (one,) in gone) or _looks(connection, one.looks.rows) != one.looks:
+            if not all(ended for (ended,) in gone) or _state_of(connection, copy.state.rows) != copy.state:
                 return False
             try:
                 connection.execute("SET session_replication_role = replica")  # no triggers, no foreign keys
             except psycopg.errors.InsufficientPrivilege:
                 return False
-            _delete(connection, [name for name in _tables_with_rows(connection) if name not in one.looks.rows])
+            _delete(connection, [name for name in _tables_with_rows(connection) if name not in copy.state.rows])
             return bool(connection.execute(f"SELECT coalesce(sum(pg_table_size(oid)), 0) < {LARGE} {TABLES}").fetchone() == (True,))
 
     def _renamed(self, old: str, new: str) -> bool:
-        """Under another name it cannot be reached by what a test left running. False when that has connected again already."""
+        """Renames a database, so that leftovers of a test cannot reach it. False if one of them has reconnected already."""
         try:
             self._run("ALTER DATABASE {} RENAME TO {}", old, new)
         except psycopg.errors.ObjectInUse:
@@ -131,10 +131,10 @@ class Databases:
         self.maintenance.execute(sql.SQL(statement).format(*map(sql.Identifier, names)))
 
 
-def _looks(connection: Connection, tables: Iterable[str] | None = None) -> Looks:
-    """Its looks. ``tables`` are those with rows of the template: all that have some, of a new copy."""
+def _state_of(connection: Connection, tables: Iterable[str] | None = None) -> State:
+    """The state of a database. ``tables`` are those with rows of the template; in a new copy, all tables with rows."""
     rows = {name: _rows(connection, name) for name in (_tables_with_rows(connection) if tables is None else tables)}
-    return Looks(connection.execute(SCHEMA).fetchall(), connection.execute(SETTINGS).fetchone(), rows)
+    return State(connection.execute(SCHEMA).fetchall(), connection.execute(SETTINGS).fetchone(), rows)
 
 
 def _rows(connection: Connection, table: str) -> list[Any]:

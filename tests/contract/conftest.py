@@ -1,4 +1,4 @@
-"""A small EMR, and an engine that reads it into a store: on SQLite and on PostgreSQL."""
+"""A small EMR, and an engine that reads it into a store, on SQLite and on PostgreSQL."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Runs that read the small EMR, and what the store then knows."""
+"""Runs that read the small EMR, and the resulting state of the store."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from tests.contract.small_emr import NAMES, WAYS, SmallEmr, reached
 from tests.factories import CLINIC, FEED
 
 LANE = Lane(FEED, CLINIC)
-ANNOUNCING = [way for way in WAYS if way != "crawl"]  # a group's members are read one by one: nothing is announced
+ANNOUNCING = [way for way in WAYS if way != "crawl"]  # a group's members are read one by one: the total is unknown
 
 
 def read(engine: Engine, emr: SmallEmr, way: str, request: Fetch = Fetch()) -> Run:  # noqa: B008 - frozen
     """One run."""
-    emr.asked.clear()
+    emr.requests.clear()
     return engine.run(LANE, emr.adapter(way), request, "incremental")
 
 
 def cursor(engine: Engine, way: str) -> datetime | None:
-    """Up to when everything came, by the cursor that the store keeps."""
+    """The time up to which everything was read, by the stored cursor."""
     return reached(way, engine.journal.cursor(FEED))
 
 
 def known(engine: Engine) -> dict[str, str]:
-    """What the store says about Do Not Contact of everybody it knows."""
+    """Do Not Contact of every patient in the store."""
     found = {}
     for name in NAMES:
         try:
@@ -40,5 +40,5 @@ def known(engine: Engine) -> dict[str, str]:
 
 
 def everybody(value: str = "yes") -> dict[str, str]:
-    """The same, where all of them say so."""
+    """The same, if every patient has this value."""
     return dict.fromkeys(NAMES, value)

@@ -1,6 +1,6 @@
-"""One small EMR that is read in every way: FHIR searches, a FHIR group member by member, bulk exports, a JSON list. Loopback only.
+"""One small EMR that can be read in every way: FHIR searches, a FHIR group member by member, bulk exports, a JSON list. Loopback only.
 
-What it answers wrongly, the test says beforehand. Its clock and ours are the test's too.
+The test plans its faults and sets both its clock and ours.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ WAYS = ("fhir.rest", "fhir.bulk", "crawl", "rest.json")
 
 
 class SmallEmr:
-    """``patients``: id -> (refuses, last change). ``during`` is called once, after the first page, member or file was answered.
+    """``patients``: id -> (refuses, last change). ``during`` is called once, after the first page, member or file has been sent.
 
-    ``ahead`` is how far the EMR's clock is before ours; every answer takes it ``pace``. ``announced`` records more than there are are
-    promised; ``error`` is reported in place of one record, ``unreadable`` members answer 500. ``times`` these two happen, then all is well.
+    ``ahead`` is how far the EMR's clock is ahead of ours; every response takes ``pace``. ``announced`` records more than exist are
+    promised; ``error`` replaces one record, ``unreadable`` members answer 500. Both happen ``times`` times.
     """
 
     def __init__(self, *names: str) -> None:
@@ -41,14 +41,14 @@ class SmallEmr:
         self.during: Callable[[], object] | None = None
         self.ahead, self.pace = timedelta(0), timedelta(0)
         self.announced, self.error, self.unreadable, self.times = 0, False, "", 10**9
-        self.refusal: tuple[int, bytes] = (500, b"<html>")  # how a member who is unreadable is answered
-        self.outcome: dict[str, Any] = {"resource": outcome("error")}  # what is reported as an error
-        self.spoiled: Callable[[bytes], bytes] = bytes  # what becomes of an export's file on its way
-        self.group_page = b""  # what comes in the place of the group
-        self.counted = True  # whether a manifest says how many lines a file has
-        self.stated = ""  # a transactionTime of the server's own
-        self.endless = ""  # "empty" or "same" pages link to another page for ever
-        self.asked: list[str] = []
+        self.refusal: tuple[int, bytes] = (500, b"<html>")  # the response for an unreadable member
+        self.outcome: dict[str, Any] = {"resource": outcome("error")}  # the outcome that is reported as an error
+        self.spoiled: Callable[[bytes], bytes] = bytes  # how the file of an export is changed in transit
+        self.group_page = b""  # the response instead of the group
+        self.counted = True  # whether a manifest has the line count of each file
+        self.stated = ""  # a transactionTime that differs from the server's clock
+        self.endless = ""  # "empty" or "same": pages link to a next page forever
+        self.requests: list[str] = []
         self.address = ""
         self.exported: datetime | None = None
 
@@ -56,16 +56,16 @@ class SmallEmr:
         return self.now
 
     def change(self, name: str, *, refuses: bool) -> None:
-        """The patient changes their mind, at the EMR's time."""
+        """Changes a patient's preference, at the EMR's current time."""
         self.patients[name] = (refuses, self.now + self.ahead)
 
-    def well(self) -> None:
-        """Nothing goes wrong any more."""
+    def clear_faults(self) -> None:
+        """Clears all planned faults."""
         self.announced, self.error, self.unreadable, self.times, self.spoiled, self.endless = 0, False, "", 10**9, bytes, ""
         self.group_page = b""
 
     def adapter(self, way: str) -> Any:
-        """An adapter that reads it, without waits."""
+        """An adapter for this EMR that does not wait between attempts."""
         if way == "rest.json":
             return JsonAdapter(
                 _json_settings(f"{self.address}/api", {"next": "next"} if self.endless else {}), clock=self.clock, sleep=lambda _: None
@@ -86,8 +86,8 @@ class SmallEmr:
         return (BulkAdapter if way == "fhir.bulk" else RestAdapter)(made, clock=self.clock, sleep=lambda _: None)
 
     def answer(self, place: str, query: dict[str, str]) -> tuple[int, dict[str, str], bytes]:
-        """The answer to one request."""
-        self.asked.append(place)
+        """The response to one request."""
+        self.requests.append(place)
         self.now += self.pace
         if place == "fhir/metadata":
             return _json(_capability())
@@ -143,7 +143,7 @@ class SmallEmr:
         )
 
     def _strikes(self, planned: bool, *, last: bool = True) -> bool:
-        """Whether a planned fault happens now; it is counted with the last page."""
+        """Whether a planned fault happens now. Each is counted at the last page."""
         strikes = planned and self.times > 0
         self.times -= strikes and last
         return strikes
@@ -191,7 +191,7 @@ def outcome(severity: str) -> dict[str, Any]:
 
 
 def reached(way: str, cursor: str | None) -> datetime | None:
-    """Up to when a cursor says that everything came; ``None``: it says nothing."""
+    """The time up to which everything was read, by a cursor; ``None`` without one."""
     text = job.read(cursor).since if way == "fhir.bulk" else cursor or ""
     try:
         return datetime.fromisoformat(text)
@@ -227,7 +227,7 @@ def _json_settings(address: str, more: dict[str, str]) -> SourceSettings:
 
 @contextmanager
 def serving(emr: SmallEmr) -> Iterator[SmallEmr]:
-    """The EMR with an address."""
+    """Serves the EMR; gives its URL."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"emr": emr}))
     server.daemon_threads = True
     emr.address = f"http://127.0.0.1:{server.server_address[1]}"
@@ -262,4 +262,4 @@ class _Handler(BaseHTTPRequestHandler):
         return format_datetime(self.emr.now + self.emr.ahead, usegmt=True)
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Says nothing."""
+        """Logs nothing."""

@@ -1,4 +1,4 @@
-"""What every adapter that polls must do about its cursor: never ahead of what came, never beyond our own question (product section 9)."""
+"""What every polling adapter must do with its cursor: never ahead of the data, never beyond our request time (product section 9)."""
 
 from __future__ import annotations
 
@@ -17,22 +17,20 @@ MINUTE = timedelta(minutes=1)
 @pytest.mark.parametrize(
     "ahead", [-20 * MINUTE, timedelta(0), 20 * MINUTE, timedelta(days=30_000)], ids=["behind", "same", "ahead", "2109"]
 )
-def test_the_cursor_is_beyond_neither_our_question_nor_the_servers_time_at_it(
-    engine: Engine, emr: SmallEmr, way: str, ahead: timedelta
-) -> None:
+def test_the_cursor_exceeds_neither_our_request_time_nor_the_servers(engine: Engine, emr: SmallEmr, way: str, ahead: timedelta) -> None:
     emr.ahead, emr.pace = ahead, MINUTE
     assert read(engine, emr, way).status == "done"
     reached = cursor(engine, way)
     assert reached is not None
     first = {"fhir.rest": "fhir/Patient", "fhir.bulk": "fhir/Patient/$export", "crawl": "fhir/Group/g", "rest.json": "patients"}[way]
-    asked = START + MINUTE * emr.asked.index(first)  # our clock when we asked, each answer before it took a minute
-    assert reached <= asked
-    assert reached <= asked + ahead
-    assert reached >= asked + min(ahead, timedelta(0)) - MINUTE, "and it does not lag behind either"
+    requested_at = START + MINUTE * emr.requests.index(first)  # our clock at the request; each earlier response took a minute
+    assert reached <= requested_at
+    assert reached <= requested_at + ahead
+    assert reached >= requested_at + min(ahead, timedelta(0)) - MINUTE, "the cursor must not lag behind either"
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_what_changes_while_it_is_read_comes_with_the_next_run(engine: Engine, emr: SmallEmr, way: str) -> None:
+def test_changes_during_a_run_are_read_by_the_next(engine: Engine, emr: SmallEmr, way: str) -> None:
     emr.pace = 30 * MINUTE  # more than the overlap
     emr.during = lambda: emr.change("p1", refuses=False)
     read(engine, emr, way)
@@ -43,9 +41,9 @@ def test_what_changes_while_it_is_read_comes_with_the_next_run(engine: Engine, e
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_what_the_emr_indexes_late_comes_with_the_next_run(engine: Engine, emr: SmallEmr, way: str) -> None:
+def test_records_indexed_late_are_read_by_the_next_run(engine: Engine, emr: SmallEmr, way: str) -> None:
     read(engine, emr, way)
     emr.now += 60 * MINUTE
-    emr.patients["p1"] = (False, emr.now - 62 * MINUTE)  # changed before the last run, and not found by it
+    emr.patients["p1"] = (False, emr.now - 62 * MINUTE)  # changed before the last run, but not found by it
     assert read(engine, emr, way).counts["applied"] == 1
     assert known(engine)["p1"] == "no"

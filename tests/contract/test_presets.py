@@ -1,6 +1,6 @@
-"""Each preset, configured as a site would, maps its fixture to exactly the preferences that its header promises.
+"""Each preset, configured as a site would, maps its fixture to exactly the attributes that its header lists.
 
-The fixtures are written from the sources that the presets name; every value in them is invented.
+The fixtures follow the public sources that the presets name; every value in them is invented.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ def configured(folder: Path, preset: str) -> Settings:
 
 
 def items(folder: Path, preset: str, body: bytes | None = None) -> list[Item]:
-    """What the fixture says, read as ``emr-sync ingest`` reads a file."""
+    """The items of the fixture, read as ``emr-sync ingest`` reads a file."""
     reader = adapter(configured(folder, preset).feeds["site"])
     (fixture,) = (one for one in FIXTURES.iterdir() if one.stem == preset)
     if body is not None:
@@ -94,14 +94,14 @@ def replaced(payload: Any) -> Any:
     return payload._replace(received=RECEIVED, written=None)
 
 
-def said(folder: Path, preset: str, body: bytes | None = None) -> PatientStatements:
+def mapped(folder: Path, preset: str, body: bytes | None = None) -> PatientStatements:
     (item,) = items(folder, preset, body)
     assert isinstance(item, PatientStatements), item
     return item
 
 
 def values(item: PatientStatements) -> dict[str, Any]:
-    """What is stated, with the phones and addresses of all slots together. An empty list, which takes back, promises nothing."""
+    """The statements, with the phones and addresses of all slots together. An empty list (which clears) counts as no attribute."""
     found: dict[str, Any] = {}
     for attribute, statement in item.statements.items():
         if attribute.partition("#")[0] in ("phones", "email"):
@@ -117,7 +117,7 @@ def shown(value: Any) -> str:
 
 
 def promised(stated: dict[str, Any]) -> set[str]:
-    """The attributes in the words of a header: a consent at a number is ``#*``, a topic on every channel is ``.*``."""
+    """The attributes as a header lists them: a consent at a number is ``#*``, a topic on every channel is ``.*``."""
     names = {NUMBER.sub("#*", attribute) for attribute in stated}
     topics = {name.rpartition(".")[0] for name in names if name.startswith("topic.")}
     whole = {topic for topic in topics if all(f"{topic}.{channel}" in names for channel in Channel)}
@@ -129,8 +129,8 @@ def test_every_preset_has_a_fixture_and_every_fixture_a_preset() -> None:
 
 
 @pytest.mark.parametrize("preset", presets.names())
-def test_the_fixture_maps_to_exactly_what_the_header_promises(tmp_path: Path, preset: str) -> None:
-    item = said(tmp_path, preset)
+def test_each_fixture_maps_to_exactly_the_attributes_in_its_header(tmp_path: Path, preset: str) -> None:
+    item = mapped(tmp_path, preset)
     assert values(item) == EXPECTED[preset]
     assert promised(values(item)) == set(presets.preset(preset).promises)
     assert item.problems == ()
@@ -152,7 +152,7 @@ def changed(preset: str, change: Any) -> bytes:
     return json.dumps(data).encode()
 
 
-# The codes 01 to 12 for (do_not_contact, reminders sms voice email, recalls sms voice email): y yes, d denied, g granted, - taken back.
+# The codes 01 to 12 for (do_not_contact, reminders sms voice email, recalls sms voice email): y yes, d denied, g granted, - cleared.
 PUBLICITY = {
     "01": "y ddd ddd", "02": "- ggg ggg", "03": "- -dg -dg", "04": "- ggg ddd", "05": "- -dg ddd", "06": "- ddd ggg",
     "07": "- ddd -dg", "08": "y ddd ddd", "09": "- ddd ---", "10": "y ddd ddd", "11": "- --- ddd", "12": "y ddd ddd",
@@ -163,7 +163,7 @@ LETTERS = {"yes": "y", "denied": "d", "granted": "g", None: "-"}
 @pytest.mark.parametrize(("code", "meaning"), PUBLICITY.items())
 def test_each_publicity_code_of_immunization_registries(tmp_path: Path, code: str, meaning: str) -> None:
     body = (FIXTURES / "hl7v2-immunization.hl7").read_bytes().replace(b"|01^No reminder/recall", f"|{code}^".encode())
-    found = values(said(tmp_path, "hl7v2-immunization", body))
+    found = values(mapped(tmp_path, "hl7v2-immunization", body))
     topics = [
         "".join(LETTERS[found[f"topic.{topic}.{channel}"]] for channel in ("sms", "voice", "email")) for topic in ("reminders", "recalls")
     ]
@@ -173,7 +173,7 @@ def test_each_publicity_code_of_immunization_registries(tmp_path: Path, code: st
 @pytest.mark.parametrize("code", ["F", "N", "O", "U", ""])
 def test_publicity_codes_of_the_base_table_state_nothing(tmp_path: Path, code: str) -> None:
     body = (FIXTURES / "hl7v2-immunization.hl7").read_bytes().replace(b"|01^No reminder/recall", f"|{code}^".encode())
-    assert not {"do_not_contact", "topic.recalls.sms"} & set(values(said(tmp_path, "hl7v2-immunization", body)))
+    assert not {"do_not_contact", "topic.recalls.sms"} & set(values(mapped(tmp_path, "hl7v2-immunization", body)))
 
 
 METHODS = {"1": "mail", "2": None, "3": "voice", "4": "email", "5": None, "6": None, "7": None, "8": None, "9": "sms"}
@@ -182,14 +182,14 @@ METHODS = {"1": "mail", "2": None, "3": "voice", "4": "email", "5": None, "6": N
 @pytest.mark.parametrize(("code", "method"), METHODS.items())
 def test_each_contact_method_of_uk_core(tmp_path: Path, code: str, method: str | None) -> None:
     body = (FIXTURES / "uk-core.json").read_bytes().replace(b'"code": "8"', f'"code": "{code}"'.encode())
-    found = values(said(tmp_path, "uk-core", body))
+    found = values(mapped(tmp_path, "uk-core", body))
     assert found["preferred_method"] == method
     assert found["consent.voice"] == found["consent.sms"] == ("denied" if code == "8" else None)
 
 
-def test_athenahealth_leaves_out_what_was_never_set(tmp_path: Path) -> None:
+def test_athenahealth_omits_fields_that_were_never_set(tmp_path: Path) -> None:
     bare = changed("athenahealth", lambda one: [one.pop(name) for name in list(one) if name not in ("patientid", "status")])
-    assert values(said(tmp_path, "athenahealth", bare)) == {"active": True}
+    assert values(mapped(tmp_path, "athenahealth", bare)) == {"active": True}
 
 
 @pytest.mark.parametrize(
@@ -210,8 +210,8 @@ def test_athenahealth_leaves_out_what_was_never_set(tmp_path: Path) -> None:
         ("drchrono", "patient_status", "D", "deceased", True),
     ],
 )
-def test_a_code_means_what_the_preset_says(tmp_path: Path, preset: str, member: str, value: Any, attribute: str, stated: Any) -> None:
-    assert values(said(tmp_path, preset, changed(preset, lambda one: one.update({member: value}))))[attribute] == stated
+def test_a_code_has_the_meaning_of_the_preset(tmp_path: Path, preset: str, member: str, value: Any, attribute: str, stated: Any) -> None:
+    assert values(mapped(tmp_path, preset, changed(preset, lambda one: one.update({member: value}))))[attribute] == stated
 
 
 @pytest.mark.parametrize(
@@ -224,13 +224,13 @@ def test_a_code_means_what_the_preset_says(tmp_path: Path, preset: str, member: 
         ("drchrono", "preferred_language", "declined", "language"),
     ],
 )
-def test_what_was_not_said_states_nothing_and_is_no_problem(tmp_path: Path, preset: str, member: str, value: Any, attribute: str) -> None:
-    item = said(tmp_path, preset, changed(preset, lambda one: one.update({member: value})))
+def test_a_missing_value_states_nothing_and_is_not_a_problem(tmp_path: Path, preset: str, member: str, value: Any, attribute: str) -> None:
+    item = mapped(tmp_path, preset, changed(preset, lambda one: one.update({member: value})))
     assert attribute not in item.statements
     assert item.problems == ()
 
 
-def test_a_chart_of_elation_that_was_merged_names_its_survivor(tmp_path: Path) -> None:
+def test_a_merged_elation_chart_names_its_survivor(tmp_path: Path) -> None:
     _, merge = items(tmp_path, "elation", changed("elation", lambda one: one.update({"merged_into_chart": 64058687490})))
     assert isinstance(merge, PatientMerge)
     assert [one.value for one in merge.survivor] == ["64058687490"]
@@ -238,7 +238,7 @@ def test_a_chart_of_elation_that_was_merged_names_its_survivor(tmp_path: Path) -
 
 
 def test_drchronos_time_without_an_offset_is_in_the_sources_time_zone(tmp_path: Path) -> None:
-    assert said(tmp_path, "drchrono").effective.earliest == datetime(2026, 10, 31, 8, 0, tzinfo=UTC)
+    assert mapped(tmp_path, "drchrono").effective.earliest == datetime(2026, 10, 31, 8, 0, tzinfo=UTC)
     settings = replace(configured(tmp_path, "drchrono").feeds["site"].settings, time_zone="America/Chicago")
     reader = build(settings)
     (payload,) = reader.payloads(FIXTURES / "drchrono.json")

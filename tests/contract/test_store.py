@@ -1,4 +1,4 @@
-"""What every database must do for the store: keep values as they were said, times as they were, and strangers apart."""
+"""What the store needs from every database: unchanged values, exact times, and separate patients."""
 
 from __future__ import annotations
 
@@ -45,14 +45,14 @@ def site(database: Database) -> Site:
     return Site(database, SYNCED, OTHER)
 
 
-def test_every_kind_of_value_comes_back_as_it_was_said(site: Site) -> None:
+def test_every_kind_of_value_is_read_back_unchanged(site: Site) -> None:
     site.apply(says("1", 0, EVERYTHING))
     found = {attribute: one.value for attribute, one in site.find("1").preferences.items()}
     assert found == {"phones" if attribute.startswith("phones") else attribute: value for attribute, value in EVERYTHING.items()}
     assert all(isinstance(phone, Phone) for phone in found["phones"])
 
 
-def test_decisions_and_the_facesheet_read_the_same(site: Site) -> None:
+def test_decisions_and_the_facesheet_show_the_same_values(site: Site) -> None:
     site.apply(says("1", 0, EVERYTHING))
     known, patient = site.known("1"), site.find("1")
     assert known.contact == patient.contact
@@ -68,7 +68,7 @@ def test_decisions_and_the_facesheet_read_the_same(site: Site) -> None:
     datetime(1, 1, 2, tzinfo=UTC),
     datetime(9999, 12, 30, tzinfo=UTC),
 ])  # fmt: skip
-def test_times_come_back_aware_and_to_the_microsecond(site: Site, moment: datetime) -> None:
+def test_times_are_read_back_with_zone_and_microseconds(site: Site, moment: datetime) -> None:
     item = says("1", 0, {"do_not_contact": "yes"})
     site.now = max(site.now, moment)
     site.apply(type(item)(item.identifiers, item.statements, times.at(moment), "E"))
@@ -78,14 +78,14 @@ def test_times_come_back_aware_and_to_the_microsecond(site: Site, moment: dateti
     assert entry.effective == moment
 
 
-def test_payloads_a_microsecond_apart_are_told_apart(site: Site) -> None:
+def test_payloads_a_microsecond_apart_are_distinct(site: Site) -> None:
     site.apply(says("1", 1.000001, {"do_not_contact": "yes"}))
     assert site.apply(says("1", 1.0, {"do_not_contact": "no"})) == ["stale"]
     assert site.apply(says("1", 1.000002, {"do_not_contact": "no"})) == ["applied"]
 
 
 @pytest.mark.parametrize("value", ["o'brien", 'a"b', "50%", "a?b", "a\\b", "{1,2}", "NULL", " 1 ", "é", "例", "x" * 5_000, "1,2", "[1]"])
-def test_identifiers_are_compared_letter_by_letter(site: Site, value: str) -> None:
+def test_identifiers_are_compared_exactly(site: Site, value: str) -> None:
     site.apply(says((mr(value),), 0, {"do_not_contact": "yes"}), says((mr(value.swapcase() + "!"),), 0, {"do_not_contact": "no"}))
     assert site.dnc(value) == "yes"
     assert site.apply(says((mr(value),), 0, {"do_not_contact": "yes"})) == ["unchanged"]
@@ -93,7 +93,7 @@ def test_identifiers_are_compared_letter_by_letter(site: Site, value: str) -> No
         site.find(value + " ")
 
 
-def test_what_was_written_is_there_after_a_restart(site: Site, database_url: str) -> None:
+def test_data_survives_a_restart(site: Site, database_url: str) -> None:
     site.apply(says("1", 0, EVERYTHING))
     site.text("STOP")
     before = site.find("1")
@@ -117,7 +117,7 @@ def test_nothing_crosses_enterprises(site: Site) -> None:
         site.store.history(OTHER.name, patient)
 
 
-def test_asks_are_answered_in_their_order_and_each_alone(site: Site) -> None:
+def test_requests_are_answered_in_order_and_independently(site: Site) -> None:
     site.apply(says((mr("1"),), 0, EVERYTHING), says((mr("1", authority="B"),), 0), says("2", 0))
     patient = site.find("2").id
     refs = [PatientRef(value="none"), PatientRef(id=patient), PatientRef(value="1"), PatientRef(authority="B", value="1"), PatientRef()]
@@ -136,29 +136,29 @@ def test_errors_name_no_patient(site: Site) -> None:
     assert not any("SECRET" in text for text in (*found, conflict.detail))
 
 
-def test_a_source_that_is_silent_too_long_is_told(site: Site) -> None:
+def test_a_stale_source_is_reported(site: Site) -> None:
     fresh = type(SYNCED.sources[0])(ADT, "Hospital ADT", freshness=timedelta(hours=1))
     timed = Site(site.database, type(SYNCED)("timed", syncs=True, sources=(fresh,)))
     timed.apply(says("1", 0, {"do_not_contact": "no"}))
     assert timed.known("1").stale
 
 
-def test_the_newest_revision_is_the_one_that_alembic_sees() -> None:
+def test_the_newest_revision_is_the_alembic_head() -> None:
     config = Config()
     config.set_main_option("script_location", str(schema.MIGRATIONS))
     assert schema.head() == ScriptDirectory.from_config(config).get_current_head()
 
 
-def test_the_migrations_create_what_the_rows_expect(database: Database) -> None:
-    def ours(name: str | None, kind: str, parents: object) -> bool:
-        return not (kind == "table" and str(name).startswith("procrastinate_"))  # the queue's, which has steps of its own
+def test_the_migrations_match_the_models(database: Database) -> None:
+    def owned_by_service(name: str | None, kind: str, parents: object) -> bool:
+        return not (kind == "table" and str(name).startswith("procrastinate_"))  # tables of the queue, which has its own migrations
 
     with database.read() as connection:
-        found = MigrationContext.configure(connection, opts={"include_name": ours})
+        found = MigrationContext.configure(connection, opts={"include_name": owned_by_service})
         assert compare_metadata(found, Table.metadata) == []
 
 
-def test_an_empty_database_is_told_and_migrating_twice_is_fine(bare_database_url: str) -> None:
+def test_an_unmigrated_database_is_reported_and_migrating_twice_works(bare_database_url: str) -> None:
     database = Database.open(bare_database_url)
     try:
         assert schema.is_empty(database)
@@ -173,6 +173,6 @@ def test_an_empty_database_is_told_and_migrating_twice_is_fine(bare_database_url
 
 
 @pytest.mark.parametrize("url", ["sqlite://", "sqlite:///:memory:", "mysql://x/y", "postgresql://u@h/d", "postgresql+psycopg2://u@h/d"])
-def test_a_database_that_will_not_do_is_refused(url: str) -> None:
+def test_an_unsupported_database_is_refused(url: str) -> None:
     with pytest.raises(ValueError, match=r"sqlite|file"):
         Database.open(url)

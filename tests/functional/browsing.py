@@ -1,4 +1,4 @@
-"""The real service, as its own process over the rehearsal EMR, and people in front of it in a real Chromium."""
+"""The real service as its own process over the rehearsal EMR, used by people in a real Chromium."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ KEYS = {"payload_keys": {"current": "k1", "keys": {"k1": "azEtazEtazEtazEtazEtaz
 
 @dataclass
 class Hospital:
-    """Two enterprises, one that syncs from the rehearsal EMR and one that does not; their users, and a sender."""
+    """Two enterprises, one synced from the rehearsal EMR and one not synced; their users, and a sender."""
 
     emr: RehearsalEmr
     folder: Path
@@ -42,7 +42,7 @@ class Hospital:
     address: str = ""
 
     def configured(self, folder: Path, **mappings: Mapping[str, Any]) -> Path:
-        """The configuration file in a folder, beside a copy of the database. ``mappings``: source -> rules in the place of its own."""
+        """Writes the configuration file beside a copy of the database. ``mappings``: source -> rules that replace its own."""
         if not (folder / "hospital.db").exists():
             shutil.copyfile(self.folder / "hospital.db", folder / "hospital.db")
         (folder / "key.pem").write_text(self.emr.private_key)
@@ -65,7 +65,7 @@ class Hospital:
 
     @contextmanager
     def serving(self, config: Path) -> Iterator[str]:
-        """The service at work; its address."""
+        """Runs the service; gives its address."""
         settings = load(config, {})
         with serving(config, settings.listen.port):
             self.address = f"http://{settings.listen}"
@@ -73,7 +73,7 @@ class Hospital:
             yield self.address
 
     def fill(self) -> None:
-        """Everybody of the EMR is on file in both enterprises, and there are users of every role and a sender."""
+        """Loads every patient of the EMR into both enterprises; creates users of every role and a sender."""
         config = self.configured(self.folder)
         runtime = Runtime.open(load(config, {}))
         try:
@@ -83,8 +83,8 @@ class Hospital:
         finally:
             runtime.close()
 
-    def told(self, values: Iterable[str], kind: str = "automation") -> Counter[tuple[str, bool]]:
-        """What a sender hears about patients: the decision, and whether Do Not Contact is among its reasons."""
+    def decisions(self, values: Iterable[str], kind: str = "automation") -> Counter[tuple[str, bool]]:
+        """A sender's decisions about patients: the decision, and whether Do Not Contact is among its reasons."""
         asks = [{"patient": {"value": value}, "message_type": kind, "channels": ["sms", "voice", "email"]} for value in values]
         headers = {"authorization": f"Bearer {self.key}", "content-type": "application/json"}
         request = Request(f"{self.address}/v1/decisions/batch", json.dumps(asks).encode(), headers)
@@ -92,13 +92,13 @@ class Hospital:
             return Counter((one["decision"], "do_not_contact" in one["reasons"]) for one in json.load(answer))
 
     def sent(self, source: str, config: Path, messages: Sequence[bytes]) -> int:
-        """Messages of the EMR, acknowledged by a listener; how many. In a thread: Playwright has this one's event loop."""
+        """Sends the EMR's messages to a listener; gives their number. Runs in a thread, because Playwright owns this one's event loop."""
         host, _, port = str(load(config, {}).feeds[source].settings.options["listen"]).partition(":")
         with ThreadPoolExecutor(1) as thread:
             return thread.submit(self.emr.send, host, int(port), messages).result().codes.total()
 
     def refusing(self) -> list[str]:
-        """The record numbers of those who wanted no automations from the beginning, and want none now."""
+        """The record numbers of patients who have refused automations from the start."""
         population = self.emr.chart.population
         people = [(population.person(index), self.emr.entry(index).person) for index in range(population.size)]
         return [one.mrn for one, now in people if one.do_not_contact and now.do_not_contact and one.deceased_on is None]
@@ -114,7 +114,7 @@ class Hospital:
 
 @contextmanager
 def tab(chrome: Browser, address: str) -> Iterator[Page]:
-    """A browser that nobody has used. What its console complains of, or throws, fails the test."""
+    """A new browser profile. Console errors and exceptions fail the test."""
     context = chrome.new_context(base_url=address)
     context.set_default_timeout(PATIENCE_MS)
     page, complaints = context.new_page(), []
@@ -128,7 +128,7 @@ def tab(chrome: Browser, address: str) -> Iterator[Page]:
 
 
 def sign_in(page: Page, name: str, password: str) -> None:
-    """With the mouse and the keyboard, as most people do."""
+    """Signs in with mouse and keyboard."""
     page.goto("/sign-in")
     page.get_by_label("Name").fill(name)
     page.get_by_label("Password").fill(password)
@@ -136,14 +136,14 @@ def sign_in(page: Page, name: str, password: str) -> None:
 
 
 def enter(page: Page, hospital: Hospital, role: str, enterprise: str = CLINIC) -> None:
-    """Signs in and is in."""
+    """Signs in and checks that it worked."""
     name = f"{role}-{enterprise}"
     sign_in(page, name, hospital.passwords[name])
     expect(page.get_by_role("button", name="Sign out")).to_be_visible()
 
 
 def tab_to(page: Page, what: Locator) -> None:
-    """Goes there with the Tab key alone, as somebody without a mouse does."""
+    """Moves the focus there with the Tab key alone."""
     expect(what).to_be_visible()
     for _ in range(TABS):
         page.keyboard.press("Tab")
@@ -153,6 +153,6 @@ def tab_to(page: Page, what: Locator) -> None:
 
 
 def press(page: Page, what: Locator) -> None:
-    """Goes there and presses Enter."""
+    """Moves the focus there and presses Enter."""
     tab_to(page, what)
     page.keyboard.press("Enter")

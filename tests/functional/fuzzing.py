@@ -1,7 +1,7 @@
-"""What both fuzzers share: a budget, numbers that can be drawn again, and the running program with its memory.
+"""Shared by both fuzzers: a time budget, reproducible random numbers, and the running program with its memory use.
 
-``EMR_SYNC_FUZZ_SECONDS`` (2) is how long each looks, ``EMR_SYNC_FUZZ_SEED`` (1) what is drawn. A failure tells the seed and the number of
-the input: ``drawn(seed, number)`` gives its random numbers again, whatever was sent before.
+``EMR_SYNC_FUZZ_SECONDS`` (2) is the time for each, ``EMR_SYNC_FUZZ_SEED`` (1) the seed. A failure prints the seed and the number of the
+input: ``drawn(seed, number)`` reproduces its random numbers, independent of earlier inputs.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ from tests.functional import program
 
 SECONDS, SEED = float(os.environ.get("EMR_SYNC_FUZZ_SECONDS", "2")), int(os.environ.get("EMR_SYNC_FUZZ_SEED", "1"))
 AT_LEAST = 40  # inputs, however slow the machine is
-PATIENCE = 90.0  # seconds for one answer, on a machine that does other things too
-MOST_GROWTH = 256 * 1024 * 1024  # bytes of memory beyond what the program took when it was ready
+PATIENCE = 90.0  # seconds for one response, on a busy machine
+MOST_GROWTH = 256 * 1024 * 1024  # bytes of memory beyond the use at startup
 KINDS = {"sender with patients": ("sender", [Grant.PATIENTS]), **{str(role): (str(role), []) for role in Role}}
 
 
@@ -41,7 +41,7 @@ def drawn(seed: int, number: int) -> Random:
 
 
 def inputs() -> Iterator[tuple[int, Random]]:
-    """Numbered random numbers until the time is over."""
+    """Input numbers with their random generators, until the time is over."""
     end, number = time.monotonic() + SECONDS, 0
     while number < AT_LEAST or time.monotonic() < end:
         yield number, drawn(SEED, number)
@@ -50,7 +50,7 @@ def inputs() -> Iterator[tuple[int, Random]]:
 
 @dataclass
 class Target:
-    """The running program. ``counts`` are what was sent and answered, for whoever reads the output."""
+    """The running program. ``counts`` has the inputs and responses, for the output."""
 
     process: psutil.Process
     mllp: int
@@ -62,12 +62,12 @@ class Target:
     counts: Counter[str] = field(default_factory=Counter)
 
     def note(self, *names: str) -> None:
-        """Counts these, and looks at the memory."""
+        """Adds to the counts, and checks the memory."""
         self.counts.update(names)
         self.peak = max(self.peak, self.process.memory_info().rss)
 
-    def well(self, number: int) -> None:
-        """A message is taken in and decided on, and the memory is what it may be."""
+    def check_health(self, number: int) -> None:
+        """Checks that a message is accepted and decided on, and that memory is within its limit."""
         mrn = f"WELL{number}"
         body = adt("A08", "ZCP|1|DNC", f3=f"{mrn}^^^GENHOSP^MR", header=header(mrn))
         with MllpClient("127.0.0.1", self.mllp, PATIENCE) as connection:
@@ -82,7 +82,7 @@ class Target:
         self.note()
         assert self.peak - self.first < MOST_GROWTH, f"{self.peak:,} bytes, {self.first:,} at first"
 
-    def told(self, what: str) -> None:
+    def print_counts(self, what: str) -> None:
         """The counts, shown by ``pytest -s``."""
         shown = {**dict(sorted(self.counts.items())), "first_mb": self.first >> 20, "peak_mb": self.peak >> 20}
         print(f"{what}: seed {SEED}, {json.dumps(shown)}")
@@ -95,7 +95,7 @@ def header(control: str, event: str = "A08") -> str:
 
 @contextmanager
 def target(folder: Path, database: str) -> Iterator[Target]:
-    """``emr-sync serve`` over the database, with a key of every kind."""
+    """Runs ``emr-sync serve`` over the database, with a key of every kind."""
     mllp = program.free_port()
     configuration = program.hospital(database, mllp, max_message_bytes=200_000, answer_within="60s")
     configuration["rejections"] = {"rows_per_hour": 10_000_000, "bytes_per_hour": 2**40}
@@ -115,7 +115,7 @@ def target(folder: Path, database: str) -> Iterator[Target]:
     assert "Traceback" not in log, log[-3000:]
 
 
-def spoilt(draw: Random, raw: bytes, tokens: tuple[bytes, ...]) -> bytes:
+def corrupted(draw: Random, raw: bytes, tokens: tuple[bytes, ...]) -> bytes:
     """The bytes after a few random changes."""
     for _ in range(draw.choice((1, 1, 2, 3, 8))):
         at, length = draw.randrange(len(raw) + 1), draw.choice((1, 1, 2, 5, 20, 100))
@@ -132,6 +132,6 @@ def spoilt(draw: Random, raw: bytes, tokens: tuple[bytes, ...]) -> bytes:
 
 
 def cut(draw: Random, wire: bytes) -> list[bytes]:
-    """The bytes in pieces, as a network may hand them over."""
+    """Splits the bytes as a network might."""
     places = sorted(draw.randrange(len(wire) + 1) for _ in range(draw.choice((0, 0, 1, 3, 10)))) if wire else []
     return [wire[start:end] for start, end in zip([0, *places], [*places, len(wire)], strict=True) if start < end]

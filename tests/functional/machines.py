@@ -1,4 +1,4 @@
-"""Processes of one service, each with some of its roles, over one PostgreSQL."""
+"""Processes of one service, each with some of its roles, over one PostgreSQL database."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ PATIENCE = 90.0
 
 
 class Machine(NamedTuple):
-    """One process, and what it logs."""
+    """One process and its log."""
 
     process: subprocess.Popen[bytes]
     log: Path
@@ -43,19 +43,19 @@ class Machine(NamedTuple):
         return [line["run"] for line in self.lines() if line.get("event") == "run ended"]
 
     def kill(self) -> None:
-        """As a power cut would."""
+        """Kills the process, like a power cut."""
         self.process.send_signal(signal.SIGKILL)
         self.process.wait(PATIENCE)
 
     def end(self) -> int:
-        """Asks it to stop; its exit code."""
+        """Requests a stop; gives the exit code."""
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(PATIENCE)
 
 
 @contextmanager
 def machine(config: Path, roles: str) -> Iterator[Machine]:
-    """``emr-sync serve --only …``, once it has started; ended with the block."""
+    """``emr-sync serve --only …``, once it has started; stopped at the end of the block."""
     log = config.parent / f"{roles}-{time.monotonic_ns()}.log"
     with log.open("wb") as stream:
         command = [EMR_SYNC, "-c", str(config), "serve", "--only", roles]
@@ -70,24 +70,24 @@ def machine(config: Path, roles: str) -> Iterator[Machine]:
             one.end()
 
 
-def until(true: Callable[[], Any]) -> Any:
-    """What it gives, once it gives something."""
+def until(condition: Callable[[], Any]) -> Any:
+    """Polls until there is a result; gives the result."""
     deadline = time.monotonic() + PATIENCE
-    while not (found := true()):
-        assert time.monotonic() < deadline, "it never came true"
+    while not (found := condition()):
+        assert time.monotonic() < deadline, "the condition was never met"
         time.sleep(0.05)
     return found
 
 
-class Anybody:
-    """Every source is the hospital's."""
+class OneHospital:
+    """Assigns every source to the hospital."""
 
     def lane(self, job: Job) -> Lane:
         return Lane(job.source, "general-hospital")
 
 
-class Books:
-    """What stands in the journal of all of them."""
+class SharedJournal:
+    """The journal that all processes share."""
 
     def __init__(self, url: str) -> None:
         self.database = Database.open(url)
@@ -96,13 +96,13 @@ class Books:
     def close(self) -> None:
         self.database.close()
 
-    def ask(self, source: str) -> None:
-        """Asks for a run, as a schedule does."""
-        queue = SharedQueue(self.database, QueuedRuns(self.journal), Anybody(), utc_now, threading.Event())
+    def request_run(self, source: str) -> None:
+        """Requests a run, as a schedule does."""
+        queue = SharedQueue(self.database, QueuedRuns(self.journal), OneHospital(), utc_now, threading.Event())
         assert queue.put(Job(source))
 
     def runs(self, *statuses: str, kind: str | None = None) -> list[Run]:
-        """Runs of these states, the oldest first."""
+        """Runs in these states, oldest first."""
         return [run for run in reversed(self.journal.runs()) if run.status in statuses and kind in (None, run.kind)]
 
     def owner(self, run: Run) -> int:
@@ -110,11 +110,11 @@ class Books:
         return int(str(self._one("SELECT owner FROM runs WHERE id = ?", run.id)).rpartition(":")[2])
 
     def patients(self) -> int:
-        """How many are known."""
+        """The number of patients."""
         return int(self._one("SELECT count(*) FROM patients"))
 
-    def twice(self) -> int:
-        """How many patients have one piece of evidence applied more than once."""
+    def duplicates(self) -> int:
+        """The number of patients with evidence that was applied more than once."""
         sql = "SELECT count(*) FROM (SELECT 1 FROM changes GROUP BY patient_id, evidence_id HAVING count(*) > 1) AS found"
         return int(self._one(sql))
 

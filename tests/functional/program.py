@@ -23,7 +23,7 @@ READY_WITHIN = 100.0
 
 
 def free_port() -> int:
-    """A port of loopback that nobody listens on now."""
+    """A free port on loopback."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
@@ -58,7 +58,7 @@ def hospital(database: str, port: int, **changes: Any) -> dict[str, Any]:
 
 
 def written(folder: Path, configuration: Mapping[str, Any]) -> Path:
-    """The configuration as a file."""
+    """Writes the configuration file."""
     path = folder / "config.yaml"
     path.write_text(yaml.safe_dump(dict(configuration), sort_keys=False))
     return path
@@ -74,7 +74,7 @@ def emr_sync(config: Path, *arguments: str) -> Any:
 
 @contextmanager
 def serving(config: Path, port: int, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
-    """``emr-sync serve`` while the block runs; stopped with SIGTERM unless the test ended it."""
+    """Runs ``emr-sync serve`` during the block; stops it with SIGTERM unless the test ended it."""
     command = [EMR_SYNC, "-c", str(config), "serve", *arguments]
     log = (config.parent / "serve.log").open("ab")
     process = subprocess.Popen(command, stdout=log, stderr=log, env={**os.environ, "PYTHONUNBUFFERED": "1"})
@@ -89,7 +89,7 @@ def serving(config: Path, port: int, *arguments: str) -> Iterator[subprocess.Pop
 
 
 def ready(address: str) -> None:
-    """Returns when the service says that it can answer."""
+    """Waits until the service is ready."""
     deadline = time.monotonic() + READY_WITHIN
     while time.monotonic() < deadline:
         with suppress(OSError), urlopen(f"{address}/readyz", timeout=READY_WITHIN) as answer:

@@ -1,4 +1,4 @@
-"""athenahealth end to end: its list over a real socket, the engine, the store. The run dies between a read and its commit."""
+"""athenahealth end to end: its list over a real socket, the engine, the store. The run is killed between a read and its commit."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ sources:
 
 
 class Killed(BaseException):
-    """The process is gone."""
+    """The process was killed."""
 
 
 class Dying:
-    """The adapter, in a process that is killed after so many reads: the last one was answered and is not committed."""
+    """The adapter in a process that is killed after that many reads: the last read is complete but not committed."""
 
     def __init__(self, adapter: AthenaAdapter, reads: int) -> None:
         self.adapter, self.reads, self.mapper = adapter, reads, adapter.mapper
@@ -65,7 +65,7 @@ def runtime(tmp_path: Path, practice: Practice) -> Iterator[Runtime]:
 
 
 def refused(runtime: Runtime) -> dict[str, str]:
-    """Do Not Contact of everybody who is known, by the EMR's number."""
+    """Do Not Contact of every patient, by the EMR's number."""
     found = {}
     for number in range(1, 6):
         patient = runtime.preferences.find("clinic", PatientRef(value=str(number), authority="ATHENA"))
@@ -74,7 +74,7 @@ def refused(runtime: Runtime) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("reads", range(1, 9))
-def test_killed_between_a_read_and_its_commit_nothing_is_lost(runtime: Runtime, practice: Practice, reads: int) -> None:
+def test_a_kill_between_a_read_and_its_commit_loses_nothing(runtime: Runtime, practice: Practice, reads: int) -> None:
     feed = runtime.feed("athena")
     adapter = polled(feed)
     assert isinstance(adapter, AthenaAdapter)

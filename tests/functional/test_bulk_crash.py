@@ -1,4 +1,4 @@
-"""The process is killed at each stage of a bulk export and started again: it goes on, loses nothing, applies nothing twice."""
+"""The process is killed at each stage of a bulk export and restarted: it continues, loses nothing, applies nothing twice."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def config(emr: RehearsalEmr, database_url: str, tmp_path: Path) -> Path:
 
 
 def state(url: str) -> job.BulkState:
-    """Where the source stands, by its committed cursor."""
+    """The state of the source, from its committed cursor."""
     return job.read(_one(url, "SELECT cursor FROM source_states"))
 
 
@@ -58,15 +58,15 @@ def _one(url: str, sql: str) -> Any:
     return rows[0][0] if rows else None
 
 
-def killed_when(config: Path, reached: Callable[[], bool]) -> None:
-    """Runs the source in a process of its own and kills it at a stage of its work."""
+def kill_at(config: Path, reached: Callable[[], bool]) -> None:
+    """Runs the source in its own process and kills it at a stage of its work."""
     command = [EMR_SYNC, "-c", str(config), "resync", SOURCE, "--json"]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + PATIENCE
     try:
         while not reached():
-            assert process.poll() is None, "it ended before it could be killed"
-            assert time.monotonic() < deadline, "it never got there"
+            assert process.poll() is None, "the process ended before it could be killed"
+            assert time.monotonic() < deadline, "the process never reached that stage"
             time.sleep(0.01)
     finally:
         process.send_signal(signal.SIGKILL)
@@ -83,11 +83,11 @@ def all_there_once(url: str) -> None:
 @pytest.mark.crash
 def test_killed_while_the_server_prepares_the_export(emr: RehearsalEmr, config: Path, database_url: str) -> None:
     emr.exports.polls, emr.exports.retry_after = 1_000_000, "1"
-    killed_when(config, lambda: state(database_url).job is not None and emr.exports.polls_answered > 0)
+    kill_at(config, lambda: state(database_url).job is not None and emr.exports.polls_answered > 0)
     emr.exports.finish_all()
     assert emr_sync(config, "resync", SOURCE)["counts"]["applied"] == PATIENTS
     all_there_once(database_url)
-    assert emr.exports.asked == 1, "it went on from the status address"
+    assert emr.exports.asked == 1, "the run must continue at the status URL"
 
 
 @pytest.mark.crash
@@ -98,22 +98,22 @@ def test_killed_between_the_files(emr: RehearsalEmr, config: Path, database_url:
         found = state(database_url).job
         return found is not None and found.done > 2
 
-    killed_when(config, some_files_are_stored)
+    kill_at(config, some_files_are_stored)
     before = stored(database_url)
-    assert 0 < before < PATIENTS, "the kill came in the middle of the files"
+    assert 0 < before < PATIENTS, "the process must be killed between the files"
     emr.faults.delay = 0
     counts = emr_sync(config, "resync", SOURCE)["counts"]
     assert counts["applied"] == PATIENTS - before
-    assert counts["unchanged"] < before, "files that are stored were read again"
+    assert counts["unchanged"] < before, "stored files were read again"
     all_there_once(database_url)
     assert emr.exports.asked == 1
 
 
 @pytest.mark.crash
 def test_killed_before_the_export_is_deleted_at_the_server(emr: RehearsalEmr, config: Path, database_url: str) -> None:
-    """The last file is stored; the request to delete the export meets a server that does not answer."""
+    """The last file is stored; the server does not answer the request to delete the export."""
     emr.exports.may_delete.clear()
-    killed_when(config, lambda: bool(state(database_url).ended))
+    kill_at(config, lambda: bool(state(database_url).ended))
     emr.exports.may_delete.set()
     assert stored(database_url) == PATIENTS
     assert emr_sync(config, "resync", SOURCE)["counts"]["applied"] == 0

@@ -1,8 +1,8 @@
-"""The process dies just before and just after each commit of its work, and starts again: nothing lost, nothing twice, nothing loosened.
+"""The process dies just before and just after each commit of its work and restarts: nothing is lost, doubled or permitted by mistake.
 
-Each scenario is played once undisturbed, with a picture of the store after each commit. Then, for every commit, a process of its own
-plays it and ends there (``os._exit``). What it leaves behind must be the picture before that commit, or after it; and when the work is
-done again from the beginning, as a sender, a scheduler or a person would do it, the end must be the undisturbed one.
+Each scenario is played once without a crash, with a snapshot of the store after each commit. Then, for every commit, a separate process
+plays it and ends there (``os._exit``). It must leave the snapshot before that commit, or after it. When the work is done again from the
+start, as a sender, a scheduler or a person would do it, the result must be that of the run without a crash.
 """
 
 from __future__ import annotations
@@ -13,51 +13,51 @@ from typing import NamedTuple
 
 import pytest
 
-from tests.functional.mortal import DIED, Program, Work, dies, joined, told
+from tests.functional.crashing import DIED, Program, Work, merge, run_until_death, statement
 
 clinics = itertools.count()
 
-BEFORE = (told("a", 10, "yes"), told("b", 10, "no"), told("c", 10, "no", consent_sms="denied"))
-LATER = (told("a", 5, "no"), told("b", 20, "yes"), told("c", 20, "no", consent_sms="granted"), told("d", 1, "yes"))
+BEFORE = (statement("a", 10, "yes"), statement("b", 10, "no"), statement("c", 10, "no", consent_sms="denied"))
+LATER = (statement("a", 5, "no"), statement("b", 20, "yes"), statement("c", 20, "no", consent_sms="granted"), statement("d", 1, "yes"))
 
 
 class Scenario(NamedTuple):
-    """``given`` happens undisturbed; ``work`` dies. ``floor`` is the safeguard's: 0 holds whatever loosens."""
+    """``setup`` runs without a crash; ``work`` dies. ``floor`` is the safeguard's: 0 holds every change that permits contact."""
 
-    given: Work
+    setup: Work
     work: Work
     floor: int = 50
 
 
-def nothing(program: Program) -> None:
-    """Nobody has spoken yet."""
+def empty(program: Program) -> None:
+    """Starts from an empty store."""
 
 
-def spoken(program: Program) -> None:
-    program.take_in(BEFORE)
+def with_statements(program: Program) -> None:
+    program.ingest(BEFORE)
 
 
 def opted_out_by_text(program: Program) -> None:
-    program.take_in(BEFORE)
+    program.ingest(BEFORE)
     program.reply("STOP", 30)
 
 
 def not_understood(program: Program) -> None:
-    program.take_in(BEFORE, [told("b", 20, "?"), told("d", 20, "?")], [told("b", 30, "no")])
+    program.ingest(BEFORE, [statement("b", 20, "?"), statement("d", 20, "?")], [statement("b", 30, "no")])
 
 
 def held_by_the_safeguard(program: Program) -> None:
-    program.take_in([told("a", 10, "yes"), told("b", 10, "yes"), told("c", 10, "yes", consent_sms="denied")])
-    program.read([told("a", 20, "no"), told("b", 20, "no")], [told("c", 20, "no", consent_sms="granted")])
-    program.take_in([told("b", 30, "yes")])
+    program.ingest([statement("a", 10, "yes"), statement("b", 10, "yes"), statement("c", 10, "yes", consent_sms="denied")])
+    program.read([statement("a", 20, "no"), statement("b", 20, "no")], [statement("c", 20, "no", consent_sms="granted")])
+    program.ingest([statement("b", 30, "yes")])
 
 
 def merged_by_mistake(program: Program) -> None:
-    program.take_in(BEFORE, [joined("b", "a", 50)], [told("a", 60, "no"), told("b", 70, "no", consent_sms="denied")])
+    program.ingest(BEFORE, [merge("b", "a", 50)], [statement("a", 60, "no"), statement("b", 70, "no", consent_sms="denied")])
 
 
 def released(program: Program) -> None:
-    program.take_in(BEFORE)
+    program.ingest(BEFORE)
     program.release()
 
 
@@ -67,62 +67,62 @@ def three_replies(program: Program) -> None:
 
 
 SCENARIOS = {
-    "intake": Scenario(spoken, lambda program: program.take_in(LATER[:2], LATER[2:], BEFORE)),
+    "intake": Scenario(with_statements, lambda program: program.ingest(LATER[:2], LATER[2:], BEFORE)),
     "intake of merges": Scenario(
-        opted_out_by_text, lambda program: program.take_in(LATER[:1], [joined("b", "a", 50)], [joined("d", "c", 60)], LATER)
+        opted_out_by_text, lambda program: program.ingest(LATER[:1], [merge("b", "a", 50)], [merge("d", "c", 60)], LATER)
     ),
-    "intake under the safeguard": Scenario(spoken, lambda program: program.take_in(LATER, [told("a", 90, "no")]), floor=0),
-    "run": Scenario(spoken, lambda program: program.read(LATER[:2], [told("d", 9, "?")], LATER[2:], [joined("b", "a", 50)])),
-    "run that the safeguard holds": Scenario(spoken, lambda program: program.read(LATER, [told("a", 90, "no")]), floor=0),
-    "first run": Scenario(nothing, lambda program: program.read(BEFORE, LATER)),
+    "intake under the safeguard": Scenario(with_statements, lambda program: program.ingest(LATER, [statement("a", 90, "no")]), floor=0),
+    "run": Scenario(with_statements, lambda program: program.read(LATER[:2], [statement("d", 9, "?")], LATER[2:], [merge("b", "a", 50)])),
+    "run that the safeguard holds": Scenario(with_statements, lambda program: program.read(LATER, [statement("a", 90, "no")]), floor=0),
+    "first run": Scenario(empty, lambda program: program.read(BEFORE, LATER)),
     "replay": Scenario(not_understood, lambda program: program.replay()),
     "approve": Scenario(held_by_the_safeguard, lambda program: program.approve(), floor=0),
     "unmerge": Scenario(merged_by_mistake, lambda program: program.unmerge("a")),
     "release": Scenario(held_by_the_safeguard, lambda program: program.release(), floor=0),
     "undo of a release": Scenario(released, lambda program: program.undo_release()),
     "change of keys": Scenario(not_understood, lambda program: program.change_keys()),
-    "removal of old receipts": Scenario(lambda program: program.look(9), lambda program: program.shorten()),
+    "removal of old receipts": Scenario(lambda program: program.view_patients(9), lambda program: program.shorten()),
     "attesting the history": Scenario(not_understood, lambda program: program.attest()),
-    "replies": Scenario(spoken, three_replies),
+    "replies": Scenario(with_statements, three_replies),
 }
 
 
-def undisturbed(url: str, scenario: Scenario) -> list[dict[str, object]]:
-    """The pictures before the work and after each of its commits."""
+def without_crash(url: str, scenario: Scenario) -> list[dict[str, object]]:
+    """The snapshots before the work and after each of its commits."""
     program = Program(url, f"clinic-{next(clinics)}", floor=scenario.floor)
-    scenario.given(program)
-    pictures = [program.picture()]
-    program.database.seen = lambda: pictures.append(program.picture())
+    scenario.setup(program)
+    pictures = [program.snapshot()]
+    program.database.seen = lambda: pictures.append(program.snapshot())
     scenario.work(program)
     program.close()
     return pictures
 
 
-def again(url: str, clinic: str, scenario: Scenario, check: Callable[[dict[str, object]], None]) -> dict[str, object]:
-    """The program is started again; ``check`` sees what it finds, then the work is done from its beginning."""
+def restart(url: str, clinic: str, scenario: Scenario, check: Callable[[dict[str, object]], None]) -> dict[str, object]:
+    """Restarts the program; ``check`` gets the state that it finds, then the work is done from the start."""
     program = Program(url, clinic, floor=scenario.floor)
-    check(program.picture())
+    check(program.snapshot())
     scenario.work(program)
-    found = program.picture()
+    found = program.snapshot()
     program.close()
     return found
 
 
 @pytest.mark.crash
 @pytest.mark.parametrize("name", SCENARIOS)
-def test_the_process_dies_at_each_commit_of(name: str, database_url: str) -> None:
+def test_a_crash_at_each_commit_loses_and_duplicates_nothing(name: str, database_url: str) -> None:
     scenario = SCENARIOS[name]
-    pictures = undisturbed(database_url, scenario)
+    pictures = without_crash(database_url, scenario)
     assert len(pictures) > 1
     assert pictures[0] != pictures[-1]
     for commit, where in itertools.product(range(1, len(pictures)), ("before", "after")):
         clinic = f"clinic-{next(clinics)}"
-        given = Program(database_url, clinic, floor=scenario.floor)
-        scenario.given(given)
-        given.close()
-        assert dies(database_url, clinic, (where, commit), scenario.work, scenario.floor) == DIED
+        setup = Program(database_url, clinic, floor=scenario.floor)
+        scenario.setup(setup)
+        setup.close()
+        assert run_until_death(database_url, clinic, (where, commit), scenario.work, scenario.floor) == DIED
 
-        def as_it_was_left(picture: dict[str, object], commit: int = commit, where: str = where) -> None:
-            assert picture == pictures[commit - (where == "before")], f"{where} commit {commit}: half of it was left"
+        def state_after_crash(snapshot: dict[str, object], commit: int = commit, where: str = where) -> None:
+            assert snapshot == pictures[commit - (where == "before")], f"{where} commit {commit}: half of it was left"
 
-        assert again(database_url, clinic, scenario, as_it_was_left) == pictures[-1], f"{where} commit {commit}"
+        assert restart(database_url, clinic, scenario, state_after_crash) == pictures[-1], f"{where} commit {commit}"

@@ -1,4 +1,4 @@
-"""The process dies at every commit of holding, approving and writing anew a changed configuration; started again, nobody is loosened."""
+"""The process dies at every commit of holding, approving and recomputing a changed configuration; no restart permits contact."""
 
 from __future__ import annotations
 
@@ -48,14 +48,14 @@ class Process(Site):
     def restate(self) -> None:
         Recomputation(self.store, chunk=2).run(HOSPITAL, self.tick())
 
-    def silent(self) -> int:
+    def all_refuse(self) -> int:
         self.configurations.refresh()
         return sum(self.known(patient).contact.do_not_contact == "yes" for patient in PATIENTS)
 
 
 @pytest.fixture
 def process(database: Database) -> Process:
-    """Five patients who said no, and sync switched off since."""
+    """Five patients who refused contact; sync was switched off later."""
     on = Process(database, SYNCED)
     on.propose()
     on.apply(*(says(patient, 0, {"do_not_contact": "yes", "phones": (cell(),)}) for patient in PATIENTS))
@@ -63,7 +63,7 @@ def process(database: Database) -> Process:
 
 
 def dying_at_each_commit(url: str, work: Callable[[Process], None]) -> Iterator[None]:
-    """Does the work in processes of their own: the first dies at its first commit, the next at its second, until one lives."""
+    """Does the work in child processes: the first dies at its first commit, the next at its second, until one survives."""
     for place in itertools.count(1):
         child = os.fork()
         if not child:
@@ -76,7 +76,7 @@ def dying_at_each_commit(url: str, work: Callable[[Process], None]) -> Iterator[
 
 
 def _die_at(url: str, place: int, work: Callable[[Process], None]) -> None:
-    """In the child: never returns. The commit that it dies at does not happen."""
+    """Runs in the child and never returns. The commit at which it dies does not happen."""
     try:
         database = Database.open(url)
         commits = itertools.count(1)
@@ -87,23 +87,23 @@ def _die_at(url: str, place: int, work: Callable[[Process], None]) -> None:
         os._exit(1)
 
 
-def test_a_configuration_that_is_held_while_the_process_dies_loosens_nobody(process: Process, database_url: str) -> None:
+def test_holding_a_configuration_through_crashes_permits_no_contact(process: Process, database_url: str) -> None:
     for _ in dying_at_each_commit(database_url, Process.propose):
-        assert process.silent() == len(PATIENTS)
-    assert (process.silent(), len(process.verdicts.awaiting_review())) == (len(PATIENTS), 1)
+        assert process.all_refuse() == len(PATIENTS)
+    assert (process.all_refuse(), len(process.verdicts.awaiting_review())) == (len(PATIENTS), 1)
 
 
-def test_an_approval_that_dies_is_whole_or_not_at_all(process: Process, database_url: str) -> None:
+def test_an_approval_is_atomic_through_crashes(process: Process, database_url: str) -> None:
     process.propose()
     for _ in dying_at_each_commit(database_url, Process.approve):
-        assert (process.silent(), len(process.verdicts.awaiting_review())) == (len(PATIENTS), 1)
-    assert (process.silent(), process.verdicts.awaiting_review()) == (0, [])
+        assert (process.all_refuse(), len(process.verdicts.awaiting_review())) == (len(PATIENTS), 1)
+    assert (process.all_refuse(), process.verdicts.awaiting_review()) == (0, [])
 
 
-def test_writing_anew_goes_on_after_a_death(process: Process, database_url: str) -> None:
+def test_recomputing_continues_after_a_crash(process: Process, database_url: str) -> None:
     process.propose()
     process.approve()
     last = process.store.changes(HOSPITAL, 0, 100)[-1].seq
     for _ in dying_at_each_commit(database_url, Process.restate):
-        assert process.silent() == 0
-    assert len(process.store.changes(HOSPITAL, last, 100)) == len(PATIENTS), "each is in the feed once"
+        assert process.all_refuse() == 0
+    assert len(process.store.changes(HOSPITAL, last, 100)) == len(PATIENTS), "each patient must be in the feed once"

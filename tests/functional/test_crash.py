@@ -1,4 +1,4 @@
-"""The process is killed in the middle of its work and started again: nothing acknowledged is lost, nothing is applied twice."""
+"""The process is killed during its work and restarted: no acknowledged message is lost, none is applied twice."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ START, END = b"\x0b", b"\x1c\r"
 
 
 def message(number: int, revision: int) -> bytes:
-    """Revision 0 says OK, revision 1 a minute later Do Not Contact."""
+    """Revision 0 permits contact; revision 1, a minute later, is Do Not Contact."""
     code = "DNC" if revision else "OK"
     return (
         f"MSH|^~\\&|EHR|GH|SYNC|GH|2026110108300{revision}||ADT^A08|K{number}R{revision}|P|2.5.1\r"
@@ -34,7 +34,7 @@ def message(number: int, revision: int) -> bytes:
 
 
 class Feed(threading.Thread):
-    """Sends messages one by one over one connection, again from the first unacknowledged one after each failure."""
+    """Sends messages one by one over one connection; after a failure, resends from the first unacknowledged one."""
 
     def __init__(self, port: int, messages: list[bytes]) -> None:
         super().__init__(daemon=True)
@@ -71,7 +71,7 @@ def changes_by_patient(url: str) -> dict[int, list[str]]:
     return found
 
 
-def test_killed_while_it_takes_in_messages(database_url: str, tmp_path: Path) -> None:
+def test_a_kill_during_intake_loses_and_duplicates_nothing(database_url: str, tmp_path: Path) -> None:
     port = free_port()
     config = written(tmp_path, hospital(database_url, port))
     messages = [message(number, revision) for number in range(PATIENTS) for revision in (0, 1)]
@@ -90,7 +90,7 @@ def test_killed_while_it_takes_in_messages(database_url: str, tmp_path: Path) ->
         for feed in feeds:
             feed.join(timeout=60)
     assert [feed.acknowledged for feed in feeds] == [200] * 4
-    assert len(set(acknowledged_at_kill)) == 3, "each kill came in the middle of the work"
+    assert len(set(acknowledged_at_kill)) == 3, "each kill must come during the work"
     history = changes_by_patient(database_url)
     assert len(history) == PATIENTS
     assert all(len(evidence) == len(set(evidence)) for evidence in history.values()), "something was applied twice"
@@ -101,19 +101,19 @@ def _wait_until_more(feeds: list[Feed], count: int) -> None:
     goal = min(sum(feed.acknowledged for feed in feeds) + count, sum(len(feed.messages) for feed in feeds) - 1)
     deadline = time.monotonic() + PATIENCE
     while sum(feed.acknowledged for feed in feeds) < goal:
-        assert time.monotonic() < deadline, "the feed stands still"
+        assert time.monotonic() < deadline, "the feed makes no progress"
         time.sleep(0.005)
 
 
 @pytest.fixture
 def slow_emr() -> Iterator[RehearsalEmr]:
-    """An EMR that answers each page late, so that a run can be met in the middle."""
+    """An EMR that delays each page, so that a test can interrupt a run."""
     with RehearsalEmr(patients=PATIENTS, seed=11) as emr:
         emr.faults.delay = 0.05
         yield emr
 
 
-def test_killed_in_the_middle_of_a_run(database_url: str, tmp_path: Path, slow_emr: RehearsalEmr) -> None:
+def test_a_kill_during_a_run_loses_and_duplicates_nothing(database_url: str, tmp_path: Path, slow_emr: RehearsalEmr) -> None:
     (tmp_path / "key.pem").write_text(slow_emr.private_key)
     source = slow_emr.fhir_source(enterprise="general-hospital", private_key=f"file:{tmp_path / 'key.pem'}")
     configuration = hospital(database_url, free_port())
@@ -125,8 +125,8 @@ def test_killed_in_the_middle_of_a_run(database_url: str, tmp_path: Path, slow_e
     stored = _wait_for_patients(database_url, 40)
     process.send_signal(signal.SIGKILL)
     process.wait(timeout=PATIENCE)
-    assert stored < PATIENTS, "the kill came in the middle of the run"
-    assert _cursor(database_url) is None, "the cursor stays until everything is committed"
+    assert stored < PATIENTS, "the process must be killed during the run"
+    assert _cursor(database_url) is None, "the cursor must stay until everything is committed"
 
     slow_emr.faults.delay = 0
     report = emr_sync(config, "resync", "genhosp-fhir")
@@ -149,7 +149,7 @@ def _wait_for_patients(url: str, count: int) -> int:
         if stored >= count:
             database.close()
             return stored
-        assert time.monotonic() < deadline, "the run stands still"
+        assert time.monotonic() < deadline, "the run makes no progress"
         time.sleep(0.01)
 
 

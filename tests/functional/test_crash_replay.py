@@ -1,4 +1,4 @@
-"""The process dies at each point of a replay and of a change of keys, and is started again: nothing lost, doubled or loosened."""
+"""The process dies at each point of a replay and of a key rotation, and restarts: nothing is lost, doubled or permitted by mistake."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def dnc(config: Path) -> tuple[str, int]:
 
 @pytest.fixture
 def rejected(database_url: str, tmp_path: Path) -> Path:
-    """A patient who may be contacted, and a later message of theirs that nobody could read."""
+    """A patient who may be contacted, and their later message with an unreadable code."""
     config = site(tmp_path, database_url, {"OK": "no"})
     for revision in (0, 1):
         file = tmp_path / f"{revision}.hl7"
@@ -81,7 +81,7 @@ def rejected(database_url: str, tmp_path: Path) -> Path:
 @pytest.mark.crash
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("point", ["before it is resolved", "before it is committed", "after it is committed"])
-def test_a_replay_that_dies_is_whole_or_not_at_all(rejected: Path, database_url: str, tmp_path: Path, point: str) -> None:
+def test_a_replay_is_atomic_through_crashes(rejected: Path, database_url: str, tmp_path: Path, point: str) -> None:
     config = site(tmp_path, database_url, {"OK": "no", NEVER: "yes"})
     (open_one,) = emr_sync(config, "rejections")
     dies(config, point, "rejections", "replay", open_one["id"])
@@ -89,7 +89,7 @@ def test_a_replay_that_dies_is_whole_or_not_at_all(rejected: Path, database_url:
     assert dnc(config) == (("yes", 3) if done else ("no", 2))
     assert len(emr_sync(config, "rejections")) == (0 if done else 1)
     replays = [line["action"] for line in emr_sync(config, "audit")].count("replayed_rejection")
-    assert replays == (1 if done else 0), "the log holds what happened, and nothing else"
+    assert replays == (1 if done else 0), "the audit log must have exactly the committed actions"
     emr_sync(config, "rejections", "replay", open_one["id"])
     assert dnc(config) == ("yes", 3)
     assert emr_sync(config, "rejections") == []
@@ -101,7 +101,7 @@ def test_a_replay_that_dies_is_whole_or_not_at_all(rejected: Path, database_url:
 @pytest.mark.crash
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("point", ["in the middle of the keys", "after the keys"])
-def test_a_change_of_keys_that_dies_loses_no_payload(rejected: Path, database_url: str, tmp_path: Path, point: str) -> None:
+def test_a_crash_during_key_rotation_loses_no_payload(rejected: Path, database_url: str, tmp_path: Path, point: str) -> None:
     keys = {"current": "k2", "keys": {"k1": "4b" * 32, "k2": "5c" * 32}}
     config = site(tmp_path, database_url, {"OK": "no"}, **keys)
     dies(config, point, "rejections", "reseal")

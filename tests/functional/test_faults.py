@@ -1,4 +1,4 @@
-"""Each fault of the rehearsal EMR, by the whole way of a run: skipped, tried again or stopped as product section 9 says; nothing lost."""
+"""Each fault of the rehearsal EMR in a complete run: skipped, retried or stopped as in product section 9, without loss."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from sync.service import Service, serving
 
 PATIENTS = 40
 REST, BULK, ADT = "rehearsal-fhir", "rehearsal-bulk", "rehearsal-adt"
-SAID = {True: YES, False: NO, None: UNKNOWN}
+VALUES = {True: YES, False: NO, None: UNKNOWN}
 Plan = Callable[[Faults], object]
 
 
@@ -64,7 +64,7 @@ def runtime(emr: RehearsalEmr, tmp_path: Path, database_url: str) -> Iterator[Ru
 
 
 def run(runtime: Runtime, source: str, request: Fetch = Fetch()) -> Run:  # noqa: B008 - frozen
-    """A run whose adapter does not wait between its attempts."""
+    """Runs a source whose adapter does not wait between attempts."""
     feed = runtime.feed(source)
     adapter: Any = runtime.polled(feed)
     getattr(adapter, "rest", adapter).sleep = lambda seconds: None
@@ -72,7 +72,7 @@ def run(runtime: Runtime, source: str, request: Fetch = Fetch()) -> Run:  # noqa
 
 
 def known(runtime: Runtime, emr: RehearsalEmr, index: int) -> str | None:
-    """What the store says about Do Not Contact of a patient; ``None`` for somebody it does not know."""
+    """Do Not Contact of a patient in the store; ``None`` for an unknown patient."""
     try:
         ref = PatientRef(authority=next(iter(emr.authorities)), value=emr.entry(index).person.mrn)
         return runtime.preferences.find("clinic", ref).contact.do_not_contact
@@ -81,12 +81,12 @@ def known(runtime: Runtime, emr: RehearsalEmr, index: int) -> str | None:
 
 
 def missing(runtime: Runtime, emr: RehearsalEmr) -> list[int]:
-    """Patients of whom the store does not say what the EMR says."""
-    return [index for index in range(PATIENTS) if known(runtime, emr, index) != SAID[emr.entry(index).person.do_not_contact]]
+    """Patients whose value in the store differs from the EMR."""
+    return [index for index in range(PATIENTS) if known(runtime, emr, index) != VALUES[emr.entry(index).person.do_not_contact]]
 
 
 def in_the_middle(fault: Plan) -> Plan:
-    """After some requests that are answered well."""
+    """The fault, after some successful requests."""
 
     def plan(faults: Faults) -> None:
         faults.succeed(2)
@@ -109,7 +109,7 @@ RETRIED: dict[str, Plan] = {
 
 @pytest.mark.parametrize("source", [REST, BULK])
 @pytest.mark.parametrize("fault", RETRIED)
-def test_what_passes_is_retried_and_nothing_is_lost(emr: RehearsalEmr, runtime: Runtime, source: str, fault: str) -> None:
+def test_transient_faults_are_retried_without_loss(emr: RehearsalEmr, runtime: Runtime, source: str, fault: str) -> None:
     in_the_middle(RETRIED[fault])(emr.faults)
     ended = run(runtime, source)
     assert (ended.status, ended.counts.get("rejected", 0)) == ("done", 0), ended.error
@@ -118,7 +118,7 @@ def test_what_passes_is_retried_and_nothing_is_lost(emr: RehearsalEmr, runtime: 
 
 
 @pytest.mark.parametrize("source", [REST, BULK])
-def test_a_token_that_is_refused_for_good_stops_the_source_and_keeps_the_cursor(emr: RehearsalEmr, runtime: Runtime, source: str) -> None:
+def test_a_permanently_refused_token_stops_the_source_and_keeps_the_cursor(emr: RehearsalEmr, runtime: Runtime, source: str) -> None:
     emr.faults.unauthorized(2)
     ended = run(runtime, source)
     assert ended.status == "failed"
@@ -137,14 +137,14 @@ def test_a_broken_next_link_fails_the_run_and_keeps_the_cursor(emr: RehearsalEmr
     assert missing(runtime, emr) == []
 
 
-def test_files_that_expired_are_exported_again(emr: RehearsalEmr, runtime: Runtime) -> None:
+def test_expired_files_are_exported_again(emr: RehearsalEmr, runtime: Runtime) -> None:
     emr.faults.expire()
     assert run(runtime, BULK).status == "done"
     assert emr.exports.asked == 2
     assert missing(runtime, emr) == []
 
 
-def test_files_that_always_expire_end_the_run(emr: RehearsalEmr, runtime: Runtime) -> None:
+def test_files_that_keep_expiring_end_the_run(emr: RehearsalEmr, runtime: Runtime) -> None:
     emr.faults.expire(1000)
     ended = run(runtime, BULK)
     assert (ended.status, emr.exports.asked) == ("failed", 3)
@@ -155,7 +155,7 @@ def test_files_that_always_expire_end_the_run(emr: RehearsalEmr, runtime: Runtim
     assert missing(runtime, emr) == []
 
 
-def test_what_an_export_leaves_out_is_shown_and_comes_with_the_next(emr: RehearsalEmr, runtime: Runtime) -> None:
+def test_patients_missing_from_an_export_are_reported_and_read_by_the_next(emr: RehearsalEmr, runtime: Runtime) -> None:
     emr.faults.leave_out(7)
     ended = run(runtime, BULK)
     assert (ended.status, ended.counts["rejected"]) == ("done", 1)
@@ -166,10 +166,10 @@ def test_what_an_export_leaves_out_is_shown_and_comes_with_the_next(emr: Rehears
     assert missing(runtime, emr) == []
 
 
-def test_files_shorter_than_their_count_are_shown_and_exported_again(emr: RehearsalEmr, runtime: Runtime) -> None:
+def test_files_shorter_than_their_count_are_reported_and_exported_again(emr: RehearsalEmr, runtime: Runtime) -> None:
     emr.faults.miscount()
     ended = run(runtime, BULK)
-    assert (ended.status, runtime.journal.cursor(BULK) is None) == ("failed", False), "the cursor keeps what is to be deleted at the server"
+    assert (ended.status, runtime.journal.cursor(BULK) is None) == ("failed", False), "the cursor keeps the export to delete at the server"
     assert "lines fewer" in (ended.error or "")
     assert {one.reason for one in runtime.journal.rejections(source=BULK)} == {"export_file_short"}
     again = run(runtime, BULK)
@@ -178,7 +178,7 @@ def test_files_shorter_than_their_count_are_shown_and_exported_again(emr: Rehear
 
 
 BROKEN: dict[str, tuple[str, str, str]] = {
-    # what --faults can plan: the source, how its run ends, what the run tells
+    # the plans of --faults: the source, the status of its run, the error of the run
     "slipped": (REST, "done", "read again"),
     "announced": (REST, "failed", "announced 45 Patient records but sent 40"),
     "error-entry": (REST, "done", "read again"),
@@ -194,23 +194,23 @@ BROKEN: dict[str, tuple[str, str, str]] = {
 
 
 @pytest.mark.parametrize("fault", BROKEN)
-def test_an_answer_that_is_not_whole_loses_nobody(emr: RehearsalEmr, runtime: Runtime, fault: str) -> None:
-    source, status, told = BROKEN[fault]
+def test_an_incomplete_response_loses_no_patient(emr: RehearsalEmr, runtime: Runtime, fault: str) -> None:
+    source, status, error = BROKEN[fault]
     FAULTS[fault](emr.faults)
     ended = run(runtime, source)
     assert (ended.status, ended.counts.get("rejected", 0)) == (status, 0), ended.error
-    assert told in (ended.error or "")
+    assert error in (ended.error or "")
     assert (runtime.journal.cursor(source) is None) == (status == "failed")
     assert missing(runtime, emr) == []
 
 
-def test_lines_that_come_twice_change_nothing_twice(emr: RehearsalEmr, runtime: Runtime) -> None:
+def test_duplicate_lines_are_applied_once(emr: RehearsalEmr, runtime: Runtime) -> None:
     emr.faults.repeat_lines = True
     assert run(runtime, BULK).counts == {"applied": PATIENTS, "filtered": 4}
     assert missing(runtime, emr) == []
 
 
-def test_a_deleted_patient_stays_as_last_known(emr: RehearsalEmr, runtime: Runtime) -> None:
+def test_a_deleted_patient_keeps_the_last_known_preferences(emr: RehearsalEmr, runtime: Runtime) -> None:
     run(runtime, BULK)
     refuses = next(index for index in range(PATIENTS) if emr.entry(index).person.do_not_contact)
     emr.remove(refuses)
@@ -239,7 +239,7 @@ def changes_of(runtime: Runtime) -> int:
 
 
 @pytest.mark.parametrize("fault", ["duplicates", "lost_acks"])
-def test_messages_that_come_twice_change_nothing_twice(emr: RehearsalEmr, service: Service, fault: str) -> None:
+def test_duplicate_messages_are_applied_once(emr: RehearsalEmr, service: Service, fault: str) -> None:
     setattr(emr.faults, fault, 3)
     report = send(emr, service)
     assert (report.failed, report.given_up) == (0, 0)
@@ -248,9 +248,9 @@ def test_messages_that_come_twice_change_nothing_twice(emr: RehearsalEmr, servic
     assert changes_of(service.runtime) == PATIENTS
 
 
-def test_messages_in_the_wrong_order_end_as_in_the_right_one(emr: RehearsalEmr, service: Service) -> None:
+def test_messages_out_of_order_end_as_in_order(emr: RehearsalEmr, service: Service) -> None:
     stale = list(emr.messages())
-    for _ in range(25):  # everybody changes once
+    for _ in range(25):  # every patient changes once
         emr.tick()
     emr.faults.reordered = 2 * PATIENTS
     listener: Any = service.listeners[0].listener
@@ -260,7 +260,7 @@ def test_messages_in_the_wrong_order_end_as_in_the_right_one(emr: RehearsalEmr, 
     assert missing(service.runtime, emr) == []
 
 
-def test_bytes_in_another_character_set_cost_their_field_only_and_are_right_when_sent_again(emr: RehearsalEmr, service: Service) -> None:
+def test_bytes_in_the_wrong_character_set_affect_only_their_field_until_resent(emr: RehearsalEmr, service: Service) -> None:
     emr.faults.wrong_charsets = 4
     report = send(emr, service)
     assert (report.failed, report.given_up) == (0, 0)
@@ -273,7 +273,7 @@ def test_bytes_in_another_character_set_cost_their_field_only_and_are_right_when
     assert missing(service.runtime, emr) == []
 
 
-def test_every_fault_can_be_asked_for_by_name() -> None:
+def test_every_fault_can_be_requested_by_name() -> None:
     planned = planned_faults(", ".join(FAULTS))
     assert planned.break_next_links
     assert planned.repeat_lines

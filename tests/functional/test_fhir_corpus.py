@@ -1,4 +1,4 @@
-"""Every resource of the public corpora goes through the mapping and the explanation. Skipped where they are absent."""
+"""Every resource of the public corpora goes through the mapping and the explanation. Skipped without the corpora."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def read() -> Iterator[tuple[Payload, Item]]:
             yield from ((payload, item) for item in MAPPER.read(payload))
 
 
-def test_every_resource_is_read_or_turned_away_with_a_reason() -> None:
+def test_every_resource_is_mapped_or_rejected_with_a_reason() -> None:
     outcomes = Counter((type(item).__name__, getattr(item, "reason", "")) for _, item in read())
     assert outcomes["PatientStatements", ""] > 1_100
     assert {reason for kind, reason in outcomes if kind == "Unmappable"} <= {
@@ -39,7 +39,7 @@ def test_every_resource_is_read_or_turned_away_with_a_reason() -> None:
     }
 
 
-def test_rejected_patients_really_have_nothing_to_be_known_by() -> None:
+def test_rejected_patients_have_no_usable_identifier() -> None:
     for payload, item in read():
         if isinstance(item, Unmappable) and item.reason == "patient_id_missing":
             resource = decode(payload.body)
@@ -47,7 +47,7 @@ def test_rejected_patients_really_have_nothing_to_be_known_by() -> None:
             assert not [one for one in resource.get("identifier", []) if one.get("system") and one.get("value")]
 
 
-def test_rejected_consents_really_lack_a_decision_or_a_patient() -> None:
+def test_rejected_consents_lack_a_decision_or_a_patient() -> None:
     for payload, item in read():
         resource: dict[str, Any] = decode(payload.body)
         if isinstance(item, Unmappable) and item.reason == "value_absent":

@@ -1,4 +1,4 @@
-"""Frames of all kinds over a real socket into the running program: each whole one is answered once, and nothing stops it."""
+"""Fuzzes the running program with frames over a real socket: each complete frame is answered once, and the program keeps running."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from adapters.hl7v2.framing import Deframer, frame
 from adapters.hl7v2.reader import read
 from store.db.database import Database
 from tests.adapters.hl7v2.messages import adt
-from tests.functional.fuzzing import PATIENCE, SEED, Target, cut, drawn, header, inputs, spoilt, target
+from tests.functional.fuzzing import PATIENCE, SEED, Target, corrupted, cut, drawn, header, inputs, target
 
 TIMES = ("99999999999999", "00000000", "20260230", "20261101083000+9999", "2026", "-1", "20261101", "202611010830.99999", "NaN")
 TOKENS = (
@@ -31,8 +31,8 @@ ANSWERS = {"AA", "AE", "CA", "CE"}
 HUNG_UP = ("frame_unfinished", "frame_garbage")
 
 
-def whole(draw: Random, number: int) -> bytes:
-    """A message of the tests' builders, with one thing or several odd."""
+def complete_message(draw: Random, number: int) -> bytes:
+    """A message of the tests' builders with one or several mutations."""
     mrn, control = f"MRN{draw.randrange(60)}^^^GENHOSP^MR", f"F{number}"
     event = draw.choice(("A08", "A08", "A04", "A31", "A40", "A23", "A43", "A24"))
     more = [f"ZCP|1|{draw.choice(('DNC', 'OK', 'WHAT', ''))}", "PD1|||||||||||N"]
@@ -60,30 +60,30 @@ def whole(draw: Random, number: int) -> bytes:
         )
     if kind == 6:
         return re.sub(rb"\|20\d{12}\+0000\|", b"|" + draw.choice(TIMES).encode() + b"|", body)
-    return spoilt(draw, body, TOKENS)
+    return corrupted(draw, body, TOKENS)
 
 
 def readable(content: bytes) -> bytes:
-    """The content without what would end its frame, so that it must be answered."""
+    """The content without end-of-frame bytes, so that it must be answered."""
     return content.replace(b"\x1c", b"?").replace(b"\x0bMSH", b"?MSH") or b"?"
 
 
-def asks_otherwise(content: bytes) -> bool:
-    """Whether it may ask for another number of answers than one: by MSH-15 or MSH-16, or because it is an answer itself."""
+def may_have_other_answers(content: bytes) -> bool:
+    """Whether the message may require none or several acknowledgements: by MSH-15 or MSH-16, or because it is an acknowledgement itself."""
     if not content.startswith(b"MSH|^~\\&|ADT|") or any(word in content for word in (b"MSA", b"ACK", b"MCF")):
         return True
     return re.split(rb"[\r\n]", content)[0].count(b"|") > 13
 
 
 class Peer:
-    """A connection of ours, with what came back on it."""
+    """A client connection, with the bytes received on it."""
 
     def __init__(self, port: int) -> None:
         self.socket = socket.create_connection(("127.0.0.1", port), PATIENCE)
         self.deframer = Deframer()
 
     def answers(self) -> Iterator[bytes]:
-        """Acknowledgements until the other side hangs up; ``TimeoutError`` where it does neither."""
+        """Acknowledgements until the server closes the connection; ``TimeoutError`` if it does neither."""
         while chunk := self._chunk():
             yield from self.deframer.feed(chunk)
             assert self.deframer.error is None
@@ -101,27 +101,27 @@ def program(tmp_path: Path, database_url: str) -> Iterator[Target]:
 
 
 @pytest.mark.timeout(3_000)
-def test_whatever_frames_come_each_whole_one_is_answered_once_and_the_program_goes_on(program: Target) -> None:
+def test_every_complete_frame_is_acknowledged_once_and_the_program_keeps_running(program: Target) -> None:
     broken = 0
     for number, draw in inputs():
         where = f"EMR_SYNC_FUZZ_SEED={SEED}, input {number}"
         try:
             if draw.random() < 0.7:
-                answered(program, number, draw)
+                send_complete_frames(program, number, draw)
             else:
-                broken += survived(program, number, draw)
+                broken += send_broken_stream(program, number, draw)
         except (AssertionError, OSError) as error:
             raise AssertionError(f"{where}: {type(error).__name__} {error}") from error
         if number % 500 == 499:
-            program.well(number)
-    program.well(0)
+            program.check_health(number)
+    program.check_health(0)
     seen(program, broken)
-    program.told("frames")
+    program.print_counts("frames")
 
 
-def answered(program: Target, number: int, draw: Random) -> None:
-    """Several whole frames on one connection, then a good one: each has its answer, in order, and the connection lives."""
-    contents = [readable(whole(draw, number)) for _ in range(draw.choice((1, 1, 2, 5, 20)))]
+def send_complete_frames(program: Target, number: int, draw: Random) -> None:
+    """Sends several complete frames on one connection, then a valid one: each gets its answer, in order, and the connection stays open."""
+    contents = [readable(complete_message(draw, number)) for _ in range(draw.choice((1, 1, 2, 5, 20)))]
     last = adt("A08", header=header(f"LAST{number}"), f3="LAST^^^GENHOSP^MR")
     wire = b"".join(frame(one) + draw.choice((b"", b"\r\n", b"\x00", b"  ")) for one in contents) + frame(last)
     peer, codes = Peer(program.mllp), []
@@ -135,25 +135,25 @@ def answered(program: Target, number: int, draw: Random) -> None:
                 break
     program.note(*(f"answered {code}" for code in codes), *["frames"] * (len(contents) + 1))
     assert set(codes) <= ANSWERS, codes
-    assert codes[-1:] == ["AA"], "the connection did not live"
-    certain = sum(not asks_otherwise(one) for one in contents)
+    assert codes[-1:] == ["AA"], "the connection was closed"
+    certain = sum(not may_have_other_answers(one) for one in contents)
     assert certain < len(codes) <= 2 * len(contents) + 1, (certain, len(contents), codes)
     assert certain < len(contents) or len(codes) == len(contents) + 1, (len(contents), codes)
 
 
-def survived(program: Target, number: int, draw: Random) -> int:
-    """A stream that is no row of whole frames: it is hung up on, with no more answers than frames. 1 where that must be reported."""
-    content = whole(draw, number)
+def send_broken_stream(program: Target, number: int, draw: Random) -> int:
+    """Sends a broken stream: the connection is closed, with no more answers than frames. Returns 1 if that must be reported."""
+    content = complete_message(draw, number)
     kind = draw.randrange(4)
     wire = (
         b"\x0b" + readable(content),  # never finished
         draw.choice((b"GET / HTTP/1.1\r\n\r\n", b"\x16\x03\x01", b"x")) + frame(content),  # garbage before it
-        b"\x0bMSH|half" + frame(b"MSH|" + readable(content)),  # a frame inside of one
-        spoilt(draw, frame(content) * draw.choice((1, 3)), (*SPOILS, *TOKENS)),
+        b"\x0bMSH|half" + frame(b"MSH|" + readable(content)),  # a frame inside a frame
+        corrupted(draw, frame(content) * draw.choice((1, 3)), (*SPOILS, *TOKENS)),
     )[kind]
     peer, codes = Peer(program.mllp), []
     with peer.socket:
-        with suppress(OSError):  # it may have hung up already
+        with suppress(OSError):  # the server may have closed the connection already
             for piece in cut(draw, wire):
                 peer.socket.sendall(piece)
             peer.socket.shutdown(socket.SHUT_WR)
@@ -165,7 +165,7 @@ def survived(program: Target, number: int, draw: Random) -> int:
 
 
 def seen(program: Target, broken: int) -> None:
-    """What was hung up on is in the list of rejections, all of it."""
+    """Checks that every broken stream is in the list of rejections."""
     database, end = Database.open(program.database), time.monotonic() + PATIENCE
     rows = "SELECT SUM(times) FROM rejections WHERE reason IN ??"
     try:
@@ -180,6 +180,6 @@ def seen(program: Target, broken: int) -> None:
         database.close()
 
 
-def test_an_input_can_be_drawn_again() -> None:
-    assert len({whole(drawn(7, 3), 3) for _ in range(2)}) == 1
-    assert len({whole(drawn(7, number), number) for number in range(20)}) == 20
+def test_an_input_is_reproducible() -> None:
+    assert len({complete_message(drawn(7, 3), 3) for _ in range(2)}) == 1
+    assert len({complete_message(drawn(7, number), number) for number in range(20)}) == 20

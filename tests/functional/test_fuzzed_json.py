@@ -1,4 +1,4 @@
-"""Bodies of all kinds over real HTTP into the running program, at every call that takes one: answered, never with an error of ours."""
+"""Fuzzes every call with a body over real HTTP: each is answered, never with an internal error."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pytest
 
 from adapters.hl7v2.client import MllpClient
 from tests.adapters.hl7v2.messages import adt
-from tests.functional.fuzzing import KINDS, PATIENCE, SEED, Target, drawn, header, inputs, spoilt, target
+from tests.functional.fuzzing import KINDS, PATIENCE, SEED, Target, corrupted, drawn, header, inputs, target
 
 NDJSON = "application/x-ndjson"
 ASK: Any = {
@@ -57,7 +57,7 @@ class Call(NamedTuple):
 
 
 class Wire:
-    """A connection that is used again for every request."""
+    """A connection that is reused for every request."""
 
     def __init__(self, program: Target) -> None:
         self.program, self.patient = program, ""
@@ -68,13 +68,13 @@ class Wire:
         headers = {"authorization": f"Bearer {self.program.keys[kind]}", "content-type": media}
         try:
             return self._exchanged(call.method, path, body, headers)
-        except (BrokenPipeError, ConnectionResetError):  # it was idle for too long, or the body is larger than any may be
+        except (BrokenPipeError, ConnectionResetError):  # idle for too long, or the body is over the limit
             self.connection.close()
             self.program.note("sent again")
             return self._exchanged(call.method, path, body, headers)
 
     def _exchanged(self, method: str, path: str, body: bytes | None, headers: dict[str, str]) -> tuple[int, bytes]:
-        with suppress(BrokenPipeError):  # a body that is too large is answered before its end
+        with suppress(BrokenPipeError):  # a body over the limit is answered before its end
             self.connection.request(method, path, body, headers)
         response = self.connection.getresponse()
         answer = response.status, response.read()
@@ -90,7 +90,7 @@ def program(tmp_path: Path, database_url: str) -> Iterator[Target]:
 
 
 @pytest.mark.timeout(3_000)
-def test_whatever_bodies_come_each_is_answered_and_the_program_goes_on(program: Target) -> None:
+def test_every_body_is_answered_and_the_program_keeps_running(program: Target) -> None:
     wire = Wire(program)
     wire.patient, calls = patient(wire), taking_a_body(wire)
     assert {call.path for call in calls} == set(BODIES)
@@ -98,7 +98,7 @@ def test_whatever_bodies_come_each_is_answered_and_the_program_goes_on(program: 
         call = draw.choice(calls)
         media = NDJSON if call.path.endswith("/batch") and draw.random() < 0.5 else "application/json"
         body = odd(draw, BODIES[call.path], media)
-        kind = draw.choice(tuple(KINDS)) if draw.random() < 0.2 else able(call)
+        kind = draw.choice(tuple(KINDS)) if draw.random() < 0.2 else permitted_key(call)
         status, answer = wire.send(call, body, kind, media)
         program.note("bodies", f"{kind} {status // 100}xx", f"status {status}")
         where = f"EMR_SYNC_FUZZ_SEED={SEED}, input {number}: {call.method} {call.path} by {kind}"
@@ -107,21 +107,21 @@ def test_whatever_bodies_come_each_is_answered_and_the_program_goes_on(program: 
         if status == 200 and media == NDJSON:
             assert len(answer.splitlines()) == sum(bool(line.strip()) for line in body.split(b"\n")), where
         if number % 1_000 == 999:
-            program.well(number)
+            program.check_health(number)
     wire.connection.close()
-    program.well(0)
-    program.told("bodies")
+    program.check_health(0)
+    program.print_counts("bodies")
 
 
-def able(call: Call) -> str:
-    """A kind of key that the call is for."""
+def permitted_key(call: Call) -> str:
+    """A kind of key that may make the call."""
     if call.path in ("/v1/decisions", "/v1/decisions/batch", "/v1/sms-replies"):
         return "sender"
     return "operator" if call.path.startswith("/v1/rejections") else "enterprise"
 
 
 def patient(wire: Wire) -> str:
-    """The id of a patient who came over the feed."""
+    """The id of a patient received over the feed."""
     with MllpClient("127.0.0.1", wire.program.mllp, PATIENCE) as connection:
         connection.send(adt("A08", "ZCP|1|OK", f3="MRN1^^^GENHOSP^MR", f13="(217)555-0101^PRN^CP", header=header("C1")))
     status, answer = wire.send(Call("POST", "/v1/patients/lookup"), b'{"value":"MRN1"}', "staff")
@@ -130,18 +130,18 @@ def patient(wire: Wire) -> str:
 
 
 def taking_a_body(wire: Wire) -> list[Call]:
-    """The calls of the document that take one."""
+    """The calls of the OpenAPI document with a request body."""
     _, document = wire.send(Call("GET", "/schema"), None, "sender")
     paths = json.loads(document)["paths"]
     return [Call(method.upper(), path) for path, methods in paths.items() for method, one in methods.items() if "requestBody" in one]
 
 
 def odd(draw: Random, good: Any, media: str) -> bytes:
-    """A body that is hardly what it should be."""
+    """A mutated body."""
     kind = draw.randrange(8)
     if media == NDJSON:
         lines = [
-            draw.choice((written(ASK), replaced(draw, ASK), spoilt(draw, written(ASK), TOKENS))) for _ in range(draw.choice((1, 3, 40)))
+            draw.choice((written(ASK), replaced(draw, ASK), corrupted(draw, written(ASK), TOKENS))) for _ in range(draw.choice((1, 3, 40)))
         ]
         return draw.choice((b"\n", b"\r\n", b"\n\n")).join(lines)
     if kind == 0:
@@ -154,7 +154,7 @@ def odd(draw: Random, good: Any, media: str) -> bytes:
         times = draw.choice((1, 3, 300, 12_000))
         return b"[" + b",".join([draw.choice((written(ASK), *ODD[:6]))] * times) + b"]"
     if kind == 4:
-        return spoilt(draw, written(good), TOKENS)
+        return corrupted(draw, written(good), TOKENS)
     return replaced(draw, good)
 
 
@@ -163,7 +163,7 @@ def written(value: Any) -> bytes:
 
 
 def replaced(draw: Random, value: Any) -> bytes:
-    """The value with something odd in one place of it, an odd member more, or one less."""
+    """The value with one mutated place, an extra member, or a missing one."""
     if isinstance(value, list):
         at = draw.randrange(len(value))
         return b"[" + b",".join(replaced(draw, one) if place == at else written(one) for place, one in enumerate(value)) + b"]"
@@ -182,6 +182,6 @@ def replaced(draw: Random, value: Any) -> bytes:
     return b"{" + b",".join(pairs) + b"}"
 
 
-def test_an_input_can_be_drawn_again() -> None:
+def test_an_input_is_reproducible() -> None:
     assert len({odd(drawn(7, 3), ASK, NDJSON) for _ in range(2)}) == 1
     assert len({odd(drawn(7, number), ASK, "application/json") for number in range(200)}) > 100

@@ -1,6 +1,6 @@
-"""Every file of the public HL7 v2 corpora through the mapper: no failure, and a reason for whatever is not used.
+"""Every file of the public HL7 v2 corpora through the mapper: no failure, and a reason for everything that is not used.
 
-The corpora lie beside the project and are not part of it; where they are absent this is skipped.
+The corpora are outside the project. Without them the tests are skipped.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def outcomes(mapper: Hl7Mapper) -> list[Item]:
     return found
 
 
-def test_every_message_is_stated_merged_filtered_or_refused_with_a_reason() -> None:
+def test_every_message_is_mapped_filtered_or_rejected_with_a_reason() -> None:
     mapper = Hl7Mapper(settings(authority="", identifier_type="", options={"charset_fallback": "8859/1", "processing": ["P", "T", "D"]}))
     found = outcomes(mapper)
     kinds = Counter(type(item).__name__ for item in found)
@@ -62,7 +62,7 @@ def test_every_message_is_stated_merged_filtered_or_refused_with_a_reason() -> N
     assert all(item.reason for item in found if isinstance(item, Filtered))
 
 
-def test_with_an_authority_configured_no_message_is_refused_for_lack_of_one() -> None:
+def test_with_an_authority_configured_no_message_is_rejected_for_a_missing_one() -> None:
     found = outcomes(Hl7Mapper(settings(authority="GENHOSP", identifier_type="")))
     assert "identifier_without_authority" not in {item.reason for item in found if isinstance(item, Unmappable)}
     assert all(item.identifiers[0].authority == "GENHOSP" for item in found if isinstance(item, PatientStatements))

@@ -1,4 +1,4 @@
-"""Strangers do not become one patient (product rule 5.9): every example through the command line and the running service."""
+"""Different patients are never joined (product rule 5.9): every example through the command line and the running service."""
 
 from __future__ import annotations
 
@@ -71,14 +71,14 @@ Emr = Callable[..., tuple[str, str]]
 
 
 class Feed:
-    """A running service, a connection to it, and what came of each message."""
+    """A running service and a connection to it."""
 
     def __init__(self, service: Service, connection: MllpClient, file: Path) -> None:
         self.service, self.connection, self.file = service, connection, file
         self.sent = 0
 
     def send(self, *segments: str, event: str = "A08", minute: int = 0, **fields: str) -> tuple[str, str]:
-        """One message; its acknowledgement code, and what ERR says."""
+        """Sends one message; gives its acknowledgement code and the ERR text."""
         self.sent += 1
         msh = f"MSH|^~\\&|ADT|GENHOSP|SYNC|HUB|202611010{800 + minute}00||ADT^{event}|C{self.sent}|P|2.5.1"
         reply = read(self.connection.send(adt(event, *segments, header=msh, **fields)))
@@ -123,7 +123,7 @@ def feed(tmp_path: Path, database_url: str) -> Iterator[Feed]:
 DNC, OK = "ZCP|1|DNC", "ZCP|1|OK"
 
 
-def test_placeholders_and_shared_further_identifiers_join_nobody(feed: Feed) -> None:
+def test_placeholders_and_shared_secondary_identifiers_join_no_patients(feed: Feed) -> None:
     for further in ("0^^^FMP^PN", "UNKNOWN^^^FMP^PN", "asklater^^^FMP^PN", "4711^^^FMP^PN", "999999999^^^SSA^SS"):
         first, second = f"1-{feed.sent}", f"2-{feed.sent}"
         assert feed.send(DNC, f3=f"{first}^^^GENHOSP^MR~{further}", f13="(217)555-0101^PRN^CP")[0] == "AA"
@@ -145,7 +145,7 @@ def patient(value: str, shared: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("shared", ["0000000000", "4711"])
-def test_fifty_fhir_patients_with_one_shared_number_are_fifty(feed: Feed, shared: str) -> None:
+def test_fifty_fhir_patients_with_one_shared_number_stay_fifty_patients(feed: Feed, shared: str) -> None:
     values = [str(number) for number in range(100, 150)]
     feed.ingest("fhir", *patients(values, shared), name="patients.ndjson")
     found = {value: feed.find(value, "https://genhosp.example/fhir-mrn") for value in values}
@@ -153,7 +153,7 @@ def test_fifty_fhir_patients_with_one_shared_number_are_fifty(feed: Feed, shared
     assert [one.contact.do_not_contact for one in found.values() if one] == ["unknown", "yes"] * 25
 
 
-def test_another_issuer_in_pid_2_is_not_ours(feed: Feed) -> None:
+def test_an_identifier_of_another_issuer_in_pid_2_is_ignored(feed: Feed) -> None:
     code, text = feed.send(DNC, f2="998877^^^OTHERHOSP^MR", f3="")
     assert code == "AE"
     assert "OTHERHOSP/MR" in text
@@ -161,7 +161,7 @@ def test_another_issuer_in_pid_2_is_not_ours(feed: Feed) -> None:
     assert feed.dnc("998877") is None
 
 
-def test_two_universal_ids_of_one_namespace_are_two_issuers(feed: Feed) -> None:
+def test_two_universal_ids_with_one_namespace_are_two_issuers(feed: Feed) -> None:
     for oid, word in (("1.2.3.1", DNC), ("1.2.3.2", OK)):
         feed.send(word, f3=f"5^^^GENHOSP^MR~77^^^MRN&{oid}&ISO^PI")
     assert feed.send(DNC, f3="10001^^^GENHOSP&1.2.3.9&ISO^MR")[0] == "AE"
@@ -171,12 +171,12 @@ def test_two_universal_ids_of_one_namespace_are_two_issuers(feed: Feed) -> None:
 
 
 @pytest.mark.parametrize("own", ["10001^^^genhosp^MR", "10001^^^GENHOSP^mr", "10001^^^GenHosp^MRN", "10001^^^GENHOSP^mrn"])
-def test_case_does_not_matter_and_several_types_are_in_use(feed: Feed, own: str) -> None:
+def test_identifier_types_ignore_case_and_several_are_accepted(feed: Feed, own: str) -> None:
     assert feed.send(DNC, f3=own)[0] == "AA"
     assert feed.dnc("10001") == feed.dnc("10001", "genhosp", own.rpartition("^")[2].swapcase()) == "yes"
 
 
-def test_the_reason_names_what_came_and_what_has_ended_without_values(feed: Feed) -> None:
+def test_the_reason_names_received_and_ended_identifiers_without_values(feed: Feed) -> None:
     code, text = feed.send(DNC, f3="10001^^^GENHOSP^MR^^^20200101~5551234^^^OTHER^PI")
     assert code == "AE"
     assert "GENHOSP/MR (ended), OTHER/PI" in text
@@ -184,13 +184,13 @@ def test_the_reason_names_what_came_and_what_has_ended_without_values(feed: Feed
 
 
 @pytest.mark.parametrize("second", ["PID", "PID|2", "PID|2||10001^^^GENHOSP^MR"])
-def test_an_empty_or_identical_second_pid_is_read(feed: Feed, second: str) -> None:
+def test_an_empty_or_identical_second_pid_is_accepted(feed: Feed, second: str) -> None:
     assert feed.send(second, DNC, f3="10001^^^GENHOSP^MR")[0] == "AA"
     assert feed.dnc("10001") == "yes"
 
 
 @pytest.mark.parametrize("fields", [{"f4": "10001^^^GENHOSP^MR"}, {"f2": "10001"}, {"f2": "10001^^^GENHOSP^MR"}])
-def test_a_patient_in_the_fields_of_older_versions_is_read(feed: Feed, fields: dict[str, str]) -> None:
+def test_patient_identifiers_in_fields_of_older_versions_are_read(feed: Feed, fields: dict[str, str]) -> None:
     assert feed.send(DNC, **({"f3": ""} | fields))[0] == "AA"
     assert feed.dnc("10001") == "yes"
 
@@ -206,7 +206,7 @@ def test_a_patient_in_the_fields_of_older_versions_is_read(feed: Feed, fields: d
         ("A18", "MRG||||10002^^^genhosp^mr", {"f4": "10001^^^GENHOSP^MR", "f3": ""}),
     ],
 )
-def test_the_refusal_of_a_retired_number_reaches_the_survivor(feed: Feed, event: str, mrg: str, survivor: dict[str, str]) -> None:
+def test_a_refusal_for_a_retired_number_reaches_the_survivor(feed: Feed, event: str, mrg: str, survivor: dict[str, str]) -> None:
     feed.send(DNC, f3="10002^^^GENHOSP^MR~E7^^^EMPI^PI", minute=1)
     feed.send(OK, f3="10001^^^GENHOSP^MR", minute=2)
     assert feed.dnc("10001") == "no"
@@ -214,20 +214,20 @@ def test_the_refusal_of_a_retired_number_reaches_the_survivor(feed: Feed, event:
     assert feed.dnc("10001") == "yes"
 
 
-def test_two_feeds_meet_by_a_linking_identifier_only(feed: Feed) -> None:
+def test_only_a_linking_identifier_joins_patients_of_two_feeds(feed: Feed) -> None:
     feed.send(OK, f3="1^^^GENHOSP^MR~E1^^^EMPI^PI~N1^^^NHS^NI")
     feed.ingest("clinic", adt("A08", DNC, f3="C1^^^CLINIC^MR~E1^^^empi^pi"), name="one.hl7")
     feed.ingest("clinic", adt("A08", DNC, f3="C2^^^CLINIC^MR~N1^^^NHS^NI"), name="two.hl7")
     linked, apart = feed.find("C1", "CLINIC"), feed.find("C2", "CLINIC")
-    mine = feed.find("1")
+    own = feed.find("1")
     assert linked is not None
     assert apart is not None
-    assert mine is not None
-    assert linked.id == mine.id != apart.id
+    assert own is not None
+    assert linked.id == own.id != apart.id
     assert feed.dnc("1") == "yes"
 
 
-def test_a_link_to_somebody_with_another_own_identifier_is_a_conflict(feed: Feed) -> None:
+def test_a_link_to_a_patient_with_another_own_identifier_is_a_conflict(feed: Feed) -> None:
     feed.send(DNC, f3="1^^^GENHOSP^MR~E1^^^EMPI^PI")
     code, text = feed.send(OK, f3="2^^^GENHOSP^MR~E1^^^EMPI^PI")
     assert code == "AE"
@@ -236,7 +236,7 @@ def test_a_link_to_somebody_with_another_own_identifier_is_a_conflict(feed: Feed
     assert (feed.dnc("1"), feed.dnc("2")) == ("yes", None)
 
 
-def test_several_own_identifiers_are_about_the_first_and_what_refuses_counts_for_each(feed: Feed) -> None:
+def test_several_own_identifiers_mean_the_first_patient_but_a_refusal_counts_for_each(feed: Feed) -> None:
     feed.send(OK, f3="2^^^GENHOSP^MR")
     feed.send(OK, f3="3^^^GENHOSP^MR")
     code, text = feed.send(DNC, f3="1^^^GENHOSP^MR^^^20200101~2^^^GENHOSP^MR~3^^^GENHOSP^MR", f15="es", minute=1)
@@ -251,7 +251,7 @@ def test_several_own_identifiers_are_about_the_first_and_what_refuses_counts_for
     assert [feed.dnc(number) for number in "23"] == ["no", "yes"]
 
 
-def test_a_code_that_cannot_be_read_counts_for_each_of_several_own_identifiers(feed: Feed) -> None:
+def test_an_unreadable_code_counts_for_each_of_several_own_identifiers(feed: Feed) -> None:
     feed.send(OK, f3="2^^^GENHOSP^MR")
     feed.send(OK, f3="3^^^GENHOSP^MR")
     assert feed.send("ZCP|1|DECLINED", f3="2^^^GENHOSP^MR~3^^^GENHOSP^MR", minute=1)[0] == "AA"
@@ -261,7 +261,7 @@ def test_a_code_that_cannot_be_read_counts_for_each_of_several_own_identifiers(f
         assert [one.attribute for one in found.unreadable] == ["do_not_contact"]
 
 
-def test_a_record_whose_number_was_corrected_keeps_its_refusal(feed: Feed) -> None:
+def test_a_record_keeps_its_refusal_when_its_number_is_corrected(feed: Feed) -> None:
     system = "https://genhosp.example/fhir-mrn"
     feed.ingest("fhir", json.dumps(patient("100", "4711")))
     corrected = patient("101", "4711") | {"id": "p100"}
@@ -269,7 +269,7 @@ def test_a_record_whose_number_was_corrected_keeps_its_refusal(feed: Feed) -> No
     assert (feed.dnc("101", system), feed.dnc("100", system)) == ("yes", "yes")
 
 
-def test_what_a_link_joined_stays_joined_whatever_comes_first(feed: Feed) -> None:
+def test_linked_records_stay_joined_whatever_identifier_comes_first(feed: Feed) -> None:
     feed.ingest("clinic", adt("A08", OK, f3="E1^^^EMPI^PI~C1^^^CLINIC^MR"))
     feed.send(DNC, f3="E1^^^EMPI^PI~1^^^GENHOSP^MR~9^^^GENHOSP^MRN")
     assert feed.dnc("C1", "CLINIC") == feed.dnc("1") == feed.dnc("9", kind="MRN") == "yes"
@@ -277,7 +277,7 @@ def test_what_a_link_joined_stays_joined_whatever_comes_first(feed: Feed) -> Non
     assert feed.dnc("C1", "CLINIC") == "no"
 
 
-def test_a_conflict_can_be_replayed_once_the_merge_has_come(feed: Feed, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_conflict_can_be_replayed_after_the_merge(feed: Feed, capsys: pytest.CaptureFixture[str]) -> None:
     feed.send(OK, f3="1^^^GENHOSP^MR~E1^^^EMPI^PI")
     assert feed.send(DNC, f3="2^^^GENHOSP^MR~E1^^^EMPI^PI", minute=2)[0] == "AE"
     assert feed.send("MRG|2^^^GENHOSP^MR", event="A40", f3="1^^^GENHOSP^MR", minute=3)[0] == "AA"

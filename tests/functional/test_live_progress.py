@@ -1,4 +1,4 @@
-"""A resync from the button, watched on the page of its run: the real service, the rehearsal EMR over HTTP, and Chromium."""
+"""A resync from the button, followed on the page of its run: the real service, the rehearsal EMR over HTTP, and Chromium."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ def signed_in(chrome: Browser, service: Service) -> Page:
     return page
 
 
-def thinking(emr: RehearsalEmr, monkeypatch: pytest.MonkeyPatch) -> threading.Event:
-    """From now on the EMR answers nothing about patients until it is told to."""
+def blocked(emr: RehearsalEmr, monkeypatch: pytest.MonkeyPatch) -> threading.Event:
+    """Blocks the EMR's responses about patients until the test releases them."""
     answers, fault = threading.Event(), emr.faults.next
 
     def next_fault() -> Fault | None:
@@ -49,12 +49,12 @@ def thinking(emr: RehearsalEmr, monkeypatch: pytest.MonkeyPatch) -> threading.Ev
     return answers
 
 
-def test_a_resync_from_the_button_is_watched_to_its_end_without_a_reload(
+def test_a_resync_from_the_button_shows_progress_to_its_end_without_a_reload(
     chrome: Browser, watched: tuple[RehearsalEmr, Service], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     emr, service = watched
     changed = len(emr.tick())
-    answers = thinking(emr, monkeypatch)
+    answers = blocked(emr, monkeypatch)
     page = signed_in(chrome, service)
     page.get_by_role("link", name="Rehearsal EMR (FHIR)").click()
     page.get_by_role("button", name="Resync now").click()

@@ -1,4 +1,4 @@
-"""Worker machines: one process asks, others do the work, over one real PostgreSQL. On SQLite the queue stays in one process."""
+"""Worker machines: one process requests runs, others do them, over one real PostgreSQL. On SQLite the queue stays in one process."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from adapters.rehearsal.emr import RehearsalEmr
-from tests.functional.machines import Books, call, machine, until
+from tests.functional.machines import SharedJournal, call, machine, until
 from tests.functional.program import EMR_SYNC, free_port, hospital, written
 
 pytestmark = pytest.mark.timeout(300)  # each starts several programs
@@ -24,21 +24,21 @@ PATIENTS, SOURCE, ADT = 200, "genhosp-fhir", "genhosp-adt"
 
 @pytest.fixture
 def emr() -> Iterator[RehearsalEmr]:
-    """An EMR that answers each page late, so that a run can be met in the middle."""
+    """An EMR that delays each page, so that a test can interrupt a run."""
     with RehearsalEmr(patients=PATIENTS, seed=11) as running:
         running.faults.delay = 0.5
         yield running
 
 
 @pytest.fixture
-def books(database_url: str) -> Iterator[Books]:
-    found = Books(database_url)
+def shared_journal(database_url: str) -> Iterator[SharedJournal]:
+    found = SharedJournal(database_url)
     yield found
     found.close()
 
 
 def site(folder: Path, database: str, emr: RehearsalEmr, **more: Any) -> Path:
-    """A hospital that reads an EMR by FHIR every hour, and listens to its ADT feed."""
+    """A hospital that reads an EMR by FHIR every hour and listens to its ADT feed."""
     (folder / "key.pem").write_text(emr.private_key)
     configuration = hospital(database, free_port())
     fhir = emr.fhir_source(enterprise="general-hospital", private_key=f"file:{folder / 'key.pem'}")
@@ -55,12 +55,14 @@ def _read(config: Path) -> Any:
 
 
 @on_postgresql
-def test_one_process_asks_and_another_works(database_url: str, tmp_path: Path, emr: RehearsalEmr, books: Books) -> None:
+def test_one_process_requests_a_run_and_another_does_it(
+    database_url: str, tmp_path: Path, emr: RehearsalEmr, shared_journal: SharedJournal
+) -> None:
     emr.faults.delay = 0
     config = site(tmp_path, database_url, emr)
     with machine(config, "work") as worker, machine(config, "api,schedule"):
-        (run,) = until(lambda: books.runs("done"))
-        assert books.owner(run) == worker.process.pid
+        (run,) = until(lambda: shared_journal.runs("done"))
+        assert shared_journal.owner(run) == worker.process.pid
         assert (run.kind, run.counts) == ("incremental", {"applied": PATIENTS})
         status, metrics = call(address(config), "GET", "/metrics", "")
         assert status == 200
@@ -68,83 +70,85 @@ def test_one_process_asks_and_another_works(database_url: str, tmp_path: Path, e
 
 
 @on_postgresql
-def test_a_resync_asked_over_http_is_done_by_a_worker_that_starts_later(
-    database_url: str, tmp_path: Path, emr: RehearsalEmr, books: Books
+def test_a_resync_requested_over_http_is_done_by_a_worker_started_later(
+    database_url: str, tmp_path: Path, emr: RehearsalEmr, shared_journal: SharedJournal
 ) -> None:
     emr.faults.delay = 0
     config = site(tmp_path, database_url, emr)
-    key = books.key("operator")
+    key = shared_journal.key("operator")
     with machine(config, "api"):
         status, asked = call(address(config), "POST", f"/v1/sources/{SOURCE}/resync", key)
         assert (status, asked["status"]) == (202, "queued")
         assert 'emr_sync_queue_jobs{state="waiting"} 1.0' in call(address(config), "GET", "/metrics", "")[1]
         assert call(address(config), "POST", f"/v1/sources/{SOURCE}/resync", key)[0] == 409
         with machine(config, "work") as worker:
-            until(lambda: books.runs("done"))
+            until(lambda: shared_journal.runs("done"))
             found = call(address(config), "GET", f"/v1/runs/{asked['run']}", key)[1]
             assert (found["status"], found["counts"]) == ("done", {"applied": PATIENTS})
             assert worker.end() == 0
 
 
 @on_postgresql
-def test_a_killed_worker_s_run_is_done_by_another(database_url: str, tmp_path: Path, emr: RehearsalEmr, books: Books) -> None:
+def test_the_run_of_a_killed_worker_is_done_by_another(
+    database_url: str, tmp_path: Path, emr: RehearsalEmr, shared_journal: SharedJournal
+) -> None:
     config = site(tmp_path, database_url, emr)
-    books.ask(SOURCE)
+    shared_journal.request_run(SOURCE)
     with machine(config, "work") as first:
-        until(lambda: books.patients() >= 20)
+        until(lambda: shared_journal.patients() >= 20)
         first.kill()
-        assert books.patients() < PATIENTS, "the kill came in the middle of the run"
+        assert shared_journal.patients() < PATIENTS, "the process must be killed during the run"
         emr.faults.delay = 0
         with machine(config, "work") as second:
-            (run,) = until(lambda: books.runs("done"))
-            assert books.owner(run) == second.process.pid
-    assert [one.error for one in books.runs("failed")] == ["interrupted: its process ended before it did"]
-    assert (books.patients(), books.twice()) == (PATIENTS, 0)
+            (run,) = until(lambda: shared_journal.runs("done"))
+            assert shared_journal.owner(run) == second.process.pid
+    assert [one.error for one in shared_journal.runs("failed")] == ["interrupted: its process ended before it did"]
+    assert (shared_journal.patients(), shared_journal.duplicates()) == (PATIENTS, 0)
 
 
 @on_postgresql
-def test_a_worker_told_to_stop_hands_its_run_on(database_url: str, tmp_path: Path, emr: RehearsalEmr, books: Books) -> None:
+def test_a_stopped_worker_hands_its_run_over(database_url: str, tmp_path: Path, emr: RehearsalEmr, shared_journal: SharedJournal) -> None:
     config = site(tmp_path, database_url, emr)
-    books.ask(SOURCE)
+    shared_journal.request_run(SOURCE)
     with machine(config, "work") as first:
-        until(lambda: books.patients() >= 20)
+        until(lambda: shared_journal.patients() >= 20)
         assert first.end() == 0
-        stopped = books.patients()
-        assert stopped < PATIENTS, "it stopped in the middle of the run"
-        assert "stopped early" in str(books.runs("stopped")[0].error)
+        stopped = shared_journal.patients()
+        assert stopped < PATIENTS, "the worker must stop during the run"
+        assert "stopped early" in str(shared_journal.runs("stopped")[0].error)
         assert all(line.get("level") != "error" for line in first.lines())
         emr.faults.delay = 0
         with machine(config, "work") as second:
-            (run,) = until(lambda: books.runs("done"))
-            assert books.owner(run) == second.process.pid
-    assert (books.patients(), books.twice()) == (PATIENTS, 0)
+            (run,) = until(lambda: shared_journal.runs("done"))
+            assert shared_journal.owner(run) == second.process.pid
+    assert (shared_journal.patients(), shared_journal.duplicates()) == (PATIENTS, 0)
 
 
 @on_postgresql
-def test_schedule_and_people_ask_at_once_and_one_run_is_under_way_at_a_time(
-    database_url: str, tmp_path: Path, emr: RehearsalEmr, books: Books
+def test_concurrent_requests_by_schedule_and_people_start_one_run_at_a_time(
+    database_url: str, tmp_path: Path, emr: RehearsalEmr, shared_journal: SharedJournal
 ) -> None:
     emr.faults.delay = 0.02
     config = site(tmp_path, database_url, emr, full_resync={"every": "1d"})
-    key = books.key("operator")
+    key = shared_journal.key("operator")
     with machine(config, "work"), machine(config, "work"), machine(config, "api,schedule"):
         with ThreadPoolExecutor(4) as people:
             asks = [people.submit(call, address(config), "POST", f"/v1/sources/{SOURCE}/resync", key) for _ in range(8)]
-            answers = [ask.result() for ask in asks]
+            answers = [request_run.result() for request_run in asks]
         accepted = [answer["run"] for status, answer in answers if status == 202]
         assert {status for status, _ in answers} <= {202, 409}
-        until(lambda: len(books.runs("done")) >= 1 + len(accepted) and not books.runs("running", "queued"))
-    ended = sorted((run.started, run.finished) for run in books.runs("done", "failed") if run.finished)
+        until(lambda: len(shared_journal.runs("done")) >= 1 + len(accepted) and not shared_journal.runs("running", "queued"))
+    ended = sorted((run.started, run.finished) for run in shared_journal.runs("done", "failed") if run.finished)
     assert all(before[1] <= after[0] for before, after in pairwise(ended)), "two runs of one source at once"
-    assert {run.id for run in books.runs("done")} >= set(accepted)
-    assert (books.patients(), books.twice()) == (PATIENTS, 0)
+    assert {run.id for run in shared_journal.runs("done")} >= set(accepted)
+    assert (shared_journal.patients(), shared_journal.duplicates()) == (PATIENTS, 0)
 
 
 @on_postgresql
-def test_the_listener_is_a_process_of_its_own(database_url: str, tmp_path: Path, emr: RehearsalEmr, books: Books) -> None:
+def test_the_listener_runs_in_its_own_process(database_url: str, tmp_path: Path, emr: RehearsalEmr, shared_journal: SharedJournal) -> None:
     config = site(tmp_path, database_url, emr)
     port = int(_read(config)["sources"][ADT]["listen"].rpartition(":")[2])
-    key = books.key("staff")
+    key = shared_journal.key("staff")
     with machine(config, "listen"), machine(config, "api"):
         until(lambda: _open(port))
         report = emr.send("127.0.0.1", port)
@@ -163,22 +167,22 @@ def _open(port: int) -> bool:
 
 
 @on_postgresql
-def test_a_worker_with_another_configuration_says_so_to_whoever_waits(
-    database_url: str, tmp_path: Path, emr: RehearsalEmr, books: Books
+def test_a_worker_with_another_configuration_reports_it_to_the_requester(
+    database_url: str, tmp_path: Path, emr: RehearsalEmr, shared_journal: SharedJournal
 ) -> None:
     config = site(tmp_path, database_url, emr)
     other = tmp_path / "other"
     other.mkdir()
     without = _read(config) | {"sources": {ADT: _read(config)["sources"][ADT]}}
-    key = books.key("operator")
+    key = shared_journal.key("operator")
     with machine(config, "api"), machine(written(other, without), "work"):
         asked = call(address(config), "POST", f"/v1/sources/{SOURCE}/resync", key)[1]
-        (run,) = until(lambda: books.runs("failed"))
+        (run,) = until(lambda: shared_journal.runs("failed"))
     assert run.id == asked["run"]
     assert "give every machine the same configuration" in str(run.error)
 
 
-def test_on_sqlite_work_alone_is_refused_in_one_line(sqlite_url: str, tmp_path: Path, emr: RehearsalEmr) -> None:
+def test_worker_only_mode_on_sqlite_is_refused_in_one_line(sqlite_url: str, tmp_path: Path, emr: RehearsalEmr) -> None:
     config = site(tmp_path, sqlite_url, emr)
     command = [EMR_SYNC, "-c", str(config), "serve", "--only", "work"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)

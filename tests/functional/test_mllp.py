@@ -1,4 +1,4 @@
-"""An ADT feed into the running service: secured, in sequence, twice, and refused; what is acknowledged is what is kept."""
+"""An ADT feed into the running service: TLS, sequence numbers, repeats and refusals. Every acknowledged message is stored."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def message(control: str, word: str = "DNC", *, header: str = "", minute: int = 
 
 
 def acknowledged(connection: MllpClient, body: bytes) -> tuple[str, str, str]:
-    """MSA-1, MSA-4 and our own control id."""
+    """MSA-1, MSA-4 and the control id of the acknowledgement."""
     reply = read(connection.send(body))
     return reply.field("MSA", 1), reply.field("MSA", 4), reply.field("MSH", 10)
 
@@ -65,7 +65,7 @@ def reasons(service: Service) -> list[str]:
     return [one.reason for one in service.runtime.journal.rejections(source="adt")]
 
 
-def test_a_message_whose_acknowledgement_was_lost_changes_nothing_the_second_time(tmp_path: Path, database_url: str) -> None:
+def test_resending_after_a_lost_acknowledgement_changes_nothing(tmp_path: Path, database_url: str) -> None:
     first, second = message("C1", "DNC"), message("C2", "OK", minute=31)
     with listening(tmp_path, database_url) as (service, address), MllpClient(*address) as connection:
         answers = [acknowledged(connection, body) for body in (first, second, first)]
@@ -80,7 +80,7 @@ def test_a_message_whose_acknowledgement_was_lost_changes_nothing_the_second_tim
     assert answers[0][0] == "AA"
 
 
-def test_a_code_that_could_not_be_read_is_when_the_message_comes_again_and_the_mapping_has_it(tmp_path: Path, database_url: str) -> None:
+def test_an_unreadable_code_is_read_when_the_message_is_resent_after_a_mapping_fix(tmp_path: Path, database_url: str) -> None:
     body = message("C1", "NEVER")
     with listening(tmp_path, database_url) as (service, address), MllpClient(*address) as connection:
         assert acknowledged(connection, body)[0] == "AA"
@@ -98,7 +98,7 @@ def test_a_code_that_could_not_be_read_is_when_the_message_comes_again_and_the_m
         assert (found.do_not_contact, found.unreadable) == ("yes", ())
 
 
-def test_codes_and_mode_are_the_sources_own(tmp_path: Path, database_url: str) -> None:
+def test_acknowledgement_codes_and_mode_are_configured_per_source(tmp_path: Path, database_url: str) -> None:
     with listening(tmp_path, database_url, "ack: {rejected: AA}") as (service, address), MllpClient(*address) as connection:
         assert acknowledged(connection, message("C1", "WHAT"))[0] == "AA"
         assert acknowledged(connection, message("C2", header="|||AL|NE"))[0] == "CA"
@@ -114,7 +114,7 @@ def test_both_acknowledgements_of_enhanced_mode_come_after_the_commit(tmp_path: 
     assert [one.segments("MSA")[0][1:3] for one in (accept, application)] == [["CA", "C1"], ["AA", "C1"]]
 
 
-def test_sequence_numbers_outlive_the_process_and_a_gap_is_for_a_person_to_see(tmp_path: Path, database_url: str) -> None:
+def test_sequence_numbers_survive_a_restart_and_a_gap_is_reported(tmp_path: Path, database_url: str) -> None:
     sequence = "sequence: true"
     with listening(tmp_path, database_url, sequence) as (_, address), MllpClient(*address) as connection:
         assert acknowledged(connection, message("C1", header="|1"))[:2] == ("AA", "2")
@@ -143,7 +143,7 @@ def test_mutual_tls_by_configuration(tmp_path: Path, database_url: str) -> None:
         assert dnc(service) == "yes"
 
 
-def test_a_message_of_which_a_part_can_be_used_is_accepted_with_a_warning_and_the_part_is_kept(tmp_path: Path, database_url: str) -> None:
+def test_a_partly_usable_message_is_accepted_with_a_warning_and_its_usable_part_applied(tmp_path: Path, database_url: str) -> None:
     torn = message("C1", "OK").replace(b"ZCP|1|OK", b"ZCP|1\r|DNC")
     with listening(tmp_path, database_url) as (service, address), MllpClient(*address) as connection:
         reply = read(connection.send(torn))
@@ -155,14 +155,14 @@ def test_a_message_of_which_a_part_can_be_used_is_accepted_with_a_warning_and_th
         assert dnc(service) == "no"
 
 
-def test_the_code_of_a_message_used_in_part_is_the_sources(tmp_path: Path, database_url: str) -> None:
+def test_the_code_for_a_partly_used_message_is_configured_per_source(tmp_path: Path, database_url: str) -> None:
     more = "ack: {partial: AE}"
     with listening(tmp_path, database_url, more) as (service, address), MllpClient(*address) as connection:
         assert acknowledged(connection, message("C1").replace(b"ZCP|1|", b"ZCP|1\r|"))[0] == "AE"
         assert dnc(service) == "yes"
 
 
-def test_a_frame_beyond_the_limit_is_answered_its_head_is_kept_and_what_follows_arrives(tmp_path: Path, database_url: str) -> None:
+def test_a_frame_over_the_limit_is_answered_its_header_kept_and_the_next_frame_read(tmp_path: Path, database_url: str) -> None:
     large = message("C1", "OK") + b"NTE|1||" + b"x" * 200_000
     with listening(tmp_path, database_url, "max_message_bytes: 20000") as (service, address), MllpClient(*address) as connection:
         assert acknowledged(connection, large)[0] == "AE"
@@ -171,7 +171,7 @@ def test_a_frame_beyond_the_limit_is_answered_its_head_is_kept_and_what_follows_
         assert dnc(service) == "yes"
 
 
-def test_a_merge_and_what_is_said_beside_it_are_both_applied(tmp_path: Path, database_url: str) -> None:
+def test_a_merge_and_the_statements_of_its_message_are_both_applied(tmp_path: Path, database_url: str) -> None:
     merge = message("C3", "DNC", minute=32, event="A40").replace(b"ZCP", b"MRG|MRN10002^^^GENHOSP^MR\rZCP")
     with listening(tmp_path, database_url) as (service, address), MllpClient(*address) as connection:
         acknowledged(connection, message("C1", "OK"))
@@ -182,7 +182,7 @@ def test_a_merge_and_what_is_said_beside_it_are_both_applied(tmp_path: Path, dat
         assert gone.contact.do_not_contact == "yes"
 
 
-def test_what_is_read_is_the_sources_choice(tmp_path: Path, database_url: str) -> None:
+def test_the_fields_to_read_are_configured_per_source(tmp_path: Path, database_url: str) -> None:
     results = message("C1").replace(b"ADT^A08", b"ORU^R01")
     training = message("C2").replace(b"|P|2.5.1", b"|T|2.5.1")
     with listening(tmp_path, database_url) as (service, address), MllpClient(*address) as connection:

@@ -1,7 +1,7 @@
-"""A whole service at work, its log at its loudest: nothing of any patient in a log line, a metric, an error or an address.
+"""A complete service with debug logging: no patient data in a log line, a metric, an error or a URL.
 
-Every value that the patients of this run have is looked for, in everything that the processes wrote and in every answer that is no
-answer about a patient.
+Every value of this run's patients is searched in everything that the processes wrote and in every response that is not about a
+patient.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from tests.functional.program import EMR_SYNC, emr_sync, free_port, hospital, se
 from tests.leaks import leaks
 
 PATIENTS = 15
-EXAMPLE = "+12175550100"  # the number by which our own messages show what a number looks like
-SECRET = "Zyxwvut"  # stands for anything a sender or an EMR puts where it does not belong
+EXAMPLE = "+12175550100"  # the example number in our own messages
+SECRET = "Zyxwvut"  # stands for any value that a sender or an EMR puts in the wrong place
 BROKEN = f"MSH|^~\\&|EHR|GH|SYNC|GH|20261101083000||ADT^A08|B1|P|2.5.1\rPID|1||{SECRET}1^^^OTHER^MR||{SECRET}2^Person\rZCP|1|{SECRET}3\r"
 UNMAPPED = BROKEN.replace(f"{SECRET}1^^^OTHER^MR", "OTHER1^^^GENHOSP^MR").replace(f"{SECRET}2^Person", "Other^Person")
 
@@ -36,14 +36,14 @@ def emr() -> Iterator[RehearsalEmr]:
 
 
 def values(emr: RehearsalEmr) -> set[str]:
-    """Everything by which a patient of this EMR could be known."""
+    """Every value that could identify a patient of this EMR."""
     people = [emr.entry(index).person for index in range(PATIENTS)]
     found = {value for one in people for value in (one.mrn, one.family, one.given, one.email, *(number.e164 for number in one.numbers))}
     national = {number.e164.removeprefix("+1") for one in people for number in one.numbers}
     return {value for value in found | national if value and len(value) > 4}
 
 
-def made_keys(url: str, roles: Iterable[str]) -> dict[str, str]:
+def create_keys(url: str, roles: Iterable[str]) -> dict[str, str]:
     database = Database.open(url)
     keys = {role: ApiKeys(database).create(role, "general-hospital", role, datetime.now(UTC))[1] for role in roles}
     database.close()
@@ -61,7 +61,7 @@ def request(port: int, key: str, method: str, path: str, body: Any = None) -> tu
 
 
 def wrong_requests(port: int, keys: dict[str, str], emr: RehearsalEmr) -> str:
-    """Requests that are refused, each with values that must not come back; all the answers."""
+    """Sends invalid requests with values that must not be quoted; gives all the responses."""
     person = emr.entry(3).person
     number = person.numbers[0].e164
     who = {"authority": "NOWHERE", "value": person.mrn}
@@ -88,18 +88,18 @@ def wrong_requests(port: int, keys: dict[str, str], emr: RehearsalEmr) -> str:
 
 
 def commands_that_fail(config: Path, emr: RehearsalEmr) -> str:
-    """What the program says when it cannot do what was asked, with values as arguments that it has no reason to repeat."""
-    person, said = emr.entry(4).person, []
+    """The output of failing commands whose arguments it must not repeat."""
+    person, outputs = emr.entry(4).person, []
     for arguments in (["patient", f"NOWHERE|{person.mrn}"], ["decide", person.email or "x", "--type", "automation", "--channels", "x"]):
         done = subprocess.run([EMR_SYNC, "-c", str(config), *arguments], capture_output=True, text=True, timeout=60, check=False)
         assert done.returncode in (1, 2)
-        said.append(done.stderr)
-    return "\n".join(said)
+        outputs.append(done.stderr)
+    return "\n".join(outputs)
 
 
 @pytest.mark.shows_values
 @pytest.mark.timeout(300)
-def test_nothing_of_any_patient_is_anywhere_but_in_answers_about_them(database_url: str, tmp_path: Path, emr: RehearsalEmr) -> None:
+def test_patient_data_appears_only_in_responses_about_the_patient(database_url: str, tmp_path: Path, emr: RehearsalEmr) -> None:
     mllp = free_port()
     configuration = hospital(database_url, mllp)
     (tmp_path / "key.pem").write_text(emr.private_key)
@@ -110,7 +110,7 @@ def test_nothing_of_any_patient_is_anywhere_but_in_answers_about_them(database_u
     config = written(tmp_path, configuration)
     port = int(configuration["api"]["listen"].rpartition(":")[2])
     roles = ("sender", "staff", "operator", "auditor")
-    keys = made_keys(database_url, roles)
+    keys = create_keys(database_url, roles)
     with serving(config, mllp):
         emr.send("127.0.0.1", mllp)
         emr.send("127.0.0.1", mllp, [BROKEN.encode(), UNMAPPED.encode(), f"{SECRET} is no message".encode()])
@@ -125,8 +125,8 @@ def test_nothing_of_any_patient_is_anywhere_but_in_answers_about_them(database_u
         runs = request(port, keys["operator"], "GET", "/v1/runs")[1]
         audit = request(port, keys["auditor"], "GET", "/v1/audit?limit=1000")[1]
     log = (tmp_path / "serve.log").read_text()
-    assert '"POST /v1/decisions 200"' in log, "the log was written, requests too"
-    assert "…" in json.dumps(log, ensure_ascii=False) or "\\u2026" in log, "what callers put into addresses is left out"
+    assert '"POST /v1/decisions 200"' in log, "the log must contain requests, too"
+    assert "…" in json.dumps(log, ensure_ascii=False) or "\\u2026" in log, "caller data in URLs must be left out"
     assert "code_unmapped" in rejections or "value_unmapped" in rejections
     everything = {
         "log": log, "refusals": refused, "metrics": metrics, "rejections": rejections, "runs": runs, "audit": audit,
@@ -137,4 +137,4 @@ def test_nothing_of_any_patient_is_anywhere_but_in_answers_about_them(database_u
         quiet = text.replace(EXAMPLE, "")
         assert (name, sorted(one for one in wanted if one in quiet), leaks(quiet)) == (name, [], [])
     stored = (tmp_path / "test.db").read_bytes() if database_url.startswith("sqlite") else b""
-    assert SECRET.encode() not in stored, "what could not be used is sealed"
+    assert SECRET.encode() not in stored, "rejected payloads must be encrypted"

@@ -1,4 +1,4 @@
-"""A service as it is configured and served, and a provider that people sign in with."""
+"""A configured, running service with an OpenID Connect provider."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PUBLIC = "http://localhost:8080"
 
 
 def configuration(folder: Path, issuer: str) -> Path:
-    """What a site would write; JSON is YAML too."""
+    """A site's configuration. JSON is valid YAML."""
     rule = {"claim": "groups", "value": "desk", "enterprise": "clinic", "role": "staff"}
     openid = {"issuer": issuer, "client_id": CLIENT, "client_secret": "${OPENID_SECRET}", "public_url": PUBLIC, "roles": [rule]}
     settings = {
@@ -31,7 +31,7 @@ def configuration(folder: Path, issuer: str) -> Path:
     return file
 
 
-def test_people_sign_in_to_a_served_service_with_the_provider_of_its_configuration(tmp_path: Path) -> None:
+def test_people_sign_in_with_the_configured_provider(tmp_path: Path) -> None:
     with Identity(lambda: datetime.now(UTC)) as identity:
         identity.person = {"sub": "r-1", "preferred_username": "robin", "groups": ["desk"]}
         identity.redirect_uris.append(f"{PUBLIC}/sign-in/openid/done")

@@ -1,4 +1,4 @@
-"""The end of ``make demo``: what it prints is enough to sign in with, and what is to be seen then is worth it."""
+"""The end of ``make demo``: its output is enough to sign in, and the pages have content."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ PLACE = re.compile(r"http://127\.0\.0\.1:\d+/(patients/\w+|sources)")
 USER = re.compile(r"sign in as (\w+) \(\w+\), password (\S+)")
 
 
-class Told(NamedTuple):
-    """What the demo printed for people to go on with."""
+class DemoOutput(NamedTuple):
+    """The URLs and credentials that the demo printed."""
 
     facesheet: str
     console: str
@@ -29,8 +29,8 @@ class Told(NamedTuple):
 
 
 @pytest.fixture
-def told() -> Iterator[Told]:
-    """The demo, serving, until the test is over."""
+def demo() -> Iterator[DemoOutput]:
+    """Runs the demo until the test is over."""
     command = [EMR_SYNC, "demo", "--patients", "100"]
     environment = {**os.environ, "PYTHONUNBUFFERED": "1", "COLUMNS": "200"}
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment) as process:
@@ -44,7 +44,7 @@ def told() -> Iterator[Told]:
                 break
         try:
             assert len(users) == 2, "the demo ended"
-            yield Told(*places, users)
+            yield DemoOutput(*places, users)
         finally:
             process.send_signal(signal.SIGINT)
             process.stdout.read()
@@ -52,18 +52,18 @@ def told() -> Iterator[Told]:
 
 
 @pytest.mark.timeout(300)
-def test_the_demo_ends_at_a_facesheet_and_a_console_to_sign_in_to(chrome: Browser, told: Told) -> None:
-    address = told.console.removesuffix("/sources")
+def test_the_demo_ends_at_a_facesheet_and_a_console_to_sign_in_to(chrome: Browser, demo: DemoOutput) -> None:
+    address = demo.console.removesuffix("/sources")
     with tab(chrome, address) as page:
-        sign_in(page, "pat", told.users["pat"])
+        sign_in(page, "pat", demo.users["pat"])
         expect(page.get_by_role("heading", name="Find a patient")).to_be_visible()
-        page.goto(told.facesheet)
+        page.goto(demo.facesheet)
         expect(page.get_by_role("heading", name="Do Not Contact: on locked")).to_be_visible()
         for heading in ("Decision preview", "History"):
             expect(page.get_by_role("heading", name=heading)).to_be_visible()
         expect(page.get_by_text("Send by").first).to_be_visible()
     with tab(chrome, address) as page:
-        sign_in(page, "olga", told.users["olga"])
-        page.goto(told.console)
+        sign_in(page, "olga", demo.users["olga"])
+        page.goto(demo.console)
         expect(page.get_by_role("heading", name="Rehearsal EMR (FHIR)")).to_be_visible()
         expect(page.get_by_role("heading", name="Rehearsal EMR (ADT feed)")).to_be_visible()

@@ -1,4 +1,4 @@
-"""People at the pages of the real service: the toggle, signing in, waits, time-out and forged forms, as a browser has them."""
+"""The pages of the real service in a browser: the toggle, signing in, waits, timeout and forged forms."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.timeout(300)
 
 @pytest.fixture(scope="module")
 def hospital(tmp_path_factory: pytest.TempPathFactory, sqlite_template: Path) -> Iterator[Hospital]:
-    """One service for all of them: nobody gets into another one's way."""
+    """One service for all tests: they do not affect each other."""
     folder = tmp_path_factory.mktemp("hospital")
     (folder / "hospital.db").write_bytes(sqlite_template.read_bytes())
     with RehearsalEmr(patients=60, seed=3) as emr:
@@ -44,7 +44,7 @@ def page(chrome: Browser, hospital: Hospital) -> Iterator[Page]:
 
 
 def mrn(hospital: Hospital, index: int) -> str:
-    """Patients by number: each test has one of its own."""
+    """Patients by number: each test uses its own."""
     return hospital.emr.entry(index).person.mrn
 
 
@@ -63,7 +63,7 @@ def flip(page: Page, to: str, why: str) -> None:
     expect(page.get_by_role("heading", name=f"Do Not Contact: {to}")).to_be_visible()
 
 
-def test_the_toggle_is_flipped_on_and_off_with_reasons_that_stay_in_the_history(page: Page, hospital: Hospital) -> None:
+def test_the_toggle_is_switched_on_and_off_and_the_reasons_are_in_the_history(page: Page, hospital: Hospital) -> None:
     enter(page, hospital, "enterprise", DESK)
     look_up(page, mrn(hospital, 0))
     flip(page, "on", "asked at the desk")
@@ -72,7 +72,7 @@ def test_the_toggle_is_flipped_on_and_off_with_reasons_that_stay_in_the_history(
         expect(page.get_by_text(why)).to_be_visible()
 
 
-def test_the_toggle_is_flipped_with_the_keyboard_alone(page: Page, hospital: Hospital) -> None:
+def test_the_toggle_is_switched_with_the_keyboard_alone(page: Page, hospital: Hospital) -> None:
     name = f"enterprise-{DESK}"
     page.goto("/sign-in")
     tab_to(page, page.get_by_label("Name"))
@@ -91,7 +91,7 @@ def test_the_toggle_is_flipped_with_the_keyboard_alone(page: Page, hospital: Hos
 
 
 @pytest.mark.parametrize("role", ["manager", "staff"])
-def test_managers_and_staff_see_the_toggle_and_cannot_flip_it(page: Page, hospital: Hospital, role: str) -> None:
+def test_managers_and_staff_see_the_toggle_and_cannot_switch_it(page: Page, hospital: Hospital, role: str) -> None:
     enter(page, hospital, role, DESK)
     look_up(page, mrn(hospital, 2))
     expect(page.get_by_text("Turn on …")).to_have_count(0)
@@ -102,7 +102,7 @@ def test_managers_and_staff_see_the_toggle_and_cannot_flip_it(page: Page, hospit
     expect(page.get_by_text("forged")).to_have_count(0)
 
 
-def test_a_flip_that_somebody_else_overtook_is_refused(page: Page, hospital: Hospital, chrome: Browser) -> None:
+def test_a_toggle_change_based_on_an_old_version_is_refused(page: Page, hospital: Hospital, chrome: Browser) -> None:
     enter(page, hospital, "enterprise", DESK)
     look_up(page, mrn(hospital, 3))
     with tab(chrome, hospital.address) as other:
@@ -115,7 +115,7 @@ def test_a_flip_that_somebody_else_overtook_is_refused(page: Page, hospital: Hos
     expect(page.get_by_role("alert")).to_contain_text("read it again before changing it")
 
 
-def test_a_synced_patient_s_toggle_is_locked_even_for_a_form_that_somebody_forged(page: Page, hospital: Hospital) -> None:
+def test_the_toggle_of_a_synced_patient_is_locked_even_for_a_forged_form(page: Page, hospital: Hospital) -> None:
     enter(page, hospital, "enterprise")
     look_up(page, hospital.refusing()[0])
     expect(page.get_by_role("heading", name="Do Not Contact: on locked")).to_be_visible()
@@ -127,18 +127,18 @@ def test_a_synced_patient_s_toggle_is_locked_even_for_a_form_that_somebody_forge
 
 
 def test_too_many_wrong_passwords_say_how_long_to_wait(page: Page, hospital: Hospital) -> None:
-    """Waits double, so that one outlasts a slow browser before long. That the right password waits too: tests/store/users/test_users.py."""
-    said = ""
+    """Waits double, so that one soon outlasts a slow browser. tests/store/users/test_users.py checks that the right password waits, too."""
+    alert = ""
     for _ in range(PACE_BOTH.free * 3):
         sign_in(page, f"auditor-{DESK}", "wrong")
-        said = page.get_by_role("alert").inner_text()
-        if "Too many failed attempts: wait" in said:
+        alert = page.get_by_role("alert").inner_text()
+        if "Too many failed attempts: wait" in alert:
             break
-    assert "Too many failed attempts: wait" in said
+    assert "Too many failed attempts: wait" in alert
     expect(page.get_by_role("button", name="Sign out")).to_have_count(0)
 
 
-def test_who_does_nothing_for_half_an_hour_signs_in_again(page: Page, hospital: Hospital) -> None:
+def test_half_an_hour_of_inactivity_requires_signing_in_again(page: Page, hospital: Hospital) -> None:
     enter(page, hospital, "manager")
     pass_time(hospital, timedelta(minutes=31))
     page.goto("/patients")
@@ -146,7 +146,7 @@ def test_who_does_nothing_for_half_an_hour_signs_in_again(page: Page, hospital: 
     enter(page, hospital, "manager")
 
 
-def test_signing_out_ends_the_session_also_for_the_back_button(page: Page, hospital: Hospital) -> None:
+def test_signing_out_ends_the_session_even_for_the_back_button(page: Page, hospital: Hospital) -> None:
     enter(page, hospital, "auditor")
     page.get_by_role("link", name="Audit").click()
     page.get_by_role("button", name="Sign out").click()
@@ -164,7 +164,7 @@ def test_a_form_with_another_token_is_refused(page: Page, hospital: Hospital) ->
     expect(page.get_by_role("heading", name="Do Not Contact: unknown")).to_be_visible()
 
 
-def test_a_form_of_another_site_is_refused(page: Page, hospital: Hospital) -> None:
+def test_a_form_from_another_site_is_refused(page: Page, hospital: Hospital) -> None:
     enter(page, hospital, "enterprise", DESK)
     look_up(page, mrn(hospital, 5))
     target, token = f"{hospital.address}{path(page)}/do-not-contact", page.locator("input[name=csrf]").first.input_value()
@@ -178,12 +178,12 @@ def test_a_form_of_another_site_is_refused(page: Page, hospital: Hospital) -> No
 
 
 def path(page: Page) -> str:
-    """Where the browser is, in the service."""
+    """The path of the current page."""
     return page.url.removeprefix(page.evaluate("location.origin")).partition("?")[0]
 
 
 def forged(page: Page, action: str, **fields: str) -> None:
-    """Sends a form of our site that no page of ours has, with the session's own token unless another is given."""
+    """Sends a forged form from our own site, with the session's token unless another is given."""
     page.evaluate(
         """([action, fields]) => {
             const form = document.createElement('form');
@@ -201,7 +201,7 @@ def forged(page: Page, action: str, **fields: str) -> None:
 
 
 def pass_time(hospital: Hospital, time: timedelta) -> None:
-    """Everybody's sessions were last used so long ago."""
+    """Moves the last use of every session into the past."""
     database = Database.open(f"sqlite:///{hospital.folder / 'hospital.db'}")
     with database.write(CLINIC) as transaction:
         rows = database.select(transaction, "SELECT digest FROM user_sessions", [])
@@ -212,7 +212,7 @@ def pass_time(hospital: Hospital, time: timedelta) -> None:
 
 @contextmanager
 def elsewhere(body: str) -> Iterator[str]:
-    """Another site with one page; its address."""
+    """Serves another site with one page; gives its URL."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -222,7 +222,7 @@ def elsewhere(body: str) -> Iterator[str]:
             self.wfile.write(body.encode())
 
         def log_message(self, *_: object) -> None:
-            """Says nothing."""
+            """Logs nothing."""
 
     server = HTTPServer(("127.0.0.1", 0), Handler)
     thread = threading.Thread(target=server.serve_forever, daemon=True)

@@ -1,4 +1,4 @@
-"""A record that could not be used, from the EMR's message to a sender's answer, in the console of the real service."""
+"""A rejection, from the EMR's message to a sender's decision, in the console of the real service."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ UNMAPPED = {"values": {"OK": "no"}, "on_unknown": "reject"}
 
 @pytest.fixture
 def hospital(tmp_path: Path, sqlite_template: Path) -> Iterator[Hospital]:
-    """A few patients on file. The first of them has wanted no automations since."""
+    """A few patients on file. The first has since refused automations."""
     (tmp_path / "hospital.db").write_bytes(sqlite_template.read_bytes())
     with RehearsalEmr(patients=60, seed=3) as emr:
         found = Hospital(emr, tmp_path)
@@ -28,15 +28,13 @@ def hospital(tmp_path: Path, sqlite_template: Path) -> Iterator[Hospital]:
 
 
 @pytest.mark.timeout(300)
-def test_a_rejection_is_looked_at_masked_and_replayed_once_the_mapping_is_mended(
-    chrome: Browser, hospital: Hospital, tmp_path: Path
-) -> None:
+def test_a_rejection_is_viewed_masked_and_replayed_after_the_mapping_is_fixed(chrome: Browser, hospital: Hospital, tmp_path: Path) -> None:
     mrn, message = changed_mind(hospital.emr)
     rule = hospital.emr.mapping["hl7v2"]["do_not_contact"]
     broken = hospital.configured(tmp_path, rehearsal_adt={"do_not_contact": rule | UNMAPPED})
     with hospital.serving(broken), tab(chrome, hospital.address) as page:
         assert hospital.sent(ADT, broken, [message]) == 1
-        assert hospital.told([mrn])["do_not_send", True] == 0
+        assert hospital.decisions([mrn])["do_not_send", True] == 0
         enter(page, hospital, "operator")
         page.get_by_role("link", name="Rejections", exact=True).click()
         page.get_by_role("region", name="Rejections, newest first").get_by_role("link").first.click()
@@ -54,11 +52,11 @@ def test_a_rejection_is_looked_at_masked_and_replayed_once_the_mapping_is_mended
         page.get_by_role("button", name="Replay").click()
         expect(page.get_by_role("status")).to_contain_text("its data was applied")
         expect(page.get_by_role("button", name="Replay")).to_have_count(0)
-        assert hospital.told([mrn])["do_not_send", True] == 1
+        assert hospital.decisions([mrn])["do_not_send", True] == 1
 
 
 def changed_mind(emr: RehearsalEmr) -> tuple[str, bytes]:
-    """Somebody who may be contacted, and the message that they may not be any more."""
+    """A patient who may be contacted, and the message with their refusal."""
     while (person := emr.entry(REPLAYED).person).do_not_contact is not True:
         for _ in range(25):
             emr.tick()

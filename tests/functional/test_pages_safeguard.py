@@ -1,4 +1,4 @@
-"""A broken mapping, from its first run to a person's verdict, in the console of the real service: what a sender hears all the while."""
+"""A broken mapping, from its first run to a person's decision, in the console of the real service, with the sender's answers meanwhile."""
 
 from __future__ import annotations
 
@@ -20,45 +20,45 @@ UPSIDE_DOWN = {"true": "no", "false": "yes"}
 
 @pytest.fixture(scope="module")
 def clinic(tmp_path_factory: pytest.TempPathFactory, sqlite_template: Path) -> Iterator[Hospital]:
-    """Everybody on file by the mapping as it was."""
+    """Every patient on file by the right mapping."""
     folder = tmp_path_factory.mktemp("hospital")
     (folder / "hospital.db").write_bytes(sqlite_template.read_bytes())
     with RehearsalEmr(patients=PATIENTS, seed=3) as emr:
         found = Hospital(emr, folder)
         found.fill()
         for _ in range(GROUPS):
-            emr.tick()  # everybody's record was touched since: the next read brings them all
+            emr.tick()  # every record was touched since, so the next run reads them all
         yield found
 
 
 @pytest.fixture
 def hospital(clinic: Hospital, tmp_path: Path) -> Iterator[Hospital]:
-    """The service runs with a mapping that says the opposite."""
+    """The service, running with an inverted mapping."""
     broken = clinic.emr.mapping["fhir"]["do_not_contact"] | {"values": UPSIDE_DOWN}
     with clinic.serving(clinic.configured(tmp_path, rehearsal_fhir={"do_not_contact": broken})):
         yield clinic
 
 
-def silent(hospital: Hospital) -> Counter[tuple[str, bool]]:
-    """Everybody who refused is left alone."""
+def decisions_without_contact(hospital: Hospital) -> Counter[tuple[str, bool]]:
+    """Checks that no patient who refused may be contacted."""
     return Counter({("do_not_send", True): len(hospital.refusing())})
 
 
 def held_by(page: Page, hospital: Hospital) -> None:
-    """The run is over and the page of what it holds is open."""
+    """Waits for the end of the run and opens the page of its held changes."""
     expect(page.get_by_text("HELD", exact=True)).to_be_visible()
     page.reload()
     refusing = len(hospital.refusing())
     expect(page.get_by_role("heading", name="Held by the safeguard")).to_be_visible()
     expect(page.get_by_role("region", name="Held changes")).to_contain_text("do not contact")
     expect(page.get_by_role("region", name="Held changes")).to_contain_text("yes → no")
-    assert refusing > 50  # what the safeguard lets through
-    assert hospital.told(hospital.refusing()) == silent(hospital)
+    assert refusing > 50  # what the safeguard permits
+    assert hospital.decisions(hospital.refusing()) == decisions_without_contact(hospital)
 
 
 @pytest.mark.timeout(300)
-def test_a_broken_mapping_is_held_looked_at_and_refused_and_senders_never_hear_otherwise(chrome: Browser, hospital: Hospital) -> None:
-    assert hospital.told(hospital.refusing()) == silent(hospital)
+def test_a_broken_mapping_is_held_reviewed_and_rejected_and_senders_never_get_another_answer(chrome: Browser, hospital: Hospital) -> None:
+    assert hospital.decisions(hospital.refusing()) == decisions_without_contact(hospital)
     with tab(chrome, hospital.address) as page:
         enter(page, hospital, "operator")
         page.get_by_role("link", name="Rehearsal EMR (FHIR)").click()
@@ -70,12 +70,12 @@ def test_a_broken_mapping_is_held_looked_at_and_refused_and_senders_never_hear_o
         expect(page.get_by_role("status")).to_contain_text("Nothing else changes")
         expect(page.get_by_role("button", name="Reject")).to_have_count(0)
         expect(page.get_by_role("heading", name="Decisions")).to_be_visible()
-    assert hospital.told(hospital.refusing()) == silent(hospital)
+    assert hospital.decisions(hospital.refusing()) == decisions_without_contact(hospital)
 
 
 @pytest.mark.timeout(300)
-def test_what_is_held_is_let_through_with_the_keyboard_alone_and_only_then_may_senders_send(chrome: Browser, hospital: Hospital) -> None:
-    assert hospital.told(hospital.refusing()) == silent(hospital)
+def test_a_held_run_is_approved_with_the_keyboard_alone_and_only_then_may_senders_send(chrome: Browser, hospital: Hospital) -> None:
+    assert hospital.decisions(hospital.refusing()) == decisions_without_contact(hospital)
     with tab(chrome, hospital.address) as page:
         page.goto("/sign-in")
         tab_to(page, page.get_by_label("Name"))
@@ -90,6 +90,6 @@ def test_what_is_held_is_let_through_with_the_keyboard_alone_and_only_then_may_s
         press(page, page.get_by_text("Approve …"))
         press(page, page.get_by_role("button", name="Yes, approve"))
         expect(page.get_by_role("status")).to_contain_text("in effect")
-    told = hospital.told(hospital.refusing())
-    assert told["send", False] > 0
-    assert {refused for _, refused in told} == {False}
+    decisions = hospital.decisions(hospital.refusing())
+    assert decisions["send", False] > 0
+    assert {refused for _, refused in decisions} == {False}

@@ -1,4 +1,4 @@
-"""Clients of other projects send to the listener and read its acknowledgements."""
+"""Third-party clients send to the listener and read its acknowledgements."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ MESSAGE = (
 
 @pytest.fixture
 def node_client(tmp_path: Path) -> Path:
-    """A folder with node-hl7-client in it. Where npm cannot bring it the test skips; ``CI`` does not let it."""
+    """A folder with node-hl7-client. Skips the test if npm cannot install it; fails in CI."""
     if shutil.which("npm"):
         done = subprocess.run(
             ["npm", "install", "--no-audit", "--no-fund", NODE_CLIENT], cwd=tmp_path, capture_output=True, timeout=110, check=False

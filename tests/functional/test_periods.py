@@ -1,4 +1,4 @@
-"""A Consent with a period, by the commands and the running service: read before its time, asked about at any time."""
+"""A Consent with a period, on the command line and in the running service: received before its start, queried at any time."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def decided(run: Run, name: str, at: datetime | None = None) -> str:
     return str(run("decide", f"MRN{name}", "--type", "broadcast", "--channels", "sms", *when)["decision"])
 
 
-def test_the_examples_by_the_commands(config: Path, emr_sync: Run) -> None:
+def test_the_documented_examples_on_the_command_line(config: Path, emr_sync: Run) -> None:
     now = datetime.now(UTC)
     begins, ends = now + timedelta(days=2), now + timedelta(days=30)
     deny = [patient("1"), consent("1", "deny", start=begins, end=ends)]
@@ -103,35 +103,35 @@ def test_the_examples_by_the_commands(config: Path, emr_sync: Run) -> None:
     moments = [None, begins - timedelta(hours=1), begins + timedelta(hours=1), ends - timedelta(hours=1), ends + timedelta(hours=1)]
     assert [decided(emr_sync, "1", at) for at in moments] == ["send", "send", "do_not_send", "do_not_send", "send"]
     sheet = emr_sync("patient", "MRN2")
-    assert sheet["preferences"].get("consent.sms", {"value": "unknown"})["value"] == "unknown", "a permission that ended is no permission"
+    assert sheet["preferences"].get("consent.sms", {"value": "unknown"})["value"] == "unknown", "an expired permission does not count"
 
 
 def of_patient(patient: str, name: str, kind: str, days: float, **elements: Any) -> dict[str, Any]:
-    """One of several Consents of a patient, last changed that many days ago."""
+    """One of a patient's Consents, last changed that many days ago."""
     changed = (datetime.now(UTC) - timedelta(days=days)).isoformat()
     period = elements.pop("period", {})
     made = consent(patient, kind, **period) | {"id": name, "meta": {"versionId": "1", "lastUpdated": changed}} | elements
     return {element: value for element, value in made.items() if value is not None}
 
 
-def test_the_end_of_one_consent_erases_no_refusal_of_another(config: Path, emr_sync: Run) -> None:
+def test_the_end_of_one_consent_does_not_lift_the_refusal_of_another(config: Path, emr_sync: Run) -> None:
     now = datetime.now(UTC)
     begins, ends, later = (now + timedelta(days=days) for days in (2, 11, 16))
-    given = (now - timedelta(days=24)).isoformat()
+    issued = (now - timedelta(days=24)).isoformat()
     resources = [
         patient("1"), of_patient("1", "a1", "deny", 59),
-        of_patient("1", "b1", "permit", 24, dateTime=given, period={"end": ends}),
+        of_patient("1", "b1", "permit", 24, dateTime=issued, period={"end": ends}),
         patient("2"), of_patient("2", "a2", "deny", 28, period={"start": begins}),
         of_patient("2", "b2", "permit", 26, dateTime=(now - timedelta(days=26)).isoformat(), period={"end": ends}),
         patient("3"), of_patient("3", "a3", "deny", 30),
         patient("4"), of_patient("4", "a4", "deny", 30),
         patient("5"), of_patient("5", "", "deny", 28, id=None, period={"start": begins}),
-        of_patient("5", "", "permit", 20, id=None, dateTime=given, period={"start": later}),
+        of_patient("5", "", "permit", 20, id=None, dateTime=issued, period={"start": later}),
     ]  # fmt: skip
     assert ingested(emr_sync, config, *resources)["status"] == "done"
     ended = [
         of_patient("3", "b3", "permit", 1, status="inactive"),
-        of_patient("4", "b4", "permit", 20, dateTime=given, period={"end": now - timedelta(days=2)}),
+        of_patient("4", "b4", "permit", 20, dateTime=issued, period={"end": now - timedelta(days=2)}),
     ]
     ingested(emr_sync, config, *ended)
     day = timedelta(days=1)
@@ -141,7 +141,7 @@ def test_the_end_of_one_consent_erases_no_refusal_of_another(config: Path, emr_s
     assert [decided(emr_sync, "5", at) for at in (None, begins + day)] == ["send", "do_not_send"]
 
 
-def test_explain_tells_what_is_ahead(config: Path, emr_sync: Run) -> None:
+def test_explain_shows_future_changes(config: Path, emr_sync: Run) -> None:
     begins = datetime(2126, 12, 1, tzinfo=UTC)
     file = config.parent / "one.json"
     file.write_text(json.dumps(consent("1", "deny", start=begins)))
@@ -152,7 +152,7 @@ def test_explain_tells_what_is_ahead(config: Path, emr_sync: Run) -> None:
 
 
 class Clock:
-    """A clock that stands until it is set."""
+    """A clock that stops until it is set."""
 
     def __init__(self) -> None:
         self.now = datetime.now(UTC).replace(microsecond=0)
@@ -163,7 +163,7 @@ class Clock:
 
 @pytest.fixture
 def running(config: Path, emr_sync: Run, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Service, Clock, datetime]]:
-    """Patient 1 refuses from a moment on; the refusals of 2, 3 and 4 are over then. The safeguard lets two be loosened."""
+    """Patient 1 refuses from a moment on; the refusals of 2, 3 and 4 end then. The safeguard's limit is two."""
     monkeypatch.setattr(services, "DUE_EVERY", 0.1)
     clock = Clock()
     moment = clock.now + timedelta(days=1)
@@ -181,7 +181,7 @@ def running(config: Path, emr_sync: Run, monkeypatch: pytest.MonkeyPatch) -> Ite
         runtime.close()
 
 
-def asked(service: Service, path: str, body: Any, kind: str = "application/json") -> str:
+def decision_via(service: Service, path: str, body: Any, kind: str = "application/json") -> str:
     key = service.runtime.keys.create(f"k{time.monotonic_ns()}", "clinic", Role.SENDER, datetime.now(UTC), grants=[Grant.PATIENTS])[1]
     headers = {"Authorization": f"Bearer {key}", "Content-Type": kind}
     data = None if body is None else body if isinstance(body, bytes) else json.dumps(body).encode()
@@ -190,31 +190,31 @@ def asked(service: Service, path: str, body: Any, kind: str = "application/json"
 
 
 def answers(service: Service, name: str) -> list[str]:
-    """One ask by each way of asking, the facesheet last."""
+    """One request by each call, the facesheet last."""
     ref = {"authority": "CLINIC", "value": f"MRN{name}"}
     ask = {"patient": ref, "message_type": "broadcast", "channels": ["sms"]}
-    one = json.loads(asked(service, "/v1/decisions", ask))
-    (many,) = json.loads(asked(service, "/v1/decisions/batch", [ask]))
-    line = json.loads(asked(service, "/v1/decisions/batch", json.dumps(ask).encode() + b"\n", "application/x-ndjson"))
-    sheet = json.loads(asked(service, "/v1/patients/lookup", ref))
+    one = json.loads(decision_via(service, "/v1/decisions", ask))
+    (many,) = json.loads(decision_via(service, "/v1/decisions/batch", [ask]))
+    line = json.loads(decision_via(service, "/v1/decisions/batch", json.dumps(ask).encode() + b"\n", "application/x-ndjson"))
+    sheet = json.loads(decision_via(service, "/v1/patients/lookup", ref))
     return [one["decision"], many["decision"], line["decision"], sheet["preferences"].get("consent.sms", {"value": "unknown"})["value"]]
 
 
-def test_the_running_service_tells_when_a_period_begins_or_ends(running: tuple[Service, Clock, datetime], emr_sync: Run) -> None:
+def test_the_running_service_applies_a_period_when_it_begins_or_ends(running: tuple[Service, Clock, datetime], emr_sync: Run) -> None:
     service, clock, moment = running
     assert answers(service, "1") == ["send", "send", "send", "unknown"]
     assert answers(service, "2") == ["do_not_send", "do_not_send", "do_not_send", "denied"]
-    last = json.loads(asked(service, "/v1/changes?after=0", None))["next"]
+    last = json.loads(decision_via(service, "/v1/changes?after=0", None))["next"]
     clock.now = moment
     assert answers(service, "1") == ["do_not_send", "do_not_send", "do_not_send", "denied"]
     deadline = time.monotonic() + 20
     while (news := _changed(service, last)) < 3 and time.monotonic() < deadline:
         time.sleep(0.2)
-    assert news == 3, "one began; two of the three that ended were let through"
+    assert news == 3, "one refusal began; two of the three that ended were applied"
     assert sorted(answers(service, name)[0] for name in "234") == ["do_not_send", "send", "send"]
     (run,) = [one for one in emr_sync("runs") if one["status"] == "held"]
     assert run["counts"]["held"] == 1
 
 
 def _changed(service: Service, after: int) -> int:
-    return len(json.loads(asked(service, f"/v1/changes?after={after}", None))["changes"])
+    return len(json.loads(decision_via(service, f"/v1/changes?after={after}", None))["changes"])

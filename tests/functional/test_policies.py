@@ -1,4 +1,4 @@
-"""Every policy of a decision with each of its values, asked of the running service over HTTP: changed while it runs, and from its file."""
+"""Every decision policy with each of its values, over HTTP: changed at run time, and from the configuration file."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ MAIL = "pat@example.test"
 
 
 class Case(NamedTuple):
-    """An ask about a patient, and its answer: ``channel address`` or the reasons of a refusal."""
+    """A decision request about a patient, and its answer: ``channel address`` or the reasons against sending."""
 
     patient: str
     ask: dict[str, Any]
@@ -73,7 +73,7 @@ POLICIES: dict[str, dict[Any, list[Case]]] = {
 }
 DEFAULTS = {"when_stale": "flag", "when_preferred_impossible": "refuse", "appointment_may_lift_dnc": False}
 WHATEVER = [
-    # an appointment's method or number replaces the patient's
+    # an appointment's method or number overrides the patient's
     ask("calls", by("calls", "voice")),
     ask("calls", by("calls", "sms"), appointment=CHOSEN),
     ask("calls", f"voice {HOME}", appointment=NUMBER),
@@ -83,12 +83,12 @@ WHATEVER = [
     ask("calls", by("calls", "sms"), "broadcast", appointment={"preferred_method": "email"}),
     ask("plain", f"sms {CELLS['plain']}", "campaign", appointment=NUMBER),
     ask("plain", by("plain", "sms"), "manual", appointment={"preferred_method": "voice"}),
-    # topics: by channel, on all channels, and ignored by what is no automation
+    # topics: by channel, on all channels, and ignored by messages that are not automations
     ask("topics", by("topics", "voice"), topic="billing"),
     ask("topics", "topic_declined", topic="recalls"),
     ask("topics", by("topics", "sms"), topic="announcements"),
     *(ask("topics", by("topics", "sms"), kind, topic="recalls") for kind in ("broadcast", "campaign", "manual")),
-    # who said no to automations still gets the others; who opted out of texts is called: the worked example
+    # a refusal of automations does not stop other messages; a patient who opted out of texts is called: the worked example
     *(ask("refuses", by("refuses", "sms"), kind) for kind in ("broadcast", "campaign", "manual")),
     *(ask("texts", by("texts", "voice"), kind, channels=["sms", "voice"]) for kind in ("broadcast", "campaign", "manual")),
 ]
@@ -115,11 +115,11 @@ class Running(NamedTuple):
             return json.loads(refused.read())
 
     def wrong(self, cases: list[Case]) -> list[tuple[Case, str]]:
-        """The cases that were answered otherwise, in one batch."""
+        """The cases with a wrong answer, requested in one batch."""
         asks = [{"patient": {"authority": "GENHOSP", "value": one.patient}, **one.ask} for one in cases]
         answers = self.call("POST", "/v1/decisions/batch", asks, self.sender)
-        said = [f"{one['channel']} {one['address']}" if one["decision"] == "send" else ", ".join(one["reasons"]) for one in answers]
-        return [(case, answer) for case, answer in zip(cases, said, strict=True) if answer != case.answer]
+        results = [f"{one['channel']} {one['address']}" if one["decision"] == "send" else ", ".join(one["reasons"]) for one in answers]
+        return [(case, answer) for case, answer in zip(cases, results, strict=True) if answer != case.answer]
 
     def reply(self, body: str, patient: str, line: str = LINE) -> Any:
         return self.call("POST", "/v1/sms-replies", {"line": line, "from": CELLS[patient], "body": body}, self.sender)
@@ -129,11 +129,11 @@ class Running(NamedTuple):
 
 
 def seed(url: str) -> None:
-    """Patients of two sources, of which one was heard last two days ago."""
+    """Creates patients of two sources, one of which was last received two days ago."""
     sources = (Source(ADT, "ADT"), Source(SILENT, "Clinic", timedelta(hours=1)))
     database = Database.open(url)
     store, journal = Preferences(database, {HOSPITAL: Enterprise(HOSPITAL, syncs=True, sources=sources)}), Journal(database)
-    said: dict[str, dict[str, Any]] = {
+    stated: dict[str, dict[str, Any]] = {
         "texts": {"preferred_method": "sms"},
         "calls": {"preferred_method": "voice"},
         "refuses": {"do_not_contact": "yes"},
@@ -141,12 +141,12 @@ def seed(url: str) -> None:
         "topics": {"topic.billing.sms": "denied", **{f"topic.recalls.{channel}": "denied" for channel in ("sms", "voice", "email")}},
     }
     for name, number in CELLS.items():
-        source, heard = (SILENT, NOW - timedelta(days=2)) if name == "stale" else (ADT, NOW)
+        source, received = (SILENT, NOW - timedelta(days=2)) if name == "stale" else (ADT, NOW)
         phones = (Phone(number, "cell", number, 1, textable=True), Phone(HOME, "home", HOME))
-        item = says((mr(name),), 0, {"phones": phones, "email": (MAIL,), **said.get(name, {})}, evidence=name)
+        item = says((mr(name),), 0, {"phones": phones, "email": (MAIL,), **stated.get(name, {})}, evidence=name)
         with database.write(HOSPITAL) as transaction:
-            store.apply_many(transaction, HOSPITAL, source, [item], now=heard)
-            journal.mark_received(transaction, source, HOSPITAL, now=heard)
+            store.apply_many(transaction, HOSPITAL, source, [item], now=received)
+            journal.mark_received(transaction, source, HOSPITAL, now=received)
     store.record_reply(HOSPITAL, LINE, CELLS["texts"], "STOP", NOW, NOW)
     database.close()
 
@@ -165,7 +165,7 @@ def running(folder: Path, url: str, **enterprise: Any) -> Iterator[Running]:
 
 
 @pytest.mark.timeout(300)
-def test_every_policy_that_is_changed_while_the_service_runs_changes_the_next_answer(database_url: str, tmp_path: Path) -> None:
+def test_a_policy_changed_at_run_time_changes_the_next_decision(database_url: str, tmp_path: Path) -> None:
     seed(database_url)
     with running(tmp_path, database_url) as service:
         assert service.wrong(WHATEVER + [case for name, value in DEFAULTS.items() for case in POLICIES[name][value]]) == []
@@ -179,17 +179,17 @@ def test_every_policy_that_is_changed_while_the_service_runs_changes_the_next_an
 def opted_in_by_hand(service: Running) -> None:
     """``staff_may_record_opt_in``, off and on."""
     patient = service.call("POST", "/v1/patients/lookup", {"value": "texts"}, service.person)["id"]
-    said = {"kind": "opt_in", "line": LINE, "number": CELLS["texts"], "reason": "asked at the desk"}
-    assert service.call("POST", f"/v1/patients/{patient}/sms-consent", said, service.person)["code"] == "opt_in_off"
+    opt_in = {"kind": "opt_in", "line": LINE, "number": CELLS["texts"], "reason": "asked at the desk"}
+    assert service.call("POST", f"/v1/patients/{patient}/sms-consent", opt_in, service.person)["code"] == "opt_in_off"
     assert not service.may_text("texts")
     service.call("PUT", "/v1/settings", {"staff_may_record_opt_in": True}, service.person)
-    opened = service.call("POST", f"/v1/patients/{patient}/sms-consent", said, service.person)
+    opened = service.call("POST", f"/v1/patients/{patient}/sms-consent", opt_in, service.person)
     assert opened["sms_consent"]["display"] == "Opted In"
     assert service.may_text("texts")
 
 
 @pytest.mark.timeout(300)
-def test_every_policy_that_is_written_in_the_file_counts_from_the_start(database_url: str, tmp_path: Path) -> None:
+def test_a_policy_in_the_configuration_file_applies_from_startup(database_url: str, tmp_path: Path) -> None:
     seed(database_url)
     policy = {"when_stale": "refuse", "when_preferred_impossible": "next", "appointment_may_lift_dnc": "true"}
     chosen = {"policy": policy, "revoke_all_from": str(NOW.date() - timedelta(days=2)), "opt_in_words": ["RESUME"]}
@@ -206,7 +206,7 @@ def test_every_policy_that_is_written_in_the_file_counts_from_the_start(database
 
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("revoke_all_from", [None, NOW.date() + timedelta(days=3)])
-def test_until_the_day_of_revoke_all_a_stop_holds_for_its_line(sqlite_url: str, tmp_path: Path, revoke_all_from: Any) -> None:
+def test_until_the_revoke_all_date_a_stop_applies_to_its_line_only(sqlite_url: str, tmp_path: Path, revoke_all_from: Any) -> None:
     seed(sqlite_url)
     with running(tmp_path, sqlite_url, **({"revoke_all_from": str(revoke_all_from)} if revoke_all_from else {})) as service:
         assert service.reply("STOP", "plain")["scope"] == "line"

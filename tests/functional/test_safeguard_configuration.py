@@ -1,4 +1,4 @@
-"""A changed configuration that would turn 2,500 patients contactable: senders keep hearing "do not send" until a person approves."""
+"""A changed configuration that would make 2,500 patients contactable: senders keep getting "do not send" until a person approves."""
 
 from __future__ import annotations
 
@@ -22,24 +22,24 @@ from sync.service import Service, serving
 from tests.factories import NOW
 from tests.functional.program import emr_sync, free_port, hospital, written
 
-PATIENTS, AT_ONCE = 2_500, 500  # in several runtime, whatever reads, restates, approves or asks
+PATIENTS, AT_ONCE = 2_500, 500  # several batches for reads, recomputes, approvals and requests
 HOSPITAL, FIRST, SECOND = "general-hospital", "genhosp-adt", "genhosp-second"
 ALL_SILENT, ALL_SENT = {"do_not_send": PATIENTS}, {"send": PATIENTS}
 Sender = Callable[[], Counter[str]]
 
 
-def statements(number: int, said: dict[str, Any]) -> PatientStatements:
+def statements(number: int, values: dict[str, Any]) -> PatientStatements:
     phone = Phone(f"+1217{5550000 + number}", "cell", textable=True)
-    stated = {name: Statement(value, f"X-{name}") for name, value in (said | {"phones": (phone,)}).items()}
+    stated = {name: Statement(value, f"X-{name}") for name, value in (values | {"phones": (phone,)}).items()}
     return PatientStatements((Identifier("GENHOSP", "MR", f"K{number}"),), stated, times.at(NOW), f"M{number}")
 
 
-def fill(url: str, said: Mapping[str, Any]) -> None:
-    """What each source says of everybody."""
+def fill(url: str, statements_by_source: Mapping[str, Any]) -> None:
+    """Stores the statements of each source about every patient."""
     database = Database.open(url)
     enterprise = Enterprise(HOSPITAL, syncs=True, sources=(Source(FIRST, ""), Source(SECOND, "")))
     store = Preferences(database, {HOSPITAL: enterprise})
-    for source, stated in said.items():
+    for source, stated in statements_by_source.items():
         for start in range(0, PATIENTS, AT_ONCE):
             items = [statements(number, stated) for number in range(start, start + AT_ONCE)]
             with database.write(HOSPITAL) as transaction:
@@ -48,7 +48,7 @@ def fill(url: str, said: Mapping[str, Any]) -> None:
 
 
 class Hospital:
-    """A configuration of two sources, which somebody edits and restarts the service with."""
+    """A configuration of two sources that a person edits before restarting the service."""
 
     def __init__(self, url: str, folder: Path) -> None:
         self.folder, self.written = folder, hospital(url, free_port())
@@ -67,7 +67,7 @@ class Hospital:
 
 
 def sender(service: Service) -> Sender:
-    """Asks about everybody for a reminder, over HTTP."""
+    """Requests decisions on a reminder to every patient, over HTTP."""
     key = service.runtime.keys.create("reminders", HOSPITAL, "sender", service.runtime.clock())[1]
     asks = [ask(number) for number in range(PATIENTS)]
     return lambda: answers(service, key, asks)
@@ -87,33 +87,33 @@ def answers(service: Service, key: str, asks: list[dict[str, Any]]) -> Counter[s
 
 
 @pytest.mark.timeout(600)
-def test_sync_switched_off_by_mistake_frees_nobody_until_a_person_approves(database_url: str, tmp_path: Path) -> None:
+def test_switching_sync_off_by_mistake_permits_no_contact_until_approval(database_url: str, tmp_path: Path) -> None:
     fill(database_url, {FIRST: {"do_not_contact": "yes"}})
     site = Hospital(database_url, tmp_path)
-    with site.served() as (_, told):
-        assert told() == ALL_SILENT
+    with site.served() as (_, decisions):
+        assert decisions() == ALL_SILENT
     site.written["enterprises"][HOSPITAL]["sync_contact_preferences"] = "false"
-    with site.served() as (service, told):
-        assert told() == ALL_SILENT
+    with site.served() as (service, decisions):
+        assert decisions() == ALL_SILENT
         (held,) = service.runtime.verdicts.awaiting_review()
         assert (held.kind, held.patients) == ("configuration", PATIENTS)
         approved = emr_sync(site.file, "runs", "approve", held.run)
         assert (approved["status"], approved["held"]["verdicts"][0]["verdict"]) == ("done", "approved")
         service.runtime.configurations.refresh()  # as it does every second
-        assert told() == ALL_SENT
+        assert decisions() == ALL_SENT
 
 
 @pytest.mark.timeout(600)
-def test_a_source_that_leaves_or_loses_its_place_frees_nobody_until_a_person_approves(database_url: str, tmp_path: Path) -> None:
+def test_removing_or_reordering_a_source_permits_no_contact_until_approval(database_url: str, tmp_path: Path) -> None:
     fill(database_url, {FIRST: {"preferred_method": "none"}, SECOND: {"preferred_method": "sms"}})
     site = Hospital(database_url, tmp_path)
-    with site.served() as (_, told):
-        assert told() == ALL_SILENT
+    with site.served() as (_, decisions):
+        assert decisions() == ALL_SILENT
     for sources in ((SECOND,), (SECOND, FIRST)):
         site.written["sources"] = {name: site.both[name] for name in sources}
-        with site.served() as (service, told):
+        with site.served() as (service, decisions):
             (held,) = service.runtime.verdicts.awaiting_review()
-            assert (held.patients, told()) == (PATIENTS, ALL_SILENT)
+            assert (held.patients, decisions()) == (PATIENTS, ALL_SILENT)
     emr_sync(site.file, "runs", "approve", held.run)
-    with site.served() as (service, told):
-        assert (service.runtime.verdicts.awaiting_review(), told()) == ([], ALL_SENT)
+    with site.served() as (service, decisions):
+        assert (service.runtime.verdicts.awaiting_review(), decisions()) == ([], ALL_SENT)

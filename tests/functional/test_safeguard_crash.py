@@ -1,4 +1,4 @@
-"""The process dies at every commit of settling, approving and rejecting; started again, nothing is lost, doubled or loosened."""
+"""The process dies at every commit of settling, approving and rejecting; a restart loses, doubles or permits nothing."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ DIED, DONE = 9, 0
 
 
 def dying_at_each_commit(url: str, work: Callable[[Clinic], None]) -> Iterator[int]:
-    """Does the work in processes of their own: the first dies at its first commit, the next at its second, until one lives."""
+    """Does the work in child processes: the first dies at its first commit, the next at its second, until one survives."""
     for place in itertools.count(1):
         child = os.fork()
         if not child:
@@ -37,7 +37,7 @@ def dying_at_each_commit(url: str, work: Callable[[Clinic], None]) -> Iterator[i
 
 
 def _die_at(url: str, place: int, work: Callable[[Clinic], None]) -> None:
-    """In the child: never returns. The commit that it dies at does not happen."""
+    """Runs in the child and never returns. The commit at which it dies does not happen."""
     try:
         database = Database.open(url)
         commits = itertools.count(1)
@@ -54,30 +54,30 @@ def small(database: Database) -> Clinic:
     return site
 
 
-def loosened(site: Clinic) -> int:
+def permitted(site: Clinic) -> int:
     return sum(site.value(name) == "no" for name in NAMES)
 
 
 @pytest.fixture
 def site(database: Database) -> Clinic:
-    """Eight patients who said no."""
+    """Eight patients who refused contact."""
     found = small(database)
     found.run(*(statements(name) for name in NAMES))
     return found
 
 
-def loosening(site: Clinic, count: int = len(NAMES)) -> Run:
+def permissions(site: Clinic, count: int = len(NAMES)) -> Run:
     return site.run(*(statements(name, {"do_not_contact": "no"}, minutes=1) for name in NAMES[:count]))
 
 
 def once(site: Clinic) -> bool:
-    """Whether every patient's toggle changed at most once since it was first stated."""
+    """Whether every patient's toggle changed at most once after its first statement."""
     found = [site.store.history(CLINIC, site.store.find(CLINIC, PatientRef(value=name)).id) for name in NAMES]
     return all(len([entry for entry in entries if entry.after == "no"]) <= 1 for entries in found)
 
 
-def test_an_approval_that_dies_is_done_by_the_next_and_nothing_is_doubled(site: Clinic, database_url: str) -> None:
-    run = loosening(site).id
+def test_an_interrupted_approval_is_finished_by_the_next_without_duplicates(site: Clinic, database_url: str) -> None:
+    run = permissions(site).id
 
     def approve(again: Clinic) -> None:
         try:
@@ -88,40 +88,40 @@ def test_an_approval_that_dies_is_done_by_the_next_and_nothing_is_doubled(site: 
     places = []
     for place in dying_at_each_commit(database_url, approve):
         places.append(place)
-        assert loosened(site) + site.verdicts.show(run).impact.patients == len(NAMES), "each patient is held or through, never neither"
+        assert permitted(site) + site.verdicts.show(run).impact.patients == len(NAMES), "each patient must be either held or applied"
         assert once(site)
     assert len(places) >= 2
-    assert (loosened(site), site.journal.run(run).status, site.verdicts.show(run).impact.patients) == (len(NAMES), "done", 0)
+    assert (permitted(site), site.journal.run(run).status, site.verdicts.show(run).impact.patients) == (len(NAMES), "done", 0)
     assert once(site)
 
 
-def test_a_rejection_that_dies_loosens_nobody(site: Clinic, database_url: str) -> None:
-    run = loosening(site).id
+def test_an_interrupted_rejection_permits_no_contact(site: Clinic, database_url: str) -> None:
+    run = permissions(site).id
 
     def reject(again: Clinic) -> None:
         if again.verdicts.show(run).impact.patients:
             again.verdicts.reject(run, PERSON, again.clock())
 
     for _ in dying_at_each_commit(database_url, reject):
-        assert loosened(site) == 0
-    assert (loosened(site), site.verdicts.show(run).impact.patients) == (0, 0)
+        assert permitted(site) == 0
+    assert (permitted(site), site.verdicts.show(run).impact.patients) == (0, 0)
 
 
-def test_a_run_over_the_limit_that_dies_at_any_commit_loosens_nobody(site: Clinic, database_url: str) -> None:
+def test_a_run_over_the_limit_that_crashes_at_any_commit_permits_no_contact(site: Clinic, database_url: str) -> None:
     def work(again: Clinic) -> None:
-        loosening(again)
+        permissions(again)
 
     for _ in dying_at_each_commit(database_url, work):
-        assert loosened(site) == 0
+        assert permitted(site) == 0
     last = site.journal.runs(limit=1)[0]
-    assert (last.status, loosened(site), site.verdicts.show(last.id).impact.patients) == ("held", 0, len(NAMES))
+    assert (last.status, permitted(site), site.verdicts.show(last.id).impact.patients) == ("held", 0, len(NAMES))
 
 
-def test_a_run_within_the_limit_that_dies_is_finished_by_the_next(site: Clinic, database_url: str) -> None:
+def test_a_crashed_run_within_the_limit_is_finished_by_the_next(site: Clinic, database_url: str) -> None:
     def work(again: Clinic) -> None:
-        loosening(again, 2)
+        permissions(again, 2)
 
     for _ in dying_at_each_commit(database_url, work):
         assert once(site)
-    assert (site.journal.runs(limit=1)[0].status, loosened(site)) == ("done", 2)
+    assert (site.journal.runs(limit=1)[0].status, permitted(site)) == ("done", 2)
     assert once(site)

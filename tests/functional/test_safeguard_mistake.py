@@ -1,4 +1,4 @@
-"""A configuration mistake that would turn 2,500 patients contactable: every sender keeps hearing "do not send" until a person approves."""
+"""A configuration error that would make 2,500 patients contactable: every sender keeps getting "do not send" until a person approves."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ HELD = 3
 
 
 def message(number: int) -> str:
-    """A patient who wants no contact, sent again by the EMR as it is: only the mapping is changed."""
+    """A message of a patient who refuses contact. The EMR repeats it unchanged; only the mapping changes."""
     return (
         f"MSH|^~\\&|EHR|GH|SYNC|GH|20261101083000||ADT^A08|K{number}|P|2.5.1\r"
         f"EVN|A08|20261101083000\r"
@@ -35,7 +35,7 @@ def message(number: int) -> str:
 
 
 @pytest.mark.timeout(300)
-def test_everybody_stays_silent_until_a_person_approves(database_url: str, tmp_path: Path) -> None:
+def test_every_decision_stays_do_not_send_until_a_person_approves(database_url: str, tmp_path: Path) -> None:
     feed = tmp_path / "everybody.hl7"
     feed.write_text("".join(message(number) for number in range(PATIENTS)), newline="")
     configuration = hospital(database_url, free_port())
@@ -69,7 +69,7 @@ def run(config: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def decisions(url: str) -> Counter[str]:
-    """What a sender of reminders is told about everybody."""
+    """The decisions on a reminder to every patient."""
     database = Database.open(url)
     enterprise = Enterprise("general-hospital", syncs=True, sources=(Source("genhosp-adt", "General Hospital EMR"),))
     refs = [PatientRef(authority="GENHOSP", value=f"K{number}") for number in range(PATIENTS)]

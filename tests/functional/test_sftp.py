@@ -1,4 +1,4 @@
-"""From a file on an SSH server to the store, as an operator runs it."""
+"""From a file on an SFTP server to the store, as an operator runs it."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def configured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, server: Server, 
     monkeypatch.setenv("SFTP_PASSWORD", PASSWORD)
 
 
-def test_files_of_a_server_are_read_once(emr_sync: EmrSync, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, after: str) -> None:  # noqa: F811
+def test_files_on_an_sftp_server_are_read_once(emr_sync: EmrSync, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, after: str) -> None:  # noqa: F811
     out = tmp_path / "served" / "out"
     out.mkdir(parents=True)
     (out / "a.hl7").write_bytes(adt("A08", "ZCP|1|DNC"))
@@ -59,6 +59,6 @@ def test_files_of_a_server_are_read_once(emr_sync: EmrSync, tmp_path: Path, monk
     assert (first["status"], first["counts"]["applied"], first["counts"]["rejected"]) == ("done", 2, 1)
     assert (again["status"], sum(again["counts"].values())) == ("done", 0)
     assert emr_sync("patient", "MRN2", "--json").value["preferences"]["do_not_contact"]["value"] == "yes"
-    (told,) = emr_sync("rejections", "outgoing", "--json").value
-    assert told["reason"] == "batch_count_mismatch"
+    (rejection,) = emr_sync("rejections", "outgoing", "--json").value
+    assert rejection["reason"] == "batch_count_mismatch"
     assert sorted(path.name for path in out.glob("*.hl7")) == ([] if after == "move" else ["a.hl7", "b.hl7"])

@@ -1,4 +1,4 @@
-"""A full pull that brings nobody, or suddenly few, unsyncs and clears nobody: over every kind of adapter that reads everything."""
+"""A full pull with no or few patients unsyncs and clears nobody, with every kind of polling adapter."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ NO_OR_YES = {"from": "dnc", "values": {"Y": "yes", "N": "no"}}
 
 
 class Fhir:
-    """A FHIR endpoint of so many patients, read by search or by bulk exports."""
+    """A FHIR endpoint with that many patients, read by search or by bulk export."""
 
     def __init__(self, folder: Path, *, bulk: bool) -> None:
         self.folder, self.bulk = folder, bulk
@@ -40,7 +40,7 @@ class Fhir:
 
 
 class Files:
-    """A drop folder; each time there is a batch with so many messages."""
+    """A drop folder; each time it has a batch with that many messages."""
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.batches = folder / "drop", 0
@@ -64,7 +64,7 @@ class Files:
 
 
 class JsonApi:
-    """A JSON API that lists so many records."""
+    """A JSON API that lists that many records."""
 
     def source(self, patients: int, until: ExitStack) -> dict[str, Any]:
         records = [{"id": one, "chart": {"number": f"K{one}"}, "cell": f"217-555-01{one:02d}", "dnc": "Y"} for one in range(patients)]
@@ -82,13 +82,13 @@ class JsonApi:
 
 
 class Pulled:
-    """A database, and full pulls of its one source."""
+    """A database and full pulls of its only source."""
 
     def __init__(self, url: str, folder: Path, emr: Fhir | Files | JsonApi) -> None:
         self.url, self.file, self.emr = url, folder / "config.yaml", emr
 
     def pull(self, patients: int) -> Run:
-        """The source says that it has so many."""
+        """Runs a full pull while the source has that many patients."""
         with ExitStack() as until:
             clinic = {"sync_contact_preferences": True, "default_region": "US"}
             source = self.emr.source(patients, until)
@@ -103,7 +103,7 @@ class Pulled:
         return runtime
 
     def everybody(self) -> dict[str, Any]:
-        """What is in force of each patient, and who masters it."""
+        """The values in force of each patient, and their masters."""
         with ExitStack() as until:
             runtime = self.opened(until)
             with runtime.database.read() as connection:
@@ -124,7 +124,7 @@ def pulled(request: pytest.FixtureRequest, database_url: str, tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("patients", [NOBODY, FEW], ids=["nobody", "few"])
-def test_it_changes_nobody(pulled: Pulled, patients: int) -> None:
+def test_a_small_full_pull_changes_no_patient(pulled: Pulled, patients: int) -> None:
     first = pulled.pull(EVERYBODY)
     assert (first.status, first.counts.get("applied")) == ("done", EVERYBODY)
     before = pulled.everybody()

@@ -1,4 +1,4 @@
-"""One clinic with two HL7 v2 sources on a real store, to which thousands of histories happen at the same time, wave by wave."""
+"""One clinic with two HL7 v2 sources on a real store that plays thousands of histories at once, wave by wave."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ class Clinic:
         )
 
     def wave(self, place: int, steps: Iterable[tuple[int, Step]]) -> None:
-        """Everything that is received in one wave: (patient, event), in order of receipt."""
+        """Receives the events of one wave: (patient, event), in order of receipt."""
         self.now = self.setting.clock[place]
         if place in self.setting.changes:
             source, mapping, at_once = self.setting.changes[place]
@@ -92,7 +92,7 @@ class Clinic:
                 self.store.record_reply(self.name, LINES[one.line], number(patient, one.number), one.word, at, self.now)
 
     def read_again(self) -> None:
-        """Codes that are kept, and then what was rejected, are read by today's mapping."""
+        """Rereads stored codes, and then rejections, with the current mapping."""
         for source in sorted(self.pending):
             lane, mapper = self.lane(source), self.mappers[source]
             assert self.engine.remap(lane, mapper).status == "done"
@@ -102,7 +102,7 @@ class Clinic:
         self.pending.clear()
 
     def known(self, names: Sequence[str]) -> Iterator[KnownPatient | None]:
-        """What a decision looks at, for each record."""
+        """The input of a decision, for each record."""
         for group in parts(names, BATCH):
             refs = [PatientRef(authority=self.authority(name), value=name) for name in group]
             for found in self.store.known(self.name, refs, self.now):
@@ -121,7 +121,7 @@ def parts(every: Sequence[T], size: int) -> Iterator[Sequence[T]]:
 
 
 def rule(name: str, table: Table) -> dict[str, object]:
-    """A table as the configuration has it."""
+    """A mapping table in configuration syntax."""
     return {
         "from": f"ZCP-{FIELDS.index(name) + 2}",
         "values": dict(table.values),
@@ -135,12 +135,12 @@ def named(record: str, patient: int) -> str:
 
 
 def number(patient: int, one: int) -> str:
-    """A number that nobody else has."""
+    """A unique number of the patient."""
     return f"+1{(217, 312, 708)[one]}555{patient:04d}"
 
 
 def message(patient: int, event: Payload | Merge) -> bytes:
-    """An ADT message in bytes."""
+    """An ADT message as bytes."""
     kind = "A40" if isinstance(event, Merge) else "A08"
     control = f"{event.control}.{patient}" if event.control else ""
     lines = [f"MSH|^~\\&|ADT|{OWN}|SYNC|HUB|{event.sent}||ADT^{kind}|{control}|P|2.5.1", f"EVN|{kind}|{event.event}"]

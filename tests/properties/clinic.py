@@ -1,4 +1,4 @@
-"""A clinic that a random history happens to: its service on a real database, its post, and the model of the evidence beside it."""
+"""A clinic that plays a random history: its service on a real database, its messages, and the model of the evidence."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ from sync.config.settings import SafeguardRule
 from sync.engine import Engine, Lane
 from sync.metrics import Metrics
 from tests.factories import sealing
+from tests.properties.consent_events import ConsentEvent
 from tests.properties.evidence import Evidence
 from tests.properties.history import OPT_OUTS, UNREADABLE, When
 from tests.properties.owing import Owing
-from tests.properties.post import LINES, NAMES, SOURCES, Died, Letter, Message, Mortal, Post, Reply
-from tests.properties.words import Word
+from tests.properties.post import LINES, NAMES, SOURCES, CrashingDatabase, Died, Letter, Message, Post, Reply
 from tests.store.site import at, mr, says
 
 STARTED = 5_000
 NARROW = 5
-"""Seconds: so that a fresh time ends before it is received."""
+"""Seconds. Fresh times are at most this wide, so that they end before receipt."""
 SHARED = (Identifier("FAMILY", "PN", "7"), Identifier("NATION", "NI", "0000000000"))
-"""Identifiers that are nobody's own: one of a whole family, and a placeholder. They join nobody."""
+"""Identifiers that identify no single patient: one of a whole family, and a placeholder. They join no records."""
 HELD = "SELECT evidence_id, attribute, value FROM held_statements WHERE enterprise = ? AND state = 'held'"
 PASSED = "SELECT patient_id FROM loosened WHERE source = ?"
 LISTED = "SELECT number FROM patient_phones WHERE patient_id = ?"
@@ -49,21 +49,21 @@ Pending = tuple[str, str]
 
 
 class Clinic:
-    """What rules do to both sides. ``pending``: what the safeguard ever held, with the letter that said it.
+    """Plays every event on the store and on the model. ``pending``: every change that the safeguard held, with its message.
 
-    ``rejected``: (source, record, attribute) of what a person rejected, until the source says something else of it.
+    ``rejected``: (source, record, attribute) of each rejected change, until the source states another value.
     """
 
     url = ""
 
-    def founded(self) -> None:
-        """Nothing has happened yet; the names of its enterprise and sources are nobody else's."""
+    def reset(self) -> None:
+        """Starts an empty clinic with unique names of its enterprise and sources."""
         number = next(unique)
         self.name, self.sources = f"clinic-{number}", {name: f"{name}-{number}" for name in SOURCES}
         self.seconds, self.post = STARTED, Post()
         self.evidence = Evidence(SOURCES, syncs=True, order=SOURCES)
         self.owing = Owing(NAMES, LINES, self.evidence.members, self.listed)
-        self.heard: set[int] = set()
+        self.received: set[int] = set()
         self.pending: dict[Pending, Letter] = {}
         self.rejected: set[tuple[str, str, str]] = set()
         self.safeguard = SafeguardRule()
@@ -74,13 +74,13 @@ class Clinic:
         self.evidence.syncs, self.evidence.order = syncs, (*order, *sorted(set(SOURCES) - set(order)))
 
     def open(self) -> None:
-        self.database = Mortal.open(self.url)
+        self.database = CrashingDatabase.open(self.url)
         self.store = Preferences(self.database, {self.name: self.enterprise})
         self.journal = Journal(self.database, sealing())
         self.engine = Engine(self.database, self.store, self.journal, self.now, Metrics(), safeguards={self.name: self.safeguard})
         self.verdicts, self.releases = HeldReview(self.store, self.journal, chunk=1), Release(self.store, self.journal)
 
-    def starts_again(self) -> None:
+    def restart(self) -> None:
         self.database.close()
         self.open()
 
@@ -97,7 +97,7 @@ class Clinic:
         return Lane(self.sources[source], self.name)
 
     def moment(self, when: int) -> float:
-        """Half of the merges became true two minutes ago at most, so perhaps later than what people did here."""
+        """Half of the merges became effective at most two minutes ago, so perhaps later than actions of people here."""
         return when + (self.seconds - 131 if when % 2 else 0)
 
     def next_evidence(self) -> str:
@@ -116,29 +116,29 @@ class Clinic:
 
     def deliver(self, group: list[Letter], death: str) -> None:
         payloads = [Payload(f"{self.name}:{one.number}".encode(), f"test:{one.number}", at(0)) for one in group]
-        with self.telling(group, death) as answers:
+        with self.recording(group, death) as answers:
             answers += self.engine.ingest(self.lane(group[0].source), self.post, payloads)
 
     @contextmanager
-    def dying(self, death: str) -> Iterator[None]:
-        """The program may die at its next commit, and is started again."""
+    def crashing(self, death: str) -> Iterator[None]:
+        """The program may die at its next commit, and is restarted."""
         self.database.death = death
         try:
             yield
         except Died:
-            self.starts_again()
+            self.restart()
         finally:
             self.database.death = ""
 
     @contextmanager
-    def telling(self, group: list[Letter], death: str) -> Iterator[list[IngestResult]]:
-        """What is committed meanwhile is evidence from then on, but for what is held. A safeguard that holds all lets nothing loosen."""
+    def recording(self, group: list[Letter], death: str) -> Iterator[list[IngestResult]]:
+        """Adds what the block commits to the evidence, except held changes. Checks that the safeguard permits nothing that it must hold."""
         before = {name: patient for name in NAMES if (patient := self.find(name)) is not None}
         merge = group[0].item if isinstance(group[0].item, PatientMerge) else None
-        owed = self.owing.about(merge.survivor[0].value, merge.merged[0].value) if merge is not None else None
-        met = len(self.evidence.met)
+        owed = self.owing.before_merge(merge.survivor[0].value, merge.merged[0].value) if merge is not None else None
+        merges = len(self.evidence.all_merges)
         answers: list[IngestResult] = []
-        with self.dying(death):
+        with self.crashing(death):
             yield answers
         if merge is None:
             self.check_the_safeguard(group, before)
@@ -146,40 +146,40 @@ class Clinic:
             return
         held = self.held()
         for letter in group:
-            if letter.number not in self.post.damaged and letter.number not in self.heard:
-                self.tell(letter, held)
-        self.owing.seen()
-        if owed is not None and len(self.evidence.met) > met:
-            self.owing.joined(owed)
+            if letter.number not in self.post.damaged and letter.number not in self.received:
+                self.record(letter, held)
+        self.owing.update_numbers()
+        if owed is not None and len(self.evidence.all_merges) > merges:
+            self.owing.add_merge(owed)
 
-    def tell(self, letter: Letter, held: set[Pending]) -> None:
+    def record(self, letter: Letter, held: set[Pending]) -> None:
         item = letter.item
         if isinstance(item, PatientMerge):
             survivor, merged = item.survivor[0].value, item.merged[0].value
             if self.evidence.group(survivor) != self.evidence.group(merged):
-                self.heard.add(letter.number)
-                self.evidence.joined(survivor, merged, (item.effective.latest - at(0)).total_seconds())
+                self.received.add(letter.number)
+                self.evidence.add_merge(survivor, merged, (item.effective.latest - at(0)).total_seconds())
             return
-        self.heard.add(letter.number)
+        self.received.add(letter.number)
         name = item.identifiers[0].value
-        waits = {attribute for attribute in item.statements if (item.evidence_id, attribute) in held}
-        self.pending |= {(item.evidence_id, attribute): letter for attribute in waits}
-        self.evidence.held |= set(self.evidence.members(name)) if waits else set()
-        self.rejected -= {(letter.source, name, attribute) for attribute in about(letter, name) if attribute not in waits}
-        self.say(letter, [attribute for attribute in item.statements if attribute not in waits], item.problems)
+        waiting = {attribute for attribute in item.statements if (item.evidence_id, attribute) in held}
+        self.pending |= {(item.evidence_id, attribute): letter for attribute in waiting}
+        self.evidence.held |= set(self.evidence.members(name)) if waiting else set()
+        self.rejected -= {(letter.source, name, attribute) for attribute in attributes_of(letter, name) if attribute not in waiting}
+        self.record_statement(letter, [attribute for attribute in item.statements if attribute not in waiting], item.problems)
 
-    def say(self, letter: Letter, attributes: list[str], problems: Sequence[Problem] = ()) -> None:
+    def record_statement(self, letter: Letter, attributes: list[str], problems: Sequence[Problem] = ()) -> None:
         item = letter.item
         assert isinstance(item, PatientStatements)
-        said = {one: item.statements[one].value for one in attributes}
-        said = {one: value for one, value in said.items() if value or not item.restricted}  # it takes nothing back
-        said |= {f"{UNREADABLE}{one}": None for one in said}
-        said |= {f"{UNREADABLE}{problem.attribute}": True for problem in problems}
+        stated = {one: item.statements[one].value for one in attributes}
+        stated = {one: value for one, value in stated.items() if value or not item.restricted}  # a restricted record withdraws nothing
+        stated |= {f"{UNREADABLE}{one}": None for one in stated}
+        stated |= {f"{UNREADABLE}{problem.attribute}": True for problem in problems}
         moment = When(*((end - at(0)).total_seconds() for end in (item.effective.earliest, item.effective.latest)), item.version)
-        self.evidence.said(letter.source, item.identifiers[0].value, moment, said)
+        self.evidence.add_statement(letter.source, item.identifiers[0].value, moment, stated)
 
     def held(self) -> set[Pending]:
-        """What the safeguard holds. It never holds an opt-out."""
+        """The held changes. Checks that no opt-out is held."""
         with self.database.read() as connection:
             rows = self.database.select(connection, HELD, [self.name])
         for _, attribute, value in rows:
@@ -187,21 +187,23 @@ class Clinic:
         return {(evidence_id, attribute) for evidence_id, attribute, _ in rows}
 
     def check_the_safeguard(self, group: list[Letter], before: dict[str, Patient]) -> None:
-        """One that holds all loosens nobody whom it has not let pass this hour; and none lets through again what was rejected."""
+        """Checks that limit 0 permits no patient beyond this hour's count, and that no rejected change is applied."""
         passed = {shown(number) for (number,) in self.select(PASSED, self.sources[group[0].source])}
         for name, patient in before.items():
-            now = self.find(name)
-            assert now is not None
+            after = self.find(name)
+            assert after is not None
             names = OPT_OUTS if self.safeguard == HOLDS_ALL and patient.id not in passed else self.rejected_again(group, name)
-            assert not permitting_changes(patient.preferences, now.preferences, names), f"the safeguard let through what loosens {name}"
+            assert not permitting_changes(patient.preferences, after.preferences, names), f"the safeguard permitted contact with {name}"
 
     def rejected_again(self, group: list[Letter], name: str) -> list[str]:
-        """The attributes of a record that a letter speaks of alone, of which a person rejected what its source had said."""
+        """The attributes of an unmerged record that one message of the group repeats after a person rejected the change."""
         if self.evidence.members(name) != [name]:
             return []
-        told = [(one.source, attribute) for one in group for attribute in about(one, name)]
+        stated = [(one.source, attribute) for one in group for attribute in attributes_of(one, name)]
         return [
-            attribute for source, attribute in told if (source, name, attribute) in self.rejected and told.count((source, attribute)) == 1
+            attribute
+            for source, attribute in stated
+            if (source, name, attribute) in self.rejected and stated.count((source, attribute)) == 1
         ]
 
     def reject(self, one: Pending) -> None:
@@ -210,17 +212,17 @@ class Clinic:
         self.rejected.add((letter.source, letter.item.identifiers[0].value, one[1]))
 
     def reply(self, reply: Reply) -> None:
-        """A patient texts."""
+        """Records a text reply in the store and in the model."""
         number, line, body, when = reply
         self.store.record_reply(self.name, line, number, body, at(when), self.now())
-        word = Word(PATIENT, number, None if body == "STOPALL" else line, body != "START", min(when, self.seconds))
-        self.owing.replied(word)
-        self.evidence.words.append(word)
+        event = ConsentEvent(PATIENT, number, None if body == "STOPALL" else line, body != "START", min(when, self.seconds))
+        self.owing.add_reply(event)
+        self.evidence.consent_events.append(event)
 
     def forget(self, source: str) -> None:
-        """Nothing is kept of what a source said while it had no effect: a message that comes again is heard for the first time."""
-        said = {one.number for one in self.post.letters if one.source == source and not isinstance(one.item, PatientMerge)}
-        self.heard -= said
+        """Statements of a source without effect are not stored, so a repeated message counts as new."""
+        stated = {one.number for one in self.post.letters if one.source == source and not isinstance(one.item, PatientMerge)}
+        self.received -= stated
 
     def listed(self, name: str) -> set[str]:
         """The numbers that any source lists for the patient."""
@@ -243,7 +245,7 @@ class Clinic:
             return self.database.select(connection, sql, parameters)
 
     def check_feed(self) -> None:
-        """Every version of every patient is in the feed once, in order; the last is the one that stands."""
+        """Every version of every patient is in the feed once, in order; the last is the current one."""
         feed: dict[str, list[int]] = {}
         for change in self.store.changes(self.name, 0, 100_000):
             feed.setdefault(change.patient_id, []).append(change.version)
@@ -255,8 +257,8 @@ class Clinic:
             assert patient is None or feed[patient.id][-1] == patient.version
 
 
-def about(letter: Letter, name: str) -> list[str]:
-    """The attributes of a record that a letter speaks of."""
+def attributes_of(letter: Letter, name: str) -> list[str]:
+    """The attributes of a record that a message states."""
     item = letter.item
     if isinstance(item, PatientMerge) or item.identifiers[0].value != name:
         return []

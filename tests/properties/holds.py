@@ -1,4 +1,4 @@
-"""What must hold for one patient after every step of a history, given what the evidence allows."""
+"""Checks for one patient after every step of a history, against the evidence."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ EXACT = ("language", "phones")
 
 
 def check_values(evidence: Evidence, name: str, patient: Patient) -> None:
-    """What is in force: exact where it must be, never more permissive for any."""
+    """Checks the values in force: equal to the evidence if exact, and never more permissive."""
     found = {attribute: one.value for attribute, one in patient.preferences.items()}
     exact = evidence.is_exact(name)
     for attribute, opt_out in OPT_OUTS.items():
@@ -25,20 +25,20 @@ def check_values(evidence: Evidence, name: str, patient: Patient) -> None:
         if exact:
             assert value == evidence.expected(name, attribute), f"{attribute} of {name}"
         elif evidence.forbids(name, attribute):
-            assert value == opt_out, f"{attribute} of {name} is allowed against the evidence"
-        elif value == opt_out and not (attribute == "consent.sms" and evidence.words):
+            assert value == opt_out, f"{attribute} of {name} is permitted against the evidence"
+        elif value == opt_out and not (attribute == "consent.sms" and evidence.consent_events):
             assert evidence.ever_forbade(name, attribute), f"nobody ever forbade {attribute} of {name}"
     for attribute in MAY_BE_UNREADABLE:
         is_marked = attribute in patient.contact.unreadable
         if exact or not (is_marked or found.get(attribute) == OPT_OUTS[attribute]):
             assert is_marked == evidence.is_unreadable(name, attribute), f"{attribute} of {name} could not be read: {not is_marked}"
-    is_told = not evidence.ever_retired and evidence.held.isdisjoint(evidence.ever_met(name)) and evidence.is_ordered(name)
-    for attribute in EXACT if is_told else ():
+    is_known = not evidence.ever_retired and evidence.held.isdisjoint(evidence.ever_merged_with(name)) and evidence.is_ordered(name)
+    for attribute in EXACT if is_known else ():
         assert found.get(attribute) == evidence.value(name, attribute), f"{attribute} of {name}"
 
 
 def check_texts(evidence: Evidence, name: str, known: KnownPatient, owing: Owing) -> None:
-    """Texts go to a number on file that nobody opted out, and to none of a patient who is bound not to be texted from the line."""
+    """Checks that texts go only to numbers without an opt-out, and never to a patient whom an opt-out binds for the line."""
     numbers, denied = {phone.number for phone in known.contact.phones}, known.contact.consents.get("sms") == "denied"
     for line in LINES:
         stopped = any(evidence.stopped(number, line) for number in numbers | owing.listed(name)) or owing.stopped(name, line)
@@ -50,7 +50,7 @@ def check_texts(evidence: Evidence, name: str, known: KnownPatient, owing: Owing
 
 
 def check_calls(evidence: Evidence, name: str, known: KnownPatient) -> None:
-    """Senders are told not to call whom the evidence forbids to call."""
+    """Checks that senders may not call a patient if the evidence forbids it."""
     automation, broadcast = (
         decide(DecisionRequest(message_type=kind, channels=("voice",)), known, Policy(), NOW) for kind in ("automation", "broadcast")
     )

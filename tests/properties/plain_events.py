@@ -1,4 +1,4 @@
-"""What can happen to a patient, as values, and what a message says by the mapping of its site (product sections 5 and 9)."""
+"""Events of a patient, as values, and the meaning of a message by its site's mapping (product sections 5 and 9)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.properties.plain_times import When
 DNC, METHOD, SMS, VOICE, DECEASED = "do_not_contact", "preferred_method", "consent.sms", "consent.voice", "deceased"
 REFUSAL = {DNC: "yes", METHOD: "none", SMS: "denied", VOICE: "denied", DECEASED: "yes"}
 MARKED = (DNC, SMS, VOICE, DECEASED)
-"""Attributes that are marked when they cannot be read (product section 9), and that govern an automation (product section 7)."""
+"""Attributes that are marked if unreadable (product section 9) and that govern automations (product section 7)."""
 DELETE = '""'
 CLEAR, NOTHING, UNREADABLE = "clear", "no_statement", "unreadable"
 UNKNOWN = "unknown"
@@ -19,7 +19,7 @@ UNKNOWN = "unknown"
 
 @dataclass(frozen=True)
 class Table:
-    """How one field is read: the site's codes, and what to make of one that is not among them, or of an empty field."""
+    """The mapping table of one field: the site's codes, and the meaning of unknown codes and of an empty field."""
 
     values: Mapping[str, str]
     on_unknown: str = "reject"
@@ -36,12 +36,12 @@ class Table:
 
 
 FLAG = Table({"Y": "yes", "N": "no", "U": NOTHING})
-"""PID-30 and PD1-12, which no site's mapping reads here."""
+"""PID-30 and PD1-12, which have a fixed mapping here."""
 
 
 @dataclass(frozen=True)
 class Payload:
-    """What one ADT message carries. ``phones``: ``None`` is an empty field, ``()`` a deleted one. ``linked`` is a national number."""
+    """The content of one ADT message. ``phones``: ``None`` is an empty field, ``()`` a deleted one. ``linked`` is a national number."""
 
     source: str
     record: str
@@ -56,7 +56,7 @@ class Payload:
 
 @dataclass(frozen=True)
 class Merge:
-    """One source says that two records are one."""
+    """A merge message of one source."""
 
     source: str
     survivor: str
@@ -68,7 +68,7 @@ class Merge:
 
 @dataclass(frozen=True)
 class Reply:
-    """What somebody texts to a line. ``ago`` is seconds before it was received; ``None``: the sender does not know when."""
+    """A text to a line. ``ago`` is the seconds before receipt; ``None``: the sender does not know the time."""
 
     number: int
     line: int
@@ -86,10 +86,10 @@ class Step(NamedTuple):
     event: Event
 
 
-class Said(NamedTuple):
-    """One statement: who made it about whose record, when, and what; ``order`` is that of receipt.
+class Assertion(NamedTuple):
+    """One statement: source, record, time and value. ``order`` is the order of receipt.
 
-    ``tied``: something was received before it, of a time that may not be earlier.
+    ``tied``: an earlier received statement has a time that may not be earlier.
     """
 
     source: str
@@ -101,7 +101,7 @@ class Said(NamedTuple):
 
 
 class Bounds(NamedTuple):
-    """What must be refused, and what may be: between them the rules leave it open."""
+    """Whether the store must refuse, and whether it may. In between, the rules leave it open."""
 
     must: bool
     may: bool
@@ -111,14 +111,14 @@ class Bounds(NamedTuple):
 
 
 class Join(NamedTuple):
-    """Since when two records are one, and the order in which that was heard."""
+    """The time of a merge, and its order of receipt."""
 
     when: When
     order: int
 
 
 def read(attribute: str, payload: Payload, table: Table) -> str:
-    """A restricted record, or one of which that cannot be told, takes nothing back (product rule 5.6)."""
+    """The meaning of an attribute. A restricted, or possibly restricted, record withdraws nothing (product rule 5.6)."""
     value = table.read(attribute, payload.codes.get(attribute, ""))
     return NOTHING if value == CLEAR and is_protected(payload) else value
 

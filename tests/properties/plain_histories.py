@@ -1,4 +1,4 @@
-"""Random histories of one patient, or of two who may become one; the messages they are made of; and the smallest that still fails."""
+"""Random histories of one patient, or of two who may be merged; their messages; and the reduction of failing ones."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ class Draw:
     count: int = 0
 
     def history(self) -> tuple[Step, ...]:
-        """At first each record is heard of; then anything."""
+        """Usually starts with a message about each record; then any events."""
         records = ["1", "2"] if self.random.random() < 0.4 else ["1"]
         self.records = records
         steps = [Step(0, self.payload(0, A, f"A{one}")) for one in records if self.random.random() < 0.9]
         for _ in range(self.random.randint(2, 10)):
             steps.append(self.step(self.random.randint(0, WAVES - 1), steps))
         if self.random.random() < 0.3:
-            steps += [Step(WAVES, self.settling(source)) for source in self.random.choice([[A], [A, B]])]
+            steps += [Step(WAVES, self.permitting(source)) for source in self.random.choice([[A], [A, B]])]
         return tuple(sorted(steps, key=place))
 
     def step(self, wave: int, before: Sequence[Step]) -> Step:
@@ -46,7 +46,7 @@ class Draw:
         if payloads and chance < 0.12:
             return Step(wave, self.random.choice(payloads))
         if payloads and chance < 0.20:
-            return Step(wave, self.alike(self.random.choice(payloads)))
+            return Step(wave, self.similar(self.random.choice(payloads)))
         if chance < 0.30:
             return Step(wave, self.reply())
         if chance < 0.37 and len(self.records) > 1 and not self.setting.linked:
@@ -58,21 +58,22 @@ class Draw:
         return f"{'B' if self.setting.linked and source == B else 'A'}{self.random.choice(self.records)}"
 
     def control(self) -> str:
-        """Unlike any other of the history; now and then there is none."""
+        """A unique control id, or occasionally none."""
         self.count += 1
         return f"C{self.count}" if self.random.random() < 0.95 else ""
 
     def payload(self, wave: int, source: str, record: str, before: Sequence[Step] = ()) -> Payload:
         event, sent = self.times(wave, before)
         random = self.random
-        said = {name: random.choice(["Y", "N", "N", "M", "Q", DELETE, "", ""]) for name in FIELDS if random.random() < 0.6}
-        said[DECEASED] = random.choices(["", "N", "Y", "X?", DELETE, "U"], [60, 20, 8, 4, 6, 2])[0]
+        codes = {name: random.choice(["Y", "N", "N", "M", "Q", DELETE, "", ""]) for name in FIELDS if random.random() < 0.6}
+        codes[DECEASED] = random.choices(["", "N", "Y", "X?", DELETE, "U"], [60, 20, 8, 4, 6, 2])[0]
         phones = random.choice([None, (), *[(0,), (1,), (0, 1), (2, 0)] * 2])
-        restricted = random.choices(["N", "Y", "X?"], [80, 14, 6])[0]  # always said: a record stays restricted until it says otherwise
+        # always stated: a record stays restricted until a message states otherwise
+        restricted = random.choices(["N", "Y", "X?"], [80, 14, 6])[0]
         linked = random.choice(["", f"N{record[1]}", f"N{record[1]}", "0000000000", "UNKNOWN"])
-        return Payload(source, record, event, sent, self.control(), filled(said), phones, restricted, linked)
+        return Payload(source, record, event, sent, self.control(), filled(codes), phones, restricted, linked)
 
-    def alike(self, one: Payload) -> Payload:
+    def similar(self, one: Payload) -> Payload:
         """Another message of the same control id and time; or the same message under another control id."""
         if self.random.random() < 0.4:
             return replace(one, control=self.control())
@@ -87,18 +88,18 @@ class Draw:
         word = self.random.choice([STOP, STOP, STOP_ALL, START, START])
         return Reply(self.random.randrange(3), self.random.randrange(2), word, self.random.choice([0, 0, 0, None, 5, 4000]))
 
-    def settling(self, source: str) -> Payload:
-        """Everything is permitted, precisely and last of all."""
-        said = {DNC: "N", METHOD: "N", SMS: "N", VOICE: "N", DECEASED: "N"}
+    def permitting(self, source: str) -> Payload:
+        """A last message that permits everything, with a precise time."""
+        codes = {DNC: "N", METHOD: "N", SMS: "N", VOICE: "N", DECEASED: "N"}
         now = self.setting.clock[WAVES].strftime(FORMATS[14])
-        return Payload(source, self.named(source), f"{now}+0000", f"{now}+0000", self.control(), said, (0,), "N")
+        return Payload(source, self.named(source), f"{now}+0000", f"{now}+0000", self.control(), codes, (0,), "N")
 
     def times(self, wave: int, before: Sequence[Step]) -> tuple[str, str]:
-        """EVN-2 and MSH-7 as they are written."""
+        """EVN-2 and MSH-7 as text."""
         receipt, random = self.setting.clock[wave], self.random
         length = random.choices([14, 12, 10, 8, 6, 4], [70, 6, 8, 10, 3, 3])[0]
-        text = shown(self.moment(receipt, before), length, random.choice(ZONES))
-        sent = shown(receipt - timedelta(seconds=random.choice([0, 1, 60])), 14, random.choice(ZONES))
+        text = formatted(self.moment(receipt, before), length, random.choice(ZONES))
+        sent = formatted(receipt - timedelta(seconds=random.choice([0, 1, 60])), 14, random.choice(ZONES))
         return random.choices(
             [
                 (text, sent),
@@ -112,7 +113,7 @@ class Draw:
         )[0]
 
     def moment(self, receipt: datetime, before: Sequence[Step]) -> datetime:
-        """Often at an edge of what was stated before; seldom ahead of the clock."""
+        """A time: often at the edge of an earlier one, rarely ahead of the clock."""
         random = self.random
         ahead = [1, 300, 899, 900, 901, 3_600, 86_400]
         if random.random() < 0.05:
@@ -129,17 +130,17 @@ class Draw:
 
 
 def filled(codes: dict[str, str]) -> dict[str, str]:
-    """Without empty fields, so that equal messages are equal."""
+    """Removes empty fields, so that equivalent messages are equal."""
     return {name: text for name, text in codes.items() if text}
 
 
-def shown(moment: datetime, length: int, zone: tzinfo | None) -> str:
-    """A moment as it is written; without an offset where the zone is the source's own."""
+def formatted(moment: datetime, length: int, zone: tzinfo | None) -> str:
+    """A moment as HL7 text, without an offset if it is in the source's own zone."""
     return moment.astimezone(zone or CHICAGO).strftime(FORMATS[length] + ("%z" if zone else ""))
 
 
 def shrunk(steps: tuple[Step, ...], fails: Callable[[tuple[Step, ...]], bool]) -> tuple[Step, ...]:
-    """Leaves out whatever the failure does not need: events, and then what is in them."""
+    """Removes whatever the failure does not need: first events, then their content."""
     at = 0
     while at < len(steps):
         fewer = steps[:at] + steps[at + 1 :]
@@ -154,7 +155,7 @@ def shrunk(steps: tuple[Step, ...], fails: Callable[[tuple[Step, ...]], bool]) -
 
 
 def plainer_than(step: Step) -> list[Callable[[Step], Step]]:
-    """How a payload can be made to say less."""
+    """The ways to simplify a payload."""
     if not isinstance(step.event, Payload):
         return []
     dropped = [without(name) for name in step.event.codes]

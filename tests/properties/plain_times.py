@@ -1,6 +1,6 @@
-"""When an HL7 v2 message was stated, by product rule 5.1 alone: an interval, as precise as it was written.
+"""The effective time of an HL7 v2 message, by product rule 5.1 alone: an interval, as precise as the text.
 
-Where the rules leave an end open, it has room: the earliest and the latest that it may be.
+Where the rules leave a boundary open, it is a range: the earliest and the latest possible time.
 """
 
 from __future__ import annotations
@@ -14,20 +14,20 @@ from zoneinfo import ZoneInfo
 CHICAGO = ZoneInfo("America/Chicago")
 STEP = timedelta(microseconds=1)
 AHEAD = timedelta(minutes=15)
-"""So far ahead of ours a clock may be without being wrong, says the operators' documentation; the rule does not."""
+"""How far a clock may run ahead of ours, by the operations documentation. The rule itself has no limit."""
 UNREADABLE_TIMES = ("20261341", "NOT A TIME", "2026110", "20261101996100")
 LONG_AGO = datetime(1900, 1, 1, tzinfo=UTC)
 FORMATS = {4: "%Y", 6: "%Y%m", 8: "%Y%m%d", 10: "%Y%m%d%H", 12: "%Y%m%d%H%M", 14: "%Y%m%d%H%M%S"}
 
 
 class When(NamedTuple):
-    """Some moment from a start to an end, both included. Each has its bounds: (the earliest, the latest) that it may be."""
+    """Some moment from a start to an end, both included. Each of them is a range: (earliest, latest)."""
 
     start: tuple[datetime, datetime]
     end: tuple[datetime, datetime]
 
     def is_after(self, other: When, *, surely: bool) -> bool:
-        """Whether it is entirely later: for certain, or perhaps."""
+        """Whether it is entirely later: certainly, or possibly."""
         return self.start[0] > other.end[1] if surely else self.start[1] > other.end[0]
 
 
@@ -40,7 +40,7 @@ def exactly(start: datetime, end: datetime) -> When:
 
 @lru_cache(maxsize=100_000)
 def stated(event: str, sent: str, receipt: datetime) -> When:
-    """EVN-2, else MSH-7. Missing or unreadable it may have been at any time: until MSH-7, or until receipt."""
+    """The time by EVN-2, else MSH-7. If missing or unreadable: any time until MSH-7, or until receipt."""
     zone = offset(sent) or CHICAGO
     found = written(event, zone) if event else written(sent, zone) if sent else None
     if found is not None:
@@ -51,7 +51,7 @@ def stated(event: str, sent: str, receipt: datetime) -> When:
 
 
 def received(start: datetime, end: datetime, receipt: datetime) -> When:
-    """A time in the future ends at receipt. Of one that is so altogether the rule does not say when it begins."""
+    """A time with a future end ends at receipt. If it is entirely in the future, the rule leaves its start open."""
     if start <= receipt:
         return exactly(start, min(end, receipt))
     ahead = start - receipt
@@ -60,7 +60,7 @@ def received(start: datetime, end: datetime, receipt: datetime) -> When:
 
 
 def written(text: str, zone: tzinfo) -> tuple[datetime, datetime] | None:
-    """The calendar time that is written: all that it may mean, in both readings of a repeated hour."""
+    """The interval of a written calendar time, in both readings of a repeated hour."""
     digits, own = re.sub(r"[+-]\d{4}$", "", text), offset(text)
     if len(digits) not in FORMATS or not digits.isdigit():
         return None
@@ -74,7 +74,7 @@ def written(text: str, zone: tzinfo) -> tuple[datetime, datetime] | None:
 
 
 def following(start: datetime, length: int) -> datetime:
-    """Where the next year, month, day, hour, minute or second begins."""
+    """The start of the next year, month, day, hour, minute or second."""
     if length == 4:
         return start.replace(year=start.year + 1)
     if length == 6:
@@ -84,7 +84,7 @@ def following(start: datetime, length: int) -> datetime:
 
 
 def offset(text: str) -> tzinfo | None:
-    """The offset that a time is written with, if any."""
+    """The UTC offset in the text, if any."""
     found = re.fullmatch(r"\d+([+-])(\d\d)(\d\d)", text)
     if found is None:
         return None

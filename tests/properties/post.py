@@ -1,4 +1,4 @@
-"""The post between EMRs and the store: messages that are written, delivered, lost and sent again, and a database that dies."""
+"""Messages between EMRs and the store: written, delivered, lost and resent; and a database that dies at a commit."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ VALUES: dict[str, list[Any]] = {
 
 
 def permission(attribute: str) -> Any:
-    """A value that allows what an opt-out of the attribute forbids."""
+    """A value that permits what an opt-out of the attribute forbids."""
     return VALUES[attribute][1]
 
 
 class Message(NamedTuple):
-    """What a source says about a record, true since ``when``. ``is_fresh``: counted from two minutes ago, perhaps later than people's.
+    """The statements of a source about a record, effective at ``when``. ``is_fresh``: counted from two minutes ago, perhaps after people.
 
-    ``width``: how many seconds long its time is, as some EMRs write hours or days only. ``unread``: an attribute that cannot be read.
+    ``width``: the width of its time in seconds, because some EMRs write only hours or days. ``unread``: an unreadable attribute.
     """
 
     name: str
@@ -49,7 +49,7 @@ class Message(NamedTuple):
 
 
 class Reply(NamedTuple):
-    """What a patient texts to a line."""
+    """A text reply of a patient to a line."""
 
     number: str
     line: str
@@ -71,11 +71,11 @@ deaths = st.sampled_from(["", "", "", "before the commit", "after the commit"])
 
 
 class Died(BaseException):
-    """The process ends here. Nothing of ours catches it."""
+    """A crash of the process. No product code catches it."""
 
 
-class Mortal(Database):
-    """A database whose next transaction dies where it is told to."""
+class CrashingDatabase(Database):
+    """A database whose next transaction dies at the point in ``death``."""
 
     death = ""
 
@@ -101,7 +101,7 @@ class Letter(NamedTuple):
 
 
 class Post:
-    """Maps a payload, which is a letter's number, to what the letter says; one that is ``damaged`` cannot be read."""
+    """Maps a payload (the number of a letter) to the item of the letter. A ``damaged`` letter is unmappable."""
 
     def __init__(self) -> None:
         self.letters: list[Letter] = []
@@ -110,7 +110,7 @@ class Post:
     def read(self, payload: Payload) -> list[Item]:
         number = int(payload.body.partition(b":")[2])
         if number in self.damaged:
-            return [Unmappable("damaged", "mend the mapping", payload.locator)]
+            return [Unmappable("damaged", "fix the mapping", payload.locator)]
         return [self.letters[number].item]
 
     mapping = ""

@@ -1,4 +1,4 @@
-"""What holds for every patient, ask and policy: no rule of the decision ever contacts somebody who said no."""
+"""Properties of every patient, request and policy: no decision rule ever contacts a patient who refused."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ policies = st.builds(Policy, **{one.name: st.sampled_from([choice.value for choi
 
 
 @given(asks, known, policies)
-def test_what_is_sent_is_allowed(ask: DecisionRequest, known: KnownPatient, policy: Policy) -> None:
+def test_every_allowed_channel_respects_the_patients_preferences(ask: DecisionRequest, known: KnownPatient, policy: Policy) -> None:
     decision = decide(ask, known, policy, NOW)
     if decision.decision != "send":
         assert decision.decision == "do_not_send"
@@ -106,7 +106,7 @@ def _assert_automation_obeys(ask: DecisionRequest, known: KnownPatient, policy: 
 
 
 @given(asks, known, policies, st.sampled_from(ORDER))
-def test_a_denial_never_opens_a_way(ask: DecisionRequest, known: KnownPatient, policy: Policy, channel: str) -> None:
+def test_a_denial_never_permits_another_channel(ask: DecisionRequest, known: KnownPatient, policy: Policy, channel: str) -> None:
     before = decide(ask, known, policy, NOW)
     denied = replace(known.contact, consents={**known.contact.consents, channel: "denied"})
     after = decide(ask, known._replace(contact=denied), policy, NOW)
@@ -115,7 +115,7 @@ def test_a_denial_never_opens_a_way(ask: DecisionRequest, known: KnownPatient, p
 
 
 @given(asks, known, policies, opt_outs)
-def test_an_opt_out_never_opens_a_way(ask: DecisionRequest, known: KnownPatient, policy: Policy, opt_out: OptOut) -> None:
+def test_an_opt_out_never_permits_another_channel(ask: DecisionRequest, known: KnownPatient, policy: Policy, opt_out: OptOut) -> None:
     before = decide(ask, known, policy, NOW)
     after = decide(ask, known._replace(opt_outs=(*known.opt_outs, opt_out)), policy, NOW)
     assert not (before.decision == "do_not_send" and after.decision == "send")
@@ -123,14 +123,14 @@ def test_an_opt_out_never_opens_a_way(ask: DecisionRequest, known: KnownPatient,
 
 
 @given(asks, known, policies)
-def test_do_not_contact_never_opens_a_way(ask: DecisionRequest, known: KnownPatient, policy: Policy) -> None:
+def test_do_not_contact_never_permits_a_channel(ask: DecisionRequest, known: KnownPatient, policy: Policy) -> None:
     without = decide(ask, known._replace(contact=replace(known.contact, do_not_contact="unknown")), policy, NOW)
     with_it = decide(ask, known._replace(contact=replace(known.contact, do_not_contact="yes")), policy, NOW)
     assert not (without.decision == "do_not_send" and with_it.decision == "send")
 
 
 @given(asks, known, policies)
-def test_every_channel_is_answered_for(ask: DecisionRequest, known: KnownPatient, policy: Policy) -> None:
+def test_every_channel_has_an_outcome(ask: DecisionRequest, known: KnownPatient, policy: Policy) -> None:
     decision = decide(ask, known, policy, NOW)
     visited = [one.channel for one in decision.skipped]
     assert len(visited) == len(set(visited))

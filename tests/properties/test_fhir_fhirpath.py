@@ -1,4 +1,4 @@
-"""Our FHIRPath against fhirpathpy, on random resources and random expressions of the supported part."""
+"""Our FHIRPath compared with fhirpathpy, on random resources and random expressions of the supported subset."""
 
 from __future__ import annotations
 
@@ -65,5 +65,5 @@ def test_same_answer_as_fhirpathpy(patient: dict[str, Any], expression: str) -> 
 
 
 def written_out(expression: str) -> str:
-    """``extension(url)`` is short for ``extension.where(url = url)`` (FHIR R4 2.1.9.1.5); fhirpathpy's takes only the first of several."""
+    """``extension(url)`` is short for ``extension.where(url = url)`` (FHIR R4 2.1.9.1.5); fhirpathpy uses only the first of several."""
     return re.sub(r"extension\(('\w+')\)", r"extension.where(url = \1)", expression)

@@ -1,4 +1,4 @@
-"""Whatever comes, the mapping answers; and nothing becomes a permission that the resource did not state."""
+"""The mapping handles any input, and permits nothing that the resource did not state."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ POINT = st.fixed_dictionaries({}, optional={"system": TEXTS, "value": TEXTS, "us
 
 
 @given(st.one_of(RESOURCE, JSON))
-def test_any_json_becomes_items_and_an_explanation(resource: Any) -> None:
+def test_any_json_is_mapped_and_explained(resource: Any) -> None:
     items = MAPPER.read(payload(resource))
     assert all(isinstance(item, PatientStatements | PatientMerge | Filtered | Unmappable) for item in items)
     assert list(MAPPER.explain(payload(resource)).items) == items
@@ -75,7 +75,7 @@ def test_any_json_becomes_items_and_an_explanation(resource: Any) -> None:
 
 
 @given(st.binary(max_size=60))
-def test_any_bytes_are_rejected_or_read(body: bytes) -> None:
+def test_any_bytes_are_rejected_or_mapped(body: bytes) -> None:
     (item,) = MAPPER.read(Payload(body, "x", RECEIVED)) or [None]
     assert item is None or isinstance(item, Unmappable | PatientStatements | Filtered)
 
@@ -94,13 +94,13 @@ def test_phones_are_e164_and_preferred_is_one_of_them(entries: list[dict[str, An
 
 
 @given(RESOURCE)
-def test_reading_twice_says_the_same(resource: dict[str, Any]) -> None:
+def test_mapping_twice_gives_the_same_result(resource: dict[str, Any]) -> None:
     body = json.dumps(resource).encode()
     assert MAPPER.read(Payload(body, "x", RECEIVED)) == MAPPER.read(Payload(body, "x", RECEIVED))
 
 
 @given(RESOURCE)
-def test_details_and_reasons_never_hold_a_value(resource: dict[str, Any]) -> None:
+def test_details_and_reasons_never_contain_a_value(resource: dict[str, Any]) -> None:
     marked = json.loads(json.dumps(resource).replace("217-555-0123", "SECRET-555").replace("a@example.org", "SECRET@x"))
     for item in MAPPER.read(payload(marked)):
         told = [item.detail, item.reason, item.path] if isinstance(item, Unmappable) else list(getattr(item, "problems", ()))

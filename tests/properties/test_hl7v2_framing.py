@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from adapters.hl7v2.framing import Deframer, frame
 
-WIDE = (b"M\x00", b"\x00M", b"\xff\xfe", b"\xfe\xff")  # two bytes a letter: only a CR tells where such a frame ends
+WIDE = (b"M\x00", b"\x00M", b"\xff\xfe", b"\xfe\xff")  # two bytes per character: only a CR marks the end of such a frame
 contents = st.binary(min_size=1, max_size=60).map(lambda raw: raw.replace(b"\x1c", b"?").replace(b"\x0b", b"?"))
 contents = contents.filter(lambda raw: raw[:2] not in WIDE)
 between = st.sampled_from([b"", b"\r", b"\r\n", b"\n", b"\x00", b"\r\x00\r\n", b" "])
@@ -19,7 +19,7 @@ def cut(wire: bytes, places: list[int]) -> list[bytes]:
 
 
 @given(st.lists(st.tuples(contents, between), max_size=8), st.lists(st.integers(0, 2000), max_size=12))
-def test_however_the_network_cuts_the_stream_the_messages_are_the_same(frames: list[tuple[bytes, bytes]], places: list[int]) -> None:
+def test_messages_do_not_depend_on_how_the_stream_is_split(frames: list[tuple[bytes, bytes]], places: list[int]) -> None:
     wire = b"".join(frame(message)[:-1] + gap for message, gap in frames)
     deframer = Deframer()
     found = [message for chunk in cut(wire, places) for message in deframer.feed(chunk)]
@@ -28,7 +28,7 @@ def test_however_the_network_cuts_the_stream_the_messages_are_the_same(frames: l
 
 
 @given(st.binary(max_size=200), st.lists(st.integers(0, 400), max_size=6))
-def test_any_bytes_give_the_same_messages_and_error_however_they_are_cut(wire: bytes, places: list[int]) -> None:
+def test_any_bytes_give_the_same_messages_and_error_however_they_are_split(wire: bytes, places: list[int]) -> None:
     whole, pieces = Deframer(limit=50), Deframer(limit=50)
     at_once = whole.feed(wire)
     assert [message for chunk in cut(wire, places) for message in pieces.feed(chunk)] == at_once

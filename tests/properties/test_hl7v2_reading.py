@@ -29,7 +29,7 @@ text = st.text(st.characters(codec="utf-8", exclude_categories=["Cs", "Cc"]), ma
 
 
 @given(messy | text, st.sampled_from(["", "MSH|^~\\&|A|B|C|D|2026||ADT^A08|1|P|2.5\r", "MSH|^~\\&|A|B|C|D|2026||ADT^A40|1|P|2.5\r"]))
-def test_no_message_whatever_makes_the_mapper_fail(body: str, head: str) -> None:
+def test_no_message_makes_the_mapper_fail(body: str, head: str) -> None:
     payload = Payload((head + body).encode("utf-8", "surrogatepass"), "x", NOW)
     assert MAPPER.read(payload)
     assert MAPPER.explain(payload).items == MAPPER.read(payload)
@@ -37,7 +37,7 @@ def test_no_message_whatever_makes_the_mapper_fail(body: str, head: str) -> None
 
 
 @given(st.binary(max_size=300))
-def test_no_bytes_whatever_make_the_mapper_fail(body: bytes) -> None:
+def test_no_bytes_make_the_mapper_fail(body: bytes) -> None:
     assert MAPPER.read(Payload(body, "x", NOW))
     Acknowledger().replies(body, IngestResult("applied"), NOW)
 
@@ -48,14 +48,14 @@ def escaped(value: str) -> str:
 
 
 @given(st.lists(text, min_size=1, max_size=8))
-def test_what_is_escaped_comes_back_as_it_was(values: list[str]) -> None:
+def test_escaped_text_is_read_back_unchanged(values: list[str]) -> None:
     body = "MSH|^~\\&|A\rZCP|" + "|".join(escaped(value) for value in values)
     message = read(f"{body}|end\r".encode())
     assert [message.unescape(one) for one in message.segments("ZCP")[0][1:-1]] == values
 
 
 @given(st.permutations(["OK", "DNC", "OK", ""]))
-def test_a_no_is_heard_in_whatever_order_it_is_sent(codes: list[str]) -> None:
+def test_a_refusal_counts_in_any_order_of_codes(codes: list[str]) -> None:
     body = f"MSH|^~\\&|A|B|C|D|2026||ADT^A08|1|P|2.5\rPID|||1^^^GENHOSP^MR\rZCP|1|{'~'.join(codes)}\r"
     (said,) = MAPPER.read(Payload(body.encode(), "x", NOW))
     assert isinstance(said, PatientStatements)
@@ -70,7 +70,7 @@ message = st.builds(
 
 
 @given(st.lists(message, min_size=1, max_size=8), st.integers(1, 200))
-def test_a_stream_is_cut_into_its_messages_however_it_is_read(messages: list[bytes], size: int) -> None:
+def test_a_stream_is_split_into_messages_whatever_the_read_size(messages: list[bytes], size: int) -> None:
     stream = b"".join(messages)
     chunks = [stream[at : at + size] for at in range(0, len(stream), size)]
     assert list(pieces(chunks)) == messages

@@ -1,4 +1,4 @@
-"""Random payloads of two sources that share all sorts of identifiers: strangers stay apart, and no refusal is lost (product rule 5.9)."""
+"""Random payloads of two sources with shared identifiers: different patients stay separate, no refusal is lost (product rule 5.9)."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def database(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) ->
 
 
 def identifiers(sent: Sent, prefix: str) -> tuple[Identifier, ...]:
-    """The own one first; the other source's, or a shared one, may come with it, and have the value of somebody's own."""
+    """The own identifier first, perhaps with one of the other source or a shared one, which may equal another patient's own value."""
     case = str.lower if sent.spelled else str
     own = Identifier(case(OWNS[sent.source]), case("MR"), f"{prefix}{sent.own}")
     links = [Identifier(case("EMPI"), "PI", f"{prefix}{one}") for one in sent.links]
@@ -78,7 +78,7 @@ def found(site: Site, authority: str, value: str) -> Patient | None:
 
 @settings(max_examples=120)
 @given(history=st.lists(payloads, min_size=1, max_size=14), size=st.integers(1, 4))
-def test_strangers_stay_apart_and_no_refusal_is_lost(database: Database, history: list[Sent], size: int) -> None:
+def test_different_patients_stay_separate_and_no_refusal_is_lost(database: Database, history: list[Sent], size: int) -> None:
     site, prefix = Site(database, ENTERPRISE), f"x{next(PREFIXES)}-"
     accepted: dict[tuple[str, str], str] = {}
     linked: dict[tuple[str, str], set[str]] = {}
@@ -94,9 +94,9 @@ def test_strangers_stay_apart_and_no_refusal_is_lost(database: Database, history
                     linked.setdefault((OWNS[source], sent.own), set()).update(sent.links)
     patients = {key: found(site, key[0], f"{prefix}{key[1]}") for key in accepted}
     for key, patient in patients.items():
-        assert patient is not None, "who was accepted is found by the own identifier"
+        assert patient is not None, "an accepted patient is not found by its own identifier"
         together = [other for other, one in patients.items() if one is not None and one.id == patient.id]
-        assert len({authority for authority, _ in together}) == len(together), "two own identifiers of one issuer"
+        assert len({authority for authority, _ in together}) == len(together), "a patient has two own identifiers of one issuer"
         assert len(together) == 1 or all(linked[other] for other in together), "joined without a link"
         assert patient.contact.do_not_contact == ("yes" if any(accepted[other] == "yes" for other in together) else "no"), key
 
@@ -114,9 +114,7 @@ statements = st.tuples(
 
 @settings(max_examples=60)
 @given(history=st.lists(statements, min_size=1, max_size=8))
-def test_parting_loses_nothing_that_ever_stopped_contact_and_keeps_nothing_else(
-    database: Database, history: list[tuple[str, int, tuple[str, bool]]]
-) -> None:
+def test_an_unmerge_keeps_every_refusal_and_nothing_else(database: Database, history: list[tuple[str, int, tuple[str, bool]]]) -> None:
     prefix = f"y{next(PREFIXES)}-"
     together = replace(ENTERPRISE, sources=tuple(Source(name, name, patient_id=(("GENHOSP", "MR"),)) for name in OWNS))
     site = Site(database, together)

@@ -1,4 +1,4 @@
-"""What holds for all payloads of one authority, and for the join of two records. Pure."""
+"""Properties of all payloads of one authority, and of merging two records. Pure."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ VALUES: dict[str, list[Any]] = {
 }
 OPT_OUTS = {"do_not_contact": "yes", "consent.sms": "denied", "topic.recall.sms": "denied", "preferred_method": "none", "deceased": True}
 
-said = st.fixed_dictionaries({}, optional={attribute: st.sampled_from(values) for attribute, values in VALUES.items()})
+statement_sets = st.fixed_dictionaries({}, optional={attribute: st.sampled_from(values) for attribute, values in VALUES.items()})
 
 
 def payload(statements: dict[str, Any], seconds: int, number: int, version: int = 0) -> PatientStatements:
@@ -38,14 +38,14 @@ def payload(statements: dict[str, Any], seconds: int, number: int, version: int 
     return PatientStatements((Identifier("X", "MR", "1"),), stated, times.at(BEGIN + timedelta(seconds=seconds)), f"E{number}", version)
 
 
-def hear(held: SourceAssertions | None, item: PatientStatements) -> SourceAssertions:
-    """What an authority has said, with one payload more."""
+def receive(held: SourceAssertions | None, item: PatientStatements) -> SourceAssertions:
+    """The assertions of an authority after one more payload."""
     merged = assertions.merge(held, item, item.effective.latest)
     return SourceAssertions(merged.assertions, merged.confirmed, merged.confirmed, "", held.since if held else item.effective.latest)
 
 
-def hear_all(items: list[PatientStatements]) -> SourceAssertions:
-    return reduce(hear, items[1:], hear(None, items[0]))
+def receive_all(items: list[PatientStatements]) -> SourceAssertions:
+    return reduce(receive, items[1:], receive(None, items[0]))
 
 
 def values(*held: SourceAssertions) -> dict[str, Any]:
@@ -59,9 +59,9 @@ def restricts(attribute: str, value: Any) -> bool:
 
 @st.composite
 def histories(draw: st.DrawFn, *, most: int = 6) -> list[PatientStatements]:
-    """Payloads of distinct times, in any order."""
+    """Payloads with distinct times, in any order."""
     moments = draw(st.lists(st.integers(0, 50), min_size=1, max_size=most, unique=True))
-    return [payload(draw(said), seconds, number) for number, seconds in enumerate(moments)]
+    return [payload(draw(statement_sets), seconds, number) for number, seconds in enumerate(moments)]
 
 
 @st.composite
@@ -73,92 +73,98 @@ def orders(draw: st.DrawFn) -> tuple[list[PatientStatements], list[PatientStatem
 
 
 @given(orders())
-def test_the_order_of_arrival_and_repeats_do_not_matter(two: tuple[list[PatientStatements], list[PatientStatements]]) -> None:
-    first, second = two
-    assert values(hear_all(first)) == values(hear_all(second))
+def test_the_order_of_arrival_and_repeats_do_not_matter(pair: tuple[list[PatientStatements], list[PatientStatements]]) -> None:
+    first, second = pair
+    assert values(receive_all(first)) == values(receive_all(second))
 
 
 @given(histories())
-def test_the_newest_statement_of_each_attribute_stands(history: list[PatientStatements]) -> None:
+def test_the_newest_statement_of_each_attribute_is_in_force(history: list[PatientStatements]) -> None:
     newest: dict[str, Any] = {}
     for item in sorted(history, key=lambda one: one.effective.earliest):
         newest |= {attribute: statement.value for attribute, statement in item.statements.items()}
-    assert {attribute: one.value for attribute, one in hear_all(history).current().items()} == newest
+    assert {attribute: one.value for attribute, one in receive_all(history).current().items()} == newest
 
 
-@given(histories(), said, st.integers(-5, 50))
+@given(histories(), statement_sets, st.integers(-5, 50))
 def test_a_late_payload_replaces_nothing_that_is_newer(history: list[PatientStatements], late: dict[str, Any], seconds: int) -> None:
-    held = hear_all(history)
-    after = hear(held, payload(late, seconds, 99)).current()
+    held = receive_all(history)
+    after = receive(held, payload(late, seconds, 99)).current()
     for attribute, old in held.current().items():
         if old.effective.is_after(times.at(BEGIN + timedelta(seconds=seconds))):
             assert after[attribute].value == old.value
 
 
-@given(st.lists(st.tuples(said, st.integers(0, 1)), min_size=1, max_size=5), st.data())
-def test_what_may_be_a_repeat_never_loosens(said_then: list[tuple[dict[str, Any], int]], data: st.DataObject) -> None:
-    """All within two instants, where only the order of receipt tells the payloads apart."""
-    history = [payload(statements, second, number) for number, (statements, second) in enumerate(said_then)]
-    held = hear_all(history)
+@given(st.lists(st.tuples(statement_sets, st.integers(0, 1)), min_size=1, max_size=5), st.data())
+def test_a_possible_repeat_never_permits_contact(drawn: list[tuple[dict[str, Any], int]], data: st.DataObject) -> None:
+    """All within two instants, so that only the order of receipt distinguishes the payloads."""
+    history = [payload(statements, second, number) for number, (statements, second) in enumerate(drawn)]
+    held = receive_all(history)
     again = data.draw(st.sampled_from(history))
     merged = assertions.merge(held, again, again.effective.latest, doubtful=True)
     for attribute, old in held.current().items():
-        now = merged.assertions[attribute]
+        new = merged.assertions[attribute]
         if old.evidence_id != again.evidence_id and not again.effective.is_after(old.effective) and restricts(attribute, old.value):
-            assert restricts(attribute, now.value)
+            assert restricts(attribute, new.value)
 
 
 @given(histories(), st.integers(1, 9), st.integers(1, 9))
-def test_of_one_instant_the_higher_version_stands(history: list[PatientStatements], one: int, other: int) -> None:
+def test_at_the_same_instant_the_higher_version_wins(history: list[PatientStatements], one: int, other: int) -> None:
     statements = {"do_not_contact": "yes"}, {"do_not_contact": "no"}
     first, second = payload(statements[0], 60, 100, one), payload(statements[1], 60, 101, 10 + other)
     for order in ([first, second], [second, first]):
-        assert hear_all([*history, *order]).current()["do_not_contact"].value == "no"
+        assert receive_all([*history, *order]).current()["do_not_contact"].value == "no"
 
 
 @given(histories(), histories())
-def test_a_join_keeps_every_opt_out_of_either_side(mine: list[PatientStatements], theirs: list[PatientStatements]) -> None:
-    first, second = hear_all(mine), hear_all(theirs)
-    joined = assertions.join(first, second).assertions
+def test_a_merge_keeps_every_opt_out_of_either_record(
+    first_history: list[PatientStatements], second_history: list[PatientStatements]
+) -> None:
+    first, second = receive_all(first_history), receive_all(second_history)
+    merged = assertions.join(first, second).assertions
     for attribute in OPT_OUTS:
         stated = [held.current()[attribute].value for held in (first, second) if attribute in held.current()]
-        assert restricts(attribute, joined[attribute].value if attribute in joined else None) == any(
+        assert restricts(attribute, merged[attribute].value if attribute in merged else None) == any(
             restricts(attribute, value) for value in stated
         )
 
 
 @given(histories(), histories())
-def test_a_join_has_no_sides(mine: list[PatientStatements], theirs: list[PatientStatements]) -> None:
-    first, second = hear_all(mine), hear_all(theirs)
+def test_a_merge_is_symmetric(first_history: list[PatientStatements], second_history: list[PatientStatements]) -> None:
+    first, second = receive_all(first_history), receive_all(second_history)
     one, other = assertions.join(first, second), assertions.join(second, first)
-    for attribute, joined in one.assertions.items():
+    for attribute, merged in one.assertions.items():
         sides = [held.current()[attribute] for held in (first, second) if attribute in held.current()]
-        if len({side.effective for side in sides}) == len(sides):  # of one instant either may stand, an opt-out apart
-            assert joined == other.assertions[attribute]
+        if len({side.effective for side in sides}) == len(sides):  # at the same instant either may win
+            assert merged == other.assertions[attribute]
     assert (one.confirmed, one.since) == (other.confirmed, other.since)
 
 
 @given(histories())
-def test_a_join_with_itself_changes_nothing(history: list[PatientStatements]) -> None:
-    held = hear_all(history)
+def test_merging_a_record_with_itself_changes_nothing(history: list[PatientStatements]) -> None:
+    held = receive_all(history)
     assert assertions.join(held, held).assertions == held.current()
 
 
 @given(histories(), st.integers(0, 100), histories())
-def test_after_a_merge_nothing_from_before_it_loosens(before: list[PatientStatements], seconds: int, late: list[PatientStatements]) -> None:
+def test_after_a_merge_no_earlier_evidence_permits_contact(
+    before: list[PatientStatements], seconds: int, late: list[PatientStatements]
+) -> None:
     merged_at = BEGIN + timedelta(seconds=seconds)
-    held = assertions.anchored(hear_all(before), merged_at)
-    was = hear_all(before).current()
-    assert {name: one.value for name, one in held.assertions.items()} == {name: one.value for name, one in was.items()}
-    after = reduce(hear, [item for item in late if item.effective.latest < merged_at], held).current()
+    held = assertions.anchored(receive_all(before), merged_at)
+    former = receive_all(before).current()
+    assert {name: one.value for name, one in held.assertions.items()} == {name: one.value for name, one in former.items()}
+    after = reduce(receive, [item for item in late if item.effective.latest < merged_at], held).current()
     for attribute, old in held.assertions.items():
         if restricts(attribute, old.value):
             assert after[attribute].value == old.value
 
 
 @given(histories(), histories())
-def test_no_authority_is_overruled_in_its_no(mine: list[PatientStatements], theirs: list[PatientStatements]) -> None:
-    first, second = hear_all(mine), hear_all(theirs)
+def test_no_authority_overrides_the_refusal_of_another(
+    first_history: list[PatientStatements], second_history: list[PatientStatements]
+) -> None:
+    first, second = receive_all(first_history), receive_all(second_history)
     in_force = values(first, second)
     for held in (first, second):
         for attribute, one in held.current().items():
@@ -168,26 +174,26 @@ def test_no_authority_is_overruled_in_its_no(mine: list[PatientStatements], thei
                 assert in_force[attribute] is True
 
 
-@given(said, said)
-def test_unknown_is_never_yes_nor_granted(mine: dict[str, Any], theirs: dict[str, Any]) -> None:
-    in_force = values(hear(None, payload(mine, 0, 0)), hear(None, payload(theirs, 0, 1)))
+@given(statement_sets, statement_sets)
+def test_unknown_never_becomes_yes_or_granted(first_history: dict[str, Any], second_history: dict[str, Any]) -> None:
+    in_force = values(receive(None, payload(first_history, 0, 0)), receive(None, payload(second_history, 0, 1)))
     for attribute, value in in_force.items():
         if attribute in VALUES and not attribute.startswith("phones"):
-            assert value in (mine.get(attribute), theirs.get(attribute))
+            assert value in (first_history.get(attribute), second_history.get(attribute))
     for attribute in VALUES:
-        if mine.get(attribute) is None and theirs.get(attribute) is None:
+        if first_history.get(attribute) is None and second_history.get(attribute) is None:
             assert attribute not in in_force
 
 
-def test_an_assertion_of_every_kind_is_kept_as_it_was_said() -> None:
+def test_every_kind_of_assertion_is_kept_unchanged() -> None:
     item = payload({attribute: options[0] for attribute, options in VALUES.items()}, 0, 0)
     expected = {name: Assertion(one.value, times.at(BEGIN), BEGIN, "E0", "path") for name, one in item.statements.items()}
-    assert hear(None, item).current() == expected
+    assert receive(None, item).current() == expected
 
 
 @st.composite
 def imprecise(draw: st.DrawFn) -> list[PatientStatements]:
-    """Yes, no and taken back, at times of any precision, in any order of receipt."""
+    """Yes, no and cleared, at times of any precision, in any order of receipt."""
     found = []
     for number in range(draw(st.integers(1, 6))):
         start, width = draw(st.integers(0, 12)), draw(st.sampled_from([0, 0, 1, 5, 12]))
@@ -204,22 +210,22 @@ def do_not_contact(item: PatientStatements) -> Any:
 @given(imprecise())
 def test_nothing_lifts_a_refusal_that_may_be_newer(history: list[PatientStatements]) -> None:
     refusals = [item for item in history if do_not_contact(item) == "yes"]
-    if hear_all(history).current()["do_not_contact"].value != "yes":
+    if receive_all(history).current()["do_not_contact"].value != "yes":
         others = [item for item in history if do_not_contact(item) != "yes"]
         assert all(any(other.effective.is_after(refusal.effective) for other in others) for refusal in refusals)
 
 
 @given(imprecise())
-def test_a_refusal_ends_by_what_is_later_than_every_refusal(history: list[PatientStatements]) -> None:
+def test_a_refusal_ends_only_with_a_statement_later_than_every_refusal(history: list[PatientStatements]) -> None:
     refusals = [item for item in history if do_not_contact(item) == "yes"]
     others = [item for item in history if do_not_contact(item) != "yes"]
     if any(all(other.effective.is_after(refusal.effective) for refusal in refusals) for other in others):
-        assert hear_all(history).current()["do_not_contact"].value != "yes"
+        assert receive_all(history).current()["do_not_contact"].value != "yes"
 
 
 @given(imprecise())
-def test_what_nobody_can_order_is_marked_and_counted(history: list[PatientStatements]) -> None:
-    held = hear(None, history[0])
+def test_statements_without_a_definite_order_are_marked_and_counted(history: list[PatientStatements]) -> None:
+    held = receive(None, history[0])
     for item in history[1:]:
         old = held.current()["do_not_contact"]
         merged = assertions.merge(held, item, item.effective.latest)
@@ -227,4 +233,4 @@ def test_what_nobody_can_order_is_marked_and_counted(history: list[PatientStatem
         is_open = overlap and old.value != do_not_contact(item)
         assert merged.undecided == is_open
         assert not is_open or merged.assertions["do_not_contact"].undecided
-        held = hear(held, item)
+        held = receive(held, item)

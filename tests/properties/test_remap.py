@@ -1,4 +1,4 @@
-"""A store whose mapping was wrong for a while is, once it is mended, as though it never had been. Pure."""
+"""Once a wrong mapping is fixed, the store is as if the mapping had always been right. Pure."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ SILENT, UNREADABLE = "silent", "unreadable"
 Table = dict[str, dict[str, Any]]
 
 
-class Told(NamedTuple):
-    """One message: its codes by attribute, when it was stated, and which of the mappings read it."""
+class Message(NamedTuple):
+    """One message: its codes by attribute, its time, and the mapping that read it."""
 
     codes: dict[str, str]
     second: int
@@ -37,7 +37,7 @@ def table(values: list[Any]) -> st.SearchStrategy[dict[str, Any]]:
 
 tables = st.fixed_dictionaries({name: table(values) for name, values in VALUES.items()})
 messages = st.builds(
-    Told,
+    Message,
     st.fixed_dictionaries({}, optional=dict.fromkeys(VALUES, st.sampled_from(CODES))),
     st.integers(0, 20),
     st.sampled_from([0, 0, 0, 5]),
@@ -52,10 +52,10 @@ def read(table: Table, name: str, codes: Codes) -> source_codes.Read:
     return (None, None) if value == SILENT else (Statement(value, "path"), None)
 
 
-def item(told: Told, number: int, table: Table, mapping: str) -> PatientStatements:
-    start = BEGIN + timedelta(seconds=told.second)
+def item(message: Message, number: int, table: Table, mapping: str) -> PatientStatements:
+    start = BEGIN + timedelta(seconds=message.second)
     stated, problems, codes = {}, [], {}
-    for name, code in told.codes.items():
+    for name, code in message.codes.items():
         found = Codes("place", ((code, "path"),))
         statement, problem = read(table, name, found)
         codes[name] = found._replace(silent=statement is None and problem is None)
@@ -63,13 +63,13 @@ def item(told: Told, number: int, table: Table, mapping: str) -> PatientStatemen
             stated[name] = statement
         if problem is not None:
             problems.append(problem)
-    effective = times.Time(start, start + timedelta(seconds=told.width))
+    effective = times.Time(start, start + timedelta(seconds=message.width))
     who = (Identifier("X", "MR", "1"),)
     return PatientStatements(who, stated, effective, f"E{number}", problems=tuple(problems), codes=codes, mapping=mapping)
 
 
 class Reader(NamedTuple):
-    """A mapping as the store asks it."""
+    """A mapping with the interface that the store uses."""
 
     table: Table
     mapping: str
@@ -79,7 +79,7 @@ class Reader(NamedTuple):
 
 
 class Store(NamedTuple):
-    """What one authority holds, its codes, and the mapping that read them."""
+    """The assertions of one authority, their codes, and the mapping that read them."""
 
     held: SourceAssertions | None = None
     codes: Folded | None = None
@@ -91,7 +91,7 @@ class Store(NamedTuple):
         held, codes = source_codes.fold(self.held, self.codes or {}, Reader(table, mapping), None)
         return Store(held, codes, mapping)
 
-    def hears(self, one: PatientStatements, recorded: datetime) -> Store:
+    def receive(self, one: PatientStatements, recorded: datetime) -> Store:
         merged = assertions.merge(self.held, one, recorded)
         before = self.held.current() if self.held is not None else {}
         marks = unreadable.after(self.held.unreadable if self.held is not None else {}, before, one, whole=True)
@@ -106,12 +106,14 @@ def in_force(store: Store) -> dict[str, Any]:
 
 
 @given(st.tuples(tables, tables), st.lists(messages, min_size=1, max_size=6))
-def test_a_mapping_that_was_wrong_for_a_while_leaves_nothing(both: tuple[Table, Table], told: list[Told]) -> None:
-    """Of precise times the same is in force. Of times that overlap the same too: the order of receipt is kept with the codes."""
-    right, store, never = both[0], Store(), Store()
-    for number, one in enumerate(told):
+def test_a_temporarily_wrong_mapping_leaves_no_trace(mappings: tuple[Table, Table], messages: list[Message]) -> None:
+    """The same values are in force, for precise and for overlapping times: receipt order is stored with the codes."""
+    right, store, correct = mappings[0], Store(), Store()
+    for number, one in enumerate(messages):
         recorded = BEGIN + timedelta(minutes=1, seconds=number)
-        store = store.read_by(both[one.mapping], str(one.mapping)).hears(item(one, number, both[one.mapping], str(one.mapping)), recorded)
-        never = never.hears(item(one, number, right, "0"), recorded)
-    store = store.read_by(both[1], "1").read_by(right, "0")
-    assert in_force(store) == in_force(never._replace(mapping="0"))
+        store = store.read_by(mappings[one.mapping], str(one.mapping)).receive(
+            item(one, number, mappings[one.mapping], str(one.mapping)), recorded
+        )
+        correct = correct.receive(item(one, number, right, "0"), recorded)
+    store = store.read_by(mappings[1], "1").read_by(right, "0")
+    assert in_force(store) == in_force(correct._replace(mapping="0"))

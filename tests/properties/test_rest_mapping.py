@@ -1,4 +1,4 @@
-"""Whatever a JSON API sends: the mapping answers, permits nothing that was not said, and quotes nothing."""
+"""For any input from a JSON API, the mapping succeeds, permits nothing that was not stated, and quotes nothing."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ MAPPER = mapper(
 
 
 @given(RECORD)
-def test_every_record_is_read_or_rejected_with_a_reason(record: dict[str, Any]) -> None:
+def test_every_record_is_mapped_or_rejected_with_a_reason(record: dict[str, Any]) -> None:
     for item in MAPPER.read(payload(record)):
         assert isinstance(item, (PatientStatements, PatientMerge, Unmappable))
         if isinstance(item, Unmappable):
@@ -45,7 +45,7 @@ def test_every_record_is_read_or_rejected_with_a_reason(record: dict[str, Any]) 
 
 
 @given(RECORD)
-def test_nothing_is_permitted_that_the_record_does_not_say(record: dict[str, Any]) -> None:
+def test_nothing_is_permitted_that_the_record_does_not_state(record: dict[str, Any]) -> None:
     said = json.dumps(record).lower()
     for item in MAPPER.read(payload(record)):
         if isinstance(item, PatientStatements):
@@ -54,13 +54,13 @@ def test_nothing_is_permitted_that_the_record_does_not_say(record: dict[str, Any
 
 
 @given(RECORD)
-def test_a_restricted_record_takes_nothing_back(record: dict[str, Any]) -> None:
+def test_a_restricted_record_withdraws_no_refusal(record: dict[str, Any]) -> None:
     for item in MAPPER.read(payload(record | {"vip": True})):
         if isinstance(item, PatientStatements):
             assert all(one.value is not None for one in item.statements.values())
 
 
 @given(st.binary(max_size=60))
-def test_bytes_that_are_no_record_are_rejected(body: bytes) -> None:
+def test_bytes_without_a_record_are_rejected(body: bytes) -> None:
     for item in MAPPER.read(payload(body)):
         assert isinstance(item, (PatientStatements, PatientMerge, Unmappable))

@@ -1,7 +1,7 @@
-"""Random histories under the safeguard, beside the same histories without one.
+"""Random histories with the safeguard, compared with the same histories without one.
 
-At every step what is held back makes nobody more contactable than the evidence allows; and when a person has approved everything, what
-stands is what would have stood without a safeguard, whatever the order, the repeats and the moment of each approval.
+At every step, holding changes makes no patient more contactable than the evidence allows. When a person has approved everything, the
+values in force are those without a safeguard, whatever the order, the repeats and the time of each approval.
 """
 
 from __future__ import annotations
@@ -38,30 +38,30 @@ VALUES: dict[str, list[Any]] = {
 }
 unique = itertools.count()
 chosen = {attribute: st.sampled_from(values) for attribute, values in VALUES.items()}
-said = st.fixed_dictionaries({"do_not_contact": chosen.pop("do_not_contact")}, optional=chosen)
-payloads = st.tuples(st.just("says"), st.sampled_from([ADT, ADT, ADT, FHIR]), st.integers(0, 9), said)
-repeats = st.tuples(st.just("again"), st.integers(0, 30))
-approvals = st.tuples(st.just("approves"), st.sampled_from([ADT, FHIR]))
+statements = st.fixed_dictionaries({"do_not_contact": chosen.pop("do_not_contact")}, optional=chosen)
+payloads = st.tuples(st.just("send"), st.sampled_from([ADT, ADT, ADT, FHIR]), st.integers(0, 9), statements)
+repeats = st.tuples(st.just("resend"), st.integers(0, 30))
+approvals = st.tuples(st.just("approve"), st.sampled_from([ADT, FHIR]))
 histories = st.lists(st.one_of(payloads, payloads, payloads, payloads, repeats, approvals), min_size=4, max_size=20)
 
 
 class Side:
-    """One patient of the store, with a safeguard that holds everything, or without."""
+    """One patient of the store, with a safeguard that holds everything, or without one."""
 
     def __init__(self, site: Site, name: str, *, guarded: bool) -> None:
         self.site, self.name, self.guarded = site, name, guarded
         self.journal = Journal(site.database)
         self.verdicts = HeldReview(site.store, self.journal)
 
-    def hears(self, source: str, item: PatientStatements) -> None:
+    def receive(self, source: str, item: PatientStatements) -> None:
         run = self.journal.start(source, self.site.enterprise, "full", now=self.site.tick())
         guard = HoldAll(run.id) if self.guarded else None
         with self.site.database.write(self.site.enterprise) as transaction:
             self.site.store.apply_many(transaction, self.site.enterprise, source, [item], now=self.site.now, run_id=run.id, guard=guard)
         self.journal.finish(run, "held" if self.guarded else "done", None, self.site.now)
 
-    def approves(self, source: str) -> None:
-        """A person approves all that is held of a source, the newest first."""
+    def approve(self, source: str) -> None:
+        """Approves every held change of a source, newest first."""
         for run in self._held(source):
             try:
                 self.verdicts.approve(run.id, PERSON, self.site.tick())
@@ -77,7 +77,7 @@ class Side:
 
 @pytest.fixture(scope="module")
 def database(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
-    """One database for all examples: each has patients of its own."""
+    """One database for all examples: each has its own patients."""
     path = tmp_path_factory.mktemp("safeguard") / "test.db"
     shutil.copyfile(sqlite_template, path)
     opened = Database.open(f"sqlite:///{path}")
@@ -87,7 +87,7 @@ def database(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) ->
 
 @settings(max_examples=40)
 @given(histories)
-def test_the_safeguard_only_ever_restricts_and_an_approval_of_all_is_as_if_there_had_been_none(
+def test_the_safeguard_only_restricts_and_full_approval_ends_as_without_a_safeguard(
     database: Database, history: list[tuple[Any, ...]]
 ) -> None:
     number, site = next(unique), Site(database)
@@ -95,19 +95,19 @@ def test_the_safeguard_only_ever_restricts_and_an_approval_of_all_is_as_if_there
         transaction.exec_driver_sql("DELETE FROM runs")
     guarded, plain = Side(site, f"b{number}", guarded=True), Side(site, f"p{number}", guarded=False)
     sent: list[tuple[str, float, dict[str, Any]]] = []
-    for kind, *rest in [("says", ADT, 0, {"phones": (cell(CELL),)}), *history]:
-        if kind == "approves":
-            guarded.approves(rest[0])
+    for kind, *rest in [("send", ADT, 0, {"phones": (cell(CELL),)}), *history]:
+        if kind == "approve":
+            guarded.approve(rest[0])
         else:
-            if kind == "says":
+            if kind == "send":
                 sent.append((rest[0], rest[1] + len(sent) / 1_000, rest[2]))
-            source, when, statements = sent[-1] if kind == "says" else sent[rest[0] % len(sent)]
+            source, when, statements = sent[-1] if kind == "send" else sent[rest[0] % len(sent)]
             for side in (guarded, plain):
-                side.hears(source, says(side.name, when, statements, evidence=f"{source}-{when}"))
+                side.receive(source, says(side.name, when, statements, evidence=f"{source}-{when}"))
         names = plain.in_force().keys() | guarded.in_force().keys()
         refusals = [name for name in names if name != "phones"]
-        assert permitting_changes(plain.in_force(), guarded.in_force(), refusals) == {}, "held back, and yet more permissive"
+        assert permitting_changes(plain.in_force(), guarded.in_force(), refusals) == {}, "more permissive despite the safeguard"
     for source in (ADT, FHIR):
-        guarded.approves(source)
+        guarded.approve(source)
     assert site.find(guarded.name).contact == site.find(plain.name).contact
     assert site.known(guarded.name).contact == site.find(guarded.name).contact

@@ -1,10 +1,10 @@
-"""Random histories of everything that happens to the store, beside a plain model of what the evidence allows (``evidence.py``).
+"""Random histories of every event in the store, compared with a plain model of what the evidence allows (``evidence.py``).
 
-Three sources speak out of order, again and again, or never; their clocks go ahead of ours. Records become one, and are taken apart
-again. Staff and patients speak in between. Sync is switched on and off, the sources change places or leave; they are retired, and that
-is undone. The safeguard holds back what would loosen, and a person approves it or does not. The mapping breaks, is mended, and what it
-rejected is replayed. Transactions die before and just after their commit, and the program starts again. After each step the invariant
-(product rule 5.10) holds for every patient, under every name. ``EMR_SYNC_TEST_PROFILE=thorough`` tries for much longer.
+Three sources send messages out of order, repeatedly, or never; their clocks run ahead of ours. Records are merged and unmerged. Staff
+and patients act in between. Sync is switched on and off; sources are reordered, removed, retired and restored. The safeguard holds
+changes that permit contact, and a person approves or rejects them. The mapping breaks and is fixed, and its rejections are replayed.
+Transactions die before and just after their commit, and the program restarts. After each step the invariant (product rule 5.10) holds
+for every patient, under every name. ``EMR_SYNC_TEST_PROFILE=thorough`` runs much longer.
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ from store.preference import PatientMerge
 from sync.config.settings import SafeguardRule
 from sync.replay import replay
 from tests.properties.clinic import HOLDS_ALL, Clinic
+from tests.properties.consent_events import ConsentEvent
 from tests.properties.history import DNC, OPT_OUTS, STAFF, When
 from tests.properties.holds import check_calls, check_texts, check_values
 from tests.properties.post import (
@@ -57,7 +58,6 @@ from tests.properties.post import (
     stated,
     turns,
 )
-from tests.properties.words import Word
 from tests.store.site import CELL, HOME, LINE, at, cell, mr, says
 
 OPERATOR = Actor(Role.OPERATOR, "robin")
@@ -65,18 +65,18 @@ RELEASES = "SELECT id FROM releases WHERE enterprise = ? AND undone_at IS NULL"
 mostly = st.sampled_from([True, True, False])
 opt_outs = st.sampled_from(sorted(OPT_OUTS))
 safeguards = st.sampled_from([SafeguardRule(), HOLDS_ALL])
-PHASES = (Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink)  # to explain a failure takes longer than to read it
+PHASES = (Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink)  # the explain phase takes longer than reading the failure
 
 
 class Histories(Clinic, RuleBasedStateMachine):
-    """Every rule is something that happens; every step ends with the invariant."""
+    """Every rule is an event; every step ends with the invariant."""
 
     letters: Bundle[Letter] = Bundle("letters")
 
     @initialize(syncs=mostly, order=st.permutations(SOURCES), known=st.booleans(), safeguard=safeguards)
-    def begins(self, syncs: bool, order: list[str], known: bool, safeguard: SafeguardRule) -> None:
-        """Perhaps a source has brought every patient with a number already."""
-        self.founded()
+    def starts(self, syncs: bool, order: list[str], known: bool, safeguard: SafeguardRule) -> None:
+        """Optionally, a source has already sent every patient with a number."""
+        self.reset()
         self.safeguard = safeguard
         self.configure(syncs, order)
         self.open()
@@ -87,11 +87,11 @@ class Histories(Clinic, RuleBasedStateMachine):
         self.check_feed()
         self.database.close()
 
-    # What EMRs do
+    # Events from EMRs
 
     @rule(target=letters, source=sources, messages=st.lists(messages, min_size=1, max_size=4), death=deaths, damaged=seldom)
-    def speaks(self, source: str, messages: list[Message], death: str, damaged: bool) -> MultipleResults[Letter]:
-        """Messages arrive, in no order of their times; perhaps the mapping is broken, and cannot read the first."""
+    def source_sends_messages(self, source: str, messages: list[Message], death: str, damaged: bool) -> MultipleResults[Letter]:
+        """Messages arrive in any order of their times. Sometimes the mapping is broken and cannot read the first."""
         group = [self.write(source, self.statements(message)) for message in messages]
         if damaged:
             self.post.damaged.add(group[0].number)
@@ -99,29 +99,29 @@ class Histories(Clinic, RuleBasedStateMachine):
         return multiple(*group)
 
     @rule(target=letters, source=sources, message=messages)
-    def speaks_to_nobody(self, source: str, message: Message) -> Letter:
-        """A message is written, and delivered later, or never."""
+    def message_is_written_for_later(self, source: str, message: Message) -> Letter:
+        """A message is written; it is delivered later or never."""
         return self.write(source, self.statements(message))
 
     @rule(target=letters, letter=letters, stated=stated)
-    def states_anew(self, letter: Letter, stated: dict[str, Any]) -> Letter:
-        """The same record at the same time in a higher version; whichever arrives first, the higher one counts."""
+    def source_sends_a_higher_version(self, letter: Letter, stated: dict[str, Any]) -> Letter:
+        """The same record at the same time in a higher version. The higher version counts, in any order of arrival."""
         if isinstance(letter.item, PatientMerge):
             return letter
         versions = [one.item.version for one in self.post.letters if same_record(one, letter)]
         item = replace(says((), 0, stated), identifiers=letter.item.identifiers, effective=letter.item.effective)
-        version = max(versions) + 1 if item.effective.end is None else 0  # versions would order what overlaps, too
+        version = max(versions) + 1 if item.effective.end is None else 0  # versions would also order overlapping times
         return self.write(letter.source, replace(item, version=version, evidence_id=self.next_evidence()))
 
     @rule(target=letters, letter=letters, death=deaths)
-    def is_sent_again_under_another_control_id(self, letter: Letter, death: str) -> Letter:
-        """Nobody can tell whether that is a repeat or news."""
+    def message_is_resent_under_another_control_id(self, letter: Letter, death: str) -> Letter:
+        """The same message under another control id: a repeat or new, which cannot be distinguished."""
         again = self.write(letter.source, replace(letter.item, evidence_id=self.next_evidence()))
         self.deliver([again], death)
         return again
 
     @rule(target=letters, source=sources, pair=pairs, when=seconds, death=deaths)
-    def says_that_two_are_one(self, source: str, pair: tuple[str, str], when: int, death: str) -> Letter:
+    def source_sends_a_merge(self, source: str, pair: tuple[str, str], when: int, death: str) -> Letter:
         survivor, merged = pair
         letter = self.write(
             source, PatientMerge((mr(survivor),), (mr(merged),), times.at(at(self.moment(when) + 0.5)), self.next_evidence())
@@ -130,53 +130,53 @@ class Histories(Clinic, RuleBasedStateMachine):
         return letter
 
     @rule(group=st.lists(letters, min_size=1, max_size=4), death=deaths)
-    def delivers(self, group: list[Letter], death: str) -> None:
-        """Some letters of one source arrive together, perhaps not for the first time."""
+    def messages_are_delivered(self, group: list[Letter], death: str) -> None:
+        """Some messages of one source arrive together, perhaps repeated."""
         merges = [one for one in group if isinstance(one.item, PatientMerge)]
         group = merges[:1] or [one for one in group if one.source == group[0].source]
         self.deliver(group, death)
 
-    # What goes wrong
+    # Faults
 
     @rule(death=deaths)
-    def mapping_is_mended_and_rejections_replayed(self, death: str) -> None:
+    def mapping_is_fixed_and_rejections_replayed(self, death: str) -> None:
         self.post.damaged.clear()
         for source in SOURCES:
             for one in self.engine.journal.rejections(self.name, self.sources[source]):
                 rejection = self.engine.journal.rejection(one.id)
                 letter = self.post.letters[int(rejection.payload.partition(b":")[2])]
-                with self.telling([letter], death) as answers:
+                with self.recording([letter], death) as answers:
                     answers.append(replay(self.engine, self.lane(source), self.post, rejection))
 
-    # What people do
+    # Actions of people
 
     @rule(name=names, value=st.sampled_from(["yes", "no"]))
-    def staff_flip_the_toggle(self, name: str, value: str) -> None:
+    def staff_switch_the_toggle(self, name: str, value: str) -> None:
         patient = self.find(name)
         if patient is None:
             return
         person, now = Actor(Role.ENTERPRISE, "pat"), self.now()
-        stands = patient.contact.do_not_contact == value
+        is_current = patient.contact.do_not_contact == value
         try:
             self.store.set_do_not_contact(self.name, patient.id, value, actor=person, reason="", now=now)
         except PreferenceLocked:
             assert self.evidence.syncs
-            assert not stands
+            assert not is_current
         else:
-            assert stands or not self.evidence.syncs
-            if not stands:
-                self.evidence.said(STAFF, name, When(self.seconds, self.seconds), {DNC: value})
+            assert is_current or not self.evidence.syncs
+            if not is_current:
+                self.evidence.add_statement(STAFF, name, When(self.seconds, self.seconds), {DNC: value})
 
     @rule(line=st.sampled_from([LINE, None]), answered=st.booleans())
     def staff_record_opt_outs(self, line: str | None, answered: bool) -> None:
-        """For every patient who is there and has a number; perhaps a START comes from that number at once."""
+        """Opts out every known patient with a number. Sometimes a START from that number follows at once."""
         for name in NAMES:
             patient, now = self.find(name), self.now()
             if patient is not None and patient.contact.phones:
                 self.store.record_sms_opt_out(self.name, patient.id, line=line, actor=Actor(Role.STAFF, "sam"), now=now)
-                words = [Word(STAFF, phone.number, line, True, self.seconds) for phone in patient.contact.phones]
-                self.evidence.words += words
-                self.owing.recorded(words)
+                events = [ConsentEvent(STAFF, phone.number, line, True, self.seconds) for phone in patient.contact.phones]
+                self.evidence.consent_events += events
+                self.owing.add_staff_opt_outs(events)
                 if answered:
                     self.reply(Reply(patient.contact.phones[0].number, LINE, "START", self.seconds + 1))
 
@@ -186,114 +186,114 @@ class Histories(Clinic, RuleBasedStateMachine):
             self.reply(reply)
 
     @rule(name=names, pair=pairs, when=seconds, source=sources)
-    def staff_say_no_before_a_merge(self, name: str, pair: tuple[str, str], when: int, source: str) -> None:
-        """While nothing is synced somebody here sets Do Not Contact; then the record becomes one with another, and sync is on."""
+    def staff_set_do_not_contact_before_a_merge(self, name: str, pair: tuple[str, str], when: int, source: str) -> None:
+        """Without sync, staff set Do Not Contact; then the record is merged with another, and sync is switched on."""
         self.configuration_changes(False, list(SOURCES), 3, self.safeguard)
-        self.staff_flip_the_toggle(name, "yes")
-        self.says_that_two_are_one(source, pair, when, "")
+        self.staff_switch_the_toggle(name, "yes")
+        self.source_sends_a_merge(source, pair, when, "")
         self.configuration_changes(True, list(SOURCES), 3, self.safeguard)
 
     @rule(syncs=mostly, order=st.permutations(SOURCES), count=st.integers(1, 3), safeguard=safeguards)
     def configuration_changes(self, syncs: bool, order: list[str], count: int, safeguard: SafeguardRule) -> None:
-        """Sync on or off, the sources in another order, some of them gone; another safeguard."""
+        """Sync is switched on or off, sources are reordered or removed, or the safeguard changes."""
         self.safeguard = safeguard
         self.configure(syncs, order[:count])
-        self.starts_again()
+        self.restart()
 
-    @rule(source=sources, pair=pairs, when=seconds, said=st.lists(st.tuples(sources, messages), min_size=1, max_size=3))
-    def two_are_one_for_a_while(self, source: str, pair: tuple[str, str], when: int, said: list[tuple[str, Message]]) -> None:
-        """A merge, words about either or both, and its undoing."""
-        self.says_that_two_are_one(source, pair, when, "")
-        for place, (speaker, message) in enumerate(said):
-            about_both = message._replace(name=pair[place % 2], when=when + 1 + message.when)
-            self.speaks(speaker, [about_both], "", False)
+    @rule(source=sources, pair=pairs, when=seconds, later=st.lists(st.tuples(sources, messages), min_size=1, max_size=3))
+    def two_records_are_merged_and_unmerged(self, source: str, pair: tuple[str, str], when: int, later: list[tuple[str, Message]]) -> None:
+        """A merge, later statements about either or both records, and the unmerge."""
+        self.source_sends_a_merge(source, pair, when, "")
+        for place, (speaker, message) in enumerate(later):
+            later_message = message._replace(name=pair[place % 2], when=when + 1 + message.when)
+            self.source_sends_messages(speaker, [later_message], "", False)
         if merges := self.evidence.merges():
             self.a_merge_is_undone(len(merges) - 1, "")
 
     @precondition(lambda self: self.evidence.merges())
     @rule(place=st.integers(0, 2), death=deaths)
     def a_merge_is_undone(self, place: int, death: str) -> None:
-        """By naming the record that was merged away; one that another merge has to be undone before is left as it is."""
+        """Undoes a merge by its merged record. If another merge must be undone first, nothing changes."""
         merges = self.evidence.merges()
         name = merges[place % len(merges)].merged
         before = self.find(name)
-        with suppress(MergeRefused, PatientUnknown), self.dying(death):
+        with suppress(MergeRefused, PatientUnknown), self.crashing(death):
             ref = PatientRef(authority="GENHOSP", value=name)
             self.store.unmerge(self.name, ref, actor=OPERATOR, reason="", now=self.now())
         after = self.find(name)
         restored = [other for other in NAMES if (found := self.find(other)) is not None and after is not None and found.id == after.id]
         if before is not None and after is not None and before.id != after.id:
-            self.evidence.parted(restored)
-            self.owing.parted(restored)
+            self.evidence.undo_merge(restored)
+            self.owing.undo_merge(restored)
 
     @rule(source=sources, last=messages, death=deaths)
     def a_source_is_retired(self, source: str, last: Message, death: str) -> None:
-        """After a last word. What the safeguard holds of it is rejected with it."""
-        self.speaks(source, [last], "", False)
+        """A source sends a last message and is retired. Its held changes are rejected."""
+        self.source_sends_messages(source, [last], "", False)
         count = len(self.select(RELEASES, self.name))
-        with suppress(ValueRefused), self.dying(death):
+        with suppress(ValueRefused), self.crashing(death):
             self.releases.release(self.sources[source], OPERATOR, self.now())
         if len(self.select(RELEASES, self.name)) > count:
             self.evidence.retire(source, self.seconds, in_force=self.evidence.syncs)
             if not self.evidence.syncs:
                 self.forget(source)
 
-    @rule(source=sources, last=messages, said=st.lists(st.tuples(sources, messages), max_size=2))
-    def a_source_is_retired_for_a_while(self, source: str, last: Message, said: list[tuple[str, Message]]) -> None:
-        """Others, or itself again, speak before that is undone."""
+    @rule(source=sources, last=messages, later=st.lists(st.tuples(sources, messages), max_size=2))
+    def a_source_is_retired_for_a_while(self, source: str, last: Message, later: list[tuple[str, Message]]) -> None:
+        """Other sources, or itself, send messages before the retirement is undone."""
         self.a_source_is_retired(source, last, "")
-        for speaker, message in said:
-            self.speaks(speaker, [message], "", False)
-        self.retiring_is_undone("")
+        for speaker, message in later:
+            self.source_sends_messages(speaker, [message], "", False)
+        self.a_retirement_is_undone("")
 
     @precondition(lambda self: self.evidence.retired)
     @rule(death=deaths)
-    def retiring_is_undone(self, death: str) -> None:
-        stood, last = self.select(RELEASES, self.name), self.evidence.retired[-1]
-        with self.dying(death):
+    def a_retirement_is_undone(self, death: str) -> None:
+        releases, last = self.select(RELEASES, self.name), self.evidence.retired[-1]
+        with self.crashing(death):
             self.releases.undo(self.sources[last.source], OPERATOR, self.now())
-        if len(self.select(RELEASES, self.name)) < len(stood):
+        if len(self.select(RELEASES, self.name)) < len(releases):
             self.evidence.restore(last.source)
 
     @rule(source=sources, name=names, attribute=opt_outs, when=seconds, places=turns, decided=st.sampled_from([None, True, False]))
-    def an_opt_out_is_taken_back(self, source: str, name: str, attribute: str, when: int, places: list[int], decided: bool | None) -> None:
-        """And said again, one by one, in any order, before a safeguard that holds all that would loosen; perhaps a person decides."""
+    def an_opt_out_is_withdrawn(self, source: str, name: str, attribute: str, when: int, places: list[int], decided: bool | None) -> None:
+        """An opt-out is withdrawn and repeated in any order, under a safeguard with limit 0. Sometimes a person decides."""
         self.configuration_changes(True, list(SOURCES), 3, HOLDS_ALL)
         values = (OPT_OUTS[attribute], permission(attribute), OPT_OUTS[attribute])
         for place in places:
             message = Message(name, when + 2 * place, {attribute: values[place]}, False)
             self.deliver([self.write(source, self.statements(message))], "")
         if decided is not None:
-            self.a_person_decides_about_what_is_held(decided, "")
+            self.a_person_decides_on_held_changes(decided, "")
 
     @precondition(lambda self: self.pending)
     @rule(approves=st.booleans(), death=deaths)
-    def a_person_decides_about_what_is_held(self, approves: bool, death: str) -> None:
-        """What is approved was said, from then on; what is rejected never was."""
+    def a_person_decides_on_held_changes(self, approves: bool, death: str) -> None:
+        """Approved changes count as stated from then on; rejected changes never count."""
         before = self.held()
-        with self.dying(death):
+        with self.crashing(death):
             for run in self.journal.runs(self.name):
                 with suppress(NothingHeld):
                     (self.verdicts.approve if approves else self.verdicts.reject)(run.id, OPERATOR, self.now())
         for one in sorted(before - self.held()):
             if approves:
-                self.say(self.pending[one], [one[1]])
+                self.record_statement(self.pending[one], [one[1]])
             else:
                 self.reject(one)
 
     @precondition(lambda self: self.rejected)
     @rule(place=st.integers(0, 5), when=seconds)
-    def what_was_rejected_is_said_again(self, place: int, when: int) -> None:
-        """In a newer message of its own, before a safeguard that would let it through."""
+    def a_rejected_change_is_repeated(self, place: int, when: int) -> None:
+        """A rejected change comes in a newer message of its own, under a safeguard that would permit it."""
         self.configuration_changes(True, list(SOURCES), 3, SafeguardRule())
         source, name, attribute = sorted(self.rejected)[place % len(self.rejected)]
         message = Message(name, when + 61, {attribute: permission(attribute)}, False)
         self.deliver([self.write(source, self.statements(message))], "")
 
-    # What holds
+    # The invariant
 
     @invariant()
-    def nothing_is_allowed_that_the_evidence_forbids(self) -> None:
+    def nothing_is_permitted_against_the_evidence(self) -> None:
         for name in NAMES:
             patient = self.find(name)
             if patient is not None:
@@ -305,7 +305,7 @@ class Histories(Clinic, RuleBasedStateMachine):
 
 
 @pytest.mark.timeout(3_600)
-def test_no_history_makes_anybody_more_contactable_than_the_evidence_allows(database_url: str) -> None:
+def test_no_history_makes_a_patient_more_contactable_than_the_evidence_allows(database_url: str) -> None:
     Histories.url = database_url
     examples = settings().max_examples // (3 if database_url.startswith("sqlite") else 6)  # a restart costs PostgreSQL a new connection
     run_state_machine_as_test(Histories, settings=settings(max_examples=examples, stateful_step_count=25, phases=PHASES))

@@ -1,7 +1,7 @@
-"""Random histories over the real store: late, repeated, merged, under two configurations, beside a plain model of the rules.
+"""Random histories on the real store (late, repeated, merged, with two configurations), compared with a plain model of the rules.
 
-The model keeps, for each record and authority, the time and value of what stands (product section 5), in a dict of dicts. It knows
-nothing of rows, digests, batches or what was seen before.
+The model keeps the current time and value for each record and authority (product section 5) in a dict of dicts. It knows nothing of
+rows, digests, batches or repeats.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from hypothesis import strategies as st
 from store import times
 from store.db.database import Database
 from store.preference import PatientMerge, PatientStatements
+from tests.properties.consent_events import ConsentEvent, stopped_by
 from tests.properties.owing import Owing
-from tests.properties.words import Word, stopped_by
 from tests.store.site import ADT, CELL, FHIR, HOME, LINE, LOCAL, SYNCED, Site, at, cell, mr, says
 
 NAMES, SOURCES = ("x", "y", "z"), (ADT, FHIR)
@@ -35,76 +35,79 @@ VALUES: dict[str, list[Any]] = {
 }
 unique = itertools.count()
 
-Said = tuple[float, Any]
-"""A time, and the value that was said for it."""
-Standing = dict[str, Said]
+TimedValue = tuple[float, Any]
+"""A time, and the value stated for it."""
+CurrentValues = dict[str, TimedValue]
 
 
 @dataclass
 class Model:
-    """Product section 5, written down plainly."""
+    """A plain model of product section 5."""
 
     prefix: str
-    standing: dict[str, dict[str, Standing]] = field(default_factory=dict)
-    into: dict[str, str] = field(default_factory=dict)
-    joined: dict[str, float] = field(default_factory=dict)
+    current: dict[str, dict[str, CurrentValues]] = field(default_factory=dict)
+    survivors: dict[str, str] = field(default_factory=dict)
+    merged_at: dict[str, float] = field(default_factory=dict)
 
     def record(self, name: str) -> str:
-        """The record that answers to a name."""
-        while name in self.into:
-            name = self.into[name]
+        """The surviving record of a name."""
+        while name in self.survivors:
+            name = self.survivors[name]
         return name
 
-    def hear(self, source: str, name: str, seconds: float, said: dict[str, Any]) -> None:
-        stands = self.standing.setdefault(self.record(name), {}).setdefault(source, {})
-        joined = self.joined.get(self.record(name), -1)
-        for attribute, value in said.items():
+    def receive(self, source: str, name: str, seconds: float, values: dict[str, Any]) -> None:
+        current_values = self.current.setdefault(self.record(name), {}).setdefault(source, {})
+        merged_at = self.merged_at.get(self.record(name), -1)
+        for attribute, value in values.items():
             opts_out = value == OPT_OUTS.get(attribute, "never")
-            was = stands.get(attribute, (-1, None))[0]
-            if attribute not in stands or seconds > was or (opts_out and max(seconds, was) < joined):  # it would have survived
-                stands[attribute] = max(seconds, joined) if opts_out else seconds, value
+            former = current_values.get(attribute, (-1, None))[0]
+            kept_by_merge = opts_out and max(seconds, former) < merged_at
+            if attribute not in current_values or seconds > former or kept_by_merge:
+                current_values[attribute] = max(seconds, merged_at) if opts_out else seconds, value
 
     def merge(self, survivor: str, merged: str, seconds: float) -> None:
         survivor, merged = self.record(survivor), self.record(merged)
         if survivor == merged:
             return
         for source in SOURCES:
-            mine, theirs = (self.standing.get(name, {}).get(source, {}) for name in (survivor, merged))
-            joined = {name: self._joined(name, mine.get(name), theirs.get(name), seconds) for name in mine | theirs}
-            self.standing.setdefault(survivor, {})[source] = joined
-        self.into[merged] = survivor
-        self.joined[survivor] = max(self.joined.get(survivor, -1), self.joined.get(merged, -1), seconds)  # it may be several itself
+            of_survivor, of_merged = (self.current.get(name, {}).get(source, {}) for name in (survivor, merged))
+            both = of_survivor | of_merged
+            merged_values = {name: self._merged(name, of_survivor.get(name), of_merged.get(name), seconds) for name in both}
+            self.current.setdefault(survivor, {})[source] = merged_values
+        self.survivors[merged] = survivor
+        # the merged record may have earlier merges
+        self.merged_at[survivor] = max(self.merged_at.get(survivor, -1), self.merged_at.get(merged, -1), seconds)
 
-    def _joined(
-        self, attribute: str, mine: tuple[float, Any] | None, theirs: tuple[float, Any] | None, seconds: float
+    def _merged(
+        self, attribute: str, of_survivor: tuple[float, Any] | None, of_merged: tuple[float, Any] | None, seconds: float
     ) -> tuple[float, Any]:
-        said = [one for one in (mine, theirs) if one is not None]
-        newest = max(said, key=lambda one: one[0])
-        if any(value == OPT_OUTS.get(attribute, "never") for _, value in said):
+        values = [one for one in (of_survivor, of_merged) if one is not None]
+        newest = max(values, key=lambda one: one[0])
+        if any(value == OPT_OUTS.get(attribute, "never") for _, value in values):
             return max(newest[0], seconds), OPT_OUTS[attribute]
         return newest
 
     def in_force(self, name: str) -> dict[str, Any]:
-        """With sync on: any no is a no; otherwise the first source that states it."""
+        """The values in force with sync: any refusal, otherwise the first source that states the attribute."""
         found: dict[str, Any] = {}
         for source in SOURCES:
-            for attribute, (_, value) in self.standing.get(self.record(name), {}).get(source, {}).items():
+            for attribute, (_, value) in self.current.get(self.record(name), {}).get(source, {}).items():
                 if value is not None and (attribute not in found or value == OPT_OUTS.get(attribute)):
                     found[attribute] = value
         return found
 
 
-said = st.fixed_dictionaries({}, optional={attribute: st.sampled_from(values) for attribute, values in VALUES.items()})
-payloads = st.tuples(st.just("says"), st.sampled_from(SOURCES), st.sampled_from(NAMES), st.integers(0, 30), said)
-repeats = st.tuples(st.just("again"), st.integers(0, 30))
-joins = st.tuples(st.just("merges"), st.permutations(NAMES).map(lambda names: tuple(names[:2])), st.integers(0, 40))
-replies = st.tuples(st.just("texts"), st.sampled_from([CELL, HOME]), st.sampled_from(["STOP", "START"]), st.integers(0, 40))
+values = st.fixed_dictionaries({}, optional={attribute: st.sampled_from(values) for attribute, values in VALUES.items()})
+payloads = st.tuples(st.just("send"), st.sampled_from(SOURCES), st.sampled_from(NAMES), st.integers(0, 30), values)
+repeats = st.tuples(st.just("resend"), st.integers(0, 30))
+joins = st.tuples(st.just("merge"), st.permutations(NAMES).map(lambda names: tuple(names[:2])), st.integers(0, 40))
+replies = st.tuples(st.just("reply"), st.sampled_from([CELL, HOME]), st.sampled_from(["STOP", "START"]), st.integers(0, 40))
 histories = st.lists(st.one_of(payloads, payloads, repeats, replies, joins), min_size=1, max_size=25)
 
 
 @pytest.fixture(scope="module")
 def database(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
-    """One database for all examples: each has patients of its own."""
+    """One database for all examples: each has its own patients."""
     path = tmp_path_factory.mktemp("histories") / "test.db"
     shutil.copyfile(sqlite_template, path)
     opened = Database.open(f"sqlite:///{path}")
@@ -119,7 +122,7 @@ class History:
     site: Site
     model: Model
     sent: list[tuple[str, str, float, PatientStatements]] = field(default_factory=list)
-    words: list[Word] = field(default_factory=list)
+    consent_events: list[ConsentEvent] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.owing = Owing(NAMES, [LINE], self.members, self.listed)
@@ -134,36 +137,36 @@ class History:
         return f"{self.model.prefix}-{name}"
 
     def number(self, number: str) -> str:
-        return f"{number}{self.model.prefix}"  # the store compares numbers, it does not dial them
+        return f"{number}{self.model.prefix}"  # the store only compares numbers, so they need not be valid
 
-    def says(self, source: str, name: str, seconds: int, statements: dict[str, Any]) -> None:
+    def send(self, source: str, name: str, seconds: int, statements: dict[str, Any]) -> None:
         when = seconds + len(self.sent) / 1_000
         item = says(self.name(name), when, statements, evidence=f"{self.model.prefix}-{len(self.sent)}")
         self.sent.append((source, name, when, item))
         self.site.apply(item, source=source)
-        self.model.hear(source, name, when, statements)
+        self.model.receive(source, name, when, statements)
 
-    def again(self, place: int) -> None:
-        """A payload comes again. Nothing may change, whatever came since: the model does not hear of it."""
+    def resend(self, place: int) -> None:
+        """Resends a payload. Nothing may change, whatever came since, so the model does not receive it."""
         if self.sent:
             source, _, _, item = self.sent[place % len(self.sent)]
             assert self.site.apply(item, source=source)[0] in ("unchanged", "stale")
 
-    def merges(self, names: tuple[str, str], seconds: int) -> None:
-        survivor, gone = names
-        item = PatientMerge((mr(self.name(survivor)),), (mr(self.name(gone)),), times.at(at(seconds)), "A40")
-        before = self.owing.about(survivor, gone) if self.members(survivor) != self.members(gone) else None
+    def merge(self, names: tuple[str, str], seconds: int) -> None:
+        survivor, merged = names
+        item = PatientMerge((mr(self.name(survivor)),), (mr(self.name(merged)),), times.at(at(seconds)), "A40")
+        before = self.owing.before_merge(survivor, merged) if self.members(survivor) != self.members(merged) else None
         self.site.apply(item)
-        self.model.merge(survivor, gone, seconds)
+        self.model.merge(survivor, merged, seconds)
         if before is not None:
-            self.owing.joined(before)
+            self.owing.add_merge(before)
 
-    def texts(self, number: str, word: str, seconds: int) -> None:
-        when = seconds + (word == "STOP") / 2  # of one instant the STOP counts
+    def reply(self, number: str, word: str, seconds: int) -> None:
+        when = seconds + (word == "STOP") / 2  # at the same instant the STOP wins
         self.site.text(word, when, number=self.number(number))
-        said = Word("patient", self.number(number), LINE, word == "STOP", when)
-        self.owing.replied(said)
-        self.words.append(said)
+        event = ConsentEvent("patient", self.number(number), LINE, word == "STOP", when)
+        self.owing.add_reply(event)
+        self.consent_events.append(event)
 
     def play(self, steps: list[tuple[Any, ...]]) -> None:
         for name in NAMES:
@@ -182,13 +185,15 @@ class History:
             assert self.site.find(self.name(self.model.record(name))).id == patient.id
 
     def check_texts(self, name: str, expected: dict[str, Any]) -> None:
-        stopped = any(stopped_by(self.words, "patient", number, LINE) for number in self.listed(name)) or self.owing.stopped(name, LINE)
+        stopped = any(stopped_by(self.consent_events, "patient", number, LINE) for number in self.listed(name)) or self.owing.stopped(
+            name, LINE
+        )
         assert self.site.may_text(self.name(name), LINE) == (not stopped and expected.get("consent.sms") != "denied")
 
 
 @given(histories)
 @settings(max_examples=200)
-def test_the_store_says_what_the_rules_say(database: Database, steps: list[tuple[Any, ...]]) -> None:
+def test_the_store_matches_the_rules(database: Database, steps: list[tuple[Any, ...]]) -> None:
     history = History(Site(database, SYNCED), Model(str(next(unique))))
     history.play(steps)
     history.check()
@@ -196,7 +201,7 @@ def test_the_store_says_what_the_rules_say(database: Database, steps: list[tuple
 
 @given(histories)
 @settings(max_examples=60)
-def test_what_happened_without_sync_counts_as_soon_as_it_is_on(database: Database, steps: list[tuple[Any, ...]]) -> None:
+def test_evidence_received_without_sync_counts_once_sync_is_on(database: Database, steps: list[tuple[Any, ...]]) -> None:
     history = History(Site(database, LOCAL), Model(str(next(unique))))
     history.play(steps)
     assert all(history.site.dnc(history.name(name)) == "unknown" for name in NAMES)
@@ -205,7 +210,7 @@ def test_what_happened_without_sync_counts_as_soon_as_it_is_on(database: Databas
         assert history.site.value(history.name(name), "do_not_contact") == history.model.in_force(name).get("do_not_contact")
 
 
-@given(st.lists(st.tuples(st.integers(0, 30), said), min_size=1, max_size=5, unique_by=lambda one: one[0]), st.data())
+@given(st.lists(st.tuples(st.integers(0, 30), values), min_size=1, max_size=5, unique_by=lambda one: one[0]), st.data())
 @settings(max_examples=100)
 def test_every_order_of_the_same_payloads_ends_the_same(database: Database, stated: list[tuple[int, dict[str, Any]]], data: Any) -> None:
     site, ends = Site(database, SYNCED), []
@@ -219,9 +224,9 @@ def test_every_order_of_the_same_payloads_ends_the_same(database: Database, stat
     assert ends[0] == ends[1]
 
 
-@given(st.lists(st.tuples(st.integers(0, 1), said), min_size=1, max_size=6), st.data())
+@given(st.lists(st.tuples(st.integers(0, 1), values), min_size=1, max_size=6), st.data())
 @settings(max_examples=100)
-def test_no_repeat_within_an_instant_loosens(database: Database, stated: list[tuple[int, dict[str, Any]]], data: Any) -> None:
+def test_no_repeat_within_an_instant_permits_contact(database: Database, stated: list[tuple[int, dict[str, Any]]], data: Any) -> None:
     site, patient = Site(database, SYNCED), f"instant-{next(unique)}"
     items = [says(patient, seconds, statements, evidence=f"E{number}") for number, (seconds, statements) in enumerate(stated)]
     for item in items:

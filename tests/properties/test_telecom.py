@@ -13,7 +13,7 @@ ten_digits = st.from_regex(r"\+?1?[ -]?\(?[0-9]{3}\)?[ .-]?[0-9]{3}[ .-]?[0-9]{4
 @given(st.one_of(ten_digits, written), regions)
 @example("(217)555-0123", "US")
 @example("+12175550123", None)
-def test_the_quick_way_agrees_with_the_library(raw: str, region: str | None) -> None:
+def test_the_fast_path_agrees_with_the_library(raw: str, region: str | None) -> None:
     assert telecom.e164(raw, region) == telecom.by_library(raw, region)
 
 

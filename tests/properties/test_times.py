@@ -1,4 +1,4 @@
-"""What holds for all times, however precise. Pure."""
+"""Properties of all times, whatever their precision. Pure."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ ISO_FORMS = ("%Y", "%Y-%m", "%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S", "
 
 
 @given(moments, ZONES, st.sampled_from(FORMS))
-def test_a_written_time_holds_the_moment_it_was_written_at(moment: datetime, zone: ZoneInfo, form: str) -> None:
-    """Also in the hour that the clocks repeat, where the moment may be the first or the second reading."""
+def test_a_written_time_includes_its_moment(moment: datetime, zone: ZoneInfo, form: str) -> None:
+    """Also in the repeated hour, where the moment may be the first or the second reading."""
     found = timestamp.time(moment.astimezone(zone).strftime(form).zfill(len(moment.strftime(form))), zone)
     assert found is not None
     assert found.earliest <= moment <= found.latest
 
 
 @given(moments, ZONES, st.sampled_from(ISO_FORMS))
-def test_so_does_an_iso_time(moment: datetime, zone: ZoneInfo, form: str) -> None:
+def test_an_iso_time_includes_its_moment(moment: datetime, zone: ZoneInfo, form: str) -> None:
     found = iso_time.read(moment.astimezone(zone).strftime(form), zone)
     assert found is not None
     assert found.earliest <= moment <= found.latest

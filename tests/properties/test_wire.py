@@ -1,4 +1,4 @@
-"""Whatever is sent, it is read as an ask or answered with a problem; nothing else comes out, and nothing of it is quoted."""
+"""Any input is read as a request or answered with a problem, and never quoted."""
 
 from __future__ import annotations
 
@@ -30,18 +30,18 @@ plain = st.recursive(
 
 
 @given(st.binary(max_size=60))
-def test_any_bytes_are_an_answer_of_their_own(body: bytes) -> None:
+def test_any_bytes_get_a_response(body: bytes) -> None:
     assert isinstance(read_item(body), InvalidAsk)
 
 
 @given(st.sampled_from(sorted(GOOD)), plain)
-def test_any_value_of_any_field_is_an_ask_or_an_answer(name: str, value: Any) -> None:
+def test_any_value_of_any_field_is_a_request_or_a_problem(name: str, value: Any) -> None:
     item = read_item(json.dumps({**GOOD, name: value}).encode())
     assert isinstance(item, AskIn) or item.reasons == ("ask_invalid",)
 
 
 @given(st.sampled_from(sorted(GOOD)), st.text("QXZJ", min_size=5, max_size=12))
-def test_what_was_sent_is_not_quoted(name: str, value: str) -> None:
+def test_the_request_is_never_quoted(name: str, value: str) -> None:
     for wrong in (value, [value], {"value": value}):
         item = read_item(json.dumps({**GOOD, name: wrong}).encode())
         assert isinstance(item, AskIn) or value not in item.detail

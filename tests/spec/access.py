@@ -1,6 +1,6 @@
-"""Who may call what: every call of the API by kind of key, every page by role. A route that is missing here fails the tests.
+"""Who may call what: every API call by kind of key, every page by role. A route that is missing here fails the tests.
 
-Keys and sessions belong to one enterprise. What another enterprise owns is not found (404), or unknown if the answer is a decision.
+Keys and sessions belong to one enterprise. Data of another enterprise is not found (404), or unknown if the response is a decision.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ OPERATOR, AUDITOR, ENTERPRISE = frozenset({"operator"}), frozenset({"auditor"}),
 
 
 class Call(NamedTuple):
-    """A call of the API: the kinds of keys allowed, and their status for their own data, with sync and without.
+    """An API call: the kinds of keys that may make it, and the status for their own data, with sync and without.
 
     ``foreign`` is the status for data of another enterprise, ``None`` if the call names no data. ``but``: roles with another status in
-    the enterprise that does not sync. Every other key gets 403. Without a key it is 401.
+    the enterprise that does not sync. Every other key gets 403. Without a key the status is 401.
     """
 
     keys: frozenset[str]

@@ -1,4 +1,4 @@
-"""The attributes as a table: what refuses, whose value counts, whether sync is needed and whether an EMR locks it."""
+"""The attributes as a table: which value refuses, which source counts, whether sync is needed and whether an EMR locks the attribute."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ ANY_REFUSAL, FIRST_SOURCE = "a refusal of any", "the first that states one"
 
 
 class AttributeRow(NamedTuple):
-    """``value``: one that permits, or of an attribute that cannot refuse any. ``refuses``: the one that refuses."""
+    """``value`` permits (or is any value, if the attribute cannot refuse). ``refuses`` is the refusing value."""
 
     attribute: str
     value: Any

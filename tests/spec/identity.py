@@ -1,4 +1,4 @@
-"""Which patient a payload is about (product rule 5.9): known patients, the identifiers of the payload, and the result.
+"""Which patient a payload identifies (product rule 5.9): known patients, the identifiers of the payload, and the result.
 
 The first source's own identifiers are GENHOSP/MR and GENHOSP/MRN, the clinic's CLINIC/MR. EMPI identifiers link. An identifier is written
 ``AUTHORITY/TYPE VALUE``; RI is the clinic's own id of a record.
@@ -23,7 +23,7 @@ FIRST, SECOND = "the first patient", "the second patient"
 
 
 class Row(NamedTuple):
-    """``known``: the identifiers of stored patients. ``comes``: those of one payload. ``about``: whose it is."""
+    """``known``: the identifiers of stored patients. ``comes``: those of one payload. ``about``: the matching patient."""
 
     rule: str
     known: tuple[str, ...]
@@ -97,5 +97,5 @@ def identifiers(text: str) -> tuple[Identifier, ...]:
 
 
 def source(text: str) -> str:
-    """The source that sends the payload: its own identifier comes first."""
+    """The source that sends the payload, taken from its first identifier."""
     return ADT if text.upper().startswith(("GENHOSP", "EMPI")) else CLINIC

@@ -1,4 +1,4 @@
-"""Writes the spec tables to docs/decision-rules.md: ``python -m tests.spec.render [--check]``. ``--check`` fails if the page is stale."""
+"""Writes the spec tables to docs/decision-rules.md: ``python -m tests.spec.render [--check]``. ``--check`` fails on an old page."""
 
 from __future__ import annotations
 

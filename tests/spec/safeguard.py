@@ -11,7 +11,7 @@ AT_ONCE, MAY_BE_HELD = "is applied at once", "may be held"
 
 
 class Change(NamedTuple):
-    """A value in force that would become another; ``None`` is unknown. The safeguard may hold it, or it is applied at once."""
+    """A change from one value in force to another; ``None`` is unknown. The safeguard may hold the change, or it is applied at once."""
 
     attribute: str
     before: Any
@@ -83,7 +83,7 @@ LIVE: tuple[tuple[str, str, str], ...] = (
     ("changes beyond the limit are held", "a no, b no, c no", "a no, b no, c yes; 1 held"),
     ("a patient counts once", "a no, a yes, a no, b no", "a no, b no, c yes"),
     ("an hour later there is room again", "a no, b no, 61 minutes, c no", "a no, b no, c no"),
-    ("before that there is no room", "a no, b no, 57 minutes, c no", "a no, b no, c yes; 1 held"),
+    ("within the hour there is no room", "a no, b no, 57 minutes, c no", "a no, b no, c yes; 1 held"),
     ("each patient leaves the hour separately", "a no, 30 minutes, b no, 31 minutes, c no", "a no, b no, c no"),
     ("while a change is held, there is no room an hour later", "a no, b no, c no, 61 minutes, d no", "a no, b no, c yes, d yes; 2 held"),
     ("a refusal is always applied", "a no, b no, c no, a yes", "a yes, b no, c yes; 1 held"),

@@ -1,4 +1,4 @@
-"""The invented patient and the vocabulary of the spec tables. An answer is one line, the same in docs and tests."""
+"""The invented patient and the vocabulary of the spec tables. A decision is one line, the same in docs and tests."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ EVERY_COPY = ("sms", "voice", "email")
 
 
 class Case(NamedTuple):
-    """One row: the situation as text and as values, and the answer."""
+    """One row: the situation as text and as values, and the decision."""
 
     situation: str
     ask: DecisionRequest
@@ -36,7 +36,7 @@ class Case(NamedTuple):
 
 
 class Table(NamedTuple):
-    """A heading, what it is about, and its rows."""
+    """A heading, a description, and the rows."""
 
     title: str
     about: str
@@ -44,12 +44,12 @@ class Table(NamedTuple):
 
 
 def ask(message_type: str = "automation", *channels: str, appointment: Appointment | None = None, **more: Any) -> DecisionRequest:
-    """A request from LINE with copy for every channel, unless given otherwise."""
+    """A request from LINE with copy for every channel, unless overridden."""
     return DecisionRequest(message_type=message_type, channels=channels or EVERY_COPY, appointment=appointment, **({"line": LINE} | more))
 
 
 def patient(*opt_outs: OptOut, stale: bool = False, **preferences: Any) -> KnownPatient:
-    """Has a cell phone, a home phone and an e-mail address; nothing else is known, unless given."""
+    """A patient with a cell phone, a home phone and an e-mail address. Nothing else is known, unless overridden."""
     basis = {"phones": (CELL_PHONE, HOME_PHONE), "emails": (ADDRESS,), "language": "en"}
     return KnownPatient("p1", 4, ContactPreferences(**(basis | preferences)), opt_outs, NOW, stale)
 

@@ -1,4 +1,4 @@
-"""All tables of decisions, in the order in which the document shows them."""
+"""All tables of decisions, in the order of the document."""
 
 from __future__ import annotations
 

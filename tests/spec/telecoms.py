@@ -16,9 +16,9 @@ BEGIN, END = "<!-- telecoms: written by python -m tests.spec.telecoms -->", "<!-
 
 
 class Row(NamedTuple):
-    """``xtn`` in ``field``; ``says`` is the result, empty for nothing; ``reports`` are the reasons of its problems.
+    """``xtn`` in ``field``; ``says`` is the result, empty for nothing; ``reports`` are the reason codes of its problems.
 
-    ``clears``: an empty list clears the earlier statement. A value that cannot be used never does.
+    ``clears``: an empty list clears the earlier statement. An unusable value never does.
     """
 
     rule: str
@@ -141,7 +141,7 @@ TELECOMS = (
 
 
 def table() -> str:
-    """The rows as the page shows them."""
+    """The rows as Markdown."""
     lines = [f"| {row.rule} | {row.field} | `{row.xtn}` | {row.says or 'nothing'} | {row.reports} |" for row in TELECOMS]
     return "\n".join((BEGIN, "", "| rule | field | sent | read as | problems |", "|---|---|---|---|---|", *lines, "", END))
 

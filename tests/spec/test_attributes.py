@@ -1,4 +1,4 @@
-"""The table of attributes against the rules."""
+"""Checks the table of attributes against the rules."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ REFUSABLE = pytest.mark.parametrize("row", [row for row in ATTRIBUTE_ROWS if row
 
 
 def value_of(row: AttributeRow, enterprise: Enterprise, *values: Any) -> Any:
-    """What is in force where the sources state these values, in their order."""
+    """The value in force if the sources state these values, in source order."""
     assertions = [{row.attribute: Assertion(value, times.at(NOW), NOW, "M1", "X-1")} for value in values]
-    said = {f"emr:{source.name}": one for source, one in zip(enterprise.sources, assertions, strict=False)}
-    found = in_force(said, enterprise).get(row.attribute)
+    by_source = {f"emr:{source.name}": one for source, one in zip(enterprise.sources, assertions, strict=False)}
+    found = in_force(by_source, enterprise).get(row.attribute)
     return found.value if found is not None else None
 
 
 def test_the_table_has_every_attribute() -> None:
     assert {row.attribute for row in ATTRIBUTE_ROWS} >= {*ATTRIBUTES}
     assert {family(row.attribute) for row in ATTRIBUTE_ROWS if row.refuses is not None} == REFUSALS.keys()
-    assert all(one.title for one in REGISTRY), "people read each of them"
+    assert all(one.title for one in REGISTRY), "every attribute needs a row"
 
 
 @pytest.mark.parametrize(("name", "value"), REFUSALS.items())
@@ -43,14 +43,14 @@ def test_a_mapping_can_write_every_refusal(name: str, value: Any) -> None:
 
 
 @EVERY
-def test_one_value_at_most_refuses(row: AttributeRow) -> None:
+def test_at_most_one_value_refuses(row: AttributeRow) -> None:
     assert not refuses(row.attribute, row.value)
     assert not refuses(row.attribute, None)
     assert refuses(row.attribute, row.refuses) is (row.refuses is not None)
 
 
 @EVERY
-def test_a_refusal_allows_less_than_unknown_and_a_permission_more(row: AttributeRow) -> None:
+def test_a_refusal_permits_less_than_unknown_and_a_permission_more(row: AttributeRow) -> None:
     joins = row.counts == ANY_REFUSAL
     assert more_restrictive(row.attribute, row.refuses, None) is (row.refuses is not None)
     assert more_restrictive(row.attribute, None, row.value) is joins
@@ -58,24 +58,24 @@ def test_a_refusal_allows_less_than_unknown_and_a_permission_more(row: Attribute
 
 
 @REFUSABLE
-def test_of_two_sources_which_value_counts(row: AttributeRow) -> None:
+def test_which_of_two_sources_counts(row: AttributeRow) -> None:
     assert value_of(row, SYNCS, row.refuses, row.value) == row.refuses
     assert value_of(row, SYNCS, row.value, row.refuses) == (row.refuses if row.counts == ANY_REFUSAL else row.value)
 
 
 @EVERY
-def test_what_counts_without_sync(row: AttributeRow) -> None:
+def test_which_value_counts_without_sync(row: AttributeRow) -> None:
     assert value_of(row, SYNCS, row.value) == row.value
     assert value_of(row, DOES_NOT, row.value) == (None if row.needs_sync else row.value)
 
 
 @EVERY
-def test_what_a_source_that_stated_it_locks(row: AttributeRow) -> None:
+def test_which_attributes_a_source_locks(row: AttributeRow) -> None:
     master = master_of(row.attribute, [SourceMark("second", NOW, NOW, frozenset({row.attribute}))], SYNCS)
     assert (master.source if master is not None else None) == ("second" if row.locks else None)
 
 
 @pytest.mark.parametrize("name", ["merged_into", "sms_consent"])
-def test_an_event_of_the_history_is_no_attribute_and_refuses_nothing(name: str) -> None:
+def test_a_history_event_is_not_an_attribute_and_refuses_nothing(name: str) -> None:
     assert not refuses(name, "yes")
     assert (entry(name).title, entry(name).needs_sync) == ("", False)

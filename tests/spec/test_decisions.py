@@ -1,4 +1,4 @@
-"""Every row of every table of situations gets its answer."""
+"""Checks every row of every decision table."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ ROWS = [pytest.param(case, id=f"{table.title}: {case.situation}") for table in T
 
 
 @pytest.mark.parametrize("case", ROWS)
-def test_situation_gets_its_answer(case: Case) -> None:
+def test_decision_for_each_situation(case: Case) -> None:
     assert summary(decide(case.ask, case.known, case.policy, NOW)) == case.answer
 
 
@@ -24,13 +24,13 @@ def test_every_situation_is_described_once() -> None:
         assert len(situations) == len(set(situations))
 
 
-def test_every_reason_of_the_rules_is_in_some_row() -> None:
-    """A code without a row is a rule that nobody has reviewed. The codes of the border are tested with the API."""
+def test_every_reason_code_has_a_row() -> None:
+    """A code without a row is a rule that nobody has reviewed. Codes of input validation are tested with the API."""
     border = {why.PATIENT_AMBIGUOUS, why.ASK_INVALID}
     decisions = [decide(case.ask, case.known, case.policy, NOW) for table in TABLES for case in table.cases]
     shown = {reason for decision in decisions for reason in decision.reasons}
     assert shown == (set(why.REFUSALS) | set(why.SKIPS) | set(why.NOTES)) - border
 
 
-def test_every_message_type_of_the_contract_is_governed() -> None:
+def test_every_message_type_has_rows() -> None:
     assert set(GOVERNS) == {"automation", "broadcast", "campaign", "manual"}

@@ -1,4 +1,4 @@
-"""The table of which patient a payload is about, on the real store."""
+"""Checks the table of patient matching on the real store."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tests.store.site import Site, says
 
 
 @pytest.mark.parametrize("row", IDENTITY, ids=lambda row: row.rule)
-def test_a_payload_is_about_the_patient_of_the_table(database: Database, row: Row) -> None:
+def test_a_payload_is_matched_to_the_patient_in_the_table(database: Database, row: Row) -> None:
     site = Site(database, ENTERPRISE)
     here = [site.outcomes(says(identifiers(one), 0), source=source(one))[0].patient_id for one in row.known]
     (outcome,) = site.outcomes(says(identifiers(row.comes), 1, {"do_not_contact": "yes"}), source=source(row.comes))

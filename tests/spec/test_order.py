@@ -1,4 +1,4 @@
-"""The table of evidence order, on the real store."""
+"""Checks the table of evidence order on the real store."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.store.site import LOCAL, SYNCED, Site, at, merges, says
 
 
 def step(site: Site, event: str) -> Site:
-    """One event of a row; returns the site as configured from then on."""
+    """Plays one event of a row; returns the site with the configuration in force afterwards."""
     if event in ("sync", "no sync"):
         turned = site.configured(SYNCED if event == "sync" else LOCAL)
         turned.now = site.now
@@ -29,9 +29,9 @@ def step(site: Site, event: str) -> Site:
         value, _, late = value.partition(" ")
         site.flip(record or "1", value, now=site.now - timedelta(minutes=20) if late else None)
     else:
-        said = {} if value == "..." else {"do_not_contact": None if value == "-" else value}
+        stated = {} if value == "..." else {"do_not_contact": None if value == "-" else value}
         earliest, _, latest = when.partition("~")
-        item = says(record or "1", float(earliest), said, evidence=f"{who}-{what}-{when}")
+        item = says(record or "1", float(earliest), stated, evidence=f"{who}-{what}-{when}")
         if latest:
             item = replace(item, effective=times.Time(at(float(earliest)), at(float(latest))))
         site.apply(item, source=who)

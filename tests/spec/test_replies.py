@@ -1,4 +1,4 @@
-"""What a reply means, and what it changes."""
+"""The meaning of a reply and its effect."""
 
 from __future__ import annotations
 
@@ -30,56 +30,56 @@ AT = datetime(2026, 11, 1, 12, 0, tzinfo=UTC)
 
 
 @pytest.mark.parametrize(("body", "kind", "scope"), REPLIES)
-def test_words_of_a_reply(body: str, kind: str | None, scope: str | None) -> None:
+def test_classification_of_replies(body: str, kind: str | None, scope: str | None) -> None:
     assert meaning_of(body) == (kind, scope)
 
 
-def test_a_site_chooses_its_opt_in_words() -> None:
+def test_opt_in_keywords_are_configurable() -> None:
     assert meaning_of("subscribe", {"Subscribe"}).kind == "opt_in"
     assert meaning_of("YES", {"Subscribe"}).kind is None
 
 
-def test_a_site_adds_opt_out_words() -> None:
+def test_opt_out_keywords_can_be_added() -> None:
     assert meaning_of("No", opt_out_words=["NO"]).kind == "opt_out"
     assert meaning_of("no, see you then", opt_out_words=["NO"]).kind == "opt_out"
-    assert meaning_of("there is no parking", opt_out_words=["NO"]).kind is None, "too short to mean anything inside a text"
+    assert meaning_of("there is no parking", opt_out_words=["NO"]).kind is None, "too short to count inside a longer text"
     assert meaning_of("genug", opt_out_words=["Genug", ""]).kind == "opt_out"
     assert meaning_of("das ist genug fuer heute", opt_out_words=["Genug"]).kind == "review"
     assert meaning_of("YES", opt_out_words=["YES"]).kind == "opt_out", "an opt-out wins"
 
 
-def test_start_and_stop_all_of_one_instant_are_a_stop() -> None:
-    said = [of_reply(meaning_of(body), LINE, CELL, AT) for body in ("START", "STOPALL")]
-    for words in (said, said[::-1]):
+def test_start_and_stop_all_at_the_same_instant_are_a_stop() -> None:
+    replies = [of_reply(meaning_of(body), LINE, CELL, AT) for body in ("START", "STOPALL")]
+    for words in (replies, replies[::-1]):
         assert blocks(active(add((words[0],), words[1]))[0], LINE, None)
 
 
-def test_an_opt_out_word_cannot_be_configured_to_mean_yes() -> None:
+def test_an_opt_out_keyword_cannot_be_an_opt_in_keyword() -> None:
     assert meaning_of("STOP", {"STOP"}).kind == "opt_out"
 
 
-def after(*said: tuple[str, str], number: str = CELL) -> tuple[OptOut, ...]:
-    """The opt-outs in force after the patient sends these texts to these lines, in turn."""
+def after(*texts: tuple[str, str], number: str = CELL) -> tuple[OptOut, ...]:
+    """The opt-outs in force after the patient has sent these texts to these lines, in order."""
     words: tuple[ConsentEvent, ...] = ()
-    for minute, (body, line) in enumerate(said):
+    for minute, (body, line) in enumerate(texts):
         words = add(words, of_reply(meaning_of(body), line, number, AT + timedelta(minutes=minute)))
     return active(words)
 
 
-def test_start_undoes_the_patients_own_stop() -> None:
+def test_start_revokes_the_patients_own_stop() -> None:
     assert after(("STOP", LINE), ("START", LINE)) == ()
 
 
 @pytest.mark.parametrize("word", OPT_OUT_WORDS)
-def test_start_opens_the_line_again_after_any_opt_out_word(word: str) -> None:
+def test_start_permits_texts_again_after_any_opt_out_keyword(word: str) -> None:
     assert not any(blocks(one, LINE, None) for one in after((word, LINE), ("START", LINE)))
 
 
-def test_start_on_another_line_leaves_the_stop() -> None:
+def test_start_on_another_line_does_not_lift_the_stop() -> None:
     assert after(("STOP", LINE), ("START", OTHER_LINE)) == (OptOut(LINE, CELL, at=AT),)
 
 
-def test_start_does_not_undo_what_staff_recorded() -> None:
+def test_start_does_not_lift_an_opt_out_recorded_by_staff() -> None:
     by_clinic = ConsentEvent(CELL, LINE, "staff", True, AT)
     words = add((by_clinic,), of_reply(meaning_of("START"), LINE, CELL, AT + timedelta(minutes=1)))
     assert active(words) == (OptOut(LINE, CELL, authority="staff", at=AT),)
@@ -100,37 +100,37 @@ def test_at_the_same_instant_an_opt_out_wins() -> None:
     assert active(add((stop,), start)) == active(add((start,), stop)) == (OptOut(LINE, CELL, at=AT),)
 
 
-def test_start_on_a_line_makes_an_exception_of_stop_all() -> None:
+def test_start_on_one_line_is_an_exception_to_stop_all() -> None:
     (kept,) = after(("STOP ALL", LINE), ("START", LINE))
     assert not blocks(kept, LINE, None)
     assert blocks(kept, OTHER_LINE, None)
     assert blocks(kept, None, None)
 
 
-def test_stop_closes_the_exception_again() -> None:
-    standing = after(("STOP ALL", LINE), ("START", LINE), ("STOP", LINE))
-    assert any(blocks(one, LINE, None) for one in standing)
+def test_stop_ends_the_exception() -> None:
+    opt_outs = after(("STOP ALL", LINE), ("START", LINE), ("STOP", LINE))
+    assert any(blocks(one, LINE, None) for one in opt_outs)
 
 
-def test_stop_all_again_closes_every_exception() -> None:
+def test_a_repeated_stop_all_ends_every_exception() -> None:
     (kept,) = after(("STOP ALL", LINE), ("START", LINE), ("STOP ALL", OTHER_LINE))
     assert blocks(kept, LINE, None)
     assert not kept.except_lines
 
 
-def test_a_stop_repeated_only_becomes_newer() -> None:
+def test_a_repeated_stop_only_gets_a_newer_time() -> None:
     (once,), (twice,) = after(("STOP", LINE)), after(("STOP", LINE), ("quit", LINE))
     assert once._replace(at=None) == twice._replace(at=None)
     assert outcome(meaning_of("quit"), (once,), (twice,), LINE).confirmation == NO_CONFIRMATION
 
 
-def test_one_confirmation_for_a_stop_and_none_for_its_repetition() -> None:
+def test_a_stop_is_confirmed_once_and_a_repeated_stop_is_not() -> None:
     stop, stopped = meaning_of("STOP"), (OptOut(LINE, CELL),)
     assert outcome(stop, (), stopped, LINE, patients=2) == ("opt_out", "line", OPT_OUT_CONFIRMED, 2)
     assert outcome(stop, stopped, stopped, LINE).confirmation == NO_CONFIRMATION
 
 
-def test_start_is_confirmed_only_when_texts_will_come_again() -> None:
+def test_start_is_confirmed_only_if_texts_resume() -> None:
     start, stopped = meaning_of("START"), (OptOut(LINE, CELL),)
     by_clinic = OptOut(LINE, CELL, authority="staff")
     assert outcome(start, stopped, (), LINE).confirmation == OPT_IN_CONFIRMED
@@ -138,7 +138,7 @@ def test_start_is_confirmed_only_when_texts_will_come_again() -> None:
     assert outcome(start, (), (), LINE).confirmation == NO_CONFIRMATION
 
 
-def test_an_unrecognised_reply_is_not_answered() -> None:
+def test_an_unrecognized_reply_gets_no_confirmation() -> None:
     assert outcome(meaning_of("see you at noon"), (), (), LINE) == (None, None, NO_CONFIRMATION, 0)
 
 
@@ -160,5 +160,5 @@ def test_staff_opt_out_covers_every_number_on_one_line_or_all() -> None:
         ({f"sms#{CELL}": "denied"}, (), "Opted Out of 1 number"),
     ],
 )
-def test_words_on_the_facesheet(consents: dict[str, str], opt_outs: tuple[OptOut, ...], words: str) -> None:
+def test_sms_consent_summary_on_the_facesheet(consents: dict[str, str], opt_outs: tuple[OptOut, ...], words: str) -> None:
     assert display(ContactPreferences(phones=(CELL_PHONE, HOME_PHONE), consents=consents), opt_outs) == words

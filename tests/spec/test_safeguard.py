@@ -1,4 +1,4 @@
-"""The tables of the safeguard: the pure ones against the rules, the others on the real store."""
+"""Checks the tables of the safeguard: the pure ones against the rules, the others on the real store."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def in_force(attribute: str, value: Any) -> dict[str, Preference]:
 def test_which_changes_permit_contact(change: Change) -> None:
     name, before, after = change.attribute, in_force(change.attribute, change.before), in_force(change.attribute, change.after)
     assert bool(permitting_changes(before, after, [name])) is (change.safeguard == MAY_BE_HELD)
-    assert may_permit_more(name, change.after) or change.safeguard != MAY_BE_HELD, "the quick check misses nothing"
+    assert may_permit_more(name, change.after) or change.safeguard != MAY_BE_HELD, "the fast check must find every change"
 
 
 @pytest.mark.parametrize(("floor", "percent", "synced", "limit"), LIMITS)
@@ -56,12 +56,12 @@ def test_the_limit_is_the_larger_of_floor_and_percent(floor: int, percent: float
 
 
 @pytest.mark.parametrize(("loosens", "waiting", "ends"), ENDS)
-def test_how_a_run_ends(loosens: int, waiting: int, ends: str) -> None:
+def test_how_the_safeguard_ends_a_run(loosens: int, waiting: int, ends: str) -> None:
     assert safeguard_rule.releases(DEFAULT, synced=100, patients=loosens, waiting=waiting) is (ends != "held")
 
 
 @pytest.mark.parametrize(("lately", "waiting", "room"), HOURS)
-def test_the_room_within_an_hour(lately: int, waiting: int, room: int) -> None:
+def test_remaining_hourly_limit_of_a_live_feed(lately: int, waiting: int, room: int) -> None:
     assert safeguard_rule.room(DEFAULT, synced=100, lately=lately, waiting=waiting) == room
 
 
@@ -110,7 +110,7 @@ class Clinic:
         decide(one.run, PERSON, self.clock())
 
 
-class Told(FakeMapper):
+class LineMapper(FakeMapper):
     """Reads ``patient value minute``."""
 
     def read(self, payload: Payload) -> list[Item]:
@@ -137,13 +137,13 @@ def test_what_happens_to_a_held_change(database: Database, rule: str, events: st
 
 
 @pytest.mark.parametrize(("rule", "events", "expected"), LIVE, ids=[rule for rule, *_ in LIVE])
-def test_a_live_feed_and_its_hour(database: Database, rule: str, events: str, expected: str) -> None:
+def test_a_live_feed_and_its_hourly_limit(database: Database, rule: str, events: str, expected: str) -> None:
     clinic, lane = Clinic(database, SafeguardRule(2, 0)), Lane("adt", CLINIC)
-    clinic.engine.ingest(lane, Told(), [payload(f"{name} yes 0") for name in "abcd"])
+    clinic.engine.ingest(lane, LineMapper(), [payload(f"{name} yes 0") for name in "abcd"])
     for minute, event in enumerate(events.split(", "), 1):
         if not clinic.passes(event):
             clinic.clock.now = max(clinic.clock.now, NOW + timedelta(minutes=minute))
-            clinic.engine.ingest(lane, Told(), [payload(f"{event} {minute}")])
+            clinic.engine.ingest(lane, LineMapper(), [payload(f"{event} {minute}")])
     names = [one.partition(" ")[0] for one in expected.partition(";")[0].split(", ")]
     assert ", ".join(f"{name} {clinic.dnc(name)}" for name in names) + clinic.held() == expected
 

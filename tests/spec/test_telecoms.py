@@ -31,7 +31,7 @@ def phone(one: Phone) -> str:
 
 
 @pytest.mark.parametrize("row", TELECOMS, ids=lambda row: row.rule)
-def test_a_number_is_read_by_the_public_map(row: Row) -> None:
+def test_a_number_is_read_as_in_the_public_mapping(row: Row) -> None:
     found = stated(adt(**{f"f{row.field.removeprefix('PID-')}": row.xtn}), default_region="US")
     assert ", ".join(summary(found)) == row.says
     assert " ".join(one.reason for one in found.problems) == row.reports

@@ -1,4 +1,4 @@
-"""A clinic with one HL7 v2 feed, and messages of it, as the tests of commands use them."""
+"""A clinic with one HL7 v2 feed, and its messages, for the tests of commands."""
 
 from __future__ import annotations
 

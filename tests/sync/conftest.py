@@ -14,7 +14,7 @@ from tests.sync.clinic import CONFIG, KEYS
 
 
 class Ended(NamedTuple):
-    """How a command ended: exit code, what it printed, what it noted."""
+    """The result of a command: exit code, stdout, stderr."""
 
     code: int
     out: str
@@ -30,8 +30,8 @@ EmrSync = Callable[..., Ended]
 
 
 @pytest.fixture(autouse=True)
-def logging_as_it_was() -> Iterator[None]:
-    """Commands configure logging for their process; here it is put back."""
+def restore_logging() -> Iterator[None]:
+    """Restores logging, which commands configure for their process."""
     root = logging.getLogger()
     handlers, level = list(root.handlers), root.level
     yield

@@ -1,4 +1,4 @@
-"""The audit log, receipts and earlier times on the command line; replay with a preview; keys and payloads."""
+"""The audit log, receipts and as-of queries on the command line; replay with a preview; keys and payloads."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def actions(emr_sync: EmrSync, *more: str) -> list[str]:
     return [line["action"] for line in reversed(emr_sync("audit", *more, "--json").value)]
 
 
-def test_what_is_done_on_the_command_line_is_in_the_log(emr_sync: EmrSync, config: Path, tmp_path: Path) -> None:
+def test_commands_are_recorded_in_the_audit_log(emr_sync: EmrSync, config: Path, tmp_path: Path) -> None:
     ingest(emr_sync, tmp_path, adt("MRN1", "DNC", "A"), adt("MRN2", "MAYBE", "B"))
     (rejection,) = emr_sync("rejections", "--json").value
     key = emr_sync("keys", "create", "sender", "--role", "sender", "--json").value["id"]
@@ -90,7 +90,7 @@ def test_what_is_done_on_the_command_line_is_in_the_log(emr_sync: EmrSync, confi
     assert "viewed_payload" in emr_sync("audit").out
 
 
-def test_decisions_asked_for_here_leave_receipts(emr_sync: EmrSync, config: Path, tmp_path: Path) -> None:
+def test_decisions_on_the_command_line_leave_receipts(emr_sync: EmrSync, config: Path, tmp_path: Path) -> None:
     ingest(emr_sync, tmp_path, adt("MRN1", "OK", "A"))
     for number in ("MRN1", "NOBODY"):
         emr_sync("decide", number, "--type", "automation", "--channels", "sms", "--json")
@@ -99,7 +99,7 @@ def test_decisions_asked_for_here_leave_receipts(emr_sync: EmrSync, config: Path
     assert len(emr_sync("audit", "receipts", "--json").value) == 2
 
 
-def test_tampering_ends_verify_with_1(emr_sync: EmrSync, config: Path, tmp_path: Path, database_url: str) -> None:
+def test_verify_exits_with_1_after_tampering(emr_sync: EmrSync, config: Path, tmp_path: Path, database_url: str) -> None:
     ingest(emr_sync, tmp_path, adt("MRN1", "OK", "A"))
     for _ in range(3):
         emr_sync("patient", "MRN1", "--json")
@@ -121,7 +121,7 @@ def test_tampering_ends_verify_with_1(emr_sync: EmrSync, config: Path, tmp_path:
     assert "BROKEN at line 2" in emr_sync("audit", "verify").out
 
 
-def test_verify_names_what_was_cut_off_and_finds_a_changed_cut(emr_sync: EmrSync, config: Path, database_url: str) -> None:
+def test_verify_names_removed_rows_and_detects_a_changed_removal(emr_sync: EmrSync, config: Path, database_url: str) -> None:
     for _ in range(3):
         assert emr_sync("opt-outs").code == 0
     database = Database.open(database_url)
@@ -138,31 +138,31 @@ def test_verify_names_what_was_cut_off_and_finds_a_changed_cut(emr_sync: EmrSync
     assert (broken.code, broken.value["ok"], broken.value["chains"][0]["broken_at"]) == (1, False, 1)
 
 
-def test_a_file_that_was_never_noted_is_wrong_use(emr_sync: EmrSync, config: Path, tmp_path: Path) -> None:
+def test_an_unknown_checkpoint_file_is_a_usage_error(emr_sync: EmrSync, config: Path, tmp_path: Path) -> None:
     other = tmp_path / "other.json"
     other.write_text("[]")
     ended = emr_sync("audit", "verify", "--noted", other)
     assert (ended.code, ended.err) == (2, "emr-sync: --noted: not a file from 'audit verify --json'\n")
 
 
-def test_an_earlier_time_names_the_message(emr_sync: EmrSync, config: Path, tmp_path: Path) -> None:
+def test_as_of_query_names_the_message(emr_sync: EmrSync, config: Path, tmp_path: Path) -> None:
     ingest(emr_sync, tmp_path, adt("MRN1", "OK", "A"))
     first = emr_sync("patient", "MRN1", "--json").value["preferences"]["do_not_contact"]
     ingest(emr_sync, tmp_path, adt("MRN1", "DNC", "B", 40))
-    then = emr_sync("patient", "MRN1", "--as-of", first["recorded"], "--json").value
-    assert then["preferences"]["do_not_contact"]["evidence"]["id"] == "A"
-    assert then["preferences"]["do_not_contact"]["value"] == "no"
+    earlier = emr_sync("patient", "MRN1", "--as-of", first["recorded"], "--json").value
+    assert earlier["preferences"]["do_not_contact"]["evidence"]["id"] == "A"
+    assert earlier["preferences"]["do_not_contact"]["value"] == "no"
     shown = emr_sync("patient", "CLINIC|MRN1", "--as-of", first["recorded"])
     assert "as known at" in shown.out
     assert emr_sync("patient", "MRN1", "--as-of", "2001-01-01").code == 1
     assert emr_sync("patient", "MRN1", "--as-of", "noon").code == 2
 
 
-def mended(config: Path, mapping: str) -> None:
+def fix_configuration(config: Path, mapping: str) -> None:
     config.write_text(config.read_text().replace("{DNC: yes, OK: no}", mapping))
 
 
-def test_an_earlier_time_is_answered_across_a_merge_a_reply_and_a_retired_source(
+def test_as_of_query_covers_a_merge_a_reply_and_a_retired_source(
     emr_sync: EmrSync, config: Path, tmp_path: Path, database_url: str
 ) -> None:
     ingest(emr_sync, tmp_path, adt("MRN1", "DNC", "A"), adt("MRN2", "OK", "B", 31))
@@ -182,8 +182,8 @@ def test_an_earlier_time_is_answered_across_a_merge_a_reply_and_a_retired_source
 
     def known(patient: str) -> list[tuple[str, str, str, str]]:
         found = [emr_sync("patient", patient, "--as-of", time, "--json").value for time in times]
-        said = [(one["preferences"]["do_not_contact"], one["sms_consent"]) for one in found]
-        return [(dnc["value"], dnc["authority"], dnc["evidence"]["id"], sms) for dnc, sms in said]
+        values = [(one["preferences"]["do_not_contact"], one["sms_consent"]) for one in found]
+        return [(dnc["value"], dnc["authority"], dnc["evidence"]["id"], sms) for dnc, sms in values]
 
     both = [
         ("yes", "emr:adt", "A", "Opted In"),
@@ -195,10 +195,10 @@ def test_an_earlier_time_is_answered_across_a_merge_a_reply_and_a_retired_source
     assert known("MRN2") == [("no", "emr:adt", "B", "Opted In"), *both, ("no", "staff", "B", stopped)]
 
 
-def test_a_replay_shows_first_who_would_flip_which_way(emr_sync: EmrSync, config: Path, tmp_path: Path) -> None:
+def test_replay_preview_shows_who_would_change_in_which_direction(emr_sync: EmrSync, config: Path, tmp_path: Path) -> None:
     known = [adt("MRN1", "DNC", "A"), adt("MRN2", "OK", "B")]
     ingest(emr_sync, tmp_path, *known, adt("MRN1", "FINE", "C", 40), adt("MRN2", "NEVER", "D", 40), adt("MRN3", "NEVER", "E", 40))
-    mended(config, "{DNC: yes, OK: no, FINE: no, NEVER: yes}")
+    fix_configuration(config, "{DNC: yes, OK: no, FINE: no, NEVER: yes}")
     before = emr_sync("patient", "MRN1", "--json").value
     preview = emr_sync("rejections", "replay", "--all", "--dry-run", "--json").value
     assert preview["status"] == "dry-run"
@@ -213,11 +213,11 @@ def test_a_replay_shows_first_who_would_flip_which_way(emr_sync: EmrSync, config
     assert emr_sync("patient", "MRN2", "--json").value["preferences"]["do_not_contact"]["value"] == "yes"
 
 
-def test_an_erased_payload_does_not_stop_the_others(emr_sync: EmrSync, config: Path, tmp_path: Path) -> None:
+def test_an_erased_payload_does_not_stop_the_other_replays(emr_sync: EmrSync, config: Path, tmp_path: Path) -> None:
     ingest(emr_sync, tmp_path, adt("MRN1", "FINE", "C"))
     assert emr_sync("rejections", "erase", "--older-than", "0.001s", "--json").value == {"erased": 1}
     ingest(emr_sync, tmp_path, adt("MRN2", "FINE", "D"))
-    mended(config, "{FINE: no}")
+    fix_configuration(config, "{FINE: no}")
     assert emr_sync("rejections", "replay", "--all", "--dry-run", "--json").value["counts"]["applied"] == 1
     ended = emr_sync("rejections", "replay", "--all", "--json")
     done = ended.value
@@ -228,7 +228,7 @@ def test_an_erased_payload_does_not_stop_the_others(emr_sync: EmrSync, config: P
     assert emr_sync("rejections", "show", left["id"]).code == 1
 
 
-def test_the_opt_out_report_in_all_its_forms(emr_sync: EmrSync, config: Path, tmp_path: Path, database_url: str) -> None:
+def test_opt_out_report_in_every_format(emr_sync: EmrSync, config: Path, tmp_path: Path, database_url: str) -> None:
     ingest(emr_sync, tmp_path, adt("MRN1", "OK", "A"))
     database = Database.open(database_url)
     store = Preferences(database, {"clinic": Enterprise("clinic")})
@@ -256,7 +256,7 @@ def test_the_opt_out_report_in_all_its_forms(emr_sync: EmrSync, config: Path, tm
         (["rejections", "erase", "--older-than", "soon"], "not a duration"),
     ],
 )
-def test_wrong_use_is_one_line(emr_sync: EmrSync, config: Path, arguments: list[str], words: str) -> None:
+def test_usage_errors_are_one_line(emr_sync: EmrSync, config: Path, arguments: list[str], words: str) -> None:
     ended = emr_sync(*arguments)
     assert ended.code == 2
     assert words in ended.err

@@ -1,4 +1,4 @@
-"""The settings of bulk exports and budgets, as a site writes them."""
+"""The settings of bulk exports and request budgets in a site's configuration."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def written(folder: Path, settings: str) -> Path:
     return file
 
 
-def test_settings_reach_the_adapter(tmp_path: Path) -> None:
+def test_bulk_settings_reach_the_adapter(tmp_path: Path) -> None:
     export = "    export: {level: group, group: g1, give_up_after: 2d}\n"
     text = export + '    budget: {bulk_every: 24h, quiet_hours: ["07:00-19:00"], parallel: 2}\n'
     settings = inspect(written(tmp_path, text), {}).settings
@@ -32,7 +32,7 @@ def test_settings_reach_the_adapter(tmp_path: Path) -> None:
     assert (limits.bulk_every.days, limits.parallel, limits.time_zone) == (1, 2, "America/Chicago")
 
 
-def test_a_preset_brings_the_budget_that_its_servers_ask_for(tmp_path: Path) -> None:
+def test_a_preset_sets_the_request_budget_of_its_servers(tmp_path: Path) -> None:
     settings = inspect(written(tmp_path, "    preset: epic\n    export: {level: group, group: g1}\n"), {}).settings
     assert settings is not None
     adapter = build(settings.feeds["bulk"].settings)
@@ -51,7 +51,7 @@ def test_a_preset_brings_the_budget_that_its_servers_ask_for(tmp_path: Path) -> 
         ("    read: crawl\n", "needs group"),
     ],
 )
-def test_mistakes_come_with_their_mend(tmp_path: Path, text: str, mend: str) -> None:
+def test_errors_say_how_to_fix_them(tmp_path: Path, text: str, mend: str) -> None:
     reading = inspect(written(tmp_path, text), {})
     assert reading.settings is None
     assert any(mend in str(one) for one in reading.mistakes), reading.mistakes

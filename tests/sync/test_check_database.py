@@ -1,4 +1,4 @@
-"""``check-database`` says what is wrong with the database itself, and a database of a newer program which program it wants."""
+"""``check-database`` reports problems of the database itself; for a newer schema, the program version that it needs."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def execute(url: str, *statements: str) -> None:
     engine.dispose()
 
 
-def test_a_database_that_is_well(emr_sync: EmrSync, migrated: Path, dialect: str) -> None:
+def test_a_healthy_database_passes_every_check(emr_sync: EmrSync, migrated: Path, dialect: str) -> None:
     ended = emr_sync("check-database", "--json")
     assert (ended.code, ended.value["ok"]) == (0, True)
     looked = [one["what"] for one in ended.value["findings"]]
@@ -39,13 +39,15 @@ def test_a_database_that_is_well(emr_sync: EmrSync, migrated: Path, dialect: str
 
 
 def failed(emr_sync: EmrSync) -> dict[str, str]:
-    """What is wrong, by what was looked at."""
+    """The failed checks: name -> problem."""
     ended = emr_sync("check-database", "--json")
     assert (ended.code, ended.value["ok"]) == (1, False)
     return {one["what"]: one["detail"] for one in ended.value["findings"] if not one["ok"]}
 
 
-def test_a_damaged_file_and_one_that_others_can_read(emr_sync: EmrSync, migrated: Path, database_url: str, dialect: str) -> None:
+def test_a_damaged_file_and_a_file_readable_by_others_are_reported(
+    emr_sync: EmrSync, migrated: Path, database_url: str, dialect: str
+) -> None:
     if dialect != "sqlite":
         pytest.skip("PostgreSQL keeps its files itself")
     file = Path(database_url.removeprefix("sqlite:///"))
@@ -57,7 +59,7 @@ def test_a_damaged_file_and_one_that_others_can_read(emr_sync: EmrSync, migrated
     assert failed(emr_sync)
 
 
-def test_a_user_who_may_not_write(emr_sync: EmrSync, migrated: Path, database_url: str, dialect: str) -> None:
+def test_a_user_without_write_permission_is_reported(emr_sync: EmrSync, migrated: Path, database_url: str, dialect: str) -> None:
     if dialect != "postgresql":
         pytest.skip("SQLite's rights are its file's")
     name = create_engine(database_url).url.database
@@ -65,14 +67,14 @@ def test_a_user_who_may_not_write(emr_sync: EmrSync, migrated: Path, database_ur
     assert failed(emr_sync) == {"writing": outage.READ_ONLY}
 
 
-def test_a_database_that_is_not_there(emr_sync: EmrSync, tmp_path: Path) -> None:
+def test_a_missing_database_is_reported(emr_sync: EmrSync, tmp_path: Path) -> None:
     (tmp_path / "c.yaml").write_text(f"database: postgresql+psycopg://nobody@127.0.0.1:1/emr\n{KEYS}{CONFIG}")
     ended = emr_sync("-c", tmp_path / "c.yaml", "check-database", "--json")
     assert ended.code == 2
     assert "cannot be reached" in ended.value["error"]
 
 
-def test_a_schema_of_a_newer_program_is_a_mistake_of_the_installation(emr_sync: EmrSync, migrated: Path, database_url: str) -> None:
+def test_a_newer_schema_is_reported_as_an_installation_error(emr_sync: EmrSync, migrated: Path, database_url: str) -> None:
     execute(database_url, "UPDATE alembic_version SET version_num = '9001'")
     for command in ("runs", "migrate", "serve"):
         ended = emr_sync(command, "--json")
@@ -83,7 +85,7 @@ def test_a_schema_of_a_newer_program_is_a_mistake_of_the_installation(emr_sync: 
     assert "install emr-sync 7.1.0 or a later one" in emr_sync("runs", "--json").value["error"]
 
 
-def test_which_program_migrated_is_kept(emr_sync: EmrSync, migrated: Path, database_url: str) -> None:
+def test_the_version_that_migrated_is_recorded(emr_sync: EmrSync, migrated: Path, database_url: str) -> None:
     from importlib.metadata import version
 
     from store.db import schema

@@ -40,7 +40,7 @@ def rules(settings: Settings, source: str = "adt") -> dict[str, dict[str, object
     return {name: dict(rule) for name, rule in settings.feeds[source].settings.mapping.items()}
 
 
-def test_the_example_shows_a_configuration_that_loads(tmp_path: Path) -> None:
+def test_the_example_configuration_loads(tmp_path: Path) -> None:
     example = Path(__file__).parents[2] / "config.example.yaml"
     reading = inspect(
         example,
@@ -66,7 +66,7 @@ def test_the_example_shows_a_configuration_that_loads(tmp_path: Path) -> None:
     ]
 
 
-def test_defaults_are_those_that_the_example_shows(written) -> None:
+def test_defaults_match_the_example(written) -> None:
     settings = load(written(TOP))
     assert (str(settings.listen), settings.batch_size, settings.logs.level) == ("127.0.0.1:8080", 1000, "info")
     assert (settings.backoff.attempts, settings.backoff.first_wait, settings.backoff.longest_wait) == (
@@ -79,7 +79,7 @@ def test_defaults_are_those_that_the_example_shows(written) -> None:
     assert (settings.safeguards["e"].floor, settings.safeguards["e"].percent) == (50, 5)
 
 
-def test_every_policy_is_what_is_written(written) -> None:
+def test_every_policy_has_its_configured_value(written) -> None:
     policy = (
         "{when_stale: refuse, when_unreadable: flag, when_preferred_impossible: next,"
         " appointment_may_lift_dnc: yes, staff_may_record_opt_in: yes}"
@@ -88,7 +88,7 @@ def test_every_policy_is_what_is_written(written) -> None:
     assert settings.enterprises["e"].policy == Policy("refuse", "flag", "next", appointment_may_lift_dnc=True, staff_may_record_opt_in=True)
 
 
-def test_every_mistake_is_told_at_once_in_the_order_of_lines(written) -> None:
+def test_all_errors_are_reported_at_once_in_line_order(written) -> None:
     file = written("""\
         database: sqlite:///x.db
         apy: {listen: 127.0.0.1:0}
@@ -126,38 +126,38 @@ def test_every_mistake_is_told_at_once_in_the_order_of_lines(written) -> None:
     assert "Did you mean 'hl7v2.mllp'" in found[5][2]
 
 
-def test_the_toggle_cannot_be_on_while_preferences_are_synced(written) -> None:
+def test_the_toggle_cannot_be_enabled_while_preferences_are_synced(written) -> None:
     file = written("database: sqlite:///x.db\nenterprises:\n  e:\n    sync_contact_preferences: true\n    do_not_contact_toggle: true\n")
     line, where, message = only_mistake(file)
     assert (line, where) == (5, "enterprises.e.do_not_contact_toggle")
     assert "set one of them to false" in message
 
 
-def test_a_misspelt_setting_of_an_adapter_is_a_mistake_with_the_right_name(written) -> None:
+def test_a_misspelt_adapter_setting_is_an_error_that_suggests_the_right_name(written) -> None:
     line, where, message = only_mistake(written(TOP + MLLP + "    max_conections: 7\n"))
     assert (line, where) == (8, "sources.adt.max_conections")
     assert "Did you mean 'max_connections'" in message
 
 
-def test_an_unknown_enterprise_is_a_mistake(written) -> None:
+def test_an_unknown_enterprise_is_an_error(written) -> None:
     line, where, message = only_mistake(written((TOP + MLLP).replace("enterprise: e", "enterprise: ee")))
     assert (line, where) == (5, "sources.adt.enterprise")
     assert "Did you mean 'e'" in message
 
 
-def test_an_unknown_preset_is_a_mistake(written) -> None:
+def test_an_unknown_preset_is_an_error(written) -> None:
     _, where, message = only_mistake(written(TOP + MLLP + "    preset: hl7v2-standart\n"))
     assert where == "sources.adt.preset"
     assert "Did you mean 'hl7v2-standard'" in message
 
 
-def test_a_preset_of_another_protocol_is_a_mistake(written) -> None:
+def test_a_preset_for_another_protocol_is_an_error(written) -> None:
     _, where, message = only_mistake(written(TOP + MLLP + "    preset: fhir-standard\n"))
     assert where == "sources.adt.preset"
     assert "is for fhir adapters" in message
 
 
-def test_every_rule_that_does_not_compile_is_told_with_its_line(written) -> None:
+def test_every_rule_that_does_not_compile_is_reported_with_its_line(written) -> None:
     found = mistakes(
         written(
             TOP
@@ -179,7 +179,7 @@ def test_every_rule_that_does_not_compile_is_told_with_its_line(written) -> None
     ]
 
 
-def test_words_of_a_mapping_mean_what_they_look_like(written) -> None:
+def test_yaml_words_in_a_mapping_keep_their_text(written) -> None:
     settings = load(
         written(
             TOP
@@ -195,10 +195,10 @@ def test_words_of_a_mapping_mean_what_they_look_like(written) -> None:
     assert rules(settings)["preferred_method"]["values"] == {"no": "none", "on": "sms"}
 
 
-def test_the_sites_rule_stands_over_the_presets(written) -> None:
+def test_site_rules_override_preset_rules(written) -> None:
     preset = FHIR + "    preset: oracle-health\n"
     of_preset = rules(load(written(TOP + preset)), "fhir")
-    assert of_preset, "this preset is expected to have rules"
+    assert of_preset, "this preset must have rules"
     attribute = next(iter(of_preset))
     path = "Patient.extension('http://site.example/own').valueCode"
     own = rules(load(written(TOP + preset + f'    mapping:\n      {attribute}: {{from: "{path}"}}\n')), "fhir")
@@ -206,7 +206,7 @@ def test_the_sites_rule_stands_over_the_presets(written) -> None:
     assert own.keys() == of_preset.keys()
 
 
-def test_secrets_come_from_the_environment_and_from_files(written, tmp_path: Path) -> None:
+def test_secrets_are_read_from_the_environment_and_from_files(written, tmp_path: Path) -> None:
     (tmp_path / "token.txt").write_text("from-a-file\n")
     file = written(TOP + FHIR + "    auth: {kind: bearer, token: file:token.txt}\n")
     assert load(file, {}).feeds["fhir"].settings.options["auth"]["token"] == "from-a-file"
@@ -214,14 +214,14 @@ def test_secrets_come_from_the_environment_and_from_files(written, tmp_path: Pat
     assert load(file, {"EMR_TOKEN": "from-env"}).feeds["fhir"].settings.options["auth"]["token"] == "from-env"
 
 
-def test_a_secret_that_is_not_there_is_a_mistake_that_names_it(written) -> None:
+def test_a_missing_secret_is_an_error_that_names_it(written) -> None:
     line, where, message = only_mistake(written(TOP + FHIR + "    auth:\n      kind: bearer\n      token: ${EMR_TOKEN}\n"))
     assert (line, where) == (10, "sources.fhir.auth.token")
     assert "EMR_TOKEN is not set" in message
     assert "cannot be read" in only_mistake(written(TOP + FHIR + "    auth: {kind: bearer, token: file:nowhere.txt}\n"))[2]
 
 
-def test_a_secret_in_clear_is_a_warning_that_does_not_repeat_it(written) -> None:
+def test_a_plaintext_secret_is_a_warning_that_does_not_show_it(written) -> None:
     reading = inspect(written(TOP.replace("sqlite:///x.db", "postgresql+psycopg://me:hunter2@db/x")), {})
     assert reading.settings is not None
     (warning,) = reading.mistakes
@@ -229,7 +229,7 @@ def test_a_secret_in_clear_is_a_warning_that_does_not_repeat_it(written) -> None
     assert "hunter2" not in str(warning)
 
 
-def test_a_setting_written_twice_is_a_mistake(written) -> None:
+def test_a_duplicate_setting_is_an_error(written) -> None:
     line, where, message = only_mistake(written(TOP + "batch_size: 5\nbatch_size: 6\n"))
     assert (line, where) == (4, "batch_size")
     assert "first on line 3" in message
@@ -244,20 +244,20 @@ def test_a_setting_written_twice_is_a_mistake(written) -> None:
         ("{cron: '0 25 * * *'}", "hour: '25'"),
     ],
 )
-def test_a_schedule_that_cannot_be_kept_is_a_mistake(written, schedule: str, expected: str) -> None:
+def test_an_impossible_schedule_is_an_error(written, schedule: str, expected: str) -> None:
     assert expected in only_mistake(written(TOP + FHIR + f"    schedule: {schedule}\n"))[2]
 
 
-def test_a_listener_takes_no_schedule(written) -> None:
+def test_a_listener_has_no_schedule(written) -> None:
     assert "receives messages" in only_mistake(written(TOP + MLLP + "    schedule: {every: 15m}\n"))[2]
 
 
-def test_one_name_of_two_issuers_is_a_mistake(written) -> None:
+def test_an_alias_of_two_issuers_is_an_error(written) -> None:
     file = written("database: sqlite:///x.db\nenterprises: {e: {authorities: {A: [x, y], B: [x]}}}\n")
     assert "is already an alias of A" in only_mistake(file)[2]
 
 
-def test_aliases_lead_to_the_canonical_issuer(written) -> None:
+def test_aliases_resolve_to_the_canonical_issuer(written) -> None:
     settings = load(written((TOP + MLLP).replace("default_region: US", "authorities: {GENHOSP: ['urn:oid:1.2.3']}")))
     assert settings.enterprises["e"].authorities == {"urn:oid:1.2.3": "GENHOSP"}
     assert settings.feeds["adt"].settings.authorities == {"urn:oid:1.2.3": "GENHOSP"}
@@ -267,32 +267,32 @@ def test_aliases_lead_to_the_canonical_issuer(written) -> None:
     ("text", "expected"),
     [("", "missing"), ("- a\n- b\n", "has no settings"), ("a: [1\n", "invalid YAML"), ("a: b: c\n", "invalid YAML")],
 )
-def test_a_file_that_is_no_configuration_says_so(written, text: str, expected: str) -> None:
+def test_a_file_that_is_not_a_configuration_is_an_error(written, text: str, expected: str) -> None:
     assert expected in mistakes(written(text))[0][2]
 
 
-def test_a_missing_file_says_how_to_name_it(tmp_path: Path) -> None:
+def test_a_missing_file_is_an_error_that_says_how_to_name_one(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="name it with -c, or in EMR_SYNC_CONFIG"):
         load(tmp_path / "none.yaml", {})
 
 
-def test_the_file_given_counts_before_the_environments_before_the_one_here() -> None:
+def test_the_given_file_overrides_the_environment_which_overrides_the_local_file() -> None:
     environ = {"EMR_SYNC_CONFIG": "/etc/emr.yaml"}
     assert chosen("mine.yaml", environ) == Path("mine.yaml")
     assert chosen(None, environ) == Path("/etc/emr.yaml")
     assert chosen(None, {}) == Path("config.yaml")
 
 
-def test_a_relative_database_lies_beside_its_configuration(written, tmp_path: Path) -> None:
+def test_a_relative_database_path_starts_at_the_configuration_folder(written, tmp_path: Path) -> None:
     assert load(written(TOP)).database == f"sqlite:///{tmp_path / 'x.db'}"
 
 
-def test_sources_keep_the_order_in_which_they_are_written(written) -> None:
+def test_sources_keep_their_configured_order(written) -> None:
     sources = MLLP + MLLP.replace("sources:\n", "").replace("adt:", "abc:")
     assert [source.name for source in load(written(TOP + sources)).enterprises["e"].sources] == ["adt", "abc"]
 
 
-def test_a_source_has_codes_and_languages_of_its_own(written) -> None:
+def test_a_source_has_its_own_codes_and_languages(written) -> None:
     contact = "    contact: {use: {ZZ: cell}, remarks: {nicht anrufen: no_calls}, placeholders: [kein@*]}\n    languages: {NO: nb}\n"
     settings = load(written(TOP + MLLP + contact), {}).feeds["adt"].settings
     assert settings.contact == {"use": {"ZZ": "cell"}, "remarks": {"nicht anrufen": "no_calls"}, "placeholders": ["kein@*"]}
@@ -308,6 +308,6 @@ def test_a_source_has_codes_and_languages_of_its_own(written) -> None:
         ("languages: {ZZ: karenish}", "sources.adt"),
     ],
 )
-def test_a_code_that_means_nothing_here_is_a_mistake(written, setting: str, where: str) -> None:
+def test_a_code_with_an_unknown_meaning_is_an_error(written, setting: str, where: str) -> None:
     _, found, message = only_mistake(written(f"{TOP}{MLLP}    {setting}\n"))
     assert found == where, message

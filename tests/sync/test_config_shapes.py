@@ -1,4 +1,4 @@
-"""Rules of every shape as they are written in the configuration."""
+"""Mapping rules of every form in the configuration."""
 
 from __future__ import annotations
 
@@ -29,21 +29,21 @@ SHAPES = """\
 """
 
 
-def test_every_shape_of_rule_loads(tmp_path: Path) -> None:
+def test_every_form_of_rule_loads(tmp_path: Path) -> None:
     mapping = load(config(tmp_path, SHAPES)).feeds["fhir"].settings.mapping
     assert mapping["consent.*"]["others"] == "denied"
     assert mapping["do_not_contact"]["from"] == ["Patient.active", "Patient.deceased"]
     assert mapping["preferred_phone"] == {"by": "first"}
-    assert "on_unknown" not in mapping["do_not_contact"], "what is not written is left to the mapping"
+    assert "on_unknown" not in mapping["do_not_contact"], "absent settings are left to the mapping"
 
 
-def test_flags_of_the_sites_own_codes_are_configured(tmp_path: Path) -> None:
+def test_flags_with_site_codes_can_be_configured(tmp_path: Path) -> None:
     flags = "    flag: {codes: ['urn:oid:1.2.3.4|DNC']}\n"
     settings = load(config(tmp_path, "      consent.email: {from: Patient.active, values: {true: unknown, false: denied}}\n", flags))
     assert settings.feeds["fhir"].settings.options["flag"] == {"codes": ["urn:oid:1.2.3.4|DNC"]}
 
 
-def test_a_preset_of_an_emr_that_only_one_adapter_may_read_refuses_the_others(tmp_path: Path) -> None:
+def test_a_preset_for_one_adapter_is_an_error_on_others(tmp_path: Path) -> None:
     file = tmp_path / "config.yaml"
     source = "sources:\n  s:\n    enterprise: e\n    adapter: rest.json\n    preset: athenahealth\n    base_url: https://ehr.example\n"
     file.write_text(f"{TOP}{source}")
@@ -62,7 +62,7 @@ def test_a_preset_of_an_emr_that_only_one_adapter_may_read_refuses_the_others(tm
         ("consent.sms: {from: Patient.active, aggregate: mean}", "mapping.consent.sms.aggregate", "any_denied"),
     ],
 )
-def test_a_wrong_shape_is_a_mistake_with_its_place(tmp_path: Path, rule: str, where: str, words: str) -> None:
+def test_a_malformed_rule_is_an_error_with_its_location(tmp_path: Path, rule: str, where: str, words: str) -> None:
     found = inspect(config(tmp_path, f"      {rule}\n")).mistakes
     assert [one.where for one in found] == [f"sources.fhir.{where}"]
     assert words in found[0].message
@@ -87,7 +87,7 @@ NO_RULE = "      {}\n"
         ("", "      consent.sms: {from: Patient.active, values: {true: unknown, false: denied}}\n", ""),
     ],
 )
-def test_a_source_says_which_consents_are_about_messages(tmp_path: Path, options: str, rule: str, where: str) -> None:
+def test_a_source_configures_which_consents_are_about_messages(tmp_path: Path, options: str, rule: str, where: str) -> None:
     found = inspect(config(tmp_path, rule, options)).mistakes
     assert [one.where for one in found] == ([f"sources.fhir.{where}"] if where else [])
     assert all(one.line and "category" in one.message for one in found)

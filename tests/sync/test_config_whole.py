@@ -1,4 +1,4 @@
-"""What ``check-config`` finds where every setting, taken alone, could be meant; and the sentence that says how to fix it."""
+"""What ``check-config`` finds in settings that are valid by themselves, and its advice."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ EHR = (
 )
 MAPPING = "mapping:\n{indent}  do_not_contact: {{from: ZCP-2, values: {{DNC: yes, OK: no}}}}\n"
 
-Told = Callable[[str], list[tuple[str, str, str]]]
+Check = Callable[[str], list[tuple[str, str, str]]]
 
 
 @pytest.fixture
-def told(emr_sync: Callable[..., Ended], tmp_path: Path) -> Told:
-    """Severity, place and sentence of each finding; the exit code is 2 where one is an error."""
+def check(emr_sync: Callable[..., Ended], tmp_path: Path) -> Check:
+    """Severity, location and message of each finding; the exit code is 2 if one is an error."""
 
-    def check(text: str) -> list[tuple[str, str, str]]:
+    def run(text: str) -> list[tuple[str, str, str]]:
         file = tmp_path / "config.yaml"
         file.write_text(text)
         ended = emr_sync("-c", file, "check-config", "--json")
@@ -36,25 +36,25 @@ def told(emr_sync: Callable[..., Ended], tmp_path: Path) -> Told:
         assert ended.value["ok"] is (ended.code == 0)
         return found
 
-    return check
+    return run
 
 
-def only(told: Told, text: str) -> tuple[str, str]:
+def only(check: Check, text: str) -> tuple[str, str]:
     """The one error."""
-    ((where, message),) = [(where, message) for severity, where, message in told(text) if severity == "error"]
+    ((where, message),) = [(where, message) for severity, where, message in check(text) if severity == "error"]
     return where, message
 
 
-def test_a_good_configuration_has_no_findings(told: Told) -> None:
-    assert told(f"{TOP}{CLINIC}sources:\n{ADT}{EHR}") == []
+def test_a_valid_configuration_has_no_findings(check: Check) -> None:
+    assert check(f"{TOP}{CLINIC}sources:\n{ADT}{EHR}") == []
 
 
-def test_a_source_that_does_not_say_how_it_knows_its_patients_is_a_warning(told: Told) -> None:
-    found = told(f"{TOP}{CLINIC}sources:\n{ADT}{EHR}".replace(KNOWN_BY, ""))
+def test_a_source_without_patient_identifiers_is_a_warning(check: Check) -> None:
+    found = check(f"{TOP}{CLINIC}sources:\n{ADT}{EHR}".replace(KNOWN_BY, ""))
     assert [(severity, where) for severity, where, _ in found] == [("warning", "sources.adt"), ("warning", "sources.ehr")]
     assert "MR identifier in PID-3" in found[0][2]
     assert "FHIR resource id" in found[1][2]
-    assert told(f"{TOP}{CLINIC}sources:\n{ADT}".replace("authority: CLINIC, ", ""))[0][1] == "sources.adt.patient_id"
+    assert check(f"{TOP}{CLINIC}sources:\n{ADT}".replace("authority: CLINIC, ", ""))[0][1] == "sources.adt.patient_id"
 
 
 @pytest.mark.parametrize(
@@ -79,21 +79,21 @@ def test_a_source_that_does_not_say_how_it_knows_its_patients_is_a_warning(told:
         ("sqlite:///.", "this is a folder"),
     ],
 )
-def test_an_address_that_no_database_has(told: Told, address: str, advice: str) -> None:
-    where, message = only(told, f"database: '{address}'\n{CLINIC}")
+def test_an_invalid_database_url_is_an_error(check: Check, address: str, advice: str) -> None:
+    where, message = only(check, f"database: '{address}'\n{CLINIC}")
     assert where == "database"
     assert advice in message
     assert "me@db" not in message
 
 
-def test_a_command_tells_of_the_address_in_one_line(emr_sync: Callable[..., Ended], tmp_path: Path) -> None:
+def test_a_command_reports_an_invalid_database_url_in_one_line(emr_sync: Callable[..., Ended], tmp_path: Path) -> None:
     (tmp_path / "config.yaml").write_text(f"database: postgres://me:hunter2@db/emr\n{CLINIC}")
     ended = emr_sync("-c", tmp_path / "config.yaml", "runs")
     assert (ended.code, "write postgresql+psycopg://" in ended.err, "hunter2" in ended.err) == (2, True, False)
 
 
-def test_postgresql_without_keys_for_payloads_is_a_warning(told: Told) -> None:
-    ((severity, where, message),) = told(f"database: postgresql+psycopg://me@127.0.0.1:1/emr\n{CLINIC}")
+def test_postgresql_without_payload_keys_is_a_warning(check: Check) -> None:
+    ((severity, where, message),) = check(f"database: postgresql+psycopg://me@127.0.0.1:1/emr\n{CLINIC}")
     assert (severity, where) == ("warning", "payload_keys")
     assert "cannot be replayed" in message
 
@@ -114,20 +114,20 @@ def test_postgresql_without_keys_for_payloads_is_a_warning(told: Told) -> None:
         "ftp://ehr.example/r4",
     ],
 )
-def test_an_address_that_no_server_has(told: Told, address: str) -> None:
-    where, message = only(told, f"{TOP}{CLINIC}sources:\n{EHR}".replace("https://ehr.example/r4", address))
+def test_an_invalid_server_url_is_an_error(check: Check, address: str) -> None:
+    where, message = only(check, f"{TOP}{CLINIC}sources:\n{EHR}".replace("https://ehr.example/r4", address))
     assert where == "sources.ehr.base_url"
     assert "hunter2" not in message
 
 
 @pytest.mark.parametrize("address", ["https://ehr.example:8443/r4/", "http://[::1]:8080/fhir", "https://EHR_1.example", "http://127.0.0.1"])
-def test_addresses_that_servers_have(told: Told, address: str) -> None:
-    assert told(f"{TOP}{CLINIC}sources:\n{EHR}".replace("https://ehr.example/r4", f'"{address}"')) == []
+def test_valid_server_urls_are_accepted(check: Check, address: str) -> None:
+    assert check(f"{TOP}{CLINIC}sources:\n{EHR}".replace("https://ehr.example/r4", f'"{address}"')) == []
 
 
 @pytest.mark.parametrize("address", ['"127.0.0.1 :2575"', "127.0.0.1:70000", "2575", "'127.0.0.1:'", '"127.0.0.1:٣"'])
-def test_an_address_that_nothing_can_listen_at(told: Told, address: str) -> None:
-    where, message = only(told, f"{TOP}{CLINIC}sources:\n{ADT}".replace("127.0.0.1:2575", address))
+def test_an_invalid_listen_address_is_an_error(check: Check, address: str) -> None:
+    where, message = only(check, f"{TOP}{CLINIC}sources:\n{ADT}".replace("127.0.0.1:2575", address))
     assert (where, "write host:port" in message) == ("sources.adt.listen", True)
 
 
@@ -141,8 +141,8 @@ def test_an_address_that_nothing_can_listen_at(told: Told, address: str) -> None
         ("    max_connections_per_address: 0\n", "max_connections_per_address", ""),
     ],
 )
-def test_bounds_of_a_listener_that_are_none(told: Told, settings: str, where: str, words: str) -> None:
-    found, message = only(told, f"{TOP}{CLINIC}sources:\n{ADT}{settings}")
+def test_invalid_listener_limits_are_errors(check: Check, settings: str, where: str, words: str) -> None:
+    found, message = only(check, f"{TOP}{CLINIC}sources:\n{ADT}{settings}")
     assert found == f"sources.adt.{where}".rstrip(".")
     assert words in message
 
@@ -155,29 +155,29 @@ def test_bounds_of_a_listener_that_are_none(told: Told, settings: str, where: st
         ("    download: {max_line_bytes: 100}\n", "download.max_line_bytes"),
     ],
 )
-def test_limits_of_downloads_that_are_none(told: Told, settings: str, where: str) -> None:
-    found, _ = only(told, f"{TOP}{CLINIC}sources:\n{EHR}{settings}")
+def test_invalid_download_limits_are_errors(check: Check, settings: str, where: str) -> None:
+    found, _ = only(check, f"{TOP}{CLINIC}sources:\n{EHR}{settings}")
     assert found == f"sources.ehr.{where}"
 
 
 @pytest.mark.parametrize("name", ["rows_per_hour", "bytes_per_hour"])
-def test_rejections_have_some_room(told: Told, name: str) -> None:
-    found, _ = only(told, f"{TOP}rejections: {{{name}: 0}}\n{CLINIC}sources:\n{ADT}")
+def test_the_space_for_rejections_must_be_positive(check: Check, name: str) -> None:
+    found, _ = only(check, f"{TOP}rejections: {{{name}: 0}}\n{CLINIC}sources:\n{ADT}")
     assert found == f"rejections.{name}"
 
 
 @pytest.mark.parametrize("host", ["sftp host.example", "sftp://sftp.example", "sftp.example/outgoing"])
-def test_a_name_that_no_server_has(told: Told, host: str) -> None:
+def test_an_invalid_host_name_is_an_error(check: Check, host: str) -> None:
     key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIExhbXBsZSBob3N0IGtleSwgaW52ZW50ZWQgMDAw"
     source = (
         f"  s:\n    enterprise: clinic\n    adapter: hl7v2.sftp\n    host: '{host}'\n    user: us\n    password: x\n    host_key: {key}\n"
     )
-    where, message = only(told, f"{TOP}{CLINIC}sources:\n{source}    schedule: {{every: 1h}}\n")
+    where, message = only(check, f"{TOP}{CLINIC}sources:\n{source}    schedule: {{every: 1h}}\n")
     assert (where, "not a host name" in message) == ("sources.s.host", True)
 
 
-def test_another_address_of_the_server_is_an_address_too(told: Told) -> None:
-    where, message = only(told, f"{TOP}{CLINIC}sources:\n{EHR}    other_base_urls: [https://old.example, 'https://o ld.example']\n")
+def test_every_server_url_of_a_source_is_checked(check: Check) -> None:
+    where, message = only(check, f"{TOP}{CLINIC}sources:\n{EHR}    other_base_urls: [https://old.example, 'https://o ld.example']\n")
     assert (where, "contains a space" in message) == ("sources.ehr.other_base_urls.1", True)
 
 
@@ -193,46 +193,46 @@ def test_another_address_of_the_server_is_an_address_too(told: Told) -> None:
         ("127.0.0.1:0", "127.0.0.1:0", False),
     ],
 )
-def test_two_sources_on_one_port(told: Told, first: str, second: str, clash: bool) -> None:
+def test_two_sources_cannot_share_a_port(check: Check, first: str, second: str, clash: bool) -> None:
     plain = ADT + "    plain: true\n"
     other = plain.replace("adt:", "lab:").replace("127.0.0.1:2575", second)
-    found = told(f"{TOP}{CLINIC}sources:\n{plain.replace('127.0.0.1:2575', first)}{other}")
+    found = check(f"{TOP}{CLINIC}sources:\n{plain.replace('127.0.0.1:2575', first)}{other}")
     assert [where for _, where, _ in found] == (["sources.lab.listen"] if clash else [])
     assert all("port 2575 is already used by sources.adt.listen" in message for _, _, message in found)
 
 
 @pytest.mark.parametrize(("api", "port"), [("", 8080), ("api: {listen: 0.0.0.0:2575, plain: true}\n", 2575)])
-def test_a_source_on_the_port_of_the_api(told: Told, api: str, port: int) -> None:
-    where, message = only(told, f"{TOP}{api}{CLINIC}sources:\n{ADT.replace('2575', str(port))}")
+def test_a_source_cannot_use_the_port_of_the_api(check: Check, api: str, port: int) -> None:
+    where, message = only(check, f"{TOP}{api}{CLINIC}sources:\n{ADT.replace('2575', str(port))}")
     assert where == "sources.adt.listen"
     assert "already used by api.listen" in message
 
 
-def test_a_source_that_calls_the_emr_takes_no_port(told: Told) -> None:
-    assert told(f"{TOP}{CLINIC}sources:\n{ADT}{ADT.replace('adt:', 'lab:').replace('listen', 'connect')}") == []
+def test_a_connecting_source_uses_no_port(check: Check) -> None:
+    assert check(f"{TOP}{CLINIC}sources:\n{ADT}{ADT.replace('adt:', 'lab:').replace('listen', 'connect')}") == []
 
 
-def test_a_polled_source_that_nothing_reads(told: Told) -> None:
-    where, message = only(told, f"{TOP}{CLINIC}sources:\n{EHR}".replace("    schedule: {every: 1h}\n", ""))
+def test_a_polled_source_without_a_schedule_is_reported(check: Check) -> None:
+    where, message = only(check, f"{TOP}{CLINIC}sources:\n{EHR}".replace("    schedule: {every: 1h}\n", ""))
     assert where == "sources.ehr"
     assert "schedule: {every: 15m}" in message
     assert "schedule: never" in message
 
 
 @pytest.mark.parametrize("line", ["schedule: never", "full_resync: {cron: '0 3 * * *'}"])
-def test_a_polled_source_that_is_read_or_is_meant_not_to_be(told: Told, line: str) -> None:
-    assert told(f"{TOP}{CLINIC}sources:\n{EHR}".replace("schedule: {every: 1h}", line)) == []
+def test_a_polled_source_with_a_schedule_or_an_explicit_opt_out_is_valid(check: Check, line: str) -> None:
+    assert check(f"{TOP}{CLINIC}sources:\n{EHR}".replace("schedule: {every: 1h}", line)) == []
 
 
-def test_a_drop_folder_is_looked_for_beside_the_configuration(told: Told, tmp_path: Path) -> None:
+def test_a_relative_drop_folder_starts_at_the_configuration_folder(check: Check, tmp_path: Path) -> None:
     text = (
         f"{TOP}{CLINIC}sources:\n  drop:\n    enterprise: clinic\n    adapter: hl7v2.files\n    path: drop\n    schedule: {{every: 1m}}\n"
         f"{KNOWN_BY}"
     )
-    where, message = only(told, text)
+    where, message = only(check, text)
     assert (where, "does not exist" in message) == ("sources.drop.path", True)
     (tmp_path / "drop").mkdir()
-    assert told(text) == []
+    assert check(text) == []
 
 
 def pem(key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey, *, secret: bytes = b"") -> str:
@@ -273,11 +273,11 @@ KEYS = {
     ],
 )
 @pytest.mark.parametrize("adapter", ["fhir.rest", "fhir.bulk"])
-def test_a_key_that_cannot_sign(told: Told, tmp_path: Path, key: str, algorithm: str, advice: str, adapter: str) -> None:
+def test_a_key_that_cannot_sign_is_an_error(check: Check, tmp_path: Path, key: str, algorithm: str, advice: str, adapter: str) -> None:
     (tmp_path / "key.pem").write_text(KEYS[key])
     alg = f", alg: {algorithm}" if algorithm else ""
     auth = f"    auth: {{kind: smart_backend, client_id: us, private_key: 'file:key.pem'{alg}}}\n"
-    found = told(f"{TOP}{CLINIC}sources:\n{EHR.replace('fhir.rest', adapter)}{auth}")
+    found = check(f"{TOP}{CLINIC}sources:\n{EHR.replace('fhir.rest', adapter)}{auth}")
     assert [where for _, where, _ in found] == (["sources.ehr.auth.private_key"] if advice else [])
     assert all(advice in message and (KEYS[key][40:60] or "?") not in message for _, _, message in found)
 
@@ -304,21 +304,21 @@ def test_a_key_that_cannot_sign(told: Told, tmp_path: Path, key: str, algorithm:
         (f"sources:\n{ADT}    base_url: https://ehr.example\n", "sources.adt.base_url", "Use one of"),
     ],
 )
-def test_a_setting_at_the_wrong_place_is_shown_the_right_one(told: Told, text: str, where: str, advice: str) -> None:
-    found, message = only(told, f"{TOP}{CLINIC}{text}")
+def test_a_misplaced_setting_is_an_error_that_names_the_right_place(check: Check, text: str, where: str, advice: str) -> None:
+    found, message = only(check, f"{TOP}{CLINIC}{text}")
     assert found == where
     assert advice in message
 
 
-def test_everything_is_told_at_once(told: Told, tmp_path: Path) -> None:
+def test_all_findings_are_reported_at_once(check: Check, tmp_path: Path) -> None:
     (tmp_path / "key.pem").write_text(KEYS["text"])
     auth = "    auth: {kind: smart_backend, client_id: us, private_key: 'file:key.pem'}\n"
     ehr = EHR.replace("    schedule: {every: 1h}\n", auth)
-    found = told(f"database: emr-sync.db\n{CLINIC}sources:\n{ADT}{ADT.replace('adt', 'lab')}{ehr}")
+    found = check(f"database: emr-sync.db\n{CLINIC}sources:\n{ADT}{ADT.replace('adt', 'lab')}{ehr}")
     assert [where for _, where, _ in found] == ["database", "sources.lab.listen", "sources.ehr", "sources.ehr.auth.private_key"]
 
 
-def test_a_word_that_would_opt_in_and_out_is_an_error(told: Told) -> None:
-    where, message = only(told, f"{TOP}{CLINIC}    opt_out_words: [start, ALTO]\nsources:\n{ADT}")
+def test_a_keyword_for_both_opt_in_and_opt_out_is_an_error(check: Check) -> None:
+    where, message = only(check, f"{TOP}{CLINIC}    opt_out_words: [start, ALTO]\nsources:\n{ADT}")
     assert where.startswith("enterprises.clinic")
     assert "both an opt-in and an opt-out word" in message

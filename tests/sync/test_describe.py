@@ -46,14 +46,14 @@ def test_a_source_is_described_without_secrets() -> None:
     assert about.listens is False
 
 
-def test_the_mapping_is_told_rule_by_rule() -> None:
+def test_the_mapping_is_described_rule_by_rule() -> None:
     first, second, third = described(feed()).mapping
     assert first == ("do_not_contact", "ZCP-2", (("DNC", "yes"), ("true", "no")), "absent: no statement, unknown code: most restrictive")
     assert second == ("language", "PID-15 | ZCP-9", (), "")
     assert third == ("preferred_phone", "the standard fields, by rank", (), "")
 
 
-def test_a_listener_is_told_as_one() -> None:
+def test_a_listener_is_described_as_a_listener() -> None:
     about = described(feed("hl7v2.mllp", listen="127.0.0.1:2575"))
     assert about.listens is True
     assert dict(about.rows)["Listens on"] == "127.0.0.1:2575"

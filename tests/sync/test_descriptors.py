@@ -1,4 +1,4 @@
-"""Few file descriptors: the API, each listener and the database keep theirs, whoever connects as often as they can."""
+"""With few file descriptors, the API, each listener and the database keep their share, even under a flood of connections."""
 
 from __future__ import annotations
 
@@ -46,11 +46,11 @@ MESSAGE = (
         (96, {}, {}),
     ],
 )
-def test_connections_leave_descriptors_for_the_rest(limit: int, wanted: Mapping[str, int], found: Mapping[str, int]) -> None:
+def test_connection_limits_leave_descriptors_for_the_rest(limit: int, wanted: Mapping[str, int], found: Mapping[str, int]) -> None:
     assert shares(limit, wanted) == found
 
 
-def test_fewer_connections_are_fewer_of_one_address_too() -> None:
+def test_a_lower_connection_limit_also_lowers_the_limit_per_address() -> None:
     admission = Admission(256, 64)
     admission.limit_connections(16)
     assert [admission.enter("10.0.0.1") for _ in range(5)] == ["", "", "", "", "address_full"]
@@ -60,7 +60,7 @@ def test_fewer_connections_are_fewer_of_one_address_too() -> None:
 
 @contextmanager
 def serving(config: Path, log: Path) -> Iterator[str]:
-    """The program with few descriptors; where it answers."""
+    """Runs the program with few descriptors; gives the address of its API."""
     with log.open("wb") as stream:
         command = [sys.executable, "-c", SERVE.format(n=FEW), "emr-sync", "-c", str(config), "serve", "--json"]
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=stream)
@@ -78,7 +78,7 @@ def serving(config: Path, log: Path) -> Iterator[str]:
 
 
 def flood(stack: ExitStack, address: tuple[str, int], source: str, times: int) -> None:
-    """So many connections that say nothing, for as long as the block lasts."""
+    """Opens that many idle connections for the duration of the block."""
     for _ in range(times):
         one = stack.enter_context(socket.socket())
         one.settimeout(5)
@@ -106,7 +106,7 @@ def status(address: str, path: str) -> Any:
         connection.close()
 
 
-def test_who_takes_every_connection_of_a_listener_stops_neither_the_emr_nor_the_api(tmp_path: Path, sqlite_url: str) -> None:
+def test_exhausting_a_listeners_connections_stops_neither_the_emr_nor_the_api(tmp_path: Path, sqlite_url: str) -> None:
     port = free_port()
     config = written(tmp_path, hospital(sqlite_url, port) | {"logs": {"format": "json"}})
     with serving(config, tmp_path / "log") as address, ExitStack() as stack:
@@ -120,7 +120,7 @@ def test_who_takes_every_connection_of_a_listener_stops_neither_the_emr_nor_the_
     assert "Traceback" not in text
 
 
-def test_who_takes_every_connection_of_the_api_does_not_stop_the_emr(tmp_path: Path, sqlite_url: str) -> None:
+def test_exhausting_the_api_connections_does_not_stop_the_emr(tmp_path: Path, sqlite_url: str) -> None:
     port = free_port()
     config = written(tmp_path, hospital(sqlite_url, port) | {"logs": {"format": "json"}})
     with serving(config, tmp_path / "log") as address:

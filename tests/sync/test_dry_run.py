@@ -30,7 +30,7 @@ def engine(database: Database) -> Engine:
     return Engine(database, Preferences(database, {CLINIC: clinic()}), Journal(database), FakeClock(), Metrics(), backoff)
 
 
-def test_the_difference_is_shown_and_nothing_changes(engine: Engine) -> None:
+def test_a_dry_run_shows_the_difference_and_changes_nothing(engine: Engine) -> None:
     engine.run(LANE, FakeAdapter(batch(statements("A", {"do_not_contact": "yes", "language": "en"}))), Fetch(), "incremental")
     before = engine.preferences.find(CLINIC, PatientRef(value="A"))
     later = statements("A", {"do_not_contact": "no", "language": "en"}, minutes=5)
@@ -49,7 +49,7 @@ def test_a_new_patient_has_no_id_yet(engine: Engine) -> None:
         engine.preferences.find(CLINIC, PatientRef(value="NEW"))
 
 
-def test_scripts_read_the_same_shape_as_of_a_run(engine: Engine) -> None:
+def test_dry_run_json_has_the_shape_of_a_run(engine: Engine) -> None:
     shown = dry_run(engine, LANE, FakeAdapter(batch(statements("A"))), Fetch()).as_dict()
     assert (shown["run"], shown["status"], shown["counts"]["applied"]) == (None, "dry-run", 1)
 
@@ -78,7 +78,7 @@ def phone(number: str) -> Phone:
     ],
 )
 def test_a_dry_run_and_the_safeguard_agree(engine: Engine, attribute: str, before: Any, after: Any, direction: str) -> None:
-    """What a run would have to hold back is what the dry run calls more contactable, and the other way about."""
+    """The dry run calls a change "more contactable" exactly if a run would hold it."""
     engine.run(LANE, FakeAdapter(batch(statements("A", {attribute: before}))), Fetch(), "incremental")
     adapter = FakeAdapter(batch(statements("A", {attribute: after}, minutes=5)))
     result = dry_run(engine, LANE, adapter, Fetch())
@@ -99,14 +99,14 @@ def test_a_dry_run_and_the_safeguard_agree(engine: Engine, attribute: str, befor
     assert (run.status == "held") == (direction == "more_contactable")
 
 
-def test_new_patients_are_counted_and_flip_nothing(engine: Engine) -> None:
+def test_new_patients_are_counted_and_do_not_count_as_changes_of_contact(engine: Engine) -> None:
     result = dry_run(engine, LANE, FakeAdapter(batch(statements("A"), statements("B"))), Fetch())
     assert {(one.patient, one.new, one.direction) for one in result.changes} == {("", 1, "new_patient"), ("", 2, "new_patient")}
     assert (result.new, result.as_dict()["new_patients"]) == (2, 2)
     assert result.as_dict()["flips"] == {"more_contactable": 0, "less_contactable": 0}
 
 
-def test_people_see_words_and_a_sample(engine: Engine, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_text_output_has_a_summary_and_a_sample(engine: Engine, capsys: pytest.CaptureFixture[str]) -> None:
     engine.run(LANE, FakeAdapter(batch(statements("A", {"do_not_contact": "yes", "deceased": True}))), Fetch(), "incremental")
     new = [statements(f"N{number}", {"phones": (phone("+12175550101"),), "language": "en"}) for number in range(30)]
     later = statements("A", {"do_not_contact": "no", "deceased": False}, minutes=5)
@@ -124,7 +124,7 @@ def test_people_see_words_and_a_sample(engine: Engine, capsys: pytest.CaptureFix
     assert rows[0].split()[1:4] == ["deceased", "yes", "no"]
 
 
-def test_scripts_read_values_as_on_the_facesheet(engine: Engine) -> None:
+def test_dry_run_json_has_values_as_on_the_facesheet(engine: Engine) -> None:
     result = dry_run(engine, LANE, FakeAdapter(batch(statements("A", {"phones": (phone("+12175550101"),)}))), Fetch())
     (change,) = result.as_dict()["changes"]
     assert (change["before"], change["after"][0]["number"], change["after"][0]["textable"]) == (None, "+12175550101", True)

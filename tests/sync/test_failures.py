@@ -1,4 +1,4 @@
-"""A short outage of the database, lack of memory and a silent source show in readiness, metrics and the log."""
+"""A short database outage, low memory and a stale source appear in readiness, metrics and the log."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def runtime(tmp_path: Path, database_url: str) -> Iterator[Runtime]:
 
 @contextmanager
 def locked(url: str) -> Iterator[None]:
-    """Another program keeps patients from everybody."""
+    """Another program locks the patients."""
     if url.startswith("sqlite"):
         with closing(sqlite3.connect(url.removeprefix("sqlite:///"), isolation_level=None)) as other:
             other.execute("BEGIN EXCLUSIVE")
@@ -61,7 +61,7 @@ def metrics(runtime: Runtime) -> str:
     return metrics_text(runtime, Depth(0, 0), {}).decode()
 
 
-def test_an_outage_between_two_looks_is_seen_afterwards(runtime: Runtime, database_url: str) -> None:
+def test_an_outage_between_two_checks_is_reported_afterwards(runtime: Runtime, database_url: str) -> None:
     assert ready(runtime).failures == ()
     with locked(database_url), pytest.raises(Exception, match=r"."), runtime.database.write(ENTERPRISE) as transaction:
         runtime.database.select(transaction, "SELECT id FROM patients", [])
@@ -75,8 +75,8 @@ def test_an_outage_between_two_looks_is_seen_afterwards(runtime: Runtime, databa
     assert [(line["event"], line["reason"], line["log_level"]) for line in lines] == [("the database could not be used", BUSY, "warning")]
 
 
-def test_a_long_wait_for_a_lock_is_seen_though_nothing_failed(runtime: Runtime, database_url: str) -> None:
-    with closing(Database.open(database_url, replace(LIMITS, slow=0.0))) as database:  # any wait is a long one
+def test_a_long_lock_wait_is_reported_although_nothing_failed(runtime: Runtime, database_url: str) -> None:
+    with closing(Database.open(database_url, replace(LIMITS, slow=0.0))) as database:  # any wait counts as long
         with database.write(ENTERPRISE):
             pass
         state = database.failures.state()
@@ -84,16 +84,16 @@ def test_a_long_wait_for_a_lock_is_seen_though_nothing_failed(runtime: Runtime, 
     assert state.reason == WAITED
 
 
-def test_what_is_wrong_with_a_request_is_no_outage(runtime: Runtime) -> None:
+def test_a_bad_request_is_not_an_outage(runtime: Runtime) -> None:
     with pytest.raises(ValueError, match="ours"), runtime.database.read():
         raise ValueError("ours")
     assert ready(runtime).failures == ()
 
 
-def test_lack_of_memory_shows(runtime: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_low_memory_is_reported(runtime: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
     assert 'emr_sync_failures_total{kind="memory"} 0.0' in metrics(runtime)
     assert "emr_sync_memory_available_bytes " in metrics(runtime)
-    monkeypatch.setattr(memory, "LOW", 1 << 62)  # so that whatever is left is too little
+    monkeypatch.setattr(memory, "LOW", 1 << 62)  # so that any available memory is too little
     found = ready(runtime)
     assert [(one.kind, one.reason) for one in found.failures] == [("memory", memory.SHORT)]
     assert (found.ready, found.degraded) == (True, True)
@@ -102,7 +102,7 @@ def test_lack_of_memory_shows(runtime: Runtime, monkeypatch: pytest.MonkeyPatch)
     assert [line["event"] for line in lines] == ["memory is short"]
 
 
-def test_a_request_that_failed_for_lack_of_memory_is_counted(runtime: Runtime) -> None:
+def test_a_request_that_ran_out_of_memory_is_counted(runtime: Runtime) -> None:
     def fails() -> bytes:
         raise MemoryError
 
@@ -114,11 +114,11 @@ def test_a_request_that_failed_for_lack_of_memory_is_counted(runtime: Runtime) -
     assert [one.reason for one in ready(runtime).failures] == [memory.FAILED]
 
 
-def test_a_silent_source_shows(runtime: Runtime) -> None:
-    look = source_watch(runtime)["sources checked"]
+def test_a_stale_source_is_reported(runtime: Runtime) -> None:
+    check = source_watch(runtime)["sources checked"]
     with capture_logs() as lines:
-        look()
-        look()
+        check()
+        check()
     assert [(line["event"], line["source"], line["log_level"]) for line in lines] == [
         ("no data from a source for longer than its freshness", SOURCE, "warning")
     ]
@@ -127,5 +127,5 @@ def test_a_silent_source_shows(runtime: Runtime) -> None:
     assert f'emr_sync_stale_sources{{source="{SOURCE}"}} 1.0' in metrics(runtime)
     with runtime.database.write(ENTERPRISE) as transaction:
         runtime.journal.mark_received(transaction, SOURCE, ENTERPRISE, now=runtime.clock())
-    heard = Runtime(runtime.settings, runtime.database)  # the other keeps for a second what it read
-    assert f'emr_sync_stale_sources{{source="{SOURCE}"}} 0.0' in metrics(heard)
+    other_process = Runtime(runtime.settings, runtime.database)  # the other process caches its reading for a second
+    assert f'emr_sync_stale_sources{{source="{SOURCE}"}} 0.0' in metrics(other_process)

@@ -14,28 +14,28 @@ RUN = Run("run_1", "adt", "clinic", "incremental", RunStatus.RUNNING, NOW)
 
 
 class FlakyJournal:
-    """Fails the first beats, as a database that is away for a moment does."""
+    """Fails the first heartbeats, like a database during a short outage."""
 
     def __init__(self, failures: int) -> None:
-        self.failures, self.told, self.heard = failures, 0, threading.Event()
+        self.failures, self.attempts, self.succeeded = failures, 0, threading.Event()
 
     def alive(self, run: Run, now: datetime) -> None:
-        self.told += 1
-        if self.told <= self.failures:
+        self.attempts += 1
+        if self.attempts <= self.failures:
             raise ConnectionError("away")
-        self.heard.set()
+        self.succeeded.set()
 
 
-def test_a_failed_heartbeat_is_made_up_for_by_the_next() -> None:
+def test_the_next_heartbeat_makes_up_for_a_failed_one() -> None:
     journal: Any = FlakyJournal(failures=2)
     with alive(journal, RUN, lambda: NOW, every=0.01):
-        assert journal.heard.wait(10)
-    beats = journal.told
+        assert journal.succeeded.wait(10)
+    beats = journal.attempts
     assert beats >= 3
-    assert not journal.heard.wait(0) or journal.told == beats, "it ends with the work"
+    assert not journal.succeeded.wait(0) or journal.attempts == beats, "the heartbeat continues after the work"
 
 
-def test_the_work_fails_as_it_would_without() -> None:
+def test_an_error_in_the_work_passes_through_the_heartbeat() -> None:
     journal: Any = FlakyJournal(failures=1_000)
     with pytest.raises(KeyError), alive(journal, RUN, lambda: NOW, every=0.001):
         raise KeyError("of the work")

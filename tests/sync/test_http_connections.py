@@ -1,4 +1,4 @@
-"""What the API does with connections that say nothing, and with more of them than it takes."""
+"""How the API treats idle connections, and more connections than its limit."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ QUICK = 0.3
 
 
 async def app(scope: Any, receive: Any, send: Any) -> None:
-    """Answers with nothing."""
+    """Answers with an empty body."""
     if scope["type"] == "lifespan":
         while (await receive())["type"] != "lifespan.shutdown":
             await send({"type": "lifespan.startup.complete"})
@@ -52,7 +52,7 @@ def answered(connection: socket.socket, sent: bytes = b"GET / HTTP/1.1\r\nhost: 
 
 
 @pytest.mark.parametrize("sent", [b"", b"\r\n", b"GET / HT", b"GET / HTTP/1.1\r\nhost: x\r\nx-slow: "])
-def test_a_connection_that_asks_nothing_in_time_is_closed(sent: bytes) -> None:
+def test_a_connection_without_a_timely_request_is_closed(sent: bytes) -> None:
     with served(ConnectionLimits(header_seconds=QUICK)) as address, opened(address) as connection:
         connection.sendall(sent)
         assert connection.recv(1000).startswith(b"HTTP/1.1 408 ")
@@ -60,23 +60,23 @@ def test_a_connection_that_asks_nothing_in_time_is_closed(sent: bytes) -> None:
 
 
 @pytest.mark.parametrize("sent", [b"GET / HT", b"\r\n"])
-def test_a_second_request_that_is_begun_and_not_finished_is_closed_too(sent: bytes) -> None:
+def test_an_unfinished_second_request_closes_the_connection(sent: bytes) -> None:
     with served(ConnectionLimits(header_seconds=QUICK)) as address, opened(address) as connection:
         assert answered(connection).startswith(b"HTTP/1.1 200 ")
         assert answered(connection, sent).startswith(b"HTTP/1.1 408 ")
 
 
-def test_connections_beyond_the_limit_are_refused_and_those_within_are_answered() -> None:
+def test_connections_over_the_limit_are_refused_and_others_are_answered() -> None:
     with served(ConnectionLimits(connections=3)) as address, ExitStack() as stack:
         within = [stack.enter_context(opened(address)) for _ in range(3)]
-        assert answered(within[0]).startswith(b"HTTP/1.1 200 ")  # so all of them are taken
+        assert answered(within[0]).startswith(b"HTTP/1.1 200 ")  # so that all connections are in use
         beyond = stack.enter_context(opened(address))
         assert beyond.recv(1000).startswith(b"HTTP/1.1 503 ")
         assert beyond.recv(1000) == b""
         assert answered(within[1]).startswith(b"HTTP/1.1 200 ")
 
 
-def test_a_connection_that_ends_makes_room() -> None:
+def test_a_closed_connection_frees_its_place() -> None:
     with served(ConnectionLimits(connections=1)) as address:
         for _ in range(3):
             with opened(address) as connection:
@@ -86,8 +86,8 @@ def test_a_connection_that_ends_makes_room() -> None:
 
 
 @pytest.mark.parametrize(("host", "taken"), [("192.0.2.1", False), ("192.0.2.2", True), ("127.0.0.1", True), ("::1", True)])
-def test_one_other_machine_does_not_take_all_connections(host: str, taken: bool) -> None:
-    """Another machine's addresses cannot be had in a test, so the connections are named by hand."""
+def test_one_remote_host_cannot_take_all_connections(host: str, taken: bool) -> None:
+    """A test has no second machine, so the peer addresses are set by hand."""
     kind = bounded(ConnectionLimits(connections=100, per_address=2))
     assert issubclass(kind, Bounded)
     here = [_Named(one) for one in ("192.0.2.1", "192.0.2.1", host)]

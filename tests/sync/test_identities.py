@@ -1,4 +1,4 @@
-"""``check-identities`` and the undoing of a link, as people type them."""
+"""``check-identities`` and undoing a link, on the command line."""
 
 from __future__ import annotations
 
@@ -64,16 +64,16 @@ def dnc(emr_sync: EmrSync, patient: str) -> str:
     return str(emr_sync("patient", patient, "--json").value["preferences"]["do_not_contact"]["value"])
 
 
-def joined_before(emr_sync: EmrSync, tmp_path: Path, opened: Database) -> None:
-    """MRN1 with DNC and then MRN2 with OK were made one patient."""
+def joined_patients(emr_sync: EmrSync, tmp_path: Path, opened: Database) -> None:
+    """MRN1 (DNC) and the later MRN2 (OK) were joined into one patient."""
     ingest(emr_sync, tmp_path, "adt", message("MRN1^^^CLINIC^MR", "DNC", 1), message("MRN1^^^CLINIC^MR", "OK", 2, "5550199"))
     with opened.write("clinic") as transaction:
         transaction.exec_driver_sql(SHARED.format("MRN2", "MRN1"))
     assert dnc(emr_sync, "CLINIC|MRN2") == "no"
 
 
-def test_patients_joined_before_are_listed_and_parted(emr_sync: EmrSync, tmp_path: Path, opened: Database) -> None:
-    joined_before(emr_sync, tmp_path, opened)
+def test_suspicious_joins_are_listed_and_separated(emr_sync: EmrSync, tmp_path: Path, opened: Database) -> None:
+    joined_patients(emr_sync, tmp_path, opened)
     (found,) = emr_sync("check-identities", "--json").value["patients"]
     assert [one[0]["value"] for one in found["parts"]] == ["MRN1", "MRN2"]
     assert (found["kept"], found["returning"]) == (["do_not_contact"], ["do_not_contact"])
@@ -84,14 +84,14 @@ def test_patients_joined_before_are_listed_and_parted(emr_sync: EmrSync, tmp_pat
     assert dnc(emr_sync, "CLINIC|MRN2") == "no"
 
     preview = emr_sync("check-identities", "--split", "--json")
-    assert preview.value["split"] == 0, "a script says --yes"
+    assert preview.value["split"] == 0, "scripts must pass --yes"
     done = emr_sync("check-identities", "--split", "--yes", "--json")
     assert (done.code, done.value["split"], len(done.value["patients"][0]["into"])) == (0, 1, 2)
     assert dnc(emr_sync, "CLINIC|MRN1") == dnc(emr_sync, "CLINIC|MRN2") == "yes"
     ids = {emr_sync("patient", f"CLINIC|{number}", "--json").value["id"] for number in ("MRN1", "MRN2")}
     assert ids == set(done.value["patients"][0]["into"])
     former = emr_sync("patient", found["id"])
-    assert (former.code, all(one in former.out for one in ids)) == (0, True), "the former id tells whom it became"
+    assert (former.code, all(one in former.out for one in ids)) == (0, True), "the former id must lead to the new patient"
     assert "no patient is linked" in emr_sync("check-identities").out
     assert emr_sync("check-identities", "--json").value == {"patients": [], "split": 0}
 
@@ -103,10 +103,10 @@ def test_patients_joined_before_are_listed_and_parted(emr_sync: EmrSync, tmp_pat
     assert phones == ["+12175550123", "+12175550199"]
 
 
-def test_a_person_is_asked_before_anybody_is_parted(
+def test_separating_patients_asks_for_confirmation(
     emr_sync: EmrSync, tmp_path: Path, opened: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    joined_before(emr_sync, tmp_path, opened)
+    joined_patients(emr_sync, tmp_path, opened)
     monkeypatch.setattr("typer.confirm", lambda *_, **__: False)
     emr_sync("check-identities", "--split")
     assert len(emr_sync("check-identities", "--json").value["patients"]) == 1
@@ -115,7 +115,7 @@ def test_a_person_is_asked_before_anybody_is_parted(
     assert emr_sync("check-identities", "--json").value["patients"] == []
 
 
-def test_an_id_that_nobody_has_is_one_line(emr_sync: EmrSync, tmp_path: Path, opened: Database) -> None:
+def test_an_unknown_id_is_reported_in_one_line(emr_sync: EmrSync, tmp_path: Path, opened: Database) -> None:
     ingest(emr_sync, tmp_path, "adt", message("MRN1^^^CLINIC^MR", "DNC", 1))
     refused = emr_sync("check-identities", "CLINIC|NOBODY")
     assert (refused.code, refused.err.count("\n")) == (1, 1)
@@ -130,4 +130,4 @@ def test_a_join_by_a_linking_identifier_is_undone_like_a_merge(emr_sync: EmrSync
     assert undone.code == 0
     assert (dnc(emr_sync, "CLINIC|MRN1"), dnc(emr_sync, "LAB|L5")) == ("no", "yes")
     ingest(emr_sync, tmp_path, "lab", message("L5^^^LAB^MR~E1^^^EMPI^PI", "DNC", 3))
-    assert (dnc(emr_sync, "CLINIC|MRN1"), dnc(emr_sync, "LAB|L5")) == ("no", "yes"), "a known own identifier decides"
+    assert (dnc(emr_sync, "CLINIC|MRN1"), dnc(emr_sync, "LAB|L5")) == ("no", "yes"), "the known own identifier decides"

@@ -1,4 +1,4 @@
-"""What a listener's messages may take of us: room for what cannot be used, memory, time. And who sees it when they are not handled."""
+"""Limits of a listener's messages: space for rejections, memory, time. And how unhandled messages are reported."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ from tests.sync.clinic import CONFIG, KEYS, adt
 LANE = Lane(FEED, CLINIC)
 
 
-class Partly(FakeMapper):
-    """Reads all but the phone of a patient; its payloads are as large as they come."""
+class PartlyReadable(FakeMapper):
+    """Maps everything but the phone of a patient; keeps payloads at full size."""
 
     def read(self, payload: Payload) -> list[Item]:
         found = FakeMapper.read(self, payload._replace(body=payload.body.split(b"|")[0]))
@@ -56,9 +56,9 @@ def metric(engine: Engine, name: str) -> list[str]:
     return [line for line in engine.metrics.text({}).decode().splitlines() if line.startswith(name)]
 
 
-def test_a_patients_message_beyond_the_room_is_applied_and_its_sender_is_told_to_keep_it(engine: Engine) -> None:
+def test_a_patient_message_over_the_rejection_limit_is_applied_and_its_sender_told_to_keep_it(engine: Engine) -> None:
     messages = [payload(f"P{number}=yes|{'x' * 40}") for number in range(4)]
-    found = engine.ingest(LANE, Partly(), messages)
+    found = engine.ingest(LANE, PartlyReadable(), messages)
     assert [one.outcome for one in found] == ["applied", "applied", "rejected", "rejected"]
     assert "keep the message and send it again" in found[3].detail
     for number in range(4):
@@ -69,7 +69,7 @@ def test_a_patients_message_beyond_the_room_is_applied_and_its_sender_is_told_to
     assert metric(engine, "emr_sync_rejections_left_out_total") == [f'emr_sync_rejections_left_out_total{{source="{FEED}"}} 2.0']
 
 
-def test_nonsense_beyond_the_room_is_refused_and_counted(engine: Engine) -> None:
+def test_unusable_messages_over_the_rejection_limit_are_refused_and_counted(engine: Engine) -> None:
     found = engine.ingest(LANE, FakeMapper(), [payload(f"junk {number}") for number in range(50)])
     assert {one.outcome for one in found} == {"rejected"}
     rows = engine.journal.rejections(source=FEED)
@@ -77,8 +77,8 @@ def test_nonsense_beyond_the_room_is_refused_and_counted(engine: Engine) -> None
     assert [one.times for one in rows if one.reason == TRUNCATED] == [48]
 
 
-def test_a_run_loses_no_record_that_names_a_patient(engine: Engine) -> None:
-    """No sender is told of what a run could not use, so its rows are kept: only payloads are left out."""
+def test_a_run_keeps_every_rejection_that_names_a_patient(engine: Engine) -> None:
+    """A run has no sender to answer, so its rejections are kept without their payloads."""
     items = [Unmappable("record_deleted", "look there", f"Consent/{number}") for number in range(5)]
     engine.run(LANE, FakeAdapter(Batch(items, "1", [b"x" * 40 + bytes([number]) for number in range(5)])), Fetch(), "full")
     rows = [one for one in engine.journal.rejections(source=FEED) if one.reason != TRUNCATED]
@@ -96,22 +96,24 @@ def test_a_run_loses_no_record_that_names_a_patient(engine: Engine) -> None:
         ([0, 0, 0, 0], [[0, 0, 0], [0]]),
     ],
 )
-def test_groups_are_cut_by_count_and_by_bytes(sizes: list[int], groups: list[list[int]]) -> None:
+def test_groups_are_limited_by_count_and_by_bytes(sizes: list[int], groups: list[list[int]]) -> None:
     pieces = [Piece(Unmappable("odd", "", ""), b"x" * size) for size in sizes]
     assert [[len(one.payload) for one in group] for group in grouped(pieces, 3, 10)] == groups
 
 
-def test_fat_records_of_a_run_and_of_files_are_committed_a_few_at_a_time(engine: Engine) -> None:
+def test_large_records_of_runs_and_files_are_committed_in_small_groups(engine: Engine) -> None:
     engine.batch_bytes = 100
     seen: list[int] = []
     fat = batch(*[statements(f"P{number}") for number in range(6)], cursor="end")._replace(payloads=[b"x" * 60] * 6)
     engine.run(LANE, FakeAdapter(fat), Fetch(), "full", lambda done, total: seen.append(done))
-    engine.feed(LANE, Partly(), [payload(f"Q{number}=yes|{'x' * 60}") for number in range(4)], lambda done, total: seen.append(done))
+    engine.feed(
+        LANE, PartlyReadable(), [payload(f"Q{number}=yes|{'x' * 60}") for number in range(4)], lambda done, total: seen.append(done)
+    )
     assert seen == [6, 1, 2, 3, 4]
     assert engine.journal.cursor(FEED) == "end"
 
 
-def test_a_source_fails_from_its_first_message_to_the_next_commit_and_the_log_has_a_line_a_minute() -> None:
+def test_a_source_counts_as_failing_until_its_next_commit_and_is_logged_once_a_minute() -> None:
     clock = FakeClock()
     with structlog.testing.capture_logs() as lines:
         health = IntakeHealth(structlog.get_logger(), clock)
@@ -135,7 +137,7 @@ def test_a_source_fails_from_its_first_message_to_the_next_commit_and_the_log_ha
     assert [one.source for one in health.failing()] == ["other"]
 
 
-# The running service over a database that hangs.
+# The running service with a hanging database.
 
 
 @pytest.fixture
@@ -146,7 +148,7 @@ def settings(tmp_path: Path, sqlite_url: str) -> Settings:
     return load(file, {})
 
 
-def asked(service: Service, path: str, key: str) -> Any:
+def get(service: Service, path: str, key: str) -> Any:
     assert service.address is not None
     connection = HTTPConnection(*service.address, timeout=30)
     connection.request("GET", path, headers={"Authorization": f"Bearer {key}"})
@@ -154,16 +156,16 @@ def asked(service: Service, path: str, key: str) -> Any:
         return connection.getresponse().read()
 
 
-def until(true: Callable[[], bool]) -> None:
+def until(condition: Callable[[], bool]) -> None:
     ended = threading.Event()
     for _ in range(200):
-        if true():
+        if condition():
             return
         ended.wait(0.05)
-    raise AssertionError("it does not become true")
+    raise AssertionError("the condition was never met")
 
 
-def test_a_store_that_hangs_is_answered_for_and_seen_until_it_commits_again(settings: Settings, sqlite_url: str) -> None:
+def test_a_hanging_store_is_answered_and_reported_until_it_commits_again(settings: Settings, sqlite_url: str) -> None:
     with serving(settings, ["api", "listen"]) as service:
         listener: Any = service.listeners[0].listener
         key = service.runtime.keys.create("kim", "clinic", "operator", service.runtime.clock())[1]
@@ -173,21 +175,21 @@ def test_a_store_that_hangs_is_answered_for_and_seen_until_it_commits_again(sett
             with MllpClient(*listener.address) as emr:
                 for number in range(3):
                     assert b"MSA|AR|" in emr.send(adt(control=f"C{number}").encode())
-            ready = json.loads(asked(service, "/readyz", key))
+            ready = json.loads(get(service, "/readyz", key))
             assert (ready["ready"], ready["degraded"]) == (True, True)
             assert [(one["source"], one["messages"]) for one in ready["intake"]] == [("adt", 3)]
             assert "did not answer in time" in ready["intake"][0]["reason"]
-            assert b'emr_sync_unavailable_total{source="adt"} 3.0' in asked(service, "/metrics", key)
+            assert b'emr_sync_unavailable_total{source="adt"} 3.0' in get(service, "/metrics", key)
             other.execute("ROLLBACK")
-        until(lambda: json.loads(asked(service, "/readyz", key))["intake"] == [])
+        until(lambda: json.loads(get(service, "/readyz", key))["intake"] == [])
         with MllpClient(*listener.address) as emr:
             assert b"MSA|AA|" in emr.send(adt(control="C0").encode())
-        assert json.loads(asked(service, "/readyz", key))["intake"] == []
+        assert json.loads(get(service, "/readyz", key))["intake"] == []
 
 
 @contextmanager
 def closed_to_writing(engine: Any) -> Iterator[None]:
-    """Whoever takes a connection of the pool meanwhile can only read."""
+    """Makes pooled connections read-only for the duration of the block."""
     ways = {way: (lambda connection, *_, way=way: connection.execute(f"PRAGMA query_only={way}")) for way in ("ON", "OFF")}
     event.listen(engine, "checkout", ways["ON"])
     try:
@@ -197,7 +199,7 @@ def closed_to_writing(engine: Any) -> Iterator[None]:
         event.listen(engine, "checkout", ways["OFF"])
 
 
-def test_a_database_without_room_is_seen_with_its_reason(settings: Settings, sqlite_url: str) -> None:
+def test_a_full_database_is_reported_with_its_reason(settings: Settings, sqlite_url: str) -> None:
     with serving(settings, ["api", "listen"]) as service:
         listener: Any = service.listeners[0].listener
         key = service.runtime.keys.create("kim", "clinic", "operator", service.runtime.clock())[1]
@@ -205,8 +207,8 @@ def test_a_database_without_room_is_seen_with_its_reason(settings: Settings, sql
         engine = service.runtime.database.engine
         with closed_to_writing(engine), MllpClient(*listener.address) as emr:
             assert b"MSA|AR|" in emr.send(adt(control="C1").encode())
-            (state,) = json.loads(asked(service, "/readyz", key))["intake"]
+            (state,) = json.loads(get(service, "/readyz", key))["intake"]
             assert "read-only" in state["reason"]
         with MllpClient(*listener.address) as emr:
             assert b"MSA|AA|" in emr.send(adt(control="C2").encode())
-        until(lambda: json.loads(asked(service, "/readyz", key))["intake"] == [])
+        until(lambda: json.loads(get(service, "/readyz", key))["intake"] == [])

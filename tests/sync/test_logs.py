@@ -32,7 +32,7 @@ def test_the_text_of_an_exception_is_never_logged(capsys: pytest.CaptureFixture[
     assert second["error"].startswith("ValueError at test_logs.py:")
 
 
-def test_a_library_says_only_where_it_stands(capsys: pytest.CaptureFixture[str]) -> None:
+def test_library_log_events_contain_only_their_location(capsys: pytest.CaptureFixture[str]) -> None:
     logs.configure(Logging("debug", "json"))
     for name in ("urllib3.connectionpool", "sqlalchemy.engine", "paramiko.transport"):
         logging.getLogger(name).debug("GET /Patient?identifier=%s", SECRET)
@@ -56,13 +56,13 @@ def test_a_library_says_only_where_it_stands(capsys: pytest.CaptureFixture[str])
         ("/", "/"),
     ],
 )
-def test_requests_are_logged_without_what_callers_put_into_addresses(capsys: pytest.CaptureFixture[str], path: str, shown: str) -> None:
+def test_requests_are_logged_without_caller_data_in_urls(capsys: pytest.CaptureFixture[str], path: str, shown: str) -> None:
     logs.configure(Logging("info", "json"))
     logging.getLogger("uvicorn.access").info('%s - "%s %s HTTP/%s" %d', "127.0.0.1:1", "GET", path, "1.1", 200)
     assert json.loads(capsys.readouterr().err)["event"] == f"GET {shown} 200"
 
 
-def test_handlers_of_the_servers_own_do_not_write_addresses(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_servers_own_log_handlers_write_no_urls(capsys: pytest.CaptureFixture[str]) -> None:
     access = logging.getLogger("uvicorn.access")
     access.handlers, access.propagate = [logging.StreamHandler()], False
     logs.configure(Logging("info", "json"))
@@ -70,7 +70,7 @@ def test_handlers_of_the_servers_own_do_not_write_addresses(capsys: pytest.Captu
     assert json.loads(capsys.readouterr().err)["event"] == "GET /… 200"
 
 
-def test_what_is_below_the_level_is_not_written(capsys: pytest.CaptureFixture[str]) -> None:
+def test_events_below_the_level_are_not_logged(capsys: pytest.CaptureFixture[str]) -> None:
     logs.configure(Logging("warning", "json"))
     logs.logger().info("not this")
     logging.getLogger("somebody.else").info("nor this")

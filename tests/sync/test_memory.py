@@ -1,4 +1,4 @@
-"""How much memory is left: the least that the process, its control group and the machine have."""
+"""Available memory: the minimum of the process, its control group and the machine."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def processes(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("group", ["system.slice/emr-sync.service", "."])
-def test_the_control_group_counts_and_the_files_that_it_keeps_at_hand_do_not(processes: Path, tmp_path: Path, group: str) -> None:
+def test_the_control_group_counts_without_its_file_cache(processes: Path, tmp_path: Path, group: str) -> None:
     folder = tmp_path / "group" / group
     folder.mkdir(parents=True)
     (folder / "memory.max").write_text(f"{300 * MIB}\n")
@@ -32,13 +32,13 @@ def test_the_control_group_counts_and_the_files_that_it_keeps_at_hand_do_not(pro
     assert memory.available(processes, tmp_path / "group") == 50 * MIB
 
 
-def test_a_group_without_limit_leaves_what_the_machine_has(processes: Path, tmp_path: Path) -> None:
+def test_a_control_group_without_limit_uses_the_machines_memory(processes: Path, tmp_path: Path) -> None:
     (tmp_path / "memory.max").write_text("max\n")
     (tmp_path / "memory.current").write_text("1\n")
     assert memory.available(processes, tmp_path) == 500 * MIB
 
 
-def test_nothing_is_known_where_nothing_tells(tmp_path: Path) -> None:
+def test_without_system_files_the_available_memory_is_unknown(tmp_path: Path) -> None:
     assert memory.available(tmp_path, tmp_path) is None
 
 

@@ -1,4 +1,4 @@
-"""The page on adding a site, done as it says: its configuration, its commands, and the answers that it shows."""
+"""The page on adding a site, step by step: its configuration, its commands, and the output that it shows."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def flat(text: str) -> str:
 
 
 def written() -> str:
-    """The configuration as the page has it, the mistake included."""
+    """The configuration of the page, including its deliberate error."""
     start = PAGE.index("    database:")
     return textwrap.dedent(PAGE[start : PAGE.index("**2.")])
 
@@ -39,7 +39,7 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def mended(site: Path, *changes: tuple[str, str]) -> None:
+def fix_configuration(site: Path, *changes: tuple[str, str]) -> None:
     text = (site / "config.yaml").read_text()
     for old, new in changes:
         assert old in text
@@ -48,25 +48,25 @@ def mended(site: Path, *changes: tuple[str, str]) -> None:
 
 
 def shown_on_the_page(out: str, *, without: tuple[str, ...] = ()) -> None:
-    """Every line of the answer stands on the page."""
+    """Checks that every line of the output is on the page."""
     page = flat(PAGE)
     missing = [line for line in out.splitlines() if line.strip() and flat(line) not in page and not line.startswith(without or "\0")]
     assert missing == []
 
 
-def test_a_new_site_is_added_as_the_page_says(site: Path, emr_sync: Callable[..., object]) -> None:
+def test_a_new_site_is_added_as_documented(site: Path, emr_sync: Callable[..., object]) -> None:
     run = emr_sync
     first = run("check-config")
     assert first.code == 2
     shown_on_the_page(first.out)
-    mended(site, ("other: denied", "others: denied"))
+    fix_configuration(site, ("other: denied", "others: denied"))
     shown_on_the_page(run("check-config").out)
 
     before = run("explain", "lakeside-adt", "messages.hl7").out
     assert "patient_id_missing" in before
     assert "FAX" in before
     shown_on_the_page("\n".join(line for line in before.splitlines() if "rejected" in line or "FAX" in line))
-    mended(site, ("type: MRN", "type: MR"), ("LTR: other,", "LTR: other, FAX: other,"))
+    fix_configuration(site, ("type: MRN", "type: MR"), ("LTR: other,", "LTR: other, FAX: other,"))
     after = run("explain", "lakeside-adt", "messages.hl7").out
     shown_on_the_page(after[: after.index(f"{opaque('messages.hl7')}#2")])
     assert "rejected" not in after
@@ -76,7 +76,7 @@ def test_a_new_site_is_added_as_the_page_says(site: Path, emr_sync: Callable[...
     os.utime(dropped, (dropped.stat().st_mtime - 60,) * 2)
     shown_on_the_page(run("check", "lakeside-adt").out)
     assert flat("dry run, nothing was changed: 3 applied") in flat(run("resync", "lakeside-adt", "--dry-run").out)
-    assert dropped.exists(), "a dry run leaves the folder as it is"
+    assert dropped.exists(), "a dry run does not change the folder"
     shown_on_the_page(run("resync", "lakeside-adt").out)
 
     for patient in ("L-1001", "L-1002"):
@@ -86,7 +86,7 @@ def test_a_new_site_is_added_as_the_page_says(site: Path, emr_sync: Callable[...
 
 
 @pytest.mark.parametrize("name", presets.names())
-def test_the_page_of_mappings_has_every_preset_with_its_promises(name: str) -> None:
+def test_the_mappings_page_lists_every_preset_with_its_attributes(name: str) -> None:
     preset = presets.preset(name)
     row = next(line for line in MAPPING.splitlines() if line.startswith(f"| `{name}` |"))
     cells = [cell.strip() for cell in row.strip("|").split("|")]
@@ -94,7 +94,7 @@ def test_the_page_of_mappings_has_every_preset_with_its_promises(name: str) -> N
     assert cells[3] == ", ".join(f"`{one}`" for one in preset.promises)
 
 
-def test_the_examples_of_shapes_on_the_page_of_mappings_are_rules_that_load(tmp_path: Path) -> None:
+def test_the_rule_examples_on_the_mappings_page_load(tmp_path: Path) -> None:
     lines = [line.strip() for line in MAPPING.splitlines() if line.startswith("    ") and ": {" in line and "topic." not in line]
     rules = [line.partition(" #")[0] for line in lines if "ZCP" not in line and "Patient." not in line and "by:" not in line]
     assert len(rules) == 2

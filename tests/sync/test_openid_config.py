@@ -30,7 +30,7 @@ def mistakes(path: Path) -> list[tuple[str, str]]:
     return [(one.where, one.message) for one in found]
 
 
-def test_a_provider_is_configured_once_for_the_service(tmp_path: Path) -> None:
+def test_the_identity_provider_is_configured_for_the_service(tmp_path: Path) -> None:
     settings = load(file(tmp_path, scopes="[email]", name_claim="upn", title="Hospital sign-in"), {"OPENID_SECRET": "s3cret"})
     assert settings.openid == OpenId(
         issuer="https://login.example/realms/staff",
@@ -46,14 +46,14 @@ def test_a_provider_is_configured_once_for_the_service(tmp_path: Path) -> None:
     assert "s3cret" not in repr(settings)
 
 
-def test_without_it_there_are_names_and_passwords_only(tmp_path: Path) -> None:
+def test_without_a_provider_only_passwords_are_available(tmp_path: Path) -> None:
     path = tmp_path / "config.yaml"
     path.write_text(TOP)
     assert load(path).openid is None
 
 
 @pytest.mark.parametrize(
-    ("changes", "where", "said"),
+    ("changes", "where", "text"),
     [
         ({"issuer": "http://login.example"}, "openid.issuer", "http only on this machine"),
         ({"issuer": "login.example"}, "openid.issuer", "write it like https://"),
@@ -71,18 +71,18 @@ def test_without_it_there_are_names_and_passwords_only(tmp_path: Path) -> None:
         ({"name_clame": "upn"}, "openid.name_clame", "Did you mean 'name_claim'"),
     ],
 )
-def test_a_mistake_is_told_where_it_stands_with_how_to_mend_it(tmp_path: Path, changes: dict[str, str], where: str, said: str) -> None:
+def test_an_error_has_its_location_and_how_to_fix_it(tmp_path: Path, changes: dict[str, str], where: str, text: str) -> None:
     ((found, message),) = mistakes(file(tmp_path, **changes))
     assert found == where
-    assert said in message
+    assert text in message
 
 
-def test_a_secret_in_clear_is_warned_about(tmp_path: Path) -> None:
+def test_a_plaintext_secret_is_a_warning(tmp_path: Path) -> None:
     ((where, message),) = mistakes(file(tmp_path, client_secret="written-here"))
     assert where == "openid.client_secret"
     assert "secret in plain text" in message
 
 
-def test_a_provider_on_this_machine_may_speak_http(tmp_path: Path) -> None:
+def test_a_provider_on_this_machine_may_use_http(tmp_path: Path) -> None:
     path = file(tmp_path, issuer="http://127.0.0.1:8081/realms/staff", public_url="http://localhost:8080")
     assert mistakes(path) == []

@@ -1,4 +1,4 @@
-"""A database that cannot be used, as the person at the command line meets it: one line that says what to do."""
+"""An unusable database on the command line: one line that says what to do."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def clinic(tmp_path: Path, database_url: str, emr_sync: EmrSync, monkeypatch: py
 
 @pytest.fixture
 def on_connect() -> Iterator[Callable[[str], None]]:
-    """Every SQLite connection that is opened from now on begins with this statement."""
+    """Runs this statement first on every new SQLite connection."""
     added: list[Callable[..., None]] = []
 
     def begin_with(pragma: str) -> None:
@@ -60,7 +60,7 @@ def one_line(ended: Ended, *words: str, code: int = 1) -> None:
     assert "OperationalError" not in ended.err
 
 
-def test_a_full_disk(emr_sync: EmrSync, clinic: Path, database_url: str, on_connect: Callable[[str], None]) -> None:
+def test_a_full_disk_is_reported_in_one_line(emr_sync: EmrSync, clinic: Path, database_url: str, on_connect: Callable[[str], None]) -> None:
     if database_url.startswith("sqlite"):
         on_connect(f"PRAGMA max_page_count={pages(database_url.removeprefix('sqlite:///'))}")
         (clinic / "many.hl7").write_text("".join(adt(f"MRN{number}", control=f"C{number}") for number in range(400)))
@@ -70,7 +70,9 @@ def test_a_full_disk(emr_sync: EmrSync, clinic: Path, database_url: str, on_conn
     one_line(emr_sync("ingest", "adt", clinic / "many.hl7"), "disk", "full", "free up space")
 
 
-def test_a_database_that_is_only_read(emr_sync: EmrSync, clinic: Path, database_url: str, on_connect: Callable[[str], None]) -> None:
+def test_a_read_only_database_is_reported_in_one_line(
+    emr_sync: EmrSync, clinic: Path, database_url: str, on_connect: Callable[[str], None]
+) -> None:
     if database_url.startswith("sqlite"):
         on_connect("PRAGMA query_only=ON")
     else:
@@ -82,7 +84,7 @@ def test_a_database_that_is_only_read(emr_sync: EmrSync, clinic: Path, database_
     assert "read-only" in emr_sync("ingest", "adt", clinic / "a08.hl7", "--json").value["error"]
 
 
-def test_no_right_to_a_table(emr_sync: EmrSync, clinic: Path, database_url: str) -> None:
+def test_a_missing_table_privilege_is_reported_in_one_line(emr_sync: EmrSync, clinic: Path, database_url: str) -> None:
     if database_url.startswith("sqlite"):
         pytest.skip("SQLite knows no rights to tables")
     raising(database_url, "42501", "patients")
@@ -90,12 +92,12 @@ def test_no_right_to_a_table(emr_sync: EmrSync, clinic: Path, database_url: str)
     assert emr_sync("rejections", "--json").value == []
 
 
-def test_a_server_that_is_gone(emr_sync: EmrSync, tmp_path: Path) -> None:
+def test_an_unreachable_server_is_reported_in_one_line(emr_sync: EmrSync, tmp_path: Path) -> None:
     (tmp_path / "config.yaml").write_text(f"database: postgresql+psycopg://nobody@127.0.0.1:1/emr\n{CONFIG}")
     one_line(emr_sync("-c", tmp_path / "config.yaml", "runs"), "cannot be reached", "host, port, user and password", code=2)
 
 
-def test_a_folder_that_is_gone_and_a_file_that_is_no_database(emr_sync: EmrSync, tmp_path: Path) -> None:
+def test_a_missing_folder_and_an_invalid_database_file_are_reported_in_one_line(emr_sync: EmrSync, tmp_path: Path) -> None:
     (tmp_path / "config.yaml").write_text(f"database: sqlite:///nowhere/emr.db\n{CONFIG}{KEYS}")
     one_line(emr_sync("-c", tmp_path / "config.yaml", "migrate"), "folder exists", code=2)
     (tmp_path / "config.yaml").write_text(f"database: sqlite:///config.yaml\n{CONFIG}{KEYS}")
@@ -103,7 +105,7 @@ def test_a_folder_that_is_gone_and_a_file_that_is_no_database(emr_sync: EmrSync,
 
 
 def raising(url: str, state: str, table: str) -> None:
-    """The server answers every new row of a table with an error of this kind."""
+    """Makes the server answer every insert into a table with this SQLSTATE."""
     engine = create_engine(url)
     with engine.begin() as connection:
         body = f"BEGIN RAISE EXCEPTION 'x' USING ERRCODE = '{state}'; END"
@@ -113,7 +115,7 @@ def raising(url: str, state: str, table: str) -> None:
 
 
 def test_two_programs_on_one_file_wait_for_each_other(emr_sync: EmrSync, clinic: Path, database_url: str) -> None:
-    """The service writes while somebody calls a command: neither is told that the database is locked."""
+    """The service writes while a command runs: neither gets a "database is locked" error."""
     if not database_url.startswith("sqlite"):
         pytest.skip("PostgreSQL has a server for that")
     code = "import sqlite3, sys, time; c = sqlite3.connect(sys.argv[1], isolation_level=None)\n"

@@ -1,4 +1,4 @@
-"""Where the keys of kept payloads come from, and that what is over is erased."""
+"""Sources of payload encryption keys, and erasure of expired data."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def written(folder: Path, more: str = "", top: str = TOP) -> Path:
     return file
 
 
-def test_sqlite_gets_a_key_file_of_its_owner_only_and_keeps_it(tmp_path: Path) -> None:
+def test_sqlite_gets_a_key_file_readable_only_by_its_owner(tmp_path: Path) -> None:
     settings = load(written(tmp_path))
     first = payload_key.sealing(settings)
     assert first is not None
@@ -41,7 +41,7 @@ def test_sqlite_gets_a_key_file_of_its_owner_only_and_keeps_it(tmp_path: Path) -
     assert {one.name for one in tmp_path.iterdir()} == {"config.yaml", "x.db.key"}
 
 
-def test_of_two_that_make_the_key_file_at_once_the_first_counts(tmp_path: Path) -> None:
+def test_of_two_concurrent_key_files_the_first_is_kept(tmp_path: Path) -> None:
     settings, made, start = load(written(tmp_path)), [], threading.Barrier(8)
 
     def make() -> None:
@@ -63,12 +63,12 @@ def test_a_damaged_key_file_stops_the_program(tmp_path: Path) -> None:
         payload_key.sealing(load(written(tmp_path)))
 
 
-def test_postgresql_without_keys_keeps_no_payload(tmp_path: Path) -> None:
+def test_postgresql_without_keys_stores_no_payload(tmp_path: Path) -> None:
     settings = load(written(tmp_path, top=TOP.replace("sqlite:///x.db", "postgresql+psycopg://me@nowhere/x")))
     assert payload_key.sealing(settings) is None
 
 
-def test_configured_keys_count_before_the_key_file(tmp_path: Path) -> None:
+def test_configured_keys_override_the_key_file(tmp_path: Path) -> None:
     key = new_key()
     more = """\
         payload_keys:
@@ -84,25 +84,25 @@ def test_configured_keys_count_before_the_key_file(tmp_path: Path) -> None:
     assert not (tmp_path / "x.db.key").exists()
 
 
-def test_a_current_key_that_is_not_among_them_is_a_mistake(tmp_path: Path) -> None:
+def test_an_unknown_current_key_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="not in keys"):
         load(written(tmp_path, 'payload_keys: {current: k2, keys: {k1: "${K}"}}\n'), {"K": new_key()})
 
 
-def test_a_key_that_is_none_is_a_mistake_that_does_not_repeat_it(tmp_path: Path) -> None:
+def test_an_invalid_key_is_an_error_that_does_not_show_it(tmp_path: Path) -> None:
     (mistake,) = inspect(written(tmp_path, 'payload_keys: {current: k1, keys: {k1: "${K}"}}\n'), {"K": "hunter2"}).mistakes
     assert mistake.where == "payload_keys.keys.k1"
     assert "openssl" in mistake.message
     assert "hunter2" not in mistake.message
 
 
-def test_a_key_in_clear_is_a_warning(tmp_path: Path) -> None:
+def test_a_plaintext_key_is_a_warning(tmp_path: Path) -> None:
     (warning,) = inspect(written(tmp_path, f"payload_keys: {{current: k1, keys: {{k1: {new_key()}}}}}\n"), {}).mistakes
     assert warning.warning
     assert "plain text" in warning.message
 
 
-def test_a_program_on_sqlite_opens_what_it_kept(tmp_path: Path) -> None:
+def test_sqlite_payloads_can_be_decrypted_after_a_restart(tmp_path: Path) -> None:
     runtime = Runtime.open(load(written(tmp_path)))
     with runtime.database.write("e") as transaction:
         row = Rejected("code_unmapped", "no such code", "ZCP-2", "a:1", b"kept")
@@ -114,7 +114,7 @@ def test_a_program_on_sqlite_opens_what_it_kept(tmp_path: Path) -> None:
     runtime.close()
 
 
-def test_how_long_receipts_and_the_audit_log_are_kept_is_a_setting(tmp_path: Path) -> None:
+def test_retention_of_receipts_and_audit_log_is_configurable(tmp_path: Path) -> None:
     settings = load(written(tmp_path))
     assert (settings.keep_receipts, settings.keep_audit_log) == (timedelta(days=1461), None)
     settings = load(written(tmp_path, "keep_receipts: forever\nkeep_audit_log: 2192d\n"))
@@ -126,7 +126,7 @@ def test_how_long_receipts_and_the_audit_log_are_kept_is_a_setting(tmp_path: Pat
     ("more", "removed"),
     [("", (0, 1)), ("keep_audit_log: 30d\nkeep_receipts: 29.5d\n", (1, 2)), ("keep_receipts: forever\n", (0, 0))],
 )
-def test_housekeeping_removes_what_was_kept_long_enough_by_whole_days(tmp_path: Path, more: str, removed: tuple[int, int]) -> None:
+def test_housekeeping_removes_expired_rows_by_whole_days(tmp_path: Path, more: str, removed: tuple[int, int]) -> None:
     runtime = Runtime.open(load(written(tmp_path, more)))
     for name in ("audit", "receipts"):
         days = (2000, 31, 1) if name == "receipts" else (31, 30, 1)
@@ -139,20 +139,20 @@ def test_housekeeping_removes_what_was_kept_long_enough_by_whole_days(tmp_path: 
     runtime.close()
 
 
-def test_the_head_of_every_chain_is_logged_so_that_a_log_server_keeps_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_head_of_every_hash_chain_is_logged(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     logs.configure(Logging("info", "json"))
     runtime = Runtime.open(load(written(tmp_path, "")))
     for enterprise in ("e", "f"):
         Chain(runtime.database, "audit").add(enterprise, [ChainLine(NOW, "staff:sam", "did", "", "{}")])
     Housekeeping(chores(runtime)).once()
     lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
-    said = {(one["enterprise"], one["chain"], one["lines"], one["hash"]) for one in lines if one["event"] == "head of chain"}
-    assert said == {tuple(one.head) for one in verify(runtime.database)}
-    assert len(said) == 2
+    heads = {(one["enterprise"], one["chain"], one["lines"], one["hash"]) for one in lines if one["event"] == "head of chain"}
+    assert heads == {tuple(one.head) for one in verify(runtime.database)}
+    assert len(heads) == 2
     runtime.close()
 
 
-def test_what_was_written_is_attested_for_every_enterprise(tmp_path: Path) -> None:
+def test_history_is_attested_for_every_enterprise(tmp_path: Path) -> None:
     runtime = Runtime.open(load(written(tmp_path, top="database: sqlite:///x.db\nenterprises: {e: {}, f: {}}\n")))
     for enterprise in ("e", "f"):
         with runtime.database.write(enterprise) as transaction:
@@ -164,7 +164,7 @@ def test_what_was_written_is_attested_for_every_enterprise(tmp_path: Path) -> No
     runtime.close()
 
 
-def test_a_chore_that_fails_is_in_the_log_and_the_others_are_done(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_failing_housekeeping_task_is_logged_and_the_others_still_run(capsys: pytest.CaptureFixture[str]) -> None:
     done = []
 
     def fails() -> int:
@@ -172,12 +172,12 @@ def test_a_chore_that_fails_is_in_the_log_and_the_others_are_done(capsys: pytest
 
     logs.configure(Logging("info", "json"))
     Housekeeping({"payloads erased": fails, "lines of audit removed": lambda: done.append(1) or 7}).once()
-    said = [json.loads(one) for one in capsys.readouterr().err.splitlines()]
-    assert [(one["event"], one.get("count")) for one in said] == [("not done: payloads erased", None), ("lines of audit removed", 7)]
+    logged = [json.loads(one) for one in capsys.readouterr().err.splitlines()]
+    assert [(one["event"], one.get("count")) for one in logged] == [("not done: payloads erased", None), ("lines of audit removed", 7)]
     assert done == [1]
 
 
-def test_housekeeping_erases_at_its_start_and_stops_at_once(sqlite_url: str) -> None:
+def test_housekeeping_erases_at_startup_and_stops_immediately(sqlite_url: str) -> None:
     from store.db.database import Database
 
     database = Database.open(sqlite_url)

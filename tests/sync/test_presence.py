@@ -1,4 +1,4 @@
-"""A serving process tells of the others: of a listener elsewhere that cannot take messages, and of a process that is gone."""
+"""A serving process reports the others: a failing listener of another process, and a lost process."""
 
 from __future__ import annotations
 
@@ -35,32 +35,32 @@ def ready(runtime: Runtime) -> Readiness:
     return Health(runtime.preferences, None, runtime.clock, intake=runtime.intake_health.failing).readiness()
 
 
-def witness(now: datetime) -> Seen:
-    """Somebody who was there all the time."""
+def long_running(now: datetime) -> Seen:
+    """A process that ran all the time."""
     return Seen("here:1", Place("api"), now - timedelta(hours=1), now - timedelta(hours=1), now)
 
 
-def told(runtime: Runtime, enterprise: str) -> Any:
+def readiness(runtime: Runtime, enterprise: str) -> Any:
     answer = ready(runtime).told(enterprise)
     assert isinstance(answer, Readiness)
     return answer
 
 
-def test_what_a_listener_elsewhere_cannot_take_is_in_the_readiness(runtime: Runtime) -> None:
+def test_readiness_reports_a_failing_listener_of_another_process(runtime: Runtime) -> None:
     since = datetime.now(UTC).replace(microsecond=0) - timedelta(minutes=3)
     there, here = IntakeState(ENTERPRISE, SOURCE, since, 20, "the disk is full"), Processes(runtime.database, "elsewhere:1")
     here.beat([LISTENER], since, [there])
-    assert told(runtime, ENTERPRISE).intake == (there,)
+    assert readiness(runtime, ENTERPRISE).intake == (there,)
     assert ready(runtime).degraded
-    assert told(runtime, "another-hospital").intake == ()
+    assert readiness(runtime, "another-hospital").intake == ()
     runtime.intake_health.failed(SOURCE, ENTERPRISE, 3, "the database is locked")
-    assert told(runtime, ENTERPRISE).intake == (IntakeState(ENTERPRISE, SOURCE, since, 23, "the disk is full"),)
+    assert readiness(runtime, ENTERPRISE).intake == (IntakeState(ENTERPRISE, SOURCE, since, 23, "the disk is full"),)
     runtime.intake_health.committed(SOURCE)
     here.beat([LISTENER], since)
-    assert told(runtime, ENTERPRISE).intake == ()
+    assert readiness(runtime, ENTERPRISE).intake == ()
 
 
-def test_a_process_that_is_gone_is_in_the_readiness_and_once_in_the_log(runtime: Runtime) -> None:
+def test_a_lost_process_is_in_the_readiness_and_logged_once(runtime: Runtime) -> None:
     runtime.database.clock = lambda: datetime.now(UTC) - timedelta(minutes=1)
     Processes(runtime.database, "elsewhere:1").beat([LISTENER, Place("work")], datetime.now(UTC) - timedelta(hours=1))
     runtime.database.clock = lambda: datetime.now(UTC)
@@ -71,14 +71,14 @@ def test_a_process_that_is_gone_is_in_the_readiness_and_once_in_the_log(runtime:
         presence._tend()
         presence._tend()
     assert [(one["role"], one["source"]) for one in log if one["event"] == "a process is gone"] == [("listen", SOURCE), ("work", None)]
-    assert [(one.role, one.source) for one in told(runtime, ENTERPRISE).processes] == [("listen", SOURCE), ("work", "")]
-    assert [(one.role, one.source) for one in told(runtime, "another-hospital").processes] == [("work", "")]
+    assert [(one.role, one.source) for one in readiness(runtime, ENTERPRISE).processes] == [("listen", SOURCE), ("work", "")]
+    assert [(one.role, one.source) for one in readiness(runtime, "another-hospital").processes] == [("work", "")]
     assert ready(runtime).degraded
     Presence(runtime, [LISTENER, Place("work")])._tend()
     assert ready(runtime).processes == ()
 
 
-def test_metrics_tell_of_all_processes(runtime: Runtime) -> None:
+def test_metrics_cover_all_processes(runtime: Runtime) -> None:
     since = datetime.now(UTC) - timedelta(minutes=3)
     elsewhere = Processes(runtime.database, "elsewhere:1")
     elsewhere.beat([LISTENER, Place("work")], since, [IntakeState(ENTERPRISE, SOURCE, since, 20, "the disk is full")])
@@ -86,14 +86,14 @@ def test_metrics_tell_of_all_processes(runtime: Runtime) -> None:
     assert 'emr_sync_processes{role="listen",state="alive"} 1.0' in text
     assert f'emr_sync_intake_failing_messages{{source="{SOURCE}"}} 20.0' in text
     text = runtime.metrics.text({}, processes=standing(elsewhere.read(), elsewhere.now() + timedelta(minutes=1))).decode()
-    assert 'state="gone"' not in text, "nobody is there to miss them"
-    found = [*elsewhere.read(), witness(elsewhere.now() + timedelta(minutes=1))]
+    assert 'state="gone"' not in text, "no process is running that could report them"
+    found = [*elsewhere.read(), long_running(elsewhere.now() + timedelta(minutes=1))]
     text = runtime.metrics.text({}, processes=standing(found, elsewhere.now() + timedelta(minutes=1))).decode()
     assert 'emr_sync_processes{role="work",state="gone"} 1.0' in text
     assert "emr_sync_intake_failing_messages{" not in text
 
 
-def test_a_process_shows_its_roles_while_it_serves(runtime: Runtime) -> None:
+def test_a_process_reports_its_roles_while_serving(runtime: Runtime) -> None:
     service = Service(runtime, ["api", "schedule", "listen"])
     service.start()
     try:
@@ -108,7 +108,7 @@ def test_a_process_shows_its_roles_while_it_serves(runtime: Runtime) -> None:
     assert Processes(runtime.database).read() == []
 
 
-def test_a_readiness_is_json(runtime: Runtime) -> None:
+def test_the_readiness_is_json(runtime: Runtime) -> None:
     import msgspec
 
     Processes(runtime.database, "elsewhere:1").beat([LISTENER], datetime.now(UTC))

@@ -1,4 +1,4 @@
-"""Identifiers and texts from standard input, so that no command line shows them."""
+"""Identifiers and texts are read from standard input, so that no command line shows them."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ def test_every_command_takes_an_identifier_from_standard_input(emr_sync: EmrSync
     assert typed("MRN1\n", "audit", "receipts", "-", "--json") == 0
     assert typed("MRN1\nCLINIC|MRN1\n", "check-identities", "-", "--json") == 0
     assert typed("please stop\n", "explain-reply", "-", "--json") == 0
-    assert typed("MRN1\n", "unmerge", "-", "--reason", "asked", "--json") == 1  # it is known, and was never merged
+    assert typed("MRN1\n", "unmerge", "-", "--reason", "asked", "--json") == 1  # the patient is known, but was never merged
     assert typed("MRN1\n", "resync", "adt", "--patient", "-", "--json") == 2  # a listener cannot be read
 
 
 @pytest.mark.usefixtures("config")
-def test_standard_input_that_holds_nothing_is_wrong_use(emr_sync: EmrSync, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_empty_standard_input_is_a_usage_error(emr_sync: EmrSync, monkeypatch: pytest.MonkeyPatch) -> None:
     for command in (("patient", "-"), ("check-identities", "-")):
         monkeypatch.setattr("sys.stdin", io.StringIO("\n"))
         ended = emr_sync(*command)

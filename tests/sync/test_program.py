@@ -1,4 +1,4 @@
-"""The program as people start it: a process of its own, signals and exit codes."""
+"""The program as its own process: signals and exit codes."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def config(tmp_path: Path, sqlite_url: str) -> Path:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_serve_answers_until_it_is_told_to_stop_and_ends_with_0(config: Path, number: signal.Signals) -> None:
+def test_serve_answers_until_it_is_stopped_and_exits_with_0(config: Path, number: signal.Signals) -> None:
     with started(["serve", "--json"], config.parent) as process:
         assert process.stdout is not None
         address = urlsplit(json.loads(process.stdout.readline())["address"])
@@ -54,7 +54,7 @@ def test_serve_answers_until_it_is_told_to_stop_and_ends_with_0(config: Path, nu
         assert process.wait(60) == 0
 
 
-def test_the_demo_shows_the_main_job_and_ends(tmp_path: Path) -> None:
+def test_the_demo_shows_the_main_workflow_and_exits(tmp_path: Path) -> None:
     with started(["demo", "--once", "--json", "--patients", "300"], tmp_path) as process:
         out, err = process.communicate()
     assert process.returncode == 0, err
@@ -72,13 +72,13 @@ def test_the_demo_shows_the_main_job_and_ends(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-"])
-def test_a_caller_who_closed_the_streams_still_gets_the_exit_code(config: Path, closed: str) -> None:
+def test_closed_output_streams_do_not_change_the_exit_code(config: Path, closed: str) -> None:
     command = f'"{sys.executable}" -c "from sync.commands.cli import main; main()" --config {config} runs {closed}'
     ended = subprocess.run(["/bin/sh", "-c", command], capture_output=True, text=True, timeout=100, check=False, cwd=Path.cwd())
     assert (ended.returncode, ended.stderr) == (0, "")
 
 
-def test_a_full_disk_behind_stdout_is_one_line(config: Path) -> None:
+def test_a_full_disk_behind_stdout_is_reported_in_one_line(config: Path) -> None:
     command = f'"{sys.executable}" -c "from sync.commands.cli import main; main()" --config {config} check-config >/dev/full'
     ended = subprocess.run(["/bin/sh", "-c", command], capture_output=True, text=True, timeout=100, check=False, cwd=Path.cwd())
     assert (ended.returncode, ended.stderr) == (1, "emr-sync: the disk is full: free up space, then try again\n")

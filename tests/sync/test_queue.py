@@ -7,8 +7,8 @@ from sync.queue import Depth, Job, LocalQueue
 from tests.factories import NOW
 
 
-class Held:
-    """Work that waits until it is let go."""
+class BlockedWork:
+    """Work that blocks until the test releases it."""
 
     def __init__(self) -> None:
         self.began, self.go, self.done = threading.Semaphore(0), threading.Event(), []
@@ -26,8 +26,8 @@ class Held:
         return self.do(job)
 
 
-def test_a_job_that_waits_is_not_queued_twice() -> None:
-    work = Held()
+def test_a_waiting_job_is_not_queued_twice() -> None:
+    work = BlockedWork()
     queue = LocalQueue(work, workers=1)
     assert queue.put(Job("a"))
     assert work.began.acquire(timeout=60)
@@ -39,8 +39,8 @@ def test_a_job_that_waits_is_not_queued_twice() -> None:
     assert work.done == [Job("a"), Job("b"), Job("a")]
 
 
-def test_closing_ends_what_runs_and_forgets_what_waits() -> None:
-    work = Held()
+def test_closing_stops_the_running_job_and_drops_waiting_jobs() -> None:
+    work = BlockedWork()
     queue = LocalQueue(work, workers=1)
     queue.put(Job("a"))
     assert work.began.acquire(timeout=60)
@@ -54,8 +54,8 @@ def test_closing_ends_what_runs_and_forgets_what_waits() -> None:
     assert work.done == [Job("a")]
 
 
-def test_a_run_that_was_begun_is_closed_even_while_closing() -> None:
-    work = Held()
+def test_a_started_run_is_closed_even_during_shutdown() -> None:
+    work = BlockedWork()
     queue = LocalQueue(work, workers=1)
     queue.put(Job("a"))
     assert work.began.acquire(timeout=60)
@@ -65,8 +65,8 @@ def test_a_run_that_was_begun_is_closed_even_while_closing() -> None:
     assert work.done == [Job("a"), Job("b", "resync", "run_1")]
 
 
-def test_the_depth_is_what_waits_and_what_is_done_now() -> None:
-    work = Held()
+def test_the_depth_counts_waiting_and_running_jobs() -> None:
+    work = BlockedWork()
     queue = LocalQueue(work, workers=1)
     queue.put(Job("a"))
     assert work.began.acquire(timeout=60)

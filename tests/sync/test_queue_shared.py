@@ -1,4 +1,4 @@
-"""The queue that machines share, on a real PostgreSQL, with work that a test holds in its hand."""
+"""The queue that machines share, on a real PostgreSQL, with jobs that the test controls."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ GONE = OperationalError("SELECT 1", None, Exception("the connection is gone"))
 
 
 class Sources:
-    """Every source is known."""
+    """Knows every source."""
 
     def lane(self, job: Job) -> Lane:
         return Lane(job.source, CLINIC)
 
 
-class Desk:
-    """Work that says when it began, waits until it is let go, and may be refused."""
+class ControlledWork:
+    """Work that reports its start, blocks until the test releases it, and can be refused."""
 
     def __init__(self, *, stopping: threading.Event | None = None) -> None:
         self.began, self.ended, self.go = threading.Semaphore(0), threading.Semaphore(0), threading.Event()
@@ -76,29 +76,29 @@ class Desk:
 
 
 class Machine:
-    """A worker process, but in this one."""
+    """A worker machine inside the test process."""
 
     def __init__(self, database: Database, parallel: int = 2) -> None:
         self.stopping = threading.Event()
-        self.desk = Desk(stopping=self.stopping)
-        self.role = QueueWorker(shared(database), self.desk, parallel, timedelta(seconds=3), self.stopping)
+        self.work = ControlledWork(stopping=self.stopping)
+        self.role = QueueWorker(shared(database), self.work, parallel, timedelta(seconds=3), self.stopping)
 
     @contextmanager
-    def working(self) -> Iterator[Desk]:
+    def working(self) -> Iterator[ControlledWork]:
         self.role.start()
         try:
-            yield self.desk
+            yield self.work
         finally:
             self.stop()
 
     def stop(self) -> None:
         self.stopping.set()
-        self.desk.go.set()
+        self.work.go.set()
         self.role.stop()
 
 
 class Unreachable(SharedQueue):
-    """A queue that takes jobs and cannot be looked into."""
+    """A queue that accepts jobs and cannot be queried."""
 
     def waits(self, job: Job) -> bool:
         raise GONE
@@ -118,13 +118,13 @@ def change(database: Database, sql: str) -> None:
         transaction.exec_driver_sql(sql)
 
 
-def until(true: Callable[[], object]) -> None:
-    """Returns when it is; a slow machine has all the time it needs."""
+def until(condition: Callable[[], object]) -> None:
+    """Waits until the condition holds, however slow the machine is."""
     pause, tries = threading.Event(), int(PATIENCE / 0.05)
-    assert any(true() or pause.wait(0.05) for _ in range(tries)), "it never came true"
+    assert any(condition() or pause.wait(0.05) for _ in range(tries)), "the condition was never met"
 
 
-def test_a_job_is_written_down_with_its_source_and_nothing_of_any_patient(database: Database) -> None:
+def test_a_job_row_has_its_source_and_no_patient_data(database: Database) -> None:
     queue = shared(database)
     queue.put(Job("a"))
     run = queue.request(Job("b", "resync"))
@@ -135,13 +135,13 @@ def test_a_job_is_written_down_with_its_source_and_nothing_of_any_patient(databa
     assert not {name for name in Job._fields if "patient" in name}
 
 
-def test_the_same_job_waits_once(database: Database) -> None:
+def test_an_identical_job_is_queued_once(database: Database) -> None:
     queue, other = shared(database), shared(database)
     assert [queue.put(Job("a")), other.put(Job("a")), queue.put(Job("a", "full")), other.put(Job("b"))] == [True, False, True, True]
     assert queue.depth() == other.depth() == Depth(waiting=3, running=0)
 
 
-def test_a_run_that_was_asked_for_stands_in_the_journal_and_is_asked_for_once(database: Database) -> None:
+def test_a_requested_run_is_in_the_journal_and_requested_once(database: Database) -> None:
     queue, journal = shared(database), Journal(database)
     run = queue.request(Job("a", "resync"))
     with pytest.raises(RunActive, match="waits for a worker"):
@@ -149,7 +149,7 @@ def test_a_run_that_was_asked_for_stands_in_the_journal_and_is_asked_for_once(da
     assert [(one.id, one.status) for one in journal.runs(CLINIC)] == [(run.id, RunStatus.QUEUED)]
 
 
-def test_machines_share_the_work_and_a_source_is_done_by_one_at_a_time(database: Database) -> None:
+def test_machines_share_the_work_with_one_job_per_source_at_a_time(database: Database) -> None:
     queue, machines = shared(database), [Machine(database), Machine(database)]
     jobs = [Job(source, kind) for source in ("a", "b", "c") for kind in ("incremental", "full")]
     for job in jobs:
@@ -157,101 +157,101 @@ def test_machines_share_the_work_and_a_source_is_done_by_one_at_a_time(database:
     with ExitStack() as stack:
         desks = [stack.enter_context(machine.working()) for machine in machines]
         until(lambda: queue.depth().running == 3)
-        assert queue.depth() == Depth(waiting=3, running=3), "three sources, and one job of each"
-        for desk in desks:
-            desk.go.set()
-        until(lambda: sum(len(desk.done) for desk in desks) == len(jobs))
+        assert queue.depth() == Depth(waiting=3, running=3), "one job of each of the three sources"
+        for work in desks:
+            work.go.set()
+        until(lambda: sum(len(work.done) for work in desks) == len(jobs))
         until(lambda: queue.depth() == Depth(0, 0))
     assert sorted(desks[0].done + desks[1].done) == sorted(jobs)
     assert max((desks[0].most | desks[1].most).values()) == 1
 
 
-def test_somebody_who_waits_goes_first(database: Database) -> None:
+def test_a_job_that_a_person_waits_for_goes_first(database: Database) -> None:
     queue, machine = shared(database), Machine(database)
     queue.put(Job("a", "full"))
     queue.put(Job("a", "resync"))
-    machine.desk.go.set()
-    with machine.working() as desk:
-        until(lambda: len(desk.done) == 2)
-    assert [job.kind for job in desk.done] == ["resync", "full"]
+    machine.work.go.set()
+    with machine.working() as work:
+        until(lambda: len(work.done) == 2)
+    assert [job.kind for job in work.done] == ["resync", "full"]
 
 
-def test_a_job_that_cannot_be_done_now_is_kept_for_later(database: Database) -> None:
+def test_a_job_that_cannot_run_now_is_deferred(database: Database) -> None:
     queue, machine = shared(database), Machine(database)
-    machine.desk.refuses.add(Job("a"))
+    machine.work.refuses.add(Job("a"))
     queue.put(Job("a"))
-    machine.desk.go.set()
-    with machine.working() as desk:
-        assert desk.ended.acquire(timeout=PATIENCE)
+    machine.work.go.set()
+    with machine.working() as work:
+        assert work.ended.acquire(timeout=PATIENCE)
         until(lambda: queue.depth() == Depth(waiting=1, running=0))
     assert rows(database, "SELECT scheduled_at > now() + interval '5 seconds' FROM procrastinate_jobs") == [(True,)]
 
 
-def test_what_cannot_be_done_now_and_is_asked_for_again_waits_once(database: Database) -> None:
+def test_a_deferred_job_that_is_requested_again_is_queued_once(database: Database) -> None:
     queue, machine = shared(database), Machine(database)
-    machine.desk.refuses.add(Job("a"))
+    machine.work.refuses.add(Job("a"))
     queue.put(Job("a"))
-    with machine.working() as desk:
-        assert desk.began.acquire(timeout=PATIENCE)
+    with machine.working() as work:
+        assert work.began.acquire(timeout=PATIENCE)
         queue.put(Job("a"))
-        desk.go.set()
-        assert desk.ended.acquire(timeout=PATIENCE)
-        desk.refuses.clear()
-        until(lambda: desk.done == [Job("a")])
+        work.go.set()
+        assert work.ended.acquire(timeout=PATIENCE)
+        work.refuses.clear()
+        until(lambda: work.done == [Job("a")])
         until(lambda: queue.depth() == Depth(0, 0))
 
 
 @pytest.mark.parametrize("during", ["the work", "the look at the queue behind it"])
-def test_a_job_during_which_the_database_was_away_is_not_lost(database: Database, during: str) -> None:
+def test_a_job_survives_a_database_outage(database: Database, during: str) -> None:
     queue, machine = shared(database), Machine(database)
     if during == "the work":
-        machine.desk.gone = GONE
+        machine.work.gone = GONE
     else:
-        machine.desk.refuses.add(Job("a"))
+        machine.work.refuses.add(Job("a"))
         machine.role.queue = shared(database, Unreachable)
-    machine.desk.go.set()
+    machine.work.go.set()
     queue.put(Job("a"))
     with machine.working():
         until(lambda: rows(database, "SELECT 1 FROM procrastinate_jobs WHERE status = 'todo' AND attempts = 1"))
 
 
-def test_a_machine_that_stops_hands_its_work_to_another(database: Database) -> None:
+def test_a_stopping_machine_hands_its_work_to_another(database: Database) -> None:
     queue, first, second = shared(database), Machine(database), Machine(database)
     queue.put(Job("a"))
-    with first.working() as desk:
-        assert desk.began.acquire(timeout=PATIENCE)
+    with first.working() as work:
+        assert work.began.acquire(timeout=PATIENCE)
         first.stop()
-    assert (desk.done, queue.depth()) == ([], Depth(waiting=1, running=0))
-    second.desk.go.set()
-    with second.working() as desk:
-        until(lambda: desk.done == [Job("a")])
+    assert (work.done, queue.depth()) == ([], Depth(waiting=1, running=0))
+    second.work.go.set()
+    with second.working() as work:
+        until(lambda: work.done == [Job("a")])
 
 
-def test_the_job_of_a_silent_machine_is_done_by_another(database: Database) -> None:
+def test_the_job_of_a_stalled_machine_is_done_by_another(database: Database) -> None:
     queue, machine = shared(database), Machine(database)
     queue.put(Job("a"))
     change(database, "INSERT INTO procrastinate_workers (last_heartbeat) VALUES (now() - interval '1 minute')")
     change(database, "UPDATE procrastinate_jobs SET status = 'doing', worker_id = (SELECT max(id) FROM procrastinate_workers)")
-    machine.desk.go.set()
-    with machine.working() as desk:
-        until(lambda: desk.done == [Job("a")])
+    machine.work.go.set()
+    with machine.working() as work:
+        until(lambda: work.done == [Job("a")])
 
 
-def test_the_job_of_a_silent_machine_that_was_asked_for_again_is_done_once(database: Database) -> None:
+def test_the_job_of_a_stalled_machine_that_is_requested_again_is_done_once(database: Database) -> None:
     queue, machine = shared(database), Machine(database)
     queue.put(Job("a"))
     change(database, "UPDATE procrastinate_jobs SET status = 'doing'")
     assert queue.put(Job("a"))
-    machine.desk.go.set()
-    with machine.working() as desk:
+    machine.work.go.set()
+    with machine.working() as work:
         until(lambda: queue.depth() == Depth(0, 0))
-    assert desk.done == [Job("a")]
+    assert work.done == [Job("a")]
 
 
-def test_a_job_that_a_lost_answer_left_with_its_own_machine_is_done_after_all(database: Database) -> None:
+def test_a_job_left_with_its_own_machine_by_a_lost_response_is_done(database: Database) -> None:
     queue, machine = shared(database), Machine(database)
-    machine.desk.go.set()
-    with machine.working() as desk:
+    machine.work.go.set()
+    with machine.working() as work:
         until(lambda: rows(database, "SELECT 1 FROM procrastinate_workers"))
         change(
             database,
@@ -259,39 +259,39 @@ def test_a_job_that_a_lost_answer_left_with_its_own_machine_is_done_after_all(da
             """ 'emr-sync', 'run', 'a', 'a/incremental', '{"source": "a", "kind": "incremental"}', 'doing', max(id)"""
             " FROM procrastinate_workers",
         )
-        until(lambda: desk.done == [Job("a")])
+        until(lambda: work.done == [Job("a")])
     assert queue.depth() == Depth(0, 0)
 
 
-def test_a_machine_that_lost_its_connections_goes_on(database: Database) -> None:
+def test_a_machine_recovers_from_lost_connections(database: Database) -> None:
     queue, machine = shared(database), Machine(database)
-    machine.desk.go.set()
-    with machine.working() as desk:
+    machine.work.go.set()
+    with machine.working() as work:
         queue.put(Job("a"))
-        until(lambda: desk.done == [Job("a")])
+        until(lambda: work.done == [Job("a")])
         cut = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
         rows(database, cut)
         until(lambda: _put(queue, Job("b")))
-        until(lambda: desk.done == [Job("a"), Job("b")])
+        until(lambda: work.done == [Job("a"), Job("b")])
 
 
 def _put(queue: SharedQueue, job: Job) -> bool:
-    """The pool of this process may hand out connections that were cut, too."""
+    """Puts a job; false on failure, because the pool of this process may hand out broken connections, too."""
     try:
         return queue._put(job)
     except Exception:
         return False
 
 
-def test_the_tables_are_made_once(database: Database) -> None:
+def test_the_tables_are_created_once(database: Database) -> None:
     queue_tables.check(database)
     queue_tables.migrate(database)
     queue_tables.check(database)
     (source,) = rows(database, "SELECT prosrc FROM pg_proc WHERE proname = 'procrastinate_retry_job_v2'")[0]
-    assert "(job id: %)" in source, "what looks like a parameter stays as it is"
+    assert "(job id: %)" in source, "text that looks like a parameter stays unchanged"
 
 
-def test_the_tables_of_an_older_version_are_brought_up_to_date(bare_database_url: str) -> None:
+def test_the_tables_of_an_older_version_are_migrated(bare_database_url: str) -> None:
     bare, older = Database.open(bare_database_url), [step for step in queue_tables.steps() if step.name < "03.04"]
     for step in older:
         change(bare, step.read_text("utf-8").replace("%", "%%"))
@@ -304,11 +304,9 @@ def test_the_tables_of_an_older_version_are_brought_up_to_date(bare_database_url
     bare.close()
 
 
-def test_nothing_serves_before_the_tables_are_made_and_migrate_makes_them(
-    bare_database_url: str, tmp_path: Path, emr_sync: Callable[..., Ended]
-) -> None:
+def test_the_service_needs_the_tables_that_migrate_creates(bare_database_url: str, tmp_path: Path, emr_sync: Callable[..., Ended]) -> None:
     bare, config = Database.open(bare_database_url), tmp_path / "config.yaml"
-    schema.migrate(bare)  # as a version without worker machines left it
+    schema.migrate(bare)  # the state left by a version without worker machines
     config.write_text(json.dumps({"database": bare_database_url, "enterprises": {CLINIC: {}}, "sources": {}}))
     refused = emr_sync("-c", config, "serve", "--only", "work")
     assert (refused.code, refused.err.count("\n")) == (1, 1)
@@ -318,15 +316,15 @@ def test_nothing_serves_before_the_tables_are_made_and_migrate_makes_them(
     bare.close()
 
 
-def test_tables_of_a_newer_version_are_left_as_they_are(database: Database) -> None:
+def test_tables_of_a_newer_version_stay_unchanged(database: Database) -> None:
     change(database, "COMMENT ON TABLE procrastinate_jobs IS '99.00.00_01_a_step_of_the_future.sql'")
-    for look in (queue_tables.check, queue_tables.migrate):
+    for use_tables in (queue_tables.check, queue_tables.migrate):
         with pytest.raises(SchemaOutdated, match="newer than this program"):
-            look(database)
+            use_tables(database)
     assert rows(database, queue_tables.INSTALLED) == [("99.00.00_01_a_step_of_the_future.sql",)]
 
 
-def test_a_database_without_the_tables_is_refused_with_what_to_do(bare_database_url: str) -> None:
+def test_a_database_without_the_tables_is_refused_with_instructions(bare_database_url: str) -> None:
     bare = Database.open(bare_database_url)
     with pytest.raises(SchemaOutdated, match="emr-sync migrate"):
         queue_tables.check(bare)
@@ -334,16 +332,16 @@ def test_a_database_without_the_tables_is_refused_with_what_to_do(bare_database_
 
 
 @pytest.mark.parametrize("lost", ["worker_id = NULL", "worker_id = (SELECT min(id) FROM procrastinate_workers)"], ids=["nobody", "gone"])
-def test_a_machine_goes_on_with_a_job_that_the_queue_takes_for_lost(database: Database, lost: str) -> None:
-    """After a long silence the queue may have forgotten whose job it is; whoever works on it knows."""
+def test_a_machine_continues_a_job_that_the_queue_considers_lost(database: Database, lost: str) -> None:
+    """After a long stall the queue may have lost the owner of a job; the worker itself still knows."""
     queue, machine = shared(database), Machine(database)
     change(database, "INSERT INTO procrastinate_workers (last_heartbeat) VALUES (now() - interval '1 minute')")
     queue.put(Job("a"))
-    with machine.working() as desk:
-        assert desk.began.acquire(timeout=PATIENCE)
+    with machine.working() as work:
+        assert work.began.acquire(timeout=PATIENCE)
         change(database, f"UPDATE procrastinate_jobs SET {lost}")
-        assert not desk.began.acquire(timeout=5), "it is done twice"
+        assert not work.began.acquire(timeout=5), "the job ran twice"
         assert rows(database, "SELECT 1 FROM procrastinate_jobs WHERE status = 'doing' AND attempts = 0") == [(1,)]
-        desk.go.set()
+        work.go.set()
         until(lambda: queue.depth() == Depth(0, 0))
-    assert desk.done == [Job("a")]
+    assert work.done == [Job("a")]

@@ -1,4 +1,4 @@
-"""Which jobs a worker machine gives back: those of machines that are gone, and what a lost answer left with itself, never its own."""
+"""Which jobs a worker machine returns: those of lost machines and its own orphaned ones, never one in progress."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ import pytest
 from sync.queue_worker import QueueWorker
 
 ME = 1
-LOOKS = 4
+CHECKS = 4
 
 
 class Rows:
-    """The queue's rows as this worker sees them, look by look; remembers what was given back at which look."""
+    """The queue's rows as this worker sees them, check by check. Records which job was returned at which check."""
 
-    def __init__(self, *, mine: dict[int, set[int]], stalled: set[int] | None = None) -> None:
-        self.mine, self.stalled = mine, stalled or set()
-        self.look, self.beats, self.ended = 0, 0, asyncio.Event()
-        self.back: list[tuple[int, int]] = []
+    def __init__(self, *, own: dict[int, set[int]], stalled: set[int] | None = None) -> None:
+        self.own, self.stalled = own, stalled or set()
+        self.check, self.beats, self.ended = 0, 0, asyncio.Event()
+        self.returned: list[tuple[int, int]] = []
         self.job_manager = self
 
     async def update_heartbeat(self, worker: int) -> None:
@@ -34,53 +34,53 @@ class Rows:
 
     async def list_jobs_async(self, *, queue: str, status: str, worker_id: int) -> list[Any]:
         assert worker_id == ME
-        self.look += 1
-        if self.look > LOOKS:
+        self.check += 1
+        if self.check > CHECKS:
             self.ended.set()
             return []
-        return [_row(number) for number, looks in sorted(self.mine.items()) if self.look in looks]
+        return [_row(number) for number, checks in sorted(self.own.items()) if self.check in checks]
 
     async def retry_job(self, job: Any) -> None:
-        if self.look <= LOOKS:
-            self.back.append((self.look, job.id))
+        if self.check <= CHECKS:
+            self.returned.append((self.check, job.id))
 
 
 def _row(number: int) -> Any:
     return SimpleNamespace(id=number, task_kwargs={"source": "a", "kind": "incremental"})
 
 
-def tended(rows: Rows, doing: set[int]) -> list[tuple[int, int]]:
-    """What was given back in some looks, each as (look, job)."""
+def returned_jobs(rows: Rows, doing: set[int]) -> list[tuple[int, int]]:
+    """The jobs returned in some checks, each as (check, job)."""
 
-    async def some_looks() -> None:
+    async def finish_checks() -> None:
         role = QueueWorker(cast(Any, None), cast(Any, None), 1, timedelta(seconds=0.03), threading.Event())
         role._doing |= doing
         tending = asyncio.create_task(role._tend(cast(Any, rows), SimpleNamespace(worker_id=ME)))
         await asyncio.wait((asyncio.create_task(rows.ended.wait()), tending), timeout=30, return_when=asyncio.FIRST_COMPLETED)
         tending.cancel()
 
-    asyncio.run(some_looks())
-    assert rows.beats >= LOOKS
-    return rows.back
+    asyncio.run(finish_checks())
+    assert rows.beats >= CHECKS
+    return rows.returned
 
 
-EVERY = set(range(1, LOOKS + 1))
+EVERY = set(range(1, CHECKS + 1))
 
 
-def test_what_is_worked_on_here_is_never_given_back() -> None:
-    """Also where the queue takes this machine for gone, since the database was away for long."""
-    assert tended(Rows(mine={7: EVERY}, stalled={7}), doing={7}) == []
+def test_a_job_in_progress_here_is_never_returned() -> None:
+    """Also if the queue considers this machine lost after a long database outage."""
+    assert returned_jobs(Rows(own={7: EVERY}, stalled={7}), doing={7}) == []
 
 
-def test_the_jobs_of_a_machine_that_is_gone_are_given_back_at_once() -> None:
-    assert tended(Rows(mine={7: EVERY}, stalled={7, 8}), doing={7})[0] == (1, 8)
+def test_the_jobs_of_a_lost_machine_are_returned_at_once() -> None:
+    assert returned_jobs(Rows(own={7: EVERY}, stalled={7, 8}), doing={7})[0] == (1, 8)
 
 
-@pytest.mark.parametrize("looks", [{1}, {2}, {1, 3}, {2, 4}])
-def test_a_job_that_was_just_handed_out_is_not_given_back(looks: set[int]) -> None:
-    """Between the row and the thread that begins it there is a moment; and what ended is gone from the row a moment later."""
-    assert tended(Rows(mine={7: looks}), doing=set()) == []
+@pytest.mark.parametrize("checks", [{1}, {2}, {1, 3}, {2, 4}])
+def test_a_job_just_fetched_is_not_returned(checks: set[int]) -> None:
+    """The thread starts shortly after the row is written, and the row is removed shortly after the thread ends."""
+    assert returned_jobs(Rows(own={7: checks}), doing=set()) == []
 
 
-def test_what_nobody_works_on_at_two_looks_in_a_row_is_given_back() -> None:
-    assert tended(Rows(mine={7: {2, 3}, 8: {1, 4}, 9: EVERY}), doing={9}) == [(3, 7)]
+def test_a_job_idle_in_two_consecutive_checks_is_returned() -> None:
+    assert returned_jobs(Rows(own={7: {2, 3}, 8: {1, 4}, 9: EVERY}), doing={9}) == [(3, 7)]

@@ -1,5 +1,5 @@
-"""Messages that came under a wrong mapping, read again in a run under the right one: as though it never was (5.8), also past the
-safeguard."""
+"""Messages received under a wrong mapping and reread under the right one end as if the mapping had always been right (5.8), also with
+the safeguard."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def values(site: Site, prefix: str) -> dict[str, Any]:
         pytest.param((SWAPPED, SWAPPED, SWAPPED), (2,), LOOSE, id="all, of which only one is read again"),
     ],
 )
-def test_messages_read_again_by_the_right_mapping_heal_what_a_wrong_one_said(
+def test_rereading_messages_with_the_right_mapping_corrects_a_wrong_one(
     database: Database, mappings: tuple[dict[str, Any], ...], again: tuple[int, ...], safeguard: SafeguardRule
 ) -> None:
     site = Site(database)

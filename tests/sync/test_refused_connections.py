@@ -1,4 +1,4 @@
-"""Connections that a listener refuses are counted, and told of in the log, but not each."""
+"""Connections that a listener refuses are counted, and logged at most once a minute."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ def test_refused_connections_are_counted_and_logged_once_a_minute(tmp_path: Path
             assert service.listeners[0].listener.bound.wait(30)  # type: ignore[attr-defined]
             for _ in range(5):
                 with socket.create_connection(("127.0.0.1", port), timeout=30) as connection:
-                    assert connection.recv(1) == b"", "it is closed"
+                    assert connection.recv(1) == b"", "the connection must be closed"
         finally:
             service.stop()
             runtime.close()
     assert 'emr_sync_refused_connections_total{reason="not_a_peer",source="genhosp-adt"} 5.0' in runtime.metrics.text({}).decode()
-    told = [(one["source"], one["reason"]) for one in log if one["event"] == "connections refused"]
-    assert told == [("genhosp-adt", "not_a_peer")]
+    refusals = [(one["source"], one["reason"]) for one in log if one["event"] == "connections refused"]
+    assert refusals == [("genhosp-adt", "not_a_peer")]

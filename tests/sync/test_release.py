@@ -1,4 +1,4 @@
-"""``release`` on the command line: shown, confirmed, done, undone; orphans told of."""
+"""``release`` on the command line: preview, confirmation, release, undo; orphan sources are reported."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ OTHER = CONFIG.replace("  adt:\n", "  other:\n")
 
 @pytest.fixture
 def config(tmp_path: Path, database_url: str, monkeypatch: pytest.MonkeyPatch, emr_sync: EmrSync) -> Path:
-    """A clinic with one patient, whom the source ``adt`` masters."""
+    """A clinic with one patient, mastered by the source ``adt``."""
     file = tmp_path / "config.yaml"
     write(file, database_url, CONFIG)
     monkeypatch.setenv("EMR_SYNC_CONFIG", str(file))
@@ -32,8 +32,8 @@ def synced(emr_sync: EmrSync) -> list[str]:
     return [one["source"] for one in emr_sync("patient", "MRN1", "--json").value["synced"]]
 
 
-def told(emr_sync: EmrSync) -> list[str]:
-    """How check-config speaks of the source ``adt``."""
+def findings(emr_sync: EmrSync) -> list[str]:
+    """The findings of check-config about the source ``adt``."""
     return [one["severity"] for one in emr_sync("check-config", "--json").value["mistakes"] if one["where"] == "sources.adt"]
 
 
@@ -44,12 +44,12 @@ def test_a_preview_for_scripts_changes_nothing(emr_sync: EmrSync, config: Path) 
     assert synced(emr_sync) == ["adt"]
 
 
-def test_a_person_who_does_not_confirm_changes_nothing(emr_sync: EmrSync, config: Path) -> None:
+def test_release_without_confirmation_changes_nothing(emr_sync: EmrSync, config: Path) -> None:
     assert emr_sync("release", "adt").code == 1
     assert synced(emr_sync) == ["adt"]
 
 
-def test_released_and_undone(emr_sync: EmrSync, config: Path) -> None:
+def test_a_source_is_released_and_restored(emr_sync: EmrSync, config: Path) -> None:
     done = emr_sync("release", "adt", "--yes", "--json").value
     assert (done["source"], done["patients"], done["undone"]) == ("adt", 1, False)
     assert synced(emr_sync) == []
@@ -59,18 +59,18 @@ def test_released_and_undone(emr_sync: EmrSync, config: Path) -> None:
     assert emr_sync("release", "--undo").code == 1
 
 
-def test_a_source_that_was_never_heard_cannot_be_released(emr_sync: EmrSync, config: Path) -> None:
+def test_a_source_without_data_cannot_be_released(emr_sync: EmrSync, config: Path) -> None:
     ended = emr_sync("release", "nowhere", "--yes")
     assert (ended.code, "nothing to release" in ended.err) == (1, True)
     assert emr_sync("release").code == 2
 
 
-def test_an_orphan_is_told_of_until_it_is_released(emr_sync: EmrSync, config: Path, database_url: str) -> None:
+def test_an_orphan_source_is_reported_until_it_is_released(emr_sync: EmrSync, config: Path, database_url: str) -> None:
     write(config, database_url, OTHER)
-    assert told(emr_sync) == ["warning"]
+    assert findings(emr_sync) == ["warning"]
     assert "adt" in emr_sync("release").err
     assert emr_sync("release", "adt", "--yes").code == 0
-    assert told(emr_sync) == []
+    assert findings(emr_sync) == []
 
 
 def test_a_configuration_is_checked_without_its_database(emr_sync: EmrSync, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""What is in force is what today's mapping says of the newest evidence: read again, or remapped from the codes that are kept (5.8)."""
+"""The value in force is the current mapping of the newest evidence: reread, or remapped from the stored codes (5.8)."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def message(patient: str, code: str, minute: int, control: str = "") -> bytes:
 
 
 class Site:
-    """One live HL7 source over a real store, whose mapping changes."""
+    """One live HL7 source with a changing mapping, over a real store."""
 
     def __init__(self, database: Database, safeguard: SafeguardRule = LOOSE) -> None:
         self.database, self.clock = database, FakeClock()
@@ -58,7 +58,7 @@ class Site:
     def mapper(self, mapping: Mapping[str, Any]) -> Hl7Mapper:
         return Hl7Mapper(replace(settings(), name=FEED, mapping=mapping, default_region="US"))
 
-    def hear(self, mapping: Mapping[str, Any], *messages: bytes) -> list[str]:
+    def receive(self, mapping: Mapping[str, Any], *messages: bytes) -> list[str]:
         payloads = [Payload(body, f"test:{number}", self.clock()) for number, body in enumerate(messages)]
         return [one.outcome for one in self.engine.ingest(LANE, self.mapper(mapping), payloads)]
 
@@ -74,7 +74,7 @@ class Site:
         return found.contact.do_not_contact
 
     def state(self, *names: str) -> list[Any]:
-        """All that is in force, with its evidence."""
+        """All values in force, with their evidence."""
         return [
             {
                 name: (one.value, one.assertion.effective, one.assertion.evidence_id)
@@ -90,24 +90,24 @@ def site(database: Database) -> Site:
 
 
 @pytest.mark.parametrize(("code", "right", "wrong"), [("DNC", "yes", "no"), ("OK", "no", "yes")])
-def test_the_same_message_read_by_another_mapping_replaces_its_former_reading(site: Site, code: str, right: str, wrong: str) -> None:
+def test_rereading_a_message_with_another_mapping_replaces_its_former_result(site: Site, code: str, right: str, wrong: str) -> None:
     body = message("1", code, 0)
     for mapping, dnc in ((RIGHT, right), (SWAPPED, wrong), (RIGHT, right), (SWAPPED, wrong), (RIGHT, right)):
-        assert site.hear(mapping, body) == ["applied"]
+        assert site.receive(mapping, body) == ["applied"]
         assert site.dnc("1") == dnc
-    assert site.hear(RIGHT, body) == ["unchanged"]
+    assert site.receive(RIGHT, body) == ["unchanged"]
 
 
-def test_three_messages_of_one_control_id_and_time_end_in_the_refusal(site: Site) -> None:
+def test_of_three_messages_with_one_control_id_and_time_the_refusal_wins(site: Site) -> None:
     for code in ("DNC", "OK", "DNC", "OK"):
-        site.hear(RIGHT, message("1", code, 0, "SAME"))
+        site.receive(RIGHT, message("1", code, 0, "SAME"))
     assert site.dnc("1") == "yes"
 
 
 @pytest.mark.parametrize("codes", [["DNC"], ["OK"], ["DNC", "OK"], ["OK", "DNC"], ["DNC", "OK", "DNC"], ["OK", "OK", "DNC", "DNC", "OK"]])
-def test_a_wrong_mapping_that_is_rolled_back_leaves_nothing(site: Site, codes: list[str]) -> None:
+def test_rolling_back_a_wrong_mapping_leaves_no_trace(site: Site, codes: list[str]) -> None:
     bodies = [message("1", code, minute) for minute, code in enumerate(codes)]
-    site.hear(RIGHT, *bodies)
+    site.receive(RIGHT, *bodies)
     expected = site.state("1")
     site.remap(SWAPPED)
     assert site.dnc("1") == ("no" if codes[-1] == "DNC" else "yes")
@@ -116,19 +116,19 @@ def test_a_wrong_mapping_that_is_rolled_back_leaves_nothing(site: Site, codes: l
 
 
 @pytest.mark.parametrize("codes", [["DNC"], ["OK"], ["DNC", "OK"], ["OK", "DNC"], ["DNC", "OK", "DNC"]])
-def test_what_came_while_the_mapping_was_wrong_is_as_though_it_never_was(site: Site, codes: list[str]) -> None:
+def test_messages_received_under_a_wrong_mapping_end_as_under_the_right_one(site: Site, codes: list[str]) -> None:
     for minute, code in enumerate(codes):
-        site.hear(SWAPPED, message("1", code, minute))
-        site.hear(RIGHT, message("2", code, minute))
-        site.hear(RIGHT if minute % 2 else SWAPPED, message("3", code, minute))
+        site.receive(SWAPPED, message("1", code, minute))
+        site.receive(RIGHT, message("2", code, minute))
+        site.receive(RIGHT if minute % 2 else SWAPPED, message("3", code, minute))
     site.remap(RIGHT)
     first, second, third = ({name: one[:2] for name, one in state.items()} for state in site.state("1", "2", "3"))
     assert first == second == third
 
 
-def test_a_code_that_another_mapping_knows_settles_what_could_not_be_read(site: Site) -> None:
-    site.hear(RIGHT, message("1", "OK", 0))
-    site.hear(RIGHT, message("1", "DNC", 1))
+def test_a_code_known_to_another_mapping_resolves_an_unreadable_value(site: Site) -> None:
+    site.receive(RIGHT, message("1", "OK", 0))
+    site.receive(RIGHT, message("1", "DNC", 1))
     site.remap(PARTIAL)
     assert [one.attribute for one in site.patient("1").unreadable] == ["do_not_contact"]
     site.remap(RIGHT)
@@ -137,8 +137,8 @@ def test_a_code_that_another_mapping_knows_settles_what_could_not_be_read(site: 
     assert [one.attribute for one in site.patient("1").unreadable] == ["do_not_contact"]
 
 
-def test_a_code_that_means_nothing_leaves_what_was_stated_before_it(site: Site) -> None:
-    site.hear(RIGHT, message("1", "DNC", 0), message("1", "OK", 1))
+def test_a_code_without_meaning_keeps_the_earlier_statement(site: Site) -> None:
+    site.receive(RIGHT, message("1", "DNC", 0), message("1", "OK", 1))
     assert site.dnc("1") == "no"
     site.remap(SILENT)
     assert site.dnc("1") == "yes"
@@ -146,44 +146,44 @@ def test_a_code_that_means_nothing_leaves_what_was_stated_before_it(site: Site) 
     assert site.dnc("1") == "no"
 
 
-def test_codes_of_a_field_that_is_not_read_any_more_count_as_they_were_read(site: Site) -> None:
-    site.hear(RIGHT, message("1", "DNC", 0))
+def test_codes_of_a_field_no_longer_mapped_keep_their_last_reading(site: Site) -> None:
+    site.receive(RIGHT, message("1", "DNC", 0))
     site.remap(ELSEWHERE)
     assert site.dnc("1") == "yes"
 
 
-def test_a_message_without_the_field_says_nothing(site: Site) -> None:
-    site.hear(RIGHT, message("1", "DNC", 0), message("1", "", 1))
+def test_a_message_without_the_field_states_nothing(site: Site) -> None:
+    site.receive(RIGHT, message("1", "DNC", 0), message("1", "", 1))
     site.remap(SWAPPED)
     assert site.dnc("1") == "no"
     site.remap(RIGHT)
     assert site.dnc("1") == "yes"
 
 
-def test_the_next_message_of_any_kind_is_read_after_the_former_ones_are_read_again(site: Site) -> None:
-    site.hear(SWAPPED, message("1", "DNC", 5))
+def test_earlier_messages_are_reread_before_the_next_message(site: Site) -> None:
+    site.receive(SWAPPED, message("1", "DNC", 5))
     assert site.dnc("1") == "no"
-    site.hear(RIGHT, message("1", "OK", 1))
-    assert site.dnc("1") == "yes", "the late one is older than the DNC, which today's mapping reads as a refusal"
+    site.receive(RIGHT, message("1", "OK", 1))
+    assert site.dnc("1") == "yes", "the late message is older than the DNC, which the current mapping reads as a refusal"
 
 
-def test_a_run_is_weighed_as_a_whole_and_what_it_would_permit_waits(database: Database) -> None:
+def test_the_safeguard_weighs_a_remap_as_one_run(database: Database) -> None:
     site = Site(database, SafeguardRule(3, 0))
     names = [f"P{number}" for number in range(20)]
-    site.hear(RIGHT, *(message(name, "DNC", 0) for name in names), *(message(f"n{name}", "OK", 0) for name in names))
+    site.receive(RIGHT, *(message(name, "DNC", 0) for name in names), *(message(f"n{name}", "OK", 0) for name in names))
     run = site.remap(SWAPPED)
     assert run.status == "held"
     assert {site.dnc(name) for name in names} == {"yes"}
-    assert {site.dnc(f"n{name}") for name in names} == {"yes"}, "what refuses is applied at once"
+    assert {site.dnc(f"n{name}") for name in names} == {"yes"}, "opt-outs are applied at once"
     HeldReview(site.store, site.journal).approve(run.id, PERSON, site.clock())
     assert {site.dnc(name) for name in names} == {"no"}
     assert site.remap(RIGHT).status == "held"
     assert {site.dnc(name) for name in names} == {"yes"}
 
 
-def test_a_run_that_was_stopped_is_gone_on_with_by_the_next(site: Site) -> None:
+def test_the_next_run_continues_a_stopped_remap(site: Site) -> None:
     names = [f"P{number}" for number in range(20)]
-    site.hear(RIGHT, *(message(name, "OK", 0) for name in names))
+    site.receive(RIGHT, *(message(name, "OK", 0) for name in names))
     site.engine.stop.set()
     assert site.remap(SWAPPED).status == "stopped"
     site.engine.stop.clear()
@@ -192,8 +192,8 @@ def test_a_run_that_was_stopped_is_gone_on_with_by_the_next(site: Site) -> None:
     assert site.remap(SWAPPED).counts.get("applied", 0) == 0
 
 
-def test_the_history_says_what_changed_by_the_mapping_and_keeps_its_past(site: Site) -> None:
-    site.hear(RIGHT, message("1", "OK", 0))
+def test_the_history_shows_mapping_changes_and_keeps_earlier_rows(site: Site) -> None:
+    site.receive(RIGHT, message("1", "OK", 0))
     before, patient = site.clock(), site.patient("1").id
     site.clock.now += timedelta(minutes=1)
     site.remap(SWAPPED)
@@ -206,9 +206,9 @@ def test_the_history_says_what_changed_by_the_mapping_and_keeps_its_past(site: S
 
 
 def test_codes_survive_a_merge_and_a_refusal_of_either_record_stays(site: Site) -> None:
-    site.hear(RIGHT, message("1", "OK", 5), message("2", "DNC", 1))
+    site.receive(RIGHT, message("1", "OK", 5), message("2", "DNC", 1))
     merge = merge_of("1", "2", 9)
-    assert site.hear(RIGHT, merge)[0] == "merged"
+    assert site.receive(RIGHT, merge)[0] == "merged"
     assert site.dnc("1") == "yes"
     site.remap(SWAPPED)
     site.remap(RIGHT)
@@ -216,12 +216,10 @@ def test_codes_survive_a_merge_and_a_refusal_of_either_record_stays(site: Site) 
 
 
 @pytest.mark.parametrize(("code", "dnc", "unread"), [("DNC", "yes", 0), ("OK", "no", 0), ("DECLINED", "unknown", 1)])
-def test_what_a_record_said_before_its_newest_code_counts_after_a_merge_where_that_says_nothing(
-    site: Site, code: str, dnc: str, unread: int
-) -> None:
+def test_after_a_merge_an_earlier_code_counts_if_the_newest_states_nothing(site: Site, code: str, dnc: str, unread: int) -> None:
     known = {"do_not_contact": {"from": "ZCP-2", "values": {"DNC": "yes", "OK": "no", "MAYBE": "no"}}}
     silent = {"do_not_contact": {"from": "ZCP-2", "values": {"DNC": "yes", "OK": "no", "MAYBE": "no_statement"}}}
-    site.hear(known, message("1", "", 0), message("2", code, 1), message("2", "MAYBE", 2), merge_of("1", "2", 9))
+    site.receive(known, message("1", "", 0), message("2", code, 1), message("2", "MAYBE", 2), merge_of("1", "2", 9))
     assert (site.dnc("1"), site.patient("1").unreadable) == ("no", ())
     site.remap(silent)
     assert (site.dnc("1"), len(site.patient("1").unreadable)) == (dnc, unread)
@@ -234,30 +232,30 @@ def merge_of(survivor: str, merged: str, minute: int) -> bytes:
     return joined + b"\rMRG|" + merged.encode() + b"^^^GENHOSP^MR"
 
 
-def part(site: Site, merged: str) -> None:
+def unmerge(site: Site, merged: str) -> None:
     site.store.unmerge(CLINIC, PatientRef(value=merged), actor=PERSON, reason="two people", now=site.clock())
 
 
 @pytest.mark.parametrize("heard_while", ["two", "one"])
 @pytest.mark.parametrize("rolled_back_while", ["one", "two again"])
-def test_each_of_two_records_that_were_parted_is_read_by_the_mapping_of_today(site: Site, heard_while: str, rolled_back_while: str) -> None:
+def test_after_an_unmerge_both_records_are_read_with_the_current_mapping(site: Site, heard_while: str, rolled_back_while: str) -> None:
     if heard_while == "one":
-        site.hear(RIGHT, message("1", "OK", 0), message("2", "OK", 0), merge_of("1", "2", 1))
-    site.hear(SWAPPED, message("1", "OK", 2), message("2", "DNC", 3))
+        site.receive(RIGHT, message("1", "OK", 0), message("2", "OK", 0), merge_of("1", "2", 1))
+    site.receive(SWAPPED, message("1", "OK", 2), message("2", "DNC", 3))
     if heard_while == "two":
-        site.hear(SWAPPED, merge_of("1", "2", 4))
+        site.receive(SWAPPED, merge_of("1", "2", 4))
     if rolled_back_while == "one":
         site.remap(RIGHT)
-    part(site, "2")
+    unmerge(site, "2")
     site.remap(RIGHT)
     assert site.dnc("2") == "yes"
-    site.hear(RIGHT, message("1", "OK", 20))
+    site.receive(RIGHT, message("1", "OK", 20))
     assert (site.dnc("1"), site.dnc("2")) == ("no", "yes")
 
 
-def test_a_refusal_that_both_records_keep_when_they_part_is_kept_by_any_mapping(site: Site) -> None:
-    site.hear(RIGHT, message("1", "OK", 0), message("2", "OK", 0), merge_of("1", "2", 1), message("1", "DNC", 2))
-    part(site, "2")
+def test_a_refusal_kept_by_both_records_at_an_unmerge_survives_any_mapping(site: Site) -> None:
+    site.receive(RIGHT, message("1", "OK", 0), message("2", "OK", 0), merge_of("1", "2", 1), message("1", "DNC", 2))
+    unmerge(site, "2")
     assert (site.dnc("1"), site.dnc("2")) == ("yes", "yes")
     site.remap(SILENT)
     assert (site.dnc("1"), site.dnc("2")) == ("yes", "yes")
@@ -265,15 +263,15 @@ def test_a_refusal_that_both_records_keep_when_they_part_is_kept_by_any_mapping(
     assert (site.dnc("1"), site.dnc("2")) == ("yes", "yes")
 
 
-def test_what_could_not_be_read_of_two_records_stays_so_for_both_by_any_mapping_that_does_not_know_it(site: Site) -> None:
-    site.hear(PARTIAL, message("1", "OK", 0), message("2", "OK", 0), merge_of("1", "2", 1), message("1", "DNC", 2))
-    part(site, "2")
+def test_an_unreadable_code_of_two_records_stays_unreadable_for_both_until_a_mapping_knows_it(site: Site) -> None:
+    site.receive(PARTIAL, message("1", "OK", 0), message("2", "OK", 0), merge_of("1", "2", 1), message("1", "DNC", 2))
+    unmerge(site, "2")
     site.remap({"do_not_contact": {"from": "ZCP-2", "values": {"OK": "no", "X": "yes"}}})
     assert [[one.attribute for one in site.patient(name).unreadable] for name in ("1", "2")] == [["do_not_contact"]] * 2
 
 
-def test_a_retirement_that_is_undone_brings_back_the_codes(site: Site) -> None:
-    site.hear(SWAPPED, message("1", "DNC", 0))
+def test_undoing_a_retirement_restores_the_codes(site: Site) -> None:
+    site.receive(SWAPPED, message("1", "DNC", 0))
     assert site.dnc("1") == "no"
     work = Release(site.store, site.journal)
     work.release(FEED, PERSON, site.clock())
@@ -282,20 +280,20 @@ def test_a_retirement_that_is_undone_brings_back_the_codes(site: Site) -> None:
     assert site.dnc("1") == "yes"
 
 
-def test_a_message_that_came_again_counts_at_its_newest_time_by_any_mapping(site: Site) -> None:
-    site.hear(RIGHT, message("1", "DNC", 0), message("1", "DNC", 5), message("1", "OK", 3))
+def test_a_repeated_message_counts_at_its_newest_time_under_any_mapping(site: Site) -> None:
+    site.receive(RIGHT, message("1", "DNC", 0), message("1", "DNC", 5), message("1", "OK", 3))
     assert site.dnc("1") == "yes"
     site.remap(SWAPPED)
     site.remap(RIGHT)
     assert site.dnc("1") == "yes"
 
 
-def test_a_record_that_said_the_same_again_before_a_merge_counts_at_its_newest_time(site: Site) -> None:
-    site.hear(RIGHT, message("1", "DNC", 0), message("1", "DNC", 5), message("2", "OK", 3), merge_of("1", "2", 1))
+def test_a_statement_repeated_before_a_merge_counts_at_its_newest_time(site: Site) -> None:
+    site.receive(RIGHT, message("1", "DNC", 0), message("1", "DNC", 5), message("2", "OK", 3), merge_of("1", "2", 1))
     site.remap(SWAPPED)
     site.remap(RIGHT)
-    part(site, "2")
-    site.hear(RIGHT, message("1", "OK", 4))
+    unmerge(site, "2")
+    site.receive(RIGHT, message("1", "OK", 4))
     assert site.dnc("1") == "yes"
 
 
@@ -303,21 +301,21 @@ OTHERWISE = {**RIGHT, "preferred_method": {"from": "ZCP-3", "values": {"P": "voi
 
 
 @pytest.mark.parametrize("before", [["OK"], [], ["DNC", "OK"]])
-def test_a_mapping_that_changes_elsewhere_settles_nothing_that_could_not_be_read(site: Site, before: list[str]) -> None:
-    site.hear(RIGHT, *(message("1", code, minute) for minute, code in enumerate(before)), message("1", "DECLINED", 5))
-    site.hear(RIGHT, message("1", "", 6))
+def test_an_unrelated_mapping_change_resolves_no_unreadable_value(site: Site, before: list[str]) -> None:
+    site.receive(RIGHT, *(message("1", code, minute) for minute, code in enumerate(before)), message("1", "DECLINED", 5))
+    site.receive(RIGHT, message("1", "", 6))
     site.remap(OTHERWISE)
     assert [one.attribute for one in site.patient("1").unreadable] == ["do_not_contact"]
-    site.hear(RIGHT, message("1", "", 7))
+    site.receive(RIGHT, message("1", "", 7))
     assert [one.attribute for one in site.patient("1").unreadable] == ["do_not_contact"]
-    site.hear(RIGHT, message("1", "OK", 8))
+    site.receive(RIGHT, message("1", "OK", 8))
     assert (site.dnc("1"), site.patient("1").unreadable) == ("no", ())
     site.remap(OTHERWISE)
     assert (site.dnc("1"), site.patient("1").unreadable) == ("no", ())
 
 
 def knowing(word: str, on_unknown: str = "reject") -> dict[str, Any]:
-    """The right mapping with one code more."""
+    """The right mapping plus one code."""
     values = {**RIGHT["do_not_contact"]["values"], "DECLINED": word}  # type: ignore[dict-item]
     return {"do_not_contact": {"from": "ZCP-2", "values": values, "on_unknown": on_unknown}}
 
@@ -325,9 +323,9 @@ def knowing(word: str, on_unknown: str = "reject") -> dict[str, Any]:
 @pytest.mark.parametrize("on_unknown", ["reject", "no_statement", "clear", "most_restrictive"])
 @pytest.mark.parametrize(("word", "dnc"), [("yes", "yes"), ("no", "no")])
 @pytest.mark.parametrize("code", ["DECLINED", "Declined"])
-def test_a_code_that_no_table_knew_counts_once_a_mapping_knows_it(site: Site, on_unknown: str, word: str, dnc: str, code: str) -> None:
+def test_an_unknown_code_counts_once_a_mapping_knows_it(site: Site, on_unknown: str, word: str, dnc: str, code: str) -> None:
     forgetful = {"do_not_contact": {**RIGHT["do_not_contact"], "on_unknown": on_unknown}}
-    site.hear(forgetful, message("1", "OK" if dnc == "yes" else "DNC", 0), message("1", code, 5))
+    site.receive(forgetful, message("1", "OK" if dnc == "yes" else "DNC", 0), message("1", code, 5))
     former = site.state("1"), site.patient("1").unreadable
     site.remap(knowing(word))
     assert (site.dnc("1"), site.patient("1").unreadable) == (dnc, ())
@@ -336,17 +334,17 @@ def test_a_code_that_no_table_knew_counts_once_a_mapping_knows_it(site: Site, on
     assert {name: one[0] for name, one in site.state("1")[0].items()} == {name: one[0] for name, one in former[0][0].items()}
 
 
-def test_the_text_of_a_code_that_no_table_knows_is_not_kept(site: Site) -> None:
-    site.hear(RIGHT, message("1", "OK", 0), message("1", "Pat Example", 5, "C2"))
+def test_the_text_of_an_unknown_code_is_not_stored(site: Site) -> None:
+    site.receive(RIGHT, message("1", "OK", 0), message("1", "Pat Example", 5, "C2"))
     with site.database.read() as connection:
         kept = str(site.database.select(connection, "SELECT codes FROM assertions WHERE codes IS NOT NULL", []))
     assert ("OK" in kept, "Example" in kept) == (True, False)
 
 
-def test_a_code_of_a_record_that_may_be_restricted_refuses_by_a_mapping_that_reads_a_refusal(site: Site) -> None:
+def test_a_code_of_a_possibly_restricted_record_refuses_under_a_mapping_that_reads_a_refusal(site: Site) -> None:
     cleared = {"do_not_contact": {"from": "ZCP-2", "values": {"DNC": "yes", "OK": "no", "?": "unknown"}}}
     refused = {"do_not_contact": {"from": "ZCP-2", "values": {"DNC": "yes", "OK": "no", "?": "yes"}}}
-    site.hear(cleared, message("1", "OK", 0), message("1", "?", 5).replace(b"\rZCP", b"\rPD1||||||||||||X?\rZCP"))
+    site.receive(cleared, message("1", "OK", 0), message("1", "?", 5).replace(b"\rZCP", b"\rPD1||||||||||||X?\rZCP"))
     assert site.dnc("1") == "no"
     site.remap(refused)
     assert site.dnc("1") == "yes"
@@ -354,32 +352,32 @@ def test_a_code_of_a_record_that_may_be_restricted_refuses_by_a_mapping_that_rea
     assert site.dnc("1") == "no"
 
 
-def test_more_codes_than_are_kept_push_out_no_refusal(site: Site) -> None:
+def test_dropping_old_codes_loses_no_refusal(site: Site) -> None:
     lax = {"do_not_contact": {**RIGHT["do_not_contact"], "on_unknown": "no_statement"}}
-    site.hear(lax, message("1", "DNC", 0), *(message("1", f"note {number}", number) for number in range(1, 20)))
+    site.receive(lax, message("1", "DNC", 0), *(message("1", f"note {number}", number) for number in range(1, 20)))
     assert site.dnc("1") == "yes"
     site.remap(OTHERWISE)
     assert site.dnc("1") == "yes"
 
 
-def test_the_same_message_read_by_a_mapping_that_knows_its_code_settles_it_for_good(site: Site) -> None:
+def test_rereading_with_a_mapping_that_knows_the_code_resolves_it_permanently(site: Site) -> None:
     knows = {"do_not_contact": {"from": "ZCP-2", "values": {"DNC": "yes", "OK": "no", "FINE": "no"}}}
-    site.hear(RIGHT, message("1", "OK", 0), message("1", "FINE", 5))
-    site.hear(knows, message("1", "FINE", 5))
+    site.receive(RIGHT, message("1", "OK", 0), message("1", "FINE", 5))
+    site.receive(knows, message("1", "FINE", 5))
     assert (site.dnc("1"), site.patient("1").unreadable) == ("no", ())
     site.remap({**knows, "preferred_method": OTHERWISE["preferred_method"]})
     assert (site.dnc("1"), site.patient("1").unreadable) == ("no", ())
 
 
 def held(site: Site, mapping: Mapping[str, Any], *bodies: bytes) -> str:
-    """A run of the source whose permissions all wait."""
+    """A run of the source whose permissions are all held."""
     payloads = [Payload(body, f"test:{number}", site.clock()) for number, body in enumerate(bodies)]
     return site.engine.feed(LANE, site.mapper(mapping), payloads).id
 
 
-def test_what_was_held_and_approved_keeps_its_codes(database: Database) -> None:
+def test_an_approved_held_change_keeps_its_codes(database: Database) -> None:
     site = Site(database, SafeguardRule(0, 0))
-    site.hear(SWAPPED, message("1", "OK", 0))
+    site.receive(SWAPPED, message("1", "OK", 0))
     run = held(site, SWAPPED, message("1", "DNC", 5))
     HeldReview(site.store, site.journal).approve(run, PERSON, site.clock())
     assert site.dnc("1") == "no"
@@ -387,9 +385,9 @@ def test_what_was_held_and_approved_keeps_its_codes(database: Database) -> None:
     assert site.dnc("1") == "yes"
 
 
-def test_what_another_mapping_read_is_read_again_before_an_approval_lets_it_through(database: Database) -> None:
+def test_a_held_change_is_reread_with_the_current_mapping_before_approval_applies_it(database: Database) -> None:
     site = Site(database, SafeguardRule(0, 0))
-    site.hear(RIGHT, message("1", "DNC", 0))
+    site.receive(RIGHT, message("1", "DNC", 0))
     run = held(site, SWAPPED, message("1", "DNC", 5))
     assert site.dnc("1") == "yes"
     site.remap(RIGHT)
@@ -398,13 +396,13 @@ def test_what_another_mapping_read_is_read_again_before_an_approval_lets_it_thro
     assert site.dnc("1") == "yes"
     site.remap(OTHERWISE)
     assert site.dnc("1") == "yes"
-    site.hear(OTHERWISE, message("1", "OK", 3))
+    site.receive(OTHERWISE, message("1", "OK", 3))
     assert site.dnc("1") == "yes", "the refusal of minute 5 is the newest evidence"
 
 
-def test_a_remap_that_is_held_and_rolled_back_permits_nothing_when_it_is_approved(database: Database) -> None:
+def test_approving_a_held_remap_after_rollback_permits_nothing(database: Database) -> None:
     site = Site(database, SafeguardRule(0, 0))
-    site.hear(RIGHT, message("1", "DNC", 0))
+    site.receive(RIGHT, message("1", "DNC", 0))
     run = site.remap(SWAPPED)
     assert run.status == "held"
     site.remap(RIGHT)
@@ -418,48 +416,48 @@ BOTH_NO = {"do_not_contact": {"from": "ZCP-2", "values": {"DNC": "no", "OK": "no
 MAYBE_SILENT = {"do_not_contact": {"from": "ZCP-2", "values": {"DNC": "yes", "OK": "no", "MAYBE": "no_statement"}}}
 
 
-def test_what_a_reading_permitted_is_no_new_evidence_for_the_next_one(site: Site) -> None:
-    """A run lets it through at its end; the codes are still as old as they came."""
-    site.hear(FIRM, message("1", "DNC", 0), message("1", "MAYBE", 5))
+def test_a_permission_by_remapping_is_not_new_evidence_for_the_next_remap(site: Site) -> None:
+    """A run applies it at its end; the codes keep their original time."""
+    site.receive(FIRM, message("1", "DNC", 0), message("1", "MAYBE", 5))
     site.remap(BOTH_NO)
     assert site.dnc("1") == "no"
     site.remap(MAYBE_SILENT)
     assert site.dnc("1") == "yes"
 
 
-def test_a_permission_that_another_reading_had_taken_for_granted_comes_back(site: Site) -> None:
-    site.hear(FIRM, message("1", "DNC", 0), message("1", "OK", 5))
+def test_a_permission_read_under_another_mapping_is_restored(site: Site) -> None:
+    site.receive(FIRM, message("1", "DNC", 0), message("1", "OK", 5))
     site.remap(SWAPPED)
     assert site.dnc("1") == "yes"
     site.remap(FIRM)
     assert site.dnc("1") == "no"
 
 
-def test_a_code_that_is_not_known_any_more_leaves_two_records_that_are_one_unreadable(site: Site) -> None:
-    site.hear(FIRM, message("1", "DNC", 0), message("2", "", 0), merge_of("1", "2", 3))
+def test_a_code_no_longer_known_makes_a_merged_patient_unreadable(site: Site) -> None:
+    site.receive(FIRM, message("1", "DNC", 0), message("2", "", 0), merge_of("1", "2", 3))
     site.remap(PARTIAL)
     assert [one.attribute for one in site.patient("1").unreadable] == ["do_not_contact"]
 
 
-def test_the_very_same_message_is_no_newer_when_it_comes_again(site: Site) -> None:
-    """Dated an hour ahead: its time ends at its first receipt."""
-    ahead = message("1", "OK", 120)  # the clock is at minute 60
+def test_an_identical_message_is_not_newer_when_repeated(site: Site) -> None:
+    """The message is dated an hour ahead, so its time ends at its first receipt."""
+    ahead = message("1", "OK", 120)  # the clock stands at minute 60
     site.clock.now = BEGIN + timedelta(minutes=60)
-    site.hear(RIGHT, ahead)
+    site.receive(RIGHT, ahead)
     site.clock.now = BEGIN + timedelta(minutes=180)
-    site.hear(RIGHT, ahead)
-    site.hear(RIGHT, message("1", "DNC", 65))
+    site.receive(RIGHT, ahead)
+    site.receive(RIGHT, message("1", "DNC", 65))
     assert site.dnc("1") == "yes"
 
 
-def test_a_merge_dated_by_its_year_holds_nothing_back_that_comes_after_its_receipt(site: Site) -> None:
-    site.hear(RIGHT, message("1", "OK", 0), message("2", "DNC", 1))
+def test_a_merge_with_only_a_year_does_not_override_later_messages(site: Site) -> None:
+    site.receive(RIGHT, message("1", "OK", 0), message("2", "DNC", 1))
     at = (BEGIN + timedelta(minutes=9)).strftime("%Y%m%d%H%M%S+0000").encode()
-    site.hear(RIGHT, merge_of("1", "2", 9).replace(at, b"2026"))
+    site.receive(RIGHT, merge_of("1", "2", 9).replace(at, b"2026"))
     assert site.dnc("1") == "yes"
     later = int((site.clock() - BEGIN).total_seconds()) // 60 + 5
     site.clock.now += timedelta(hours=1)
-    site.hear(RIGHT, message("1", "OK", later))
+    site.receive(RIGHT, message("1", "OK", later))
     assert site.dnc("1") == "no"
 
 
@@ -469,41 +467,41 @@ def undated(code: str, control: str, time: str = "") -> bytes:
 
 @pytest.mark.parametrize("time", ["", "202611+0000", "not a time", "20261102120000+0000"], ids=["none", "a month", "unreadable", "ahead"])
 @pytest.mark.parametrize(("early", "late"), [("DNC", "OK"), ("OK", "DNC")])
-def test_a_message_that_another_mapping_reads_again_is_no_later_than_it_came_first(site: Site, time: str, early: str, late: str) -> None:
-    site.hear(RIGHT, undated(early, "C1", time))
+def test_rereading_a_message_keeps_its_first_time(site: Site, time: str, early: str, late: str) -> None:
+    site.receive(RIGHT, undated(early, "C1", time))
     site.clock.now += timedelta(days=2)
     hour = site.clock().strftime("%Y%m%d%H%M%S+0000")
-    site.hear(RIGHT, undated(late, "C2", hour))
+    site.receive(RIGHT, undated(late, "C2", hour))
     for mapping in (OTHERWISE, RIGHT):
         site.clock.now += timedelta(days=2)
-        site.hear(mapping, undated(early, "C1", time))
+        site.receive(mapping, undated(early, "C1", time))
         assert site.dnc("1") == ("no" if late == "OK" else "yes")
 
 
-def test_of_two_messages_of_one_time_the_one_that_can_be_read_settles_nothing_of_the_other(site: Site) -> None:
+def test_a_readable_message_does_not_resolve_an_unreadable_one_of_the_same_time(site: Site) -> None:
     silent = {"do_not_contact": {"from": "ZCP-2", "values": {"DNC": "yes", "DECLINED": "no_statement"}}}
     unread, other = message("1", "DECLINED", 5, "C1"), message("1", "OK", 5, "C2")
-    site.hear(RIGHT, unread, other)
+    site.receive(RIGHT, unread, other)
     site.remap(silent)
     assert [one.attribute for one in site.patient("1").unreadable] == ["do_not_contact"]
-    site.hear(silent, unread)
+    site.receive(silent, unread)
     assert [one.attribute for one in site.patient("1").unreadable] == ["do_not_contact"]
 
 
-def test_what_an_older_code_of_a_record_says_stands_though_it_waited_for_the_safeguard(site: Site) -> None:
-    """The safeguard of a run lets through at its end what it held while it counted."""
+def test_an_older_code_stays_in_force_although_the_safeguard_held_it(site: Site) -> None:
+    """At the end of a run the safeguard applies what it held while counting."""
     first = {"preferred_method": {"from": "ZCP-2", "values": {"T": "sms", "Q": "none"}}}
-    then = {"preferred_method": {"from": "ZCP-2", "values": {"T": "voice", "Q": "no_statement"}}}
-    site.hear(first, message("2", "T", 1), message("2", "Q", 2), merge_of("1", "2", 9))
+    mapping = {"preferred_method": {"from": "ZCP-2", "values": {"T": "voice", "Q": "no_statement"}}}
+    site.receive(first, message("2", "T", 1), message("2", "Q", 2), merge_of("1", "2", 9))
     assert site.patient("1").contact.preferred_method == "none"
-    site.remap(then)
+    site.remap(mapping)
     assert site.patient("1").contact.preferred_method == "voice"
 
 
 @pytest.mark.parametrize("refused", ["1", "2"])
-def test_a_refusal_that_a_merge_kept_over_a_newer_permission_stays(site: Site, refused: str) -> None:
+def test_a_refusal_kept_by_a_merge_over_a_newer_permission_stays(site: Site, refused: str) -> None:
     permitted = "2" if refused == "1" else "1"
-    site.hear(RIGHT, message(refused, "DNC", 0), message(permitted, "OK", 5), merge_of("1", "2", 3))
+    site.receive(RIGHT, message(refused, "DNC", 0), message(permitted, "OK", 5), merge_of("1", "2", 3))
     before = site.state("1")
     assert site.dnc("1") == "yes"
     site.remap(SWAPPED)
@@ -512,28 +510,28 @@ def test_a_refusal_that_a_merge_kept_over_a_newer_permission_stays(site: Site, r
 
 
 @pytest.mark.parametrize("refused", ["1", "2"])
-def test_a_merge_under_a_wrong_mapping_loses_no_refusal_of_a_record(site: Site, refused: str) -> None:
+def test_a_merge_under_a_wrong_mapping_loses_no_refusal(site: Site, refused: str) -> None:
     permitted = "2" if refused == "1" else "1"
-    site.hear(RIGHT, message(refused, "DNC", 0), message(permitted, "OK", 5))
-    site.hear(SWAPPED, merge_of("1", "2", 3), message("2", "DNC", 2))
+    site.receive(RIGHT, message(refused, "DNC", 0), message(permitted, "OK", 5))
+    site.receive(SWAPPED, merge_of("1", "2", 3), message("2", "DNC", 2))
     site.remap(RIGHT)
     assert site.dnc("1") == "yes"
 
 
 @pytest.mark.parametrize("refused", ["1", "2"])
-def test_what_was_stated_since_a_merge_stands_when_it_is_remapped(site: Site, refused: str) -> None:
+def test_statements_since_a_merge_survive_a_remap(site: Site, refused: str) -> None:
     permitted = "2" if refused == "1" else "1"
-    site.hear(RIGHT, message(refused, "DNC", 0), message(permitted, "OK", 5), merge_of("1", "2", 3), message("1", "OK", 7))
+    site.receive(RIGHT, message(refused, "DNC", 0), message(permitted, "OK", 5), merge_of("1", "2", 3), message("1", "OK", 7))
     assert site.dnc("1") == "no"
     site.remap(SWAPPED)
     site.remap(RIGHT)
     assert site.dnc("1") == "no"
 
 
-def test_reading_again_after_a_merge_loses_no_refusal_of_a_record(site: Site) -> None:
+def test_rereading_after_a_merge_loses_no_refusal(site: Site) -> None:
     body = message("1", "OK", 4)
-    site.hear(RIGHT, message("1", "DNC", 0), message("2", "OK", 5))
-    site.hear(SWAPPED, merge_of("1", "2", 3), body)
+    site.receive(RIGHT, message("1", "DNC", 0), message("2", "OK", 5))
+    site.receive(SWAPPED, merge_of("1", "2", 3), body)
     assert site.dnc("1") == "yes"
-    site.hear(RIGHT, body)
+    site.receive(RIGHT, body)
     assert site.dnc("1") == "yes"

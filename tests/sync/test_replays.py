@@ -1,4 +1,4 @@
-"""A selection of rejections over HTTP on the running service: previewed, replayed, and guarded like any feed."""
+"""A selection of rejections over HTTP on the running service: previewed, replayed, and subject to the safeguard."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from sync.runtime import Runtime, adapter, lane
 from sync.service import Service, serving
 from tests.sync.clinic import CONFIG, KEYS, adt
 
-SAFEGUARDD = CONFIG.replace("    default_region: US\n", "    default_region: US\n    safeguard: {floor: 1, percent: 0}\n")
-MENDED = SAFEGUARDD.replace("OK: no}", "OK: no, MAYBE: no, NEVER: yes}")
+GUARDED = CONFIG.replace("    default_region: US\n", "    default_region: US\n    safeguard: {floor: 1, percent: 0}\n")
+FIXED = GUARDED.replace("OK: no}", "OK: no, MAYBE: no, NEVER: yes}")
 PATIENTS = ("MRN1", "MRN2", "MRN3")
 
 
@@ -30,15 +30,15 @@ def settings(folder: Path, url: str, text: str) -> Settings:
 
 @pytest.fixture
 def service(tmp_path: Path, database_url: str) -> Iterator[Service]:
-    """Three patients who said no, then something that nobody could read; the mapping is mended since. The fourth said yes, then NEVER."""
-    runtime = Runtime.open(settings(tmp_path, database_url, SAFEGUARDD))
+    """Three patients refused, then sent an unreadable code; the mapping is now fixed. The fourth permitted contact, then sent NEVER."""
+    runtime = Runtime.open(settings(tmp_path, database_url, GUARDED))
     feed = runtime.feed("adt")
     texts = [adt(mrn, control=f"{mrn}-1") for mrn in PATIENTS] + [adt("MRN4", dnc="OK", control="MRN4-1")]
     later = [adt(mrn, dnc="MAYBE", control=f"{mrn}-2") for mrn in PATIENTS] + [adt("MRN4", dnc="NEVER", control="MRN4-2")]
     for text in (*texts, *(one.replace("20261101083000", "20261101093000") for one in later)):
         runtime.engine.ingest(lane(feed), adapter(feed).mapper, [Payload(text.encode(), "test:1", runtime.clock())])
     runtime.close()
-    with serving(settings(tmp_path, database_url, MENDED), ["api"]) as running:
+    with serving(settings(tmp_path, database_url, FIXED), ["api"]) as running:
         yield running
 
 
@@ -58,7 +58,7 @@ def dnc(service: Service) -> list[str]:
     return [find("clinic", PatientRef(value=mrn)).contact.do_not_contact for mrn in (*PATIENTS, "MRN4")]
 
 
-def test_a_preview_says_who_would_flip_which_way_and_changes_nothing(service: Service) -> None:
+def test_a_preview_shows_changes_by_direction_and_applies_nothing(service: Service) -> None:
     status, found = post(service, "/v1/rejections/replay/preview", {"source": "adt"})
     assert (status, found["flips"], found["left"]) == (200, {"more_contactable": 3, "less_contactable": 1}, 0)
     assert {(one["attribute"], one["direction"]) for one in found["changes"]} == {
@@ -69,7 +69,7 @@ def test_a_preview_says_who_would_flip_which_way_and_changes_nothing(service: Se
     assert dnc(service) == ["yes", "yes", "yes", "no"]
 
 
-def test_a_replay_restricts_at_once_and_loosens_as_far_as_the_hour_allows(service: Service) -> None:
+def test_a_replay_applies_opt_outs_at_once_and_permits_within_the_hourly_limit(service: Service) -> None:
     status, done = post(service, "/v1/rejections/replay", {"source": "adt", "reason": "code_unmapped"})
     assert (status, done["replayed"], done["left"]) == (200, 4, 0)
     assert sorted(one["outcome"] for one in done["rejections"]) == ["applied", "applied", "held", "held"]
@@ -80,14 +80,14 @@ def test_a_replay_restricts_at_once_and_loosens_as_far_as_the_hour_allows(servic
     assert [one.line.actor for one in lines if one.line.action == "replayed_rejection"] == ["operator:kim"] * 4
 
 
-def test_a_selection_by_ids_replays_those_only(service: Service) -> None:
+def test_a_selection_by_ids_replays_only_those_rejections(service: Service) -> None:
     chosen = [one.id for one in service.runtime.journal.rejections("clinic", "adt")][:2]
     _, done = post(service, "/v1/rejections/replay", {"ids": chosen})
     assert (done["replayed"], [one["id"] for one in done["rejections"]]) == (2, chosen)
     assert len(service.runtime.journal.rejections("clinic", "adt")) == 2
 
 
-def test_an_erased_payload_does_not_stop_the_others(service: Service) -> None:
+def test_an_erased_payload_does_not_stop_the_other_replays(service: Service) -> None:
     first = service.runtime.journal.rejections("clinic", "adt")[0]
     with service.runtime.database.write("clinic") as transaction:
         transaction.exec_driver_sql(f"UPDATE rejections SET key_id = NULL WHERE id = '{first.id}'")
@@ -96,7 +96,7 @@ def test_an_erased_payload_does_not_stop_the_others(service: Service) -> None:
     assert [one["reason"] for one in done["rejections"] if one["id"] == first.id] == ["payload_unreadable"]
 
 
-def test_a_selection_of_a_source_that_left_the_configuration_is_refused(service: Service) -> None:
+def test_replaying_an_unconfigured_source_is_refused(service: Service) -> None:
     chosen = [service.runtime.journal.rejections("clinic", "adt")[0].id]
     service.runtime.settings.feeds.pop("adt")  # type: ignore[attr-defined]
     for path in ("/v1/rejections/replay", "/v1/rejections/replay/preview"):

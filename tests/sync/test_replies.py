@@ -1,4 +1,4 @@
-"""Unclear replies on the command line, and how a reply would be read."""
+"""Unclear replies on the command line, and the classification of a reply."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SEALING = Sealing("k1", {"k1": bytes.fromhex("4b" * 32)})
     ("text", "outcome"),
     [("Stop please", "opt_out"), ("ALTO", "opt_out"), ("stop by", "review"), ("Stpo", "review"), ("see you", "none"), ("start", "opt_in")],
 )
-def test_how_a_reply_would_be_read(emr_sync: EmrSync, config: Path, text: str, outcome: str) -> None:
+def test_classification_of_a_reply(emr_sync: EmrSync, config: Path, text: str, outcome: str) -> None:
     assert emr_sync("explain-reply", text, "--json").value["outcome"] == outcome
     assert outcome in emr_sync("explain-reply", text).out
 
@@ -44,6 +44,6 @@ def test_replies_are_listed_and_decided(emr_sync: EmrSync, config: Path, databas
 
 
 @pytest.mark.parametrize("line", ["abc", "+1217555019"])
-def test_what_is_no_line_is_wrong_use(emr_sync: EmrSync, config: Path, line: str) -> None:
+def test_an_invalid_line_is_a_usage_error(emr_sync: EmrSync, config: Path, line: str) -> None:
     assert emr_sync("decide", "MRN1", "--type", "automation", "--channels", "sms", "--line", line).code == 2
     assert emr_sync("opt-outs", "--line", line).code == 2

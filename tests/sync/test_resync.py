@@ -1,4 +1,4 @@
-"""``resync`` against the rehearsal EMR, over real sockets: the whole way of a run, with what goes wrong on it."""
+"""``resync`` against the rehearsal EMR, over real sockets: complete runs, with faults."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def emr() -> Iterator[RehearsalEmr]:
 
 @pytest.fixture(autouse=True)
 def config(emr: RehearsalEmr, tmp_path: Path, database_url: str, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Pages of ten, so that a run has several."""
+    """A configuration with a page size of ten, so that a run has several pages."""
     file = configuration(emr, tmp_path)
     text = file.read_text().replace("sqlite:///demo.db", database_url)
     text = text.replace('"adapter": "fhir.rest",', '"adapter": "fhir.rest", "page_size": 10,')
@@ -39,7 +39,7 @@ def applied(ended: Ended) -> int:
     return ended.value["counts"]["applied"]
 
 
-def test_a_second_read_brings_only_what_changed(emr: RehearsalEmr, emr_sync: EmrSync) -> None:
+def test_a_second_run_reads_only_changes(emr: RehearsalEmr, emr_sync: EmrSync) -> None:
     assert applied(emr_sync("resync", FHIR, "--json")) == PATIENTS
     changed = len(emr.tick())
     again = emr_sync("resync", FHIR, "--json").value["counts"]
@@ -47,14 +47,14 @@ def test_a_second_read_brings_only_what_changed(emr: RehearsalEmr, emr_sync: Emr
     assert emr_sync("resync", FHIR, "--full", "--json").value["counts"]["unchanged"] == PATIENTS
 
 
-def test_one_patient_is_read_by_the_sources_own_identifier(emr: RehearsalEmr, emr_sync: EmrSync) -> None:
+def test_one_patient_is_read_by_the_sources_identifier(emr: RehearsalEmr, emr_sync: EmrSync) -> None:
     mrn = emr.entry(4).person.mrn
     assert applied(emr_sync("resync", FHIR, "--patient", mrn, "--json")) == 1
     assert emr_sync("patient", mrn, "--json").value["identifiers"][0]["authority"] == "GENHOSP"
     assert applied(emr_sync("resync", FHIR, "--json")) == PATIENTS - 1  # the cursor had not moved
 
 
-def test_a_dry_run_shows_the_difference_and_leaves_everything(emr: RehearsalEmr, emr_sync: EmrSync) -> None:
+def test_a_dry_run_shows_the_difference_and_applies_nothing(emr: RehearsalEmr, emr_sync: EmrSync) -> None:
     shown = emr_sync("resync", FHIR, "--dry-run", "--json").value
     assert shown["counts"]["applied"] == PATIENTS
     assert {change["attribute"] for change in shown["changes"]} >= {"do_not_contact", "phones"}
@@ -62,9 +62,7 @@ def test_a_dry_run_shows_the_difference_and_leaves_everything(emr: RehearsalEmr,
     assert emr_sync("patient", emr.entry(0).person.mrn).code == 1
 
 
-def test_a_full_dry_run_is_kept_as_a_comparison_and_a_full_read_takes_its_place(
-    emr: RehearsalEmr, emr_sync: EmrSync, database: Database
-) -> None:
+def test_a_full_dry_run_is_stored_as_comparison_until_the_next_full_run(emr: RehearsalEmr, emr_sync: EmrSync, database: Database) -> None:
     emr_sync("resync", FHIR, "--json")
     assert source_checks.newest(database, ENTERPRISE, FHIR) is None
     changed = len(emr.tick())
@@ -82,7 +80,7 @@ def test_a_full_dry_run_is_kept_as_a_comparison_and_a_full_read_takes_its_place(
     assert (found.way, found.agreed, found.percent) == (source_checks.FULL, PATIENTS, 100.0)
 
 
-def test_a_read_that_broke_off_or_read_twice_is_no_comparison(emr: RehearsalEmr, emr_sync: EmrSync, database: Database) -> None:
+def test_an_aborted_or_repeated_read_is_not_a_comparison(emr: RehearsalEmr, emr_sync: EmrSync, database: Database) -> None:
     emr_sync("resync", FHIR, "--json")
     emr.faults.announce_more = 2
     shown = emr_sync("resync", FHIR, "--full", "--dry-run", "--json").value
@@ -100,7 +98,7 @@ def test_a_read_that_broke_off_or_read_twice_is_no_comparison(emr: RehearsalEmr,
     assert (found.compared, found.percent) == (PATIENTS, 100.0)
 
 
-def test_people_are_told_what_a_run_did_beside(emr: RehearsalEmr, emr_sync: EmrSync) -> None:
+def test_the_text_output_of_a_run_lists_its_notes(emr: RehearsalEmr, emr_sync: EmrSync) -> None:
     emr.faults.slip()
     ended = emr_sync("resync", FHIR)
     assert ended.code == 0
@@ -112,14 +110,14 @@ def test_people_are_told_what_a_run_did_beside(emr: RehearsalEmr, emr_sync: EmrS
     assert f"announced {PATIENTS + 2}" in emr_sync("resync", FHIR, "--full", "--dry-run").err
 
 
-def test_what_a_run_takes_in_is_counted_by_the_hour_and_a_dry_run_is_not(emr_sync: EmrSync, database: Database) -> None:
+def test_intake_is_counted_by_the_hour_except_dry_runs(emr_sync: EmrSync, database: Database) -> None:
     emr_sync("resync", FHIR, "--dry-run", "--json")
     emr_sync("resync", FHIR, "--json")
     hours = Arrivals(database).hours(ENTERPRISE, FHIR, now=datetime.now(UTC), count=2)
     assert (sum(hour.records for hour in hours), sum(hour.news for hour in hours)) == (PATIENTS, PATIENTS)
 
 
-def test_what_passes_is_survived(emr: RehearsalEmr, emr_sync: EmrSync) -> None:
+def test_transient_faults_are_retried(emr: RehearsalEmr, emr_sync: EmrSync) -> None:
     emr.faults.unauthorized()
     emr.faults.throttle(retry_after="0")
     emr.faults.succeed()
@@ -137,10 +135,10 @@ def test_a_broken_next_link_fails_the_run_and_keeps_the_cursor(emr: RehearsalEmr
     assert ended.err.startswith(f"{FHIR}: ")
     emr.faults.break_next_links = False
     counts = emr_sync("resync", FHIR, "--json").value["counts"]
-    assert counts["applied"] + counts["unchanged"] == PATIENTS  # everything is read: the cursor had not moved
+    assert counts["applied"] + counts["unchanged"] == PATIENTS  # everything is read again, because the cursor had not moved
 
 
-def test_check_says_what_the_server_can_do(emr: RehearsalEmr, emr_sync: EmrSync) -> None:
+def test_check_reports_the_server_capabilities(emr: RehearsalEmr, emr_sync: EmrSync) -> None:
     ended = emr_sync("check", FHIR, "--json")
     assert ended.value["ok"] is True
     assert {"token", "capability", "plan"} <= {finding["what"] for finding in ended.value["findings"]}

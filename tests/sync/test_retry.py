@@ -16,29 +16,29 @@ EVEN = 0.5
 
 
 @pytest.mark.parametrize(("attempt", "seconds"), [(1, 2.0), (2, 4.0), (3, 8.0), (4, None)])
-def test_waits_double_until_the_attempts_are_used_up(attempt: int, seconds: float | None) -> None:
+def test_waits_double_until_the_attempts_are_exhausted(attempt: int, seconds: float | None) -> None:
     assert retry.wait(AWAY, attempt, BACKOFF, EVEN) == seconds
 
 
-def test_no_wait_is_longer_than_the_longest() -> None:
+def test_waits_do_not_exceed_the_maximum() -> None:
     assert retry.wait(AWAY, 9, Backoff(20, timedelta(seconds=2), timedelta(seconds=10)), EVEN) == 10.0
 
 
-def test_waits_are_spread() -> None:
+def test_waits_are_randomised() -> None:
     assert retry.wait(AWAY, 1, BACKOFF, 0.0) == pytest.approx(1.8)
     assert retry.wait(AWAY, 1, BACKOFF, 1.0) == pytest.approx(2.2)
 
 
-def test_a_time_that_the_emr_names_is_obeyed() -> None:
+def test_retry_after_is_obeyed() -> None:
     assert retry.wait(AdapterError("busy", retry_after=7.0), 1, BACKOFF, EVEN) == 7.0
     assert retry.wait(AdapterError("busy", retry_after=0.1), 1, BACKOFF, EVEN) == 2.0
 
 
-def test_an_emr_that_asks_for_longer_than_the_longest_ends_the_run() -> None:
+def test_a_retry_after_over_the_maximum_ends_the_run() -> None:
     assert retry.wait(AdapterError("busy", retry_after=11.0), 1, BACKOFF, EVEN) is None
 
 
-def test_a_permanent_failure_is_never_tried_again() -> None:
+def test_a_permanent_failure_is_never_retried() -> None:
     assert retry.wait(AdapterError("refused", permanent=True), 1, BACKOFF, EVEN) is None
 
 
@@ -52,5 +52,5 @@ def test_a_permanent_failure_is_never_tried_again() -> None:
         (UnicodeEncodeError("utf-8", "", 0, 1, ""), False),
     ],
 )
-def test_which_errors_pass_by_themselves(error: Exception, passes: bool) -> None:
+def test_which_errors_are_transient(error: Exception, passes: bool) -> None:
     assert retry.passes(error) is passes

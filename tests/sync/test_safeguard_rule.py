@@ -1,4 +1,4 @@
-"""The safeguard as an engineer meets it: limits as a table, then runs, live feeds, verdicts."""
+"""The safeguard: limits as a table, then runs, live feeds, decisions."""
 
 from __future__ import annotations
 
@@ -41,12 +41,12 @@ def test_the_limit_is_the_larger_of_floor_and_percent(floor: int, percent: float
 
 
 @pytest.mark.parametrize(("patients", "waiting", "expected"), [(0, 0, True), (50, 0, True), (51, 0, False), (1, 50, False), (20, 30, True)])
-def test_a_run_releases_what_stays_within_the_limit_together_with_what_waits(patients: int, waiting: int, expected: bool) -> None:
+def test_a_run_applies_its_changes_if_they_and_waiting_changes_are_within_the_limit(patients: int, waiting: int, expected: bool) -> None:
     assert safeguard_rule.releases(SafeguardRule(50, 5), synced=100, patients=patients, waiting=waiting) is expected
 
 
 @pytest.mark.parametrize(("lately", "waiting", "expected"), [(0, 0, 50), (49, 0, 1), (50, 0, 0), (99, 0, 0), (0, 1, 0)])
-def test_a_live_feed_has_the_room_that_its_hour_leaves_and_none_while_something_waits(lately: int, waiting: int, expected: int) -> None:
+def test_a_live_feed_has_the_rest_of_its_hourly_limit_unless_a_change_is_waiting(lately: int, waiting: int, expected: int) -> None:
     assert safeguard_rule.room(SafeguardRule(50, 5), synced=100, lately=lately, waiting=waiting) == expected
 
 
@@ -74,7 +74,7 @@ class Clinic:
 
 @pytest.fixture
 def site(database: Database) -> Clinic:
-    """Five patients who said no."""
+    """Five patients who refused contact."""
     found = Clinic(database)
     found.run(*(statements(name) for name in NAMES))
     return found
@@ -84,40 +84,40 @@ NAMES = ("A", "B", "C", "D", "E")
 ALL_YES = ["yes"] * 5
 
 
-def loosening(minutes: int = 1, names: Sequence[str] = NAMES) -> list[Item]:
+def permissions(minutes: int = 1, names: Sequence[str] = NAMES) -> list[Item]:
     return [statements(name, {"do_not_contact": "no", "language": "es"}, minutes=minutes) for name in names]
 
 
-def test_a_run_within_the_limit_loosens_at_its_end(site: Clinic) -> None:
-    run = site.run(*loosening(names=("A", "B")))
+def test_a_run_within_the_limit_permits_contact_at_its_end(site: Clinic) -> None:
+    run = site.run(*permissions(names=("A", "B")))
     assert (run.status, run.counts, run.error) == ("done", {"applied": 2}, None)
     assert site.values(("A", "B", "C")) == ["no", "no", "yes"]
 
 
-def test_a_run_over_the_limit_loosens_nobody_and_applies_the_rest_of_its_payloads(site: Clinic) -> None:
-    run = site.run(*loosening(), statements("F"))
+def test_a_run_over_the_limit_permits_no_contact_and_applies_everything_else(site: Clinic) -> None:
+    run = site.run(*permissions(), statements("F"))
     assert (run.status, run.counts) == ("held", {"held": 5, "applied": 1})
     assert "5 patients" in (run.error or "")
     assert site.values((*NAMES, "F")) == [*ALL_YES, "yes"]
     assert {site.value(name, "language") for name in NAMES} == {"es"}
 
 
-def test_what_restricts_takes_effect_at_once_in_a_held_run(site: Clinic) -> None:
-    site.run(*loosening(), statements("G", {"do_not_contact": "no"}))
-    run = site.run(*loosening(2), statements("G", {"do_not_contact": "yes"}, minutes=2))
+def test_opt_outs_of_a_held_run_apply_at_once(site: Clinic) -> None:
+    site.run(*permissions(), statements("G", {"do_not_contact": "no"}))
+    run = site.run(*permissions(2), statements("G", {"do_not_contact": "yes"}, minutes=2))
     assert run.status == "held"
     assert site.value("G") == "yes"
 
 
-def test_a_preview_says_how_many_in_which_direction_and_names_nobody(site: Clinic) -> None:
-    run = site.run(*loosening())
+def test_a_preview_counts_changes_by_direction_without_names(site: Clinic) -> None:
+    run = site.run(*permissions())
     found = site.verdicts.show(run.id)
     assert [tuple(one) for one in found.impact.counts] == [("do_not_contact", "yes->no", 5)]
     assert (found.impact.patients, len(found.impact.sample), found.impact.sample[0].patient[:3], found.verdicts) == (5, 5, "pt_", ())
 
 
-def test_an_approved_run_takes_effect_with_the_person_in_the_history(site: Clinic) -> None:
-    run = site.run(*loosening())
+def test_an_approved_run_is_applied_and_the_history_names_the_approver(site: Clinic) -> None:
+    run = site.run(*permissions())
     site.verdicts.approve(run.id, PERSON, site.clock())
     assert site.values(NAMES) == ["no"] * 5
     assert site.journal.run(run.id).status == "done"
@@ -128,19 +128,19 @@ def test_an_approved_run_takes_effect_with_the_person_in_the_history(site: Clini
     assert (verdict.verdict, verdict.actor, verdict.patients) == ("approved", "operator:kim", 5)
 
 
-def test_the_same_again_after_an_approval_is_unchanged(site: Clinic) -> None:
-    run = site.run(*loosening())
+def test_repeated_evidence_after_an_approval_is_unchanged(site: Clinic) -> None:
+    run = site.run(*permissions())
     site.verdicts.approve(run.id, PERSON, site.clock())
-    assert site.run(*loosening()).counts == {"unchanged": 5}
-    assert site.run(*loosening(9)).counts == {"unchanged": 5}
+    assert site.run(*permissions()).counts == {"unchanged": 5}
+    assert site.run(*permissions(9)).counts == {"unchanged": 5}
 
 
-def test_a_rejected_run_keeps_what_stands_and_the_same_again_is_held_again(site: Clinic) -> None:
-    run = site.run(*loosening())
+def test_a_rejected_run_changes_nothing_and_repeated_evidence_is_held_again(site: Clinic) -> None:
+    run = site.run(*permissions())
     site.verdicts.reject(run.id, PERSON, site.clock())
     assert (site.journal.run(run.id).status, site.values(NAMES)) == ("done", ALL_YES)
-    assert site.run(*loosening()).counts == {"unchanged": 5}, "the very same payloads"
-    again = site.run(*loosening(5, ("A",)))  # one patient alone would be within the limit
+    assert site.run(*permissions()).counts == {"unchanged": 5}, "identical payloads are unchanged"
+    again = site.run(*permissions(5, ("A",)))  # one patient by itself would be within the limit
     assert (again.status, site.value("A")) == ("held", "yes")
     assert "changes of 1 patients that were rejected before came again" in (again.error or "")
     with pytest.raises(NothingHeld):
@@ -149,52 +149,52 @@ def test_a_rejected_run_keeps_what_stands_and_the_same_again_is_held_again(site:
     assert site.values(NAMES) == ["no", *ALL_YES[1:]]
 
 
-def test_what_was_rejected_waits_however_often_it_comes_again_before_somebody_decides(site: Clinic) -> None:
-    site.verdicts.reject(site.run(*loosening()).id, PERSON, site.clock())
+def test_a_repeated_rejected_change_stays_held_until_a_decision(site: Clinic) -> None:
+    site.verdicts.reject(site.run(*permissions()).id, PERSON, site.clock())
     for minutes in (5, 6, 7):
-        run = site.run(*loosening(minutes, ("A",)))
+        run = site.run(*permissions(minutes, ("A",)))
         assert (run.status, site.value("A")) == ("held", "yes")
 
 
-def test_a_refusal_said_anew_ends_the_memory_of_a_rejection(site: Clinic) -> None:
-    site.verdicts.reject(site.run(*loosening()).id, PERSON, site.clock())
+def test_a_new_refusal_clears_an_earlier_rejection(site: Clinic) -> None:
+    site.verdicts.reject(site.run(*permissions()).id, PERSON, site.clock())
     site.run(statements("A", minutes=3))
-    assert site.run(*loosening(4, ("A",))).status == "done"
+    assert site.run(*permissions(4, ("A",))).status == "done"
     assert site.value("A") == "no"
 
 
-def test_newer_evidence_takes_the_place_of_what_is_held(site: Clinic) -> None:
-    run = site.run(*loosening())
+def test_newer_evidence_replaces_a_held_change(site: Clinic) -> None:
+    run = site.run(*permissions())
     site.run(statements("A", minutes=3))
     assert site.verdicts.show(run.id).impact.patients == 4
     site.verdicts.approve(run.id, PERSON, site.clock())
     assert site.values(NAMES) == ["yes", "no", "no", "no", "no"]
 
 
-def test_late_evidence_leaves_what_is_held(site: Clinic) -> None:
-    run = site.run(*loosening(10))
+def test_late_evidence_does_not_change_a_held_change(site: Clinic) -> None:
+    run = site.run(*permissions(10))
     site.run(statements("A", minutes=3))
     assert site.verdicts.show(run.id).impact.patients == 5
     site.verdicts.approve(run.id, PERSON, site.clock())
     assert site.value("A") == "no"
 
 
-def test_a_set_that_newer_evidence_emptied_closes_by_itself(site: Clinic) -> None:
-    run = site.run(*loosening())
-    later = site.run(*loosening(2))
+def test_a_held_set_emptied_by_newer_evidence_closes_itself(site: Clinic) -> None:
+    run = site.run(*permissions())
+    later = site.run(*permissions(2))
     assert (later.status, site.verdicts.show(later.id).impact.patients, site.verdicts.show(run.id).impact.patients) == ("held", 5, 0)
     closed = site.journal.run(run.id)
     assert (closed.status, closed.error) == ("done", "the held changes were replaced by newer evidence")
 
 
-def test_while_something_waits_a_small_run_waits_too(site: Clinic) -> None:
-    site.run(*loosening(names=("A", "B", "C")))
-    assert site.run(*loosening(names=("D",))).status == "held"
+def test_a_small_run_is_held_while_another_change_is_waiting(site: Clinic) -> None:
+    site.run(*permissions(names=("A", "B", "C")))
+    assert site.run(*permissions(names=("D",))).status == "held"
     assert site.values(NAMES) == ALL_YES
 
 
-def test_a_held_set_that_nobody_decides_about_counts_as_rejected(site: Clinic) -> None:
-    run = site.run(*loosening())
+def test_an_undecided_held_set_expires_as_rejected(site: Clinic) -> None:
+    run = site.run(*permissions())
     site.clock.now += timedelta(days=2)
     site.run()
     found = site.verdicts.show(run.id)
@@ -202,23 +202,23 @@ def test_a_held_set_that_nobody_decides_about_counts_as_rejected(site: Clinic) -
     assert site.values(NAMES) == ALL_YES
 
 
-def test_what_a_failed_run_left_behind_is_settled_by_the_next(site: Clinic) -> None:
-    script = (batch(*loosening(names=("A",)), cursor="1"), permanent())
+def test_the_next_run_settles_changes_of_a_failed_run(site: Clinic) -> None:
+    script = (batch(*permissions(names=("A",)), cursor="1"), permanent())
     failed = site.engine.run(LANE, FakeAdapter(*script), Fetch(), "incremental")
     assert (failed.status, site.value("A")) == ("failed", "yes")
     assert site.run().status == "done"
     assert site.value("A") == "no"
 
 
-def test_what_failed_runs_left_behind_counts_together(site: Clinic) -> None:
+def test_changes_of_failed_runs_count_together(site: Clinic) -> None:
     for names in (("A", "B"), ("C", "D")):
-        site.engine.run(LANE, FakeAdapter(batch(*loosening(names=names)), permanent()), Fetch(), "incremental")
+        site.engine.run(LANE, FakeAdapter(batch(*permissions(names=names)), permanent()), Fetch(), "incremental")
     run = site.run()
     assert (run.status, site.verdicts.show(run.id).impact.patients, site.values(NAMES)) == ("held", 4, ALL_YES)
 
 
 def test_a_retried_page_counts_its_patients_once(site: Clinic) -> None:
-    page = loosening(names=("A", "B"))
+    page = permissions(names=("A", "B"))
     run = site.engine.run(LANE, FakeAdapter(batch(*page), passing(), batch(*page)), Fetch(), "incremental")
     assert (run.status, site.values(("A", "B"))) == ("done", ["no", "no"])
 
@@ -231,7 +231,7 @@ def test_an_empty_or_small_full_pull_clears_and_unsyncs_nobody(site: Clinic, ite
     assert all(site.store.find(CLINIC, PatientRef(value=name)).marks for name in NAMES)
 
 
-def test_a_live_feed_loosens_as_many_as_its_hour_allows_and_holds_the_rest(site: Clinic) -> None:
+def test_a_live_feed_permits_within_its_hourly_limit_and_holds_the_rest(site: Clinic) -> None:
     assert site.live("A=no", "B=no", "C=no") == ["applied", "applied", "held"]
     assert site.live("D=no", "E=yes") == ["held", "unchanged"]
     assert site.values(NAMES) == ["no", "no", "yes", "yes", "yes"]
@@ -241,7 +241,7 @@ def test_a_live_feed_loosens_as_many_as_its_hour_allows_and_holds_the_rest(site:
     assert site.values(NAMES) == ["no", "no", "no", "no", "yes"]
 
 
-def test_the_hour_of_a_live_feed_survives_a_restart_and_ends(site: Clinic) -> None:
+def test_the_hourly_limit_of_a_live_feed_survives_a_restart_and_ends(site: Clinic) -> None:
     site.live("A=no", "B=no")
     restarted = Clinic(site.store.database)
     restarted.clock.now = site.clock() + timedelta(minutes=59)
@@ -252,39 +252,39 @@ def test_the_hour_of_a_live_feed_survives_a_restart_and_ends(site: Clinic) -> No
     assert restarted.live("D=no") == ["applied"]
 
 
-def test_a_patient_counts_once_in_the_hour(site: Clinic) -> None:
+def test_a_patient_counts_once_in_the_hourly_limit(site: Clinic) -> None:
     store = site.store
     for minute in range(1, 7):
         with store.database.write(CLINIC) as transaction:
             guard = site.engine.safeguard.guard(transaction, LANE, None, site.clock())
-            said = statements("A", {"do_not_contact": "no" if minute % 2 else "yes"}, minutes=minute)
-            store.apply_many(transaction, CLINIC, FEED, [said], now=site.clock(), guard=guard)
+            changes = statements("A", {"do_not_contact": "no" if minute % 2 else "yes"}, minutes=minute)
+            store.apply_many(transaction, CLINIC, FEED, [changes], now=site.clock(), guard=guard)
     assert site.value("A") == "yes"
     assert site.live("B=no", "C=no") == ["applied", "held"]
 
 
-def test_what_was_rejected_waits_also_when_a_live_feed_brings_something_fresh_with_it(site: Clinic) -> None:
+def test_a_rejected_change_stays_held_when_a_live_feed_sends_it_with_a_new_one(site: Clinic) -> None:
     site.run(statements("C", {"consent.sms": "denied"}, minutes=1))
     assert site.live("A=no", "B=no", "C=no") == ["applied", "applied", "held"]
     (run,) = [one for one in site.journal.runs(source=FEED) if one.status == "held"]
     site.verdicts.reject(run.id, PERSON, site.clock())
     site.clock.now += timedelta(minutes=61)
-    said = statements("C", {"consent.sms": "granted", "do_not_contact": "no"}, minutes=5)
+    changes = statements("C", {"consent.sms": "granted", "do_not_contact": "no"}, minutes=5)
     with site.store.database.write(CLINIC) as transaction:
         guard = site.engine.safeguard.guard(transaction, LANE, None, site.clock())
-        (outcome,) = site.store.apply_many(transaction, CLINIC, FEED, [said], now=site.clock(), guard=guard)
+        (outcome,) = site.store.apply_many(transaction, CLINIC, FEED, [changes], now=site.clock(), guard=guard)
     assert (outcome.outcome, site.value("C")) == ("held", "yes")
-    assert site.live("D=no") == ["held"]  # while something waits
+    assert site.live("D=no") == ["held"]  # while another change is waiting
 
 
-def test_a_large_source_has_the_room_of_its_percentage(database: Database) -> None:
+def test_the_limit_of_a_large_source_is_its_percentage(database: Database) -> None:
     site = Clinic(database, SafeguardRule(floor=1, percent=60))
     site.run(*(statements(name) for name in NAMES))
     assert site.live("A=no", "B=no", "C=no", "D=no") == ["applied", "applied", "applied", "held"]
 
 
-def test_what_is_held_of_a_merged_patient_cannot_undo_the_opt_out_that_survived(site: Clinic) -> None:
-    run = site.run(*loosening())
+def test_a_held_change_of_a_merged_patient_cannot_undo_the_surviving_opt_out(site: Clinic) -> None:
+    run = site.run(*permissions())
     site.run(merge("B", "A", minutes=5))
     site.verdicts.approve(run.id, PERSON, site.clock())
     assert site.values(NAMES) == ["yes", "yes", "no", "no", "no"]
@@ -308,7 +308,7 @@ def test_a_replaced_phone_a_consent_and_a_topic_are_held(site: Clinic) -> None:
     assert site.value("A", "consent.sms#+12175550101") is None
 
 
-def test_a_source_that_is_another_enterprises_now_is_read_from_the_beginning(site: Clinic) -> None:
+def test_a_source_moved_to_another_enterprise_is_read_from_the_start(site: Clinic) -> None:
     elsewhere = Lane(FEED, "elsewhere")
     site.store.enterprises["elsewhere"] = replace(clinic(), name="elsewhere")  # type: ignore[index]
     read = FakeAdapter(batch(statements("A"), cursor="new"))
@@ -316,46 +316,46 @@ def test_a_source_that_is_another_enterprises_now_is_read_from_the_beginning(sit
     assert (read.requests[0].cursor, site.journal.cursor(FEED)) == (None, "new")
 
 
-def test_a_run_under_way_cannot_be_decided_about(site: Clinic) -> None:
+def test_a_running_run_cannot_be_approved_or_rejected(site: Clinic) -> None:
     run = site.engine.begin(LANE, "full", Fetch())
     with pytest.raises(NothingHeld):
         site.verdicts.approve(run.id, PERSON, site.clock())
 
 
-def test_approving_twice_says_that_nothing_waits(site: Clinic) -> None:
-    run = site.run(*loosening())
+def test_a_second_approval_reports_that_nothing_is_waiting(site: Clinic) -> None:
+    run = site.run(*permissions())
     site.verdicts.approve(run.id, PERSON, site.clock())
     with pytest.raises(NothingHeld):
         site.verdicts.reject(run.id, PERSON, site.clock())
 
 
-def test_what_was_rejected_waits_when_something_fresh_of_the_same_patient_takes_effect(site: Clinic) -> None:
+def test_a_rejected_change_stays_held_when_a_new_change_of_the_same_patient_applies(site: Clinic) -> None:
     site.run(statements("A", {"consent.sms": "denied"}, minutes=1))
-    site.verdicts.reject(site.run(*loosening(2, ("A", "B", "C"))).id, PERSON, site.clock())
+    site.verdicts.reject(site.run(*permissions(2, ("A", "B", "C"))).id, PERSON, site.clock())
     run = site.run(statements("A", {"do_not_contact": "no", "consent.sms": "granted"}, minutes=5))
     assert (run.status, site.verdicts.show(run.id).impact.patients) == ("held", 1)
     assert (site.values(NAMES), site.value("A", "consent.sms")) == (ALL_YES, "granted")
 
 
 @pytest.mark.parametrize("chunk", [1, 2, 1_000])
-def test_what_was_rejected_stays_so_when_the_rest_of_its_run_takes_effect(site: Clinic, chunk: int) -> None:
+def test_a_rejected_change_stays_rejected_when_the_rest_of_its_run_applies(site: Clinic, chunk: int) -> None:
     site.run(statements("B", {"consent.sms": "denied"}, minutes=1))
-    site.verdicts.reject(site.run(*loosening(2, ("A", "B", "C"))).id, PERSON, site.clock())
+    site.verdicts.reject(site.run(*permissions(2, ("A", "B", "C"))).id, PERSON, site.clock())
     site.verdicts.chunk = chunk
     run = site.engine.begin(LANE, "full", Fetch())
-    said = [
+    changes = [
         statements("A", {"do_not_contact": "no"}, minutes=5),
         statements("B", {"do_not_contact": "no", "consent.sms": "granted"}, minutes=5),
         statements("D", {"do_not_contact": "no"}, minutes=5),
     ]
     with site.store.database.write(CLINIC) as transaction:
-        site.store.apply_many(transaction, CLINIC, FEED, said, now=site.clock(), run_id=run.id, guard=HoldAll(run.id))
+        site.store.apply_many(transaction, CLINIC, FEED, changes, now=site.clock(), run_id=run.id, guard=HoldAll(run.id))
     settled = site.verdicts.settle(run, lambda *_: True, now=site.clock())
     assert (settled.released, settled.held) == (2, 2)
     assert (site.values(("A", "B", "C", "D")), site.value("B", "consent.sms")) == (["yes", "yes", "yes", "no"], "granted")
 
 
-def test_what_was_rejected_of_a_live_feed_stays_so_when_what_comes_after_it_is_approved(site: Clinic) -> None:
+def test_a_rejected_live_change_stays_rejected_when_later_changes_are_approved(site: Clinic) -> None:
     site.live("A=no", "B=no", "C=no")
     (first,) = [one for one in site.journal.runs(source=FEED) if one.status == "held"]
     site.verdicts.reject(first.id, PERSON, site.clock())
@@ -365,9 +365,9 @@ def test_what_was_rejected_of_a_live_feed_stays_so_when_what_comes_after_it_is_a
     assert (second.id != first.id, site.values(("C", "D"))) == (True, ["yes", "no"])
 
 
-def test_what_was_rejected_stays_so_whatever_the_verdict_on_other_sets(site: Clinic) -> None:
-    first = site.run(*loosening(1, ("A", "B", "C")))
-    second = site.run(*loosening(1, ("D", "E")))
+def test_a_rejected_change_stays_rejected_whatever_is_decided_on_other_sets(site: Clinic) -> None:
+    first = site.run(*permissions(1, ("A", "B", "C")))
+    second = site.run(*permissions(1, ("D", "E")))
     site.verdicts.reject(first.id, PERSON, site.clock())
     site.verdicts.approve(second.id, PERSON, site.clock())
     assert site.values(NAMES) == ["yes", "yes", "yes", "no", "no"]
@@ -377,8 +377,8 @@ def test_what_was_rejected_stays_so_whatever_the_verdict_on_other_sets(site: Cli
     assert site.values(NAMES) == ["yes", "yes", "yes", "no", "no"]
 
 
-def test_what_was_rejected_stays_so_when_a_fresh_change_of_the_same_set_is_approved(site: Clinic) -> None:
-    """A process that dies between the verdict and the end of its run leaves a live set open, and what comes next joins it."""
+def test_a_rejected_change_stays_rejected_when_a_new_change_of_its_set_is_approved(site: Clinic) -> None:
+    """A process that dies between the decision and the end of its run leaves a live set open, and later changes join it."""
     site.live("A=no", "B=no", "C=no")
     (run,) = [one for one in site.journal.runs(source=FEED) if one.status == "held"]
     with site.store.database.write(CLINIC) as transaction:

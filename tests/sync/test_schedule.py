@@ -1,4 +1,4 @@
-"""Schedulers over one database: everything is asked for once, across restarts, deaths and however many there are."""
+"""Schedulers over one database: every run is requested once, across restarts, crashes and any number of schedulers."""
 
 from __future__ import annotations
 
@@ -24,34 +24,34 @@ ELSEWHERE = "another-machine:1"
 
 
 class Scheduling:
-    """One process that schedules, and what it asked for."""
+    """One scheduling process, and the runs that it requested."""
 
     def __init__(self, database: Database, now: datetime = NOW, lost: Lost = nothing_is_lost) -> None:
-        self.now, self.asked = now, list[Job]()
-        self.clock = Clock([FEED], self.asked.append, ScheduleTimes(database), lambda: self.now, lost)
+        self.now, self.requested = now, list[Job]()
+        self.clock = Clock([FEED], self.requested.append, ScheduleTimes(database), lambda: self.now, lost)
 
     def at(self, now: datetime) -> list[Job]:
-        """What it asks for then."""
+        """The runs that it requests at that time."""
         self.now = now
-        self.asked.clear()
+        self.requested.clear()
         self.clock.tick()
-        return list(self.asked)
+        return list(self.requested)
 
 
-def test_a_full_resync_comes_although_the_process_is_restarted_more_often(database: Database) -> None:
-    asked = [(day, job) for day in range(22) for job in Scheduling(database).at(NOW + day * DAY)]
-    assert [day for day, job in asked if job == FULL] == [7, 14, 21]
-    assert len([day for day, job in asked if job == INCREMENTAL]) == 22
+def test_a_full_resync_is_requested_despite_frequent_restarts(database: Database) -> None:
+    requested = [(day, job) for day in range(22) for job in Scheduling(database).at(NOW + day * DAY)]
+    assert [day for day, job in requested if job == FULL] == [7, 14, 21]
+    assert len([day for day, job in requested if job == INCREMENTAL]) == 22
 
 
-def test_of_several_schedulers_one_asks(database: Database) -> None:
+def test_only_one_of_several_schedulers_requests_a_run(database: Database) -> None:
     first, second = Scheduling(database), Scheduling(database)
     assert first.at(NOW) == [INCREMENTAL]
     assert second.at(NOW) == []
     assert (second.at(NOW + HOUR), first.at(NOW + HOUR)) == ([INCREMENTAL], [])
 
 
-def test_schedulers_that_tick_at_the_same_time_ask_once(database: Database) -> None:
+def test_concurrent_schedulers_request_a_run_once(database: Database) -> None:
     several, together = [Scheduling(database) for _ in range(4)], threading.Barrier(4)
 
     def tick(one: Scheduling) -> None:
@@ -63,10 +63,10 @@ def test_schedulers_that_tick_at_the_same_time_ask_once(database: Database) -> N
         thread.start()
     for thread in threads:
         thread.join()
-    assert [job for one in several for job in one.asked] == [INCREMENTAL]
+    assert [job for one in several for job in one.requested] == [INCREMENTAL]
 
 
-def test_what_could_not_be_asked_for_is_asked_for_again(database: Database) -> None:
+def test_a_failed_run_request_is_retried(database: Database) -> None:
     failing = Scheduling(database)
 
     def fail(job: Job) -> None:
@@ -78,20 +78,20 @@ def test_what_could_not_be_asked_for_is_asked_for_again(database: Database) -> N
     assert Scheduling(database).at(NOW) == [INCREMENTAL]
 
 
-def test_the_thread_ticks_until_it_is_stopped(database: Database) -> None:
-    asked = threading.Event()
-    clock = Clock([FEED], lambda job: asked.set(), ScheduleTimes(database), lambda: NOW)
+def test_the_scheduler_thread_ticks_until_stopped(database: Database) -> None:
+    requested = threading.Event()
+    clock = Clock([FEED], lambda job: requested.set(), ScheduleTimes(database), lambda: NOW)
     clock.start()
-    assert asked.wait(30)
+    assert requested.wait(30)
     clock.stop()
 
 
-def test_it_goes_on_looking_when_the_clock_is_set_back(database: Database) -> None:
+def test_the_scheduler_continues_when_the_clock_is_set_back(database: Database) -> None:
     looked, clock = threading.Semaphore(0), Clock([], print, ScheduleTimes(database), lambda: NOW)
     clock.tick = looked.release  # type: ignore[method-assign]
     clock.start()
     assert looked.acquire(timeout=30)
-    clock._scheduler.modify_job(CHECK, next_run_time=datetime.now(UTC) + timedelta(hours=2))  # where a set clock leaves it
+    clock._scheduler.modify_job(CHECK, next_run_time=datetime.now(UTC) + timedelta(hours=2))  # the state after the clock was set back
     assert all(looked.acquire(timeout=30 * EVERY) for _ in range(2))
     clock.stop()
 
@@ -100,12 +100,12 @@ def test_it_goes_on_looking_when_the_clock_is_set_back(database: Database) -> No
     ("ends", "again"),
     [("nothing", True), ("dies", True), (RunStatus.STOPPED, True), (RunStatus.DONE, False), (RunStatus.FAILED, False), ("goes on", False)],
 )
-def test_what_a_queue_inside_the_process_forgot_is_asked_for_again(database: Database, ends: str, again: bool) -> None:
+def test_a_run_lost_by_the_in_process_queue_is_requested_again(database: Database, ends: str, again: bool) -> None:
     journal = Journal(database)
     interrupted = InterruptedRuns(journal)
 
-    def lost(job: Job, asked: datetime) -> bool:
-        return interrupted.came_to_nothing(job.source, "clinic", job.kind, asked, one.now)
+    def lost(job: Job, requested: datetime) -> bool:
+        return interrupted.came_to_nothing(job.source, "clinic", job.kind, requested, one.now)
 
     one = Scheduling(database, lost=lost)
     assert one.at(NOW) == [INCREMENTAL]
@@ -121,7 +121,7 @@ def test_what_a_queue_inside_the_process_forgot_is_asked_for_again(database: Dat
     assert one.at(later) == [INCREMENTAL] * again
 
 
-def test_runs_that_die_are_begun_again_after_growing_pauses(database: Database) -> None:
+def test_runs_that_die_are_restarted_with_increasing_delays(database: Database) -> None:
     journal, now = Journal(database), NOW
     interrupted, pauses = InterruptedRuns(journal), []
     for _ in range(5):
@@ -136,5 +136,5 @@ def test_runs_that_die_are_begun_again_after_growing_pauses(database: Database) 
     assert interrupted.pause("emr", "clinic", now) == timedelta(0)
 
 
-def test_a_source_that_dies_again_and_again_is_tried_every_hour_at_least() -> None:
+def test_a_repeatedly_failing_source_is_retried_at_least_hourly() -> None:
     assert [pause_after(deaths) for deaths in (0, 1, 2, 50)] == [timedelta(0), timedelta(0), timedelta(minutes=1), HOUR]

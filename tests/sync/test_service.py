@@ -28,8 +28,8 @@ from sync.runtime import Runtime, UsageError
 from sync.service import Service, serving
 
 
-class AwaitingReview:
-    """Looks on, so that a test can wait for a run to end."""
+class Waiting:
+    """Observes runs, so that a test can wait for one to end."""
 
     def __init__(self) -> None:
         self.runs: list[Run] = []
@@ -75,8 +75,8 @@ def key(service: Service, role: str) -> str:
     return service.runtime.keys.create(role, ENTERPRISE, role, service.runtime.clock())[1]
 
 
-def test_the_scheduler_has_the_source_read_and_a_sender_is_answered(settings: Settings, emr: RehearsalEmr) -> None:
-    watch = AwaitingReview()
+def test_the_scheduler_reads_the_source_and_a_sender_gets_a_decision(settings: Settings, emr: RehearsalEmr) -> None:
+    watch = Waiting()
     with serving(settings, watch=watch) as service:
         assert watch.wait().counts == {"applied": 60}
         patient = {"authority": "GENHOSP", "value": emr.entry(0).person.mrn}
@@ -88,7 +88,7 @@ def test_the_scheduler_has_the_source_read_and_a_sender_is_answered(settings: Se
 
 
 def test_an_operator_starts_a_resync_and_follows_it(settings: Settings) -> None:
-    watch = AwaitingReview()
+    watch = Waiting()
     with serving(settings, ["api", "work"], watch) as service:
         operator = key(service, "operator")
         status, begun = call(service, "POST", f"/v1/sources/{FHIR}/resync", operator)
@@ -100,7 +100,7 @@ def test_an_operator_starts_a_resync_and_follows_it(settings: Settings) -> None:
         assert call(service, "POST", f"/v1/sources/{ADT}/resync", operator)[0] == 422
 
 
-def test_what_the_emr_sends_is_acknowledged_after_commit(settings: Settings, emr: RehearsalEmr) -> None:
+def test_emr_messages_are_acknowledged_after_commit(settings: Settings, emr: RehearsalEmr) -> None:
     with serving(settings, ["listen"]) as service:
         listener: Any = service.listeners[0].listener
         assert listener.bound.wait(30)
@@ -110,25 +110,25 @@ def test_what_the_emr_sends_is_acknowledged_after_commit(settings: Settings, emr
         assert service.runtime.preferences.find(ENTERPRISE, PatientRef(value=mrn)).marks[0].source == ADT
 
 
-def test_a_database_that_cannot_be_used_is_said_in_the_log(settings: Settings, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_unusable_database_is_logged(settings: Settings, capsys: pytest.CaptureFixture[str]) -> None:
     runtime = Runtime.open(settings)
-    look = database_watch(runtime)["database checked"]
-    look()
+    check_database = database_watch(runtime)["database checked"]
+    check_database()
     assert capsys.readouterr().out == ""
     with runtime.database.write("schema") as transaction:
         transaction.exec_driver_sql("UPDATE alembic_version SET version_num = '9001'")
-    look()
+    check_database()
     assert "the database cannot be used" in capsys.readouterr().out
     if not runtime.database.is_sqlite:
         with runtime.database.write("schema") as transaction:
             transaction.exec_driver_sql(f"UPDATE alembic_version SET version_num = '{schema.head()}'")
         runtime.database.clock = lambda: datetime.now(UTC) - timedelta(seconds=40)
-        look()
+        check_database()
         assert "clock differs" in capsys.readouterr().out
     runtime.close()
 
 
-def test_messages_to_a_file_that_was_deleted_are_acknowledged_by_nobody(settings: Settings, emr: RehearsalEmr) -> None:
+def test_messages_are_not_acknowledged_after_the_database_file_is_deleted(settings: Settings, emr: RehearsalEmr) -> None:
     if not settings.database.startswith("sqlite"):
         pytest.skip("PostgreSQL keeps its files itself")
     with serving(settings, ["listen", "api"]) as service:
@@ -142,7 +142,7 @@ def test_messages_to_a_file_that_was_deleted_are_acknowledged_by_nobody(settings
         Runtime.open(settings)
 
 
-def test_bytes_that_are_no_message_become_a_rejection(settings: Settings) -> None:
+def test_bytes_without_a_message_become_a_rejection(settings: Settings) -> None:
     import socket
 
     with serving(settings, ["listen"]) as service:
@@ -170,8 +170,8 @@ def test_a_rejection_is_replayed_over_http(settings: Settings, tmp_path: Path) -
     assert (status, answer["outcome"]) == (200, "rejected")
 
 
-def test_metrics_count_what_was_done(settings: Settings) -> None:
-    watch = AwaitingReview()
+def test_metrics_count_completed_work(settings: Settings) -> None:
+    watch = Waiting()
     with serving(settings, ["api", "work"], watch) as service:
         service.queue.put(Job(FHIR))
         watch.wait()
@@ -181,8 +181,8 @@ def test_metrics_count_what_was_done(settings: Settings) -> None:
     assert f'emr_sync_last_heard_timestamp_seconds{{source="{FHIR}"}}' in text
 
 
-class Meeting:
-    """A role whose stop ends when the other one's does."""
+class BarrierRole:
+    """A role whose stop returns only together with the other's."""
 
     def __init__(self, barrier: threading.Barrier) -> None:
         self.barrier = barrier
@@ -191,22 +191,22 @@ class Meeting:
         """Nothing."""
 
     def stop(self) -> None:
-        """Raises ``BrokenBarrierError`` where nobody else is stopped meanwhile."""
+        """Raises ``BrokenBarrierError`` if no other role is being stopped."""
         self.barrier.wait()
 
 
-def test_roles_stop_at_the_same_time_so_that_their_waits_do_not_add_up(settings: Settings) -> None:
+def test_roles_stop_in_parallel(settings: Settings) -> None:
     runtime = Runtime.open(settings)
     try:
         service, barrier = Service(runtime, ["api"]), threading.Barrier(2, timeout=20)
-        service._started += [Meeting(barrier), Meeting(barrier)]
+        service._started += [BarrierRole(barrier), BarrierRole(barrier)]
         service.stop()
         assert not barrier.broken
     finally:
         runtime.close()
 
 
-def test_a_port_that_is_taken_is_said_before_anything_starts(settings: Settings) -> None:
+def test_a_port_in_use_is_reported_before_anything_starts(settings: Settings) -> None:
     with serving(settings, ["api"]) as service:
         assert service.address is not None
         taken = Address(*service.address)
@@ -216,7 +216,7 @@ def test_a_port_that_is_taken_is_said_before_anything_starts(settings: Settings)
             pass
 
 
-def test_a_listener_that_cannot_listen_ends_the_process_with_the_reason(settings: Settings, database: Database) -> None:
+def test_a_listener_that_cannot_bind_ends_the_process_with_the_reason(settings: Settings, database: Database) -> None:
     from dataclasses import replace
 
     with serving(settings, ["listen"]) as first:

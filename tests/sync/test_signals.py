@@ -1,4 +1,4 @@
-"""How a process is told to end: once, in time, and by nothing else."""
+"""Stopping a process: once, in time, and only by the right signals."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ print("done", flush=True)
 
 
 def draining(drain: float, *first: signal.Signals) -> subprocess.Popen[str]:
-    """A process that was told to end, and drains until its input ends."""
+    """A process that was told to stop, and drains until its input ends."""
     pipe = subprocess.PIPE
     process = subprocess.Popen([sys.executable, "-c", DRAINS.format(drain=drain)], stdin=pipe, stdout=pipe, stderr=pipe, text=True)
     assert process.stdout is not None
@@ -38,20 +38,20 @@ def draining(drain: float, *first: signal.Signals) -> subprocess.Popen[str]:
 
 
 @pytest.mark.parametrize("again", ENDS)
-def test_a_second_signal_does_not_cut_the_drain_short(again: signal.Signals) -> None:
+def test_a_second_signal_does_not_interrupt_the_drain(again: signal.Signals) -> None:
     with draining(60, signal.SIGTERM) as process:
         process.send_signal(again)
         out, err = process.communicate("")
     assert (process.returncode, out, err) == (0, "done\n", "")
 
 
-def test_a_hang_up_changes_nothing() -> None:
+def test_sighup_changes_nothing() -> None:
     with draining(60, signal.SIGHUP, signal.SIGTERM) as process:
         out, _ = process.communicate("")
     assert (process.returncode, out) == (0, "done\n")
 
 
-def test_a_drain_that_does_not_end_is_ended_and_logged() -> None:
+def test_a_drain_that_does_not_finish_is_aborted_and_logged() -> None:
     with draining(0.2, signal.SIGTERM) as process:
         assert process.wait(60) == 1
         assert process.stderr is not None

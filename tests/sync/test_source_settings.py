@@ -1,4 +1,4 @@
-"""The settings of each adapter: what is wrong is reported once, at its line, with what is allowed there."""
+"""The settings of each adapter: errors are reported once, at their line, with the allowed values."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SOURCE = """sources:
 """
 LIST = "    list: {path: patients}\n"
 RECORD = "    record: {id: id}\n"
-LINE = 10  # of the first line of a test's own
+LINE = 10  # line number of the first line of each test's text
 
 
 @pytest.mark.parametrize(
@@ -67,7 +67,7 @@ def test_all_wrong_settings_are_reported_at_once(tmp_path: Path) -> None:
     assert found == [(LINE, "sources.s.list.ofset"), (LINE + 1, "sources.s.record.phones.0.kinds.M")]
 
 
-def test_a_setting_without_a_value_counts_as_not_written(tmp_path: Path) -> None:
+def test_a_setting_without_a_value_counts_as_absent(tmp_path: Path) -> None:
     file = tmp_path / "config.yaml"
     text = "    list: {path: p, next: }\n    record: {id: id, merged_into: , phones: [{number: a, unless: }]}\n"
     file.write_text(TOP + SOURCE % "rest.json" + text)

@@ -1,4 +1,4 @@
-"""Commands import what they need: by modules and not by time, which depends on the machine."""
+"""Commands import only what they need. Checked by modules, because time depends on the machine."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def config(tmp_path: Path) -> Path:
 
 
 def imported(*arguments: str | Path) -> set[str]:
-    """What a command imports, in a process of its own."""
+    """The modules that a command imports, in its own process."""
     command = [sys.executable, "-c", PRINTS_MODULES, *map(str, arguments)]
     folder = next(Path(one).parent for one in arguments if str(one).endswith(".yaml"))
     ended = json.loads(subprocess.run(command, capture_output=True, text=True, check=True, cwd=folder).stdout)
@@ -99,19 +99,19 @@ def test_a_command_imports_what_it_needs(config: Path, arguments: tuple[str, ...
         ("ingest", "adt", "a08.hl7"),
     ],
 )
-def test_with_a_database_too(config: Path, arguments: tuple[str, ...]) -> None:
+def test_a_command_with_a_database_imports_what_it_needs(config: Path, arguments: tuple[str, ...]) -> None:
     imported("-c", config, "ingest", "adt", "a08.hl7")
     assert imported("-c", config, *arguments) & (SLOW | {"rich"}) == set()
 
 
 @pytest.mark.parametrize("arguments", [("patient", "MRN1"), ("runs",)])
-def test_who_only_looks_waits_for_no_adapter(config: Path, arguments: tuple[str, ...]) -> None:
+def test_read_only_commands_import_no_adapter(config: Path, arguments: tuple[str, ...]) -> None:
     imported("-c", config, "ingest", "adt", "a08.hl7")
     found = {name for name in imported("-c", config, *arguments) if name.startswith(("adapters.fhir.", "adapters.hl7v2."))}
     assert found <= {"adapters.fhir.schema", "adapters.hl7v2.schema"}
 
 
-def test_every_command_is_where_the_list_says() -> None:
+def test_every_listed_command_exists_in_its_module() -> None:
     assert all(loaded(one.name, one.place).name == one.name for one in COMMANDS)
 
 

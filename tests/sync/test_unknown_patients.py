@@ -1,4 +1,4 @@
-"""Whoever asks about many unknown patients over HTTP shows in readiness, metrics and log, however they ask."""
+"""Queries about many unknown patients over HTTP appear in readiness, metrics and log, whichever call is used."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def ask(number: int) -> dict[str, Any]:
 
 
 def ways(service: Service, key: str) -> None:
-    """Seven unknown patients, asked about in five ways, and what is no ask."""
+    """Seven unknown patients, queried in five ways, and calls that are not queries."""
     who = json.dumps(ask(0)["patient"])
     assert call(service, "POST", "/v1/decisions", key, json.dumps(ask(1)))[0] == 200
     assert call(service, "POST", "/v1/decisions/batch", key, json.dumps([ask(2), ask(3), {}]))[0] == 200
@@ -55,16 +55,16 @@ def ways(service: Service, key: str) -> None:
     assert call(service, "GET", "/v1/patients/pt_0000000000000001", key)[0] == 404
 
 
-def test_a_key_that_asks_about_unknown_patients_shows(service: Service) -> None:
+def test_a_key_that_queries_unknown_patients_is_reported(service: Service) -> None:
     keys = service.runtime.keys
     number, key = keys.create("reminders", ENTERPRISE, "sender", service.runtime.clock(), grants=["patients"])
     assert json.loads(call(service, "GET", "/readyz", key)[1])["unknown_patients"] == []
     with capture_logs() as log:
         ways(service, key)
         ways(service, key)
-    told = [one for one in log if one["event"] == "an API key asks about many unknown patients"]
-    assert [(one["key"], one["unknown"], one["log_level"]) for one in told] == [(number, 6, "warning")]
-    service.ended.wait(1.1)  # readiness and metrics are kept for a second
+    alarms = [one for one in log if one["event"] == "an API key asks about many unknown patients"]
+    assert [(one["key"], one["unknown"], one["log_level"]) for one in alarms] == [(number, 6, "warning")]
+    service.ended.wait(1.1)  # readiness and metrics are cached for a second
     status, text = call(service, "GET", "/readyz", key)
     shown = json.loads(text)
     assert (status, shown["degraded"]) == (200, True)

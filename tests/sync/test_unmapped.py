@@ -1,4 +1,4 @@
-"""Codes that no mapping knows, from real rejections: ranked, and told only where they are no patient's word."""
+"""Unmapped codes from real rejections: ranked, and shown only if they cannot be patient data."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.sync.clinic import adt
 from tests.sync.conftest import EmrSync
 
 
-def test_a_code_that_several_records_bear_is_told_and_a_rare_one_is_covered(emr_sync: EmrSync, config: Path, tmp_path: Path) -> None:
+def test_a_code_in_several_records_is_shown_and_a_rare_one_is_masked(emr_sync: EmrSync, config: Path, tmp_path: Path) -> None:
     folder = tmp_path / "in"
     folder.mkdir()
     for number, code in enumerate(["NOCALL", "NOCALL", "NOCALL", "NOCALL", "Smith", "DNC"]):
@@ -32,10 +32,10 @@ def test_a_code_that_several_records_bear_is_told_and_a_rare_one_is_covered(emr_
     assert (line.line.action, line.line.actor) == (VIEWED_PAYLOAD, "operator:olga")
 
 
-def test_what_does_not_look_like_a_code_stays_covered_however_often_it_comes() -> None:
+def test_text_that_does_not_look_like_a_code_stays_masked() -> None:
     records = {("A", "OK-1"): 3, ("A", "RARE"): 2, ("A", "please do not call"): 9, ("A", "x" * 21): 5, ("B", "T"): 21, ("A", ""): 4}
     assert ranked(records) == [UnmappedCode("B", "T", 21), UnmappedCode("A", "", 20), UnmappedCode("A", "OK-1", 3)]
 
 
-def test_at_most_twenty_are_told() -> None:
+def test_at_most_twenty_codes_are_listed() -> None:
     assert len(ranked({("A", f"C{number}"): 3 for number in range(50)})) == 20

@@ -9,7 +9,7 @@ from tests.sync.conftest import EmrSync
 MERGE = "MSH|^~\\&|EMR|CLINIC|SYNC|X|20261101093000-0500||ADT^A40|C9|P|2.5\rEVN|A40\rPID|||MRN1^^^CLINIC^MR\rMRG|MRN2^^^CLINIC^MR\r"
 
 
-def test_records_that_were_joined_by_mistake_are_taken_apart(emr_sync: EmrSync, config: Path, tmp_path: Path) -> None:
+def test_records_merged_by_mistake_are_unmerged(emr_sync: EmrSync, config: Path, tmp_path: Path) -> None:
     file = tmp_path / "feed.hl7"
     file.write_text(adt(dnc="OK") + adt("MRN2", dnc="DNC", control="C2") + MERGE, newline="")
     assert emr_sync("ingest", "adt", str(file), "--json").value["counts"]["merged"] == 1
@@ -26,7 +26,7 @@ def test_records_that_were_joined_by_mistake_are_taken_apart(emr_sync: EmrSync, 
     assert (line["actor"], line["subject"]) == ("operator:robin", shown.value["restored"]["id"])
 
 
-def test_what_was_never_merged_is_refused_in_one_line(emr_sync: EmrSync, config: Path, tmp_path: Path) -> None:
+def test_unmerging_a_record_that_was_never_merged_is_refused_in_one_line(emr_sync: EmrSync, config: Path, tmp_path: Path) -> None:
     file = tmp_path / "one.hl7"
     file.write_text(adt(), newline="")
     emr_sync("ingest", "adt", str(file))

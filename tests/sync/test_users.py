@@ -42,7 +42,7 @@ def test_a_user_is_added_listed_disabled_and_reset(emr_sync: EmrSync) -> None:
     assert "password" not in listed[0]
 
 
-def test_people_get_the_password_alone_on_stdout(emr_sync: EmrSync) -> None:
+def test_only_the_password_is_printed_on_stdout(emr_sync: EmrSync) -> None:
     ended = emr_sync("users", "add", "pat", "--enterprise", "clinic", "--role", "staff")
     assert (ended.code, len(ended.out.split())) == (0, 1)
     assert "It is not shown again; they choose a new one" in ended.err
@@ -50,7 +50,7 @@ def test_people_get_the_password_alone_on_stdout(emr_sync: EmrSync) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "code", "said"),
+    ("arguments", "code", "message"),
     [
         (["add", "pat", "--role", "staff"], 2, "several enterprises"),
         (["add", "pat", "--role", "sender", "--enterprise", "clinic"], 1, "role must be one of"),
@@ -58,16 +58,16 @@ def test_people_get_the_password_alone_on_stdout(emr_sync: EmrSync) -> None:
         (["reset", "nobody"], 1, "no such user"),
     ],
 )
-def test_wrong_use_is_one_line(emr_sync: EmrSync, arguments: list[str], code: int, said: str) -> None:
+def test_usage_errors_are_one_line(emr_sync: EmrSync, arguments: list[str], code: int, message: str) -> None:
     ended = emr_sync("users", *arguments)
     assert (ended.code, ended.out) == (code, "")
-    assert said in ended.err
+    assert message in ended.err
 
 
-def test_a_user_is_given_over_to_the_provider_and_back(emr_sync: EmrSync) -> None:
+def test_a_user_is_moved_to_the_provider_and_back(emr_sync: EmrSync) -> None:
     emr_sync("users", "add", "pat", "--enterprise", "clinic", "--role", "staff")
-    given = emr_sync("users", "reset", "pat", "--with", "openid", "--json").value
-    assert (given["way"], given["password"]) == ("openid", None)
+    changed = emr_sync("users", "reset", "pat", "--with", "openid", "--json").value
+    assert (changed["way"], changed["password"]) == ("openid", None)
     assert "signs in with OpenID Connect" in emr_sync("users", "reset", "pat").out
     refused = emr_sync("users", "add", "pat", "--enterprise", "hospital", "--role", "staff")
     assert (refused.code, "roles come from openid.roles" in refused.err) == (1, True)
@@ -76,7 +76,7 @@ def test_a_user_is_given_over_to_the_provider_and_back(emr_sync: EmrSync) -> Non
     assert "openid" not in emr_sync("users", "list").out
 
 
-def test_sessions_that_ran_out_are_ended_without_anybody_coming_by(tmp_path: Path) -> None:
+def test_expired_sessions_are_ended_by_housekeeping(tmp_path: Path) -> None:
     runtime = Runtime.open(load(tmp_path / "config.yaml"))
     try:
         yesterday = runtime.clock() - timedelta(days=1)

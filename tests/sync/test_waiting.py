@@ -1,4 +1,4 @@
-"""An EMR that prepares its answer: waited for, but not for ever, and without counting as heard."""
+"""An EMR that prepares its response: the run waits, but not forever, and the wait does not count as contact."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def waiting(seconds: float, cursor: str | None = None) -> Batch:
     return Batch((), cursor, wait=Wait(seconds, "the export is prepared"))
 
 
-def test_a_short_wait_is_waited_and_the_run_goes_on(engine: Engine) -> None:
+def test_the_run_continues_after_a_short_wait(engine: Engine) -> None:
     seen: list[tuple[int, int | None, str]] = []
     adapter = FakeAdapter(waiting(0.01, "asked"), batch(statements("A"), cursor="read"))
     run = engine.run(LANE, adapter, Fetch(), "incremental", lambda done, total, what="": seen.append((done, total, what)))
@@ -38,7 +38,7 @@ def test_a_short_wait_is_waited_and_the_run_goes_on(engine: Engine) -> None:
     assert seen == [(0, None, "the export is prepared"), (1, None, "")]
 
 
-def test_a_long_wait_ends_the_run_and_the_next_goes_on_from_its_cursor(engine: Engine) -> None:
+def test_a_long_wait_ends_the_run_and_the_next_continues_at_its_cursor(engine: Engine) -> None:
     run = engine.run(LANE, FakeAdapter(waiting(7200, "asked")), Fetch(), "incremental")
     assert run.status == "waiting"
     assert "retry in 7200 s" in (run.error or "")
@@ -47,19 +47,19 @@ def test_a_long_wait_ends_the_run_and_the_next_goes_on_from_its_cursor(engine: E
     assert later.requests == [Fetch(cursor="asked")]
 
 
-def test_many_short_waits_use_up_the_patience(engine: Engine) -> None:
+def test_many_short_waits_exhaust_the_wait_limit(engine: Engine) -> None:
     adapter = FakeAdapter(*(waiting(0.02) for _ in range(10)))
     assert engine.run(LANE, adapter, Fetch(), "incremental", patience=0.05).status == "waiting"
     assert len(adapter.script) == 7
 
 
-def test_an_emr_that_is_waited_for_was_not_heard(engine: Engine) -> None:
+def test_waiting_for_an_emr_does_not_count_as_contact(engine: Engine) -> None:
     engine.run(LANE, FakeAdapter(waiting(0, "asked"), waiting(7200)), Fetch(), "incremental")
     assert engine.journal.cursor(FEED) == "asked"
     assert engine.journal.last_heard() == {}
 
 
-def test_a_full_read_is_told_what_is_under_way(engine: Engine) -> None:
+def test_a_full_read_is_told_which_export_is_running(engine: Engine) -> None:
     engine.run(LANE, FakeAdapter(waiting(7200, "asked")), Fetch(full=True), "full")
     again = FakeAdapter()
     engine.run(LANE, again, Fetch(full=True), "full")

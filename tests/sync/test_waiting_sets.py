@@ -1,4 +1,4 @@
-"""Sets that wait for a person: where they are shown, for how long, and every way in which they end."""
+"""Sets that wait for a person: where they are shown, their age, and every way in which they end."""
 
 from __future__ import annotations
 
@@ -20,25 +20,25 @@ from sync.runtime import Runtime, adapter, lane
 from tests.fakes import FakeClock
 from tests.sync.clinic import CONFIG, KEYS, adt
 
-SAFEGUARDD = CONFIG.replace("    default_region: US\n", "    default_region: US\n    safeguard: {floor: 0, percent: 0, expires: 2d}\n")
+GUARDED = CONFIG.replace("    default_region: US\n", "    default_region: US\n    safeguard: {floor: 0, percent: 0, expires: 2d}\n")
 BEGIN = datetime(2026, 11, 2, 8, 0, tzinfo=UTC)
 PERSON = Actor("operator", "kim")
 
 
 class Clinic:
-    """A live feed of two patients who said no, under a safeguard that lets nobody through."""
+    """A live feed of two patients who refused contact, under a safeguard with limit 0."""
 
     def __init__(self, url: str, folder: Path) -> None:
         file = folder / "config.yaml"
-        file.write_text(f"database: {url}\n{KEYS}{SAFEGUARDD}")
+        file.write_text(f"database: {url}\n{KEYS}{GUARDED}")
         self.clock = FakeClock(BEGIN)
         self.runtime = Runtime(load(file, {}), Database.open(url), self.clock)
         self.runtime.propose()
         self.minute = 0
-        self.says(adt("MRN1"), adt("MRN2"))
+        self.send(adt("MRN1"), adt("MRN2"))
 
-    def says(self, *texts: str) -> list[str]:
-        """One group of messages, newer than all before."""
+    def send(self, *texts: str) -> list[str]:
+        """Sends one group of messages, newer than all earlier ones."""
         self.minute += 1
         feed = self.runtime.feed("adt")
         sent = [text.replace("0830", f"08{self.minute:02}").replace("C1", f"C{self.minute}{place}") for place, text in enumerate(texts)]
@@ -71,10 +71,10 @@ def clinic(database_url: str, tmp_path: Path) -> Iterator[Clinic]:
 FREE = (adt("MRN1", dnc="OK"), adt("MRN2", dnc="OK"))
 
 
-def test_it_is_shown_everywhere_with_how_many_and_since_when(clinic: Clinic) -> None:
+def test_a_waiting_set_is_shown_everywhere_with_count_and_age(clinic: Clinic) -> None:
     assert (clinic.ready().degraded, clinic.waiting()) == (False, [])
     assert "emr_sync_held_patients{" not in clinic.metrics()
-    assert clinic.says(*FREE) == ["held", "held"]
+    assert clinic.send(*FREE) == ["held", "held"]
     (one,) = clinic.waiting()
     assert (one.enterprise, one.source, one.kind, one.patients) == ("clinic", "adt", "live", 2)
     assert BEGIN < one.since < clinic.clock()
@@ -90,27 +90,27 @@ def test_it_is_shown_everywhere_with_how_many_and_since_when(clinic: Clinic) -> 
     assert float(since) == one.since.timestamp()
 
 
-def test_the_time_is_that_of_the_oldest_change_that_still_waits(clinic: Clinic) -> None:
-    clinic.says(adt("MRN1", dnc="OK"))
+def test_the_age_is_that_of_the_oldest_waiting_change(clinic: Clinic) -> None:
+    clinic.send(adt("MRN1", dnc="OK"))
     (first,) = clinic.waiting()
     clinic.clock.now += timedelta(hours=3)
-    clinic.says(adt("MRN2", dnc="OK"))
+    clinic.send(adt("MRN2", dnc="OK"))
     assert [one.since for one in clinic.waiting()] == [first.since]
-    clinic.says(adt("MRN1"))
+    clinic.send(adt("MRN1"))
     (left,) = clinic.waiting()
     assert (left.patients, left.since - first.since > timedelta(hours=3)) == (1, True)
 
 
-def test_newer_refusals_end_it_without_a_run_and_without_a_person(clinic: Clinic) -> None:
-    clinic.says(*FREE)
-    clinic.says(adt("MRN1"), adt("MRN2"))
+def test_newer_refusals_close_the_set_without_a_run_or_a_decision(clinic: Clinic) -> None:
+    clinic.send(*FREE)
+    clinic.send(adt("MRN1"), adt("MRN2"))
     assert (clinic.waiting(), clinic.ready().degraded) == ([], False)
     assert clinic.statuses() == [("done", "the held changes were replaced by newer evidence")]
     assert (clinic.dnc("MRN1"), clinic.dnc("MRN2")) == ("yes", "yes")
 
 
-def test_it_expires_without_a_run_and_is_in_the_audit_log(clinic: Clinic) -> None:
-    clinic.says(*FREE)
+def test_the_set_expires_without_a_run_and_is_in_the_audit_log(clinic: Clinic) -> None:
+    clinic.send(*FREE)
     expire = chores(clinic.runtime)["held sets expired"]
     clinic.clock.now += timedelta(hours=47)
     assert (expire(), len(clinic.waiting())) == (0, 1)
@@ -121,18 +121,18 @@ def test_it_expires_without_a_run_and_is_in_the_audit_log(clinic: Clinic) -> Non
     (line,) = [one.line for one in clinic.runtime.verdicts.audit.newest("clinic") if one.line.action == "expired_held_changes"]
     assert line.actor == "expiry"
     assert clinic.dnc("MRN1") == "yes"
-    assert clinic.says(adt("MRN1", dnc="OK")) == ["held"], "expired is rejected: the same word waits again"
+    assert clinic.send(adt("MRN1", dnc="OK")) == ["held"], "expired means rejected: the same statement is held again"
 
 
-def test_a_word_that_comes_anew_begins_its_time_anew(clinic: Clinic) -> None:
-    clinic.says(adt("MRN1", dnc="OK"))
+def test_a_new_statement_restarts_the_waiting_time(clinic: Clinic) -> None:
+    clinic.send(adt("MRN1", dnc="OK"))
     clinic.clock.now += timedelta(hours=47)
-    clinic.says(adt("MRN2", dnc="OK"))
+    clinic.send(adt("MRN2", dnc="OK"))
     clinic.clock.now += timedelta(hours=2)
-    assert chores(clinic.runtime)["held sets expired"]() == 0, "the newest of the set is two hours old"
+    assert chores(clinic.runtime)["held sets expired"]() == 0, "the newest change of the set is two hours old"
 
 
-def test_a_configuration_that_came_into_force_is_in_the_feed_soon(clinic: Clinic, tmp_path: Path) -> None:
+def test_an_approved_configuration_appears_in_the_change_feed(clinic: Clinic, tmp_path: Path) -> None:
     file = tmp_path / "config.yaml"
     file.write_text(file.read_text().replace("floor: 0", "floor: 9").replace("preferences: true", "preferences: false"))
     runtime = Runtime.open(load(file, {}))
@@ -142,11 +142,11 @@ def test_a_configuration_that_came_into_force_is_in_the_feed_soon(clinic: Clinic
     runtime.close()
 
 
-def test_a_new_set_begins_after_a_verdict(clinic: Clinic) -> None:
-    clinic.says(adt("MRN1", dnc="OK"))
+def test_a_new_set_starts_after_a_decision(clinic: Clinic) -> None:
+    clinic.send(adt("MRN1", dnc="OK"))
     (first,) = clinic.waiting()
     clinic.runtime.verdicts.reject(first.run, PERSON, clinic.clock())
-    clinic.says(adt("MRN2", dnc="OK"))
+    clinic.send(adt("MRN2", dnc="OK"))
     (second,) = clinic.waiting()
     assert second.run != first.run
     assert second.patients == 1

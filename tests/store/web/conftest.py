@@ -56,26 +56,26 @@ class Reply:
 
     @property
     def json(self) -> Any:
-        """Its JSON."""
+        """The body as JSON."""
         return json.loads(self.body)
 
 
 @dataclass
 class Service:
-    """The running service, and what its tests need of the inside."""
+    """The running service, and the internals that its tests need."""
 
     port: int
     store: Preferences
     journal: Journal
     keys: ApiKeys
     tokens: dict[tuple[str, str], str]
-    asked: list[tuple[str, str, str]]
+    requested: list[tuple[str, str, str]]
     lanes: Lanes
 
     def call(
         self, method: str, path: str, body: Any = None, *, role: str | None = "sender", enterprise: str = "general", **headers: str
     ) -> Reply:
-        """One request on a connection of its own. ``body``: bytes as they are, anything else as JSON."""
+        """Sends one request on a new connection. ``body``: bytes unchanged, anything else as JSON."""
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         if role is not None:
             named["authorization"] = f"Bearer {self.token(enterprise, role)}"
@@ -86,7 +86,7 @@ class Service:
             connection.close()
 
     def token(self, enterprise: str, role: str) -> str:
-        """A key of that role, made once."""
+        """A key with that role, created once."""
         if (enterprise, role) not in self.tokens:
             self.tokens[enterprise, role] = self.keys.create(f"{role} of {enterprise}", enterprise, role, NOW)[1]
         return self.tokens[enterprise, role]
@@ -97,7 +97,7 @@ class Service:
 
 
 def exchange(connection: HTTPConnection, method: str, path: str, body: Any, headers: Mapping[str, str]) -> Reply:
-    """One request on this connection. ``body``: bytes as they are, anything else as JSON."""
+    """Sends one request on this connection. ``body``: bytes unchanged, anything else as JSON."""
     data = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
     connection.request(method, path, data, headers)
     response = connection.getresponse()
@@ -105,9 +105,9 @@ def exchange(connection: HTTPConnection, method: str, path: str, body: Any, head
 
 
 def statements(value: str, evidence: str, /, **stated: Any) -> PatientStatements:
-    """What one payload says about the patient with that record number."""
-    said = {name.replace("__", "."): Statement(one, "PID") for name, one in stated.items()}
-    return PatientStatements((Identifier("GENHOSP", "MR", value),), said, times.at(EARLIER), evidence)
+    """The statements of one payload about the patient with that record number."""
+    by_name = {name.replace("__", "."): Statement(one, "PID") for name, one in stated.items()}
+    return PatientStatements((Identifier("GENHOSP", "MR", value),), by_name, times.at(EARLIER), evidence)
 
 
 def seed(store: Preferences, journal: Journal) -> None:
@@ -123,27 +123,27 @@ def seed(store: Preferences, journal: Journal) -> None:
 
 
 class FakeWork:
-    """Stands for ``sync``: begins a run, or says that one is under way."""
+    """A fake ``sync``: starts a run, or reports that one is active."""
 
-    def __init__(self, journal: Journal, asked: list[tuple[str, str, str]]) -> None:
-        self.journal, self.asked = journal, asked
+    def __init__(self, journal: Journal, requested: list[tuple[str, str, str]]) -> None:
+        self.journal, self.requested = journal, requested
 
     def resync(self, source: str, by: str) -> Run:
-        self.asked.append(("resync", source, by))
+        self.requested.append(("resync", source, by))
         if source == "clinic":
             raise RunActive("clinic has a run under way")
         return self.journal.start(source, "general", "resync", now=NOW)
 
     def replay(self, rejection: str, by: str) -> Mapping[str, Any]:
-        self.asked.append(("replay", rejection, by))
+        self.requested.append(("replay", rejection, by))
         return {"outcome": "applied"}
 
     def codes(self, source: str, by: str) -> list[UnmappedCode]:
-        self.asked.append(("codes", source, by))
+        self.requested.append(("codes", source, by))
         return [UnmappedCode("PV1-18", "X9", 4), UnmappedCode("PV1-18", "", 2)]
 
     def replay_many(self, numbers: Sequence[str], by: str) -> list[Mapping[str, Any]]:
-        self.asked += [("replay", number, by) for number in numbers]
+        self.requested += [("replay", number, by) for number in numbers]
         return [{"id": number, "outcome": "applied", "reason": "", "status": "resolved"} for number in numbers]
 
     def preview(self, numbers: Sequence[str]) -> Mapping[str, Any]:
@@ -154,7 +154,7 @@ class FakeWork:
 
 @pytest.fixture(scope="module", params=["sqlite"])
 def service(request: pytest.FixtureRequest, sqlite_template: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    """A service that the tests of one module share; those that change a patient take ``fresh``."""
+    """A service shared by the tests of one module. Tests that change a patient use ``fresh``."""
     path = tmp_path_factory.mktemp("web") / "store.db"
     path.write_bytes(sqlite_template.read_bytes())
     yield from serve(f"sqlite:///{path}")
@@ -162,7 +162,7 @@ def service(request: pytest.FixtureRequest, sqlite_template: Any, tmp_path_facto
 
 @pytest.fixture
 def fresh(database_url: str) -> Iterator[Service]:
-    """A service of the test's own, on SQLite and on PostgreSQL."""
+    """The test's own service, on SQLite and on PostgreSQL."""
     yield from serve(database_url)
 
 
@@ -175,15 +175,15 @@ def serve(url: str) -> Iterator[Service]:
         ApiKeys(database),
     )
     seed(store, journal)
-    asked: list[tuple[str, str, str]] = []
-    fake = FakeWork(journal, asked)
+    requested: list[tuple[str, str, str]] = []
+    fake = FakeWork(journal, requested)
     work = SyncWork(fake.resync, fake.replay, replay_many=fake.replay_many, preview=fake.preview)
     lanes = Lanes.create()
     app = create_app(
         store, journal, keys, work=work, metrics=lambda: b"emr_sync_up 1\n", ticks=map(float, itertools.count()).__next__, lanes=lanes
     )
     with running(app) as port:
-        yield Service(port, store, journal, keys, {}, asked, lanes)
+        yield Service(port, store, journal, keys, {}, requested, lanes)
     database.close()
 
 
@@ -193,7 +193,7 @@ class running:  # noqa: N801 - used as a function
     def __init__(self, app: Any) -> None:
         self.socket = socket.create_server(("127.0.0.1", 0))
         self.ready = threading.Event()
-        self.server = Announcing(uvicorn.Config(app, log_config=None, access_log=False, lifespan="on"), self.ready.set)
+        self.server = AnnouncingServer(uvicorn.Config(app, log_config=None, access_log=False, lifespan="on"), self.ready.set)
         self.thread = threading.Thread(target=self.server.run, args=([self.socket],), daemon=True)
 
     def __enter__(self) -> int:
@@ -207,8 +207,8 @@ class running:  # noqa: N801 - used as a function
         self.socket.close()
 
 
-class Announcing(uvicorn.Server):
-    """A server that says when it listens."""
+class AnnouncingServer(uvicorn.Server):
+    """A server that reports when it listens."""
 
     def __init__(self, config: uvicorn.Config, announce: Callable[[], None]) -> None:
         super().__init__(config)

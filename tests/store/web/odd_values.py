@@ -1,4 +1,4 @@
-"""Values that somebody may send by mistake or on purpose, as JSON, in addresses and in forms."""
+"""Odd values that callers may send by mistake or on purpose: in JSON, URLs and forms."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every call and every page by every kind of key and session, of its own enterprise and of another: the table in tests/spec/access.py.
+"""Every call and every page with every kind of key and session, for its own and another enterprise: the table in tests/spec/access.py.
 
 The routes are those of the application: one without an entry in the table fails.
 """
@@ -45,7 +45,7 @@ QUERY = {"/v1/patients/{patient_id:str}/as-of": f"?at={quote(NOW.isoformat())}",
 
 
 class Things(NamedTuple):
-    """What an enterprise owns, by id; ``email`` is stated of its patient only."""
+    """The ids of an enterprise's data; ``email`` belongs only to its patient."""
 
     patient_id: str
     run_id: str
@@ -56,7 +56,7 @@ class Things(NamedTuple):
 
 
 def things(pages: Pages, enterprise: str) -> Things:
-    """New ones of all kinds."""
+    """Creates one of each kind."""
     source, email = ENTERPRISES[enterprise].sources[0].name, f"only-{enterprise}@example.test"
     return Things(
         patient(pages, enterprise, source, email),
@@ -69,22 +69,22 @@ def things(pages: Pages, enterprise: str) -> Things:
 
 
 def waiting(pages: Pages, enterprise: str) -> str:
-    """A reply that waits for a person, on a line of its own."""
+    """An unclear reply on a separate line."""
     pages.store.record_reply(enterprise, f"+1217555{next(LINES)}", CELL, ORDER, NOW, NOW)
     return pages.store.replies.some(enterprise)[0].id
 
 
 def running(pages: Pages, enterprise: str, source: str) -> str:
-    """The run that is under way: a source has one at a time."""
+    """The active run: a source has one at a time."""
     found = pages.journal.runs(enterprise, source, 1)
     return found[0].id if found else pages.journal.start(source, enterprise, "resync", now=NOW).id
 
 
 def patient(pages: Pages, enterprise: str, source: str, email: str) -> str:
-    """The patient whom only this enterprise has an address of."""
-    said = statements("MRN1", f"only {enterprise}", email=(email,), do_not_contact="no")
+    """A patient whose e-mail address only this enterprise has."""
+    item = statements("MRN1", f"only {enterprise}", email=(email,), do_not_contact="no")
     with pages.store.database.write(enterprise) as transaction:
-        pages.store.apply_many(transaction, enterprise, source, [said], now=NOW)
+        pages.store.apply_many(transaction, enterprise, source, [item], now=NOW)
     return pages.patient(enterprise=enterprise).removeprefix("/patients/")
 
 
@@ -94,34 +94,34 @@ class Matrix:
     def __init__(self, pages: Pages) -> None:
         self.pages, self.connection = pages, HTTPConnection("127.0.0.1", int(pages.url.rpartition(":")[2]), timeout=20)
         self.tokens = {(kind, name): self._token(kind, name) for kind in KEYS for name in NAMES}
-        self.asked = 0
+        self.requested = 0
 
     def _token(self, kind: str, enterprise: str) -> str:
         grants = [Grant.PATIENTS] if kind == GRANTED else []
         return self.pages.keys.create(kind, enterprise, kind.partition(" ")[0], NOW, grants=grants)[1]
 
     def call(self, method: str, path: str, which: Things, **headers: str) -> Reply:
-        """One call about these things."""
+        """Makes one call about this data."""
         names = which._asdict()
         body = filled(BODIES.get((method, path), {} if method != "GET" else None), names)
         where = re.sub(r"{(\w+)(:str)?}", lambda found: names[found[1]], path + QUERY.get(path, ""))
-        self.asked += 1
+        self.requested += 1
         return exchange(self.connection, method, where, body, headers)
 
     def keyed(self, method: str, path: str, which: Things, kind: str, enterprise: str) -> Reply:
         return self.call(method, path, which, authorization=f"Bearer {self.tokens[kind, enterprise]}")
 
     def state(self) -> dict[str, Any]:
-        """Everything that is stored, without what asking leaves; and what was asked of others."""
+        """Everything stored, without traces of reads; and the requests to ``sync``."""
         database = self.pages.store.database
         names = sorted(set(Table.known.tables) - OF_VISITS)
         with database.read() as connection:
             kept = {name: sorted(map(repr, database.select(connection, f"SELECT * FROM {name}", []))) for name in names}
-        return {**kept, "asked": list(self.pages.asked)}
+        return {**kept, "asked": list(self.pages.requested)}
 
 
 def filled(body: Any, names: dict[str, str]) -> Any:
-    """The body with its names in braces replaced."""
+    """The body with the ids in place of the names in braces."""
     if isinstance(body, dict):
         return {name: filled(one, names) for name, one in body.items()}
     if isinstance(body, list):
@@ -137,12 +137,12 @@ def matrix(database_url: str) -> Iterator[Matrix]:
         found.connection.close()
 
 
-def test_it_is_said_of_every_route_who_may_come(matrix: Matrix) -> None:
+def test_every_route_has_an_access_rule(matrix: Matrix) -> None:
     found = set(routes(matrix.pages))
     assert found == set(CALLS) | set(PAGES) | OPEN
 
 
-def test_a_key_gets_what_its_kind_may_of_its_own_enterprise(matrix: Matrix) -> None:
+def test_a_key_can_call_what_its_role_permits_in_its_own_enterprise(matrix: Matrix) -> None:
     wrong = []
     for enterprise in ("general", "local"):
         others = [things(matrix.pages, name) for name in NAMES if name != enterprise]
@@ -159,7 +159,7 @@ def test_a_key_gets_what_its_kind_may_of_its_own_enterprise(matrix: Matrix) -> N
                     wrong += [(kind, enterprise, method, path, reply.status)] * (reply.status != expected(call, kind, enterprise))
                     wrong += [(kind, enterprise, method, path, "tells of another")] * shows(reply, others)
     assert wrong == []
-    assert matrix.asked == 2 * len(KEYS) * len(CALLS)
+    assert matrix.requested == 2 * len(KEYS) * len(CALLS)
 
 
 def expected(call: Call, kind: str, enterprise: str) -> int:
@@ -167,11 +167,11 @@ def expected(call: Call, kind: str, enterprise: str) -> int:
 
 
 def shows(reply: Reply, others: list[Things]) -> bool:
-    """Whether anything of another enterprise stands in the answer."""
+    """Whether the response contains data of another enterprise."""
     return any(name.encode() in reply.body for one in others for name in one)
 
 
-def test_what_another_enterprise_owns_is_not_there(matrix: Matrix) -> None:
+def test_data_of_another_enterprise_is_not_found(matrix: Matrix) -> None:
     wrong = []
     for enterprise, other in (("general", "local"), ("local", "general"), ("local", "quiet")):
         foreign = things(matrix.pages, other)
@@ -184,17 +184,17 @@ def test_what_another_enterprise_owns_is_not_there(matrix: Matrix) -> None:
                     wrong += [(kind, method, path, "tells of it")] * shows(reply, [foreign])
         assert matrix.state() == before, other
     assert wrong == []
-    assert matrix.asked == 3 * len(KEYS) * sum(call.foreign is not None for call in CALLS.values())
+    assert matrix.requested == 3 * len(KEYS) * sum(call.foreign is not None for call in CALLS.values())
 
 
-def test_a_patient_of_another_enterprise_is_decided_on_like_nobody(matrix: Matrix) -> None:
+def test_a_decision_on_a_patient_of_another_enterprise_is_that_of_an_unknown_patient(matrix: Matrix) -> None:
     foreign, nobody = things(matrix.pages, "local"), things(matrix.pages, "general")._replace(patient_id="pt_00000000000000ff")
     answers = [matrix.keyed("POST", "/v1/decisions", one, "sender", "general").json for one in (foreign, nobody)]
     assert [(one["decision"], one["reasons"]) for one in answers] == [("do_not_send", ["patient_unknown"])] * 2
     assert answers[0].keys() == answers[1].keys()
 
 
-def test_nobody_gets_in_without_a_key_that_holds(matrix: Matrix) -> None:
+def test_access_without_a_valid_key_is_denied(matrix: Matrix) -> None:
     own = things(matrix.pages, "general")
     number, revoked = matrix.pages.keys.create("revoked", "general", "enterprise", NOW)
     matrix.pages.keys.revoke(number, NOW)
@@ -216,7 +216,7 @@ def test_nobody_gets_in_without_a_key_that_holds(matrix: Matrix) -> None:
     assert matrix.state() == before
 
 
-def test_no_key_of_the_api_opens_a_page(matrix: Matrix) -> None:
+def test_api_keys_give_no_access_to_pages(matrix: Matrix) -> None:
     own = things(matrix.pages, "general")
     before, wrong = matrix.state(), []
     for kind in KEYS:
@@ -228,26 +228,28 @@ def test_no_key_of_the_api_opens_a_page(matrix: Matrix) -> None:
 
 
 @pytest.mark.parametrize(("enterprise", "other"), [("general", "local"), ("local", "general")])
-def test_a_session_gets_the_pages_of_its_role_and_nothing_of_another_enterprise(matrix: Matrix, enterprise: str, other: str) -> None:
-    """What the forms do for whoever may is in test_routes.py."""
+def test_a_session_has_the_pages_of_its_role_and_no_data_of_another_enterprise(matrix: Matrix, enterprise: str, other: str) -> None:
+    """test_routes.py checks what permitted forms do."""
     wrong, foreign = [], things(matrix.pages, other)
     for role in ROLES:
         caller = Caller(matrix.pages, role, enterprise)
         own, before = dict(caller.ids), matrix.state()
         for (method, path), roles in PAGES.items():
             caller.ids = own
-            wrong += [] if role in roles else told(caller, method, path, {403})
+            wrong += [] if role in roles else unexpected(caller, method, path, {403})
             caller.ids = {f"{name}:str": value for name, value in foreign._asdict().items()}
-            wrong += told(caller, method, path, {404 if role in roles else 403}) if "{" in path else []
+            wrong += unexpected(caller, method, path, {404 if role in roles else 403}) if "{" in path else []
         assert matrix.state() == before, role
         caller.ids = own
         for (method, path), roles in PAGES.items():
             if method == "GET" and role in roles:
-                wrong += told(caller, method, path, {303} if path == "/" else {404} if path == RUN and enterprise == "local" else {200})
+                wrong += unexpected(
+                    caller, method, path, {303} if path == "/" else {404} if path == RUN and enterprise == "local" else {200}
+                )
     assert wrong == []
 
 
-def told(caller: Caller, method: str, path: str, right: set[int]) -> list[tuple[str, str, str, int]]:
-    """The answer, when it is another than the right ones."""
+def unexpected(caller: Caller, method: str, path: str, right: set[int]) -> list[tuple[str, str, str, int]]:
+    """Describes a response that is not among the expected ones."""
     status = caller.call(method, path)
     return [] if status in right else [(caller.role, method, path, status)]

@@ -1,4 +1,4 @@
-"""What waits for a person, over HTTP: in the readiness, in the list of runs, and decided about."""
+"""Changes that wait for a person, over HTTP: in the readiness, in the list of runs, and their decisions."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SYNC_OFF = replace(ENTERPRISES["general"], syncs=False)
 
 
 def held(service: Service) -> str:
-    """A live feed's run that would take back MRN2's Do Not Contact."""
+    """A live feed's run that would lift MRN2's Do Not Contact."""
     patient, database = parsed(service.store.find("general", PatientRef(value="MRN2")).id) or 0, service.store.database
     with database.write("general") as transaction:
         run = HeldRuns(database).live_run(transaction, "genhosp-adt", "general", now=NOW)
@@ -30,7 +30,7 @@ def held(service: Service) -> str:
 
 
 def held_configuration(service: Service) -> str:
-    """Sync switched off, under a safeguard that lets nobody through; its run."""
+    """Switches sync off under a safeguard with limit 0; gives the run."""
     database = service.store.database
     Proposal(database, ENTERPRISES["general"]).propose(lambda synced, patients: True, NOW)
     found = Proposal(database, SYNC_OFF).propose(lambda synced, patients: patients < 1, NOW)
@@ -38,7 +38,7 @@ def held_configuration(service: Service) -> str:
     return found.run_id
 
 
-def test_a_set_that_waits_makes_the_service_degraded_and_not_down(fresh: Service) -> None:
+def test_a_waiting_set_makes_the_service_degraded_but_available(fresh: Service) -> None:
     run = held(fresh)
     ready = fresh.call("GET", "/readyz", role="operator")
     assert (ready.status, ready.json["ready"], ready.json["degraded"]) == (200, True, True)
@@ -47,7 +47,7 @@ def test_a_set_that_waits_makes_the_service_degraded_and_not_down(fresh: Service
     assert one == {"enterprise": "general", "source": "genhosp-adt", "run": run, "kind": "live", "patients": 1}
 
 
-def test_a_decided_set_does_not_wait_any_more(fresh: Service) -> None:
+def test_a_decided_set_is_no_longer_waiting(fresh: Service) -> None:
     run = held(fresh)
     (listed,) = fresh.call("GET", "/v1/runs", role="operator").json
     assert (listed["run"], listed["waiting"]["patients"]) == (run, 1)
@@ -58,7 +58,7 @@ def test_a_decided_set_does_not_wait_any_more(fresh: Service) -> None:
     assert (ready["degraded"], ready["held"]) == (False, [])
 
 
-def test_a_held_configuration_waits_like_a_set_and_is_approved_like_one(fresh: Service) -> None:
+def test_a_held_configuration_is_listed_and_approved_like_a_set(fresh: Service) -> None:
     run = held_configuration(fresh)
     (one,) = fresh.call("GET", "/readyz", role="operator").json["held"]
     assert (one["kind"], one["source"], one["run"], one["patients"]) == ("configuration", "(configuration)", run, 1)
@@ -78,7 +78,7 @@ def test_a_held_configuration_waits_like_a_set_and_is_approved_like_one(fresh: S
 
 
 @pytest.mark.parametrize("word", ["approve", "reject"])
-def test_nothing_of_another_enterprise_is_decided(fresh: Service, word: str) -> None:
+def test_sets_of_another_enterprise_cannot_be_decided(fresh: Service, word: str) -> None:
     run = held_configuration(fresh)
     assert fresh.call("POST", f"/v1/runs/{run}/{word}", role="operator", enterprise="local").status == 404
     assert [one["run"] for one in fresh.call("GET", "/readyz", role="operator").json["held"]] == [run]

@@ -1,4 +1,4 @@
-"""What one caller may take of the service, what is kept out of caches, and what a sender's key opens."""
+"""Limits for one caller, cache headers, and the operations of a sender's key."""
 
 from __future__ import annotations
 
@@ -36,35 +36,33 @@ SENDERS_CALLS = {
 
 
 @pytest.mark.parametrize("around", [(b"[", b"0]"), (b"[[", b"0]]"), (b"", b"")])
-def test_more_values_than_asks_can_have_are_refused_before_any_is_read(
-    around: tuple[bytes, bytes], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_body_with_too_many_values_is_refused_before_parsing(around: tuple[bytes, bytes], monkeypatch: pytest.MonkeyPatch) -> None:
     body = around[0] + b"0," * (MOST_COMMAS + 1) + around[1]
-    monkeypatch.setattr(batch_limits, "decode_raw", None)  # whoever calls it fails
+    monkeypatch.setattr(batch_limits, "decode_raw", None)  # calling it fails
     with pytest.raises(ProblemDetails, match="413"):
         check_count(body)
 
 
-def test_the_largest_asks_of_a_full_array_are_within_the_limit() -> None:
+def test_a_full_array_of_the_largest_requests_is_within_the_limit() -> None:
     assert FEW.count(b",") * (MOST_IN_ARRAY // 10) < MOST_COMMAS
     assert len(FEW) * (MOST_IN_ARRAY // 10) < MOST_BYTES
 
 
 @pytest.mark.parametrize("item", [b"0", b"{}", json.dumps(ASK).encode()])
-def test_an_array_of_more_than_ten_thousand_is_refused_and_one_of_as_many_is_read(item: bytes) -> None:
+def test_an_array_of_ten_thousand_is_accepted_and_a_larger_one_refused(item: bytes) -> None:
     check_count(b"[" + b",".join([item] * MOST_IN_ARRAY) + b"]")
     with pytest.raises(ProblemDetails, match="413"):
         check_count(b"[" + b",".join([item] * (MOST_IN_ARRAY + 1)) + b"]")
 
 
-def test_a_body_that_says_it_is_too_long_is_refused_before_it_comes(service: Service) -> None:
+def test_a_body_with_an_excessive_content_length_is_refused_before_it_is_read(service: Service) -> None:
     head = f"POST {BATCH} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {service.token('general', 'sender')}\r\n"
     with socket.create_connection(("127.0.0.1", service.port), timeout=20) as connection:
         connection.sendall(f"{head}content-length: {MOST_BYTES + 1}\r\n\r\n[".encode())
         assert connection.recv(1000).startswith(b"HTTP/1.1 413 ")
 
 
-def test_a_body_of_too_many_values_is_refused_before_the_rest_of_it_comes(service: Service) -> None:
+def test_a_body_with_too_many_values_is_refused_before_its_end(service: Service) -> None:
     head = f"POST {BATCH} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {service.token('general', 'sender')}\r\n"
     with socket.create_connection(("127.0.0.1", service.port), timeout=20) as connection:
         connection.sendall(f"{head}content-length: {MOST_BYTES}\r\n\r\n[".encode() + b"0," * (MOST_COMMAS + 1))
@@ -73,7 +71,7 @@ def test_a_body_of_too_many_values_is_refused_before_the_rest_of_it_comes(servic
 
 @contextmanager
 def streaming(service: Service) -> Iterator[socket.socket]:
-    """A batch of an enterprise that was begun and does not end."""
+    """A batch of an enterprise that has started and does not end."""
     line = json.dumps(ASK).encode() + b"\n"
     head = f"POST {BATCH} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {service.token('quiet', 'sender')}\r\ncontent-type: {NDJSON}\r\n"
     with socket.create_connection(("127.0.0.1", service.port), timeout=20) as connection:
@@ -84,7 +82,7 @@ def streaming(service: Service) -> Iterator[socket.socket]:
         yield connection
 
 
-def test_a_key_has_so_many_batches_at_a_time_and_others_are_not_kept_waiting(service: Service) -> None:
+def test_concurrent_batches_are_limited_per_key_without_delaying_other_keys(service: Service) -> None:
     opened = [streaming(service) for _ in range(AT_ONCE)]
     for one in opened:
         one.__enter__()
@@ -99,39 +97,39 @@ def test_a_key_has_so_many_batches_at_a_time_and_others_are_not_kept_waiting(ser
             one.__exit__(None, None, None)
 
 
-def test_a_batch_that_is_over_makes_room_however_it_ends(service: Service) -> None:
+def test_every_ended_batch_frees_its_place(service: Service) -> None:
     for _ in range(AT_ONCE + 1):
         assert service.call("POST", BATCH, [ASK]).status == 200
         assert service.call("POST", BATCH, b"[", content_type="application/json").status == 400
         assert service.call("POST", BATCH, json.dumps(ASK).encode(), content_type=NDJSON).status == 200
 
 
-def test_each_batch_leaves_one_line_with_its_counts(fresh: Service) -> None:
+def test_each_batch_is_logged_in_one_line_with_its_counts(fresh: Service) -> None:
     asks: list[Any] = [ASK, ASK, {**ASK, "patient": {"value": "MRN9"}}, 0]
     fresh.call("POST", BATCH, asks)
     fresh.call("POST", BATCH, b"\n".join(json.dumps(one).encode() for one in asks), content_type=NDJSON)
     fresh.call("POST", BATCH, [])
     lines = [one for one in fresh.call("GET", "/v1/audit", role="auditor").json if one["action"] == "decided_batch"]
     (key,) = [one.id for one in fresh.keys.list() if one.role == "sender"]
-    said = {"asks": 4, "found": 2, "unknown": 1, "ambiguous": 0, "invalid": 1}
-    assert [(one["actor"], one["subject"], one["detail"]) for one in lines] == [("sender:sender of general", key, said)] * 2
+    counts = {"asks": 4, "found": 2, "unknown": 1, "ambiguous": 0, "invalid": 1}
+    assert [(one["actor"], one["subject"], one["detail"]) for one in lines] == [("sender:sender of general", key, counts)] * 2
 
 
 @pytest.mark.parametrize(
     ("method", "path"),
     [("GET", "/healthz"), ("GET", "/v1/changes"), ("POST", "/v1/decisions"), ("POST", BATCH), ("GET", "/v1/nothing"), ("GET", "/schema")],
 )
-def test_nobody_keeps_an_answer_on_the_way_or_guesses_what_it_is(service: Service, method: str, path: str) -> None:
+def test_responses_forbid_caching_and_content_sniffing(service: Service, method: str, path: str) -> None:
     headers = service.call(method, path, [ASK] if path == BATCH else ASK if method == "POST" else None).headers
     assert (headers["cache-control"], headers["x-content-type-options"]) == ("no-store", "nosniff")
 
 
-def test_a_stream_is_not_kept_either(service: Service) -> None:
+def test_streams_forbid_caching_too(service: Service) -> None:
     headers = service.call("POST", BATCH, json.dumps(ASK).encode(), content_type=NDJSON).headers
     assert (headers["cache-control"], headers["x-content-type-options"]) == ("no-store", "nosniff")
 
 
-def test_a_senders_key_opens_what_the_contract_names_and_nothing_else(service: Service) -> None:
+def test_a_senders_key_can_call_only_the_documented_operations(service: Service) -> None:
     document = service.call("GET", "/schema").json
     calls = {(method.upper(), path) for path, methods in document["paths"].items() for method in methods}
     known = {"patient_id": service.patient()["id"]}
@@ -145,7 +143,7 @@ class _Any(dict[str, str]):
         return "x"
 
 
-def test_a_key_ends_when_it_expires(fresh: Service) -> None:
+def test_an_expired_key_is_refused(fresh: Service) -> None:
     number, token = fresh.keys.create("for a while", "general", "sender", NOW, expires=NOW + timedelta(days=1))
     assert fresh.keys.verify(token, NOW + timedelta(hours=23)) is not None
     assert fresh.keys.verify(token, NOW + timedelta(days=1)) is None
@@ -154,7 +152,7 @@ def test_a_key_ends_when_it_expires(fresh: Service) -> None:
     assert fresh.call("POST", "/v1/decisions", ASK, role=None, authorization=f"Bearer {over}").status == 401
 
 
-def test_a_key_shows_the_hour_it_was_last_used_in_and_is_written_once_an_hour(fresh: Service) -> None:
+def test_a_keys_last_use_is_stored_once_an_hour(fresh: Service) -> None:
     number, token = fresh.keys.create("used", "general", "sender", NOW)
     assert fresh.keys.list()[0].last_used is None
     fresh.keys.note_use(number, NOW)
@@ -164,7 +162,7 @@ def test_a_key_shows_the_hour_it_was_last_used_in_and_is_written_once_an_hour(fr
     assert fresh.keys.verify(token, NOW) == found
 
 
-def test_using_a_key_is_noted_without_keeping_its_caller_waiting(fresh: Service) -> None:
+def test_recording_a_keys_use_does_not_delay_the_caller(fresh: Service) -> None:
     number, token = fresh.keys.create("used", "general", "sender", NOW)
     with fresh.store.database.write("general"):  # a run is writing
         assert fresh.call("POST", "/v1/decisions", ASK, role=None, authorization=f"Bearer {token}").status == 200

@@ -1,4 +1,4 @@
-"""Whatever comes, it is answered: no call and no page fails of what somebody sends, on either database.
+"""Every input is answered: no input makes a call or a page fail, on either database.
 
 The calls, their fields and their parameters are read from the OpenAPI document and the routes, so that a new one is tried too.
 """
@@ -41,7 +41,7 @@ BASE: dict[str, dict[str, Any]] = {
 
 @dataclass
 class Wire:
-    """A connection that is used again, and what failed on it."""
+    """A reused connection, and the failures on it."""
 
     port: int
 
@@ -80,7 +80,7 @@ def wire(both: Pages) -> Iterator[Wire]:
 
 @dataclass(frozen=True)
 class Operation:
-    """A call as the document describes it."""
+    """A call as described in the OpenAPI document."""
 
     method: str
     path: str
@@ -90,7 +90,7 @@ class Operation:
 
 
 def operations(wire: Wire) -> list[Operation]:
-    """Every call of the document."""
+    """Every call of the OpenAPI document."""
     wire.connection.request("GET", "/schema")
     document = json.loads(wire.connection.getresponse().read())
     components = document["components"]["schemas"]
@@ -110,7 +110,7 @@ def as_json(text: str) -> bytes:
 
 
 def bodies(operation: Operation) -> Iterator[tuple[str, bytes]]:
-    """A body for each field and odd value, and those that are odd as a whole."""
+    """A body for each field and odd value, and bodies that are odd as a whole."""
     values = {**{name: as_json(text) for name, text in TEXTS.items()}, **JSON}
     base = BASE.get(operation.path, {})
     for field in operation.fields:
@@ -120,7 +120,7 @@ def bodies(operation: Operation) -> Iterator[tuple[str, bytes]]:
 
 
 def nested() -> Iterator[tuple[str, bytes]]:
-    """Asks that are odd further inside."""
+    """Decision requests with odd nested values."""
     values = {**{name: as_json(text) for name, text in TEXTS.items()}, **JSON}
     for name, value in values.items():
         for inside in (b'{"value":%s}', b'{"id":%s}', b'{"value":"MRN1","authority":%s}', b'{"value":"MRN1","type":%s}'):
@@ -132,7 +132,7 @@ def nested() -> Iterator[tuple[str, bytes]]:
         )
 
 
-def test_no_call_fails_of_what_is_sent(both: Pages, wire: Wire) -> None:
+def test_no_input_makes_a_call_fail(both: Pages, wire: Wire) -> None:
     keys = {role: both.keys.create(role, "general", role, NOW)[1] for role in ROLES}
     known = Caller(both, "operator", "general").ids
     for operation in operations(wire):
@@ -155,8 +155,8 @@ def test_no_call_fails_of_what_is_sent(both: Pages, wire: Wire) -> None:
     assert wire.failed == []
 
 
-def test_no_page_fails_of_what_is_sent_in_any_role(both: Pages, wire: Wire) -> None:
-    """Everything is tried in the first role that a page is for; in the others, what failed most often."""
+def test_no_input_makes_a_page_fail_in_any_role(both: Pages, wire: Wire) -> None:
+    """Tries every value in the first role of a page, and in the other roles the values that fail most often."""
     tried = set()
     for role in OF_PEOPLE:
         caller = Caller(both, role, "general")
@@ -185,12 +185,12 @@ def odd_visits(
             yield from ((f"{name}: {what}", where, {**form, name: text}) for name in form)
 
 
-def test_signing_in_fails_of_nothing_that_is_sent(wire: Wire) -> None:
+def test_no_input_makes_signing_in_fail(wire: Wire) -> None:
     for body in (b"name=%00&password=x", b"name=%ff&password=%fe", b"name=%ed%a0%80", b"\xff\xfe=1", b"name=" + b"9" * 9_000):
         assert wire.send("", "POST", "/sign-in", body) in (403, 422), body
 
 
-def test_every_call_is_in_the_document(both: Pages, wire: Wire) -> None:
-    """So that the tests above leave none out."""
+def test_every_call_is_in_the_openapi_document(both: Pages, wire: Wire) -> None:
+    """Ensures that the tests above cover every call."""
     found = {(one.method, one.path) for one in operations(wire)}
     assert {(method, re.sub(r":\w+}", "}", path)) for method, path in routes(both) if path.startswith("/v1/")} == found

@@ -1,4 +1,4 @@
-"""A selection of rejections over HTTP: who may choose what. What a replay does is tested with ``sync``."""
+"""A selection of rejections over HTTP: who may select what. The replay itself is tested with ``sync``."""
 
 from __future__ import annotations
 
@@ -11,38 +11,38 @@ from tests.store.web.conftest import Service, reject
 REPLAY, PREVIEW = "/v1/rejections/replay", "/v1/rejections/replay/preview"
 
 
-def test_a_selection_by_ids_is_replayed_each_once(fresh: Service) -> None:
+def test_each_selected_id_is_replayed_once(fresh: Service) -> None:
     one, two = reject(fresh, "general", b"first"), reject(fresh, "general", b"second")
     done = fresh.call("POST", REPLAY, {"ids": [one, two, one]}, role="operator")
     assert done.status == 200
     assert (done.json["replayed"], done.json["resolved"], done.json["left"]) == (2, 2, 0)
     assert [row["id"] for row in done.json["rejections"]] == [one, two]
-    assert fresh.asked == [("replay", one, "operator of general"), ("replay", two, "operator of general")]
+    assert fresh.requested == [("replay", one, "operator of general"), ("replay", two, "operator of general")]
 
 
-def test_a_selection_by_source_and_reason_takes_the_open_ones(fresh: Service) -> None:
+def test_a_selection_by_source_and_reason_takes_open_rejections(fresh: Service) -> None:
     number = reject(fresh, "general", b"first")
-    asked = {"source": "genhosp-adt", "reason": "code_unmapped"}
-    assert [row["id"] for row in fresh.call("POST", REPLAY, asked, role="operator").json["rejections"]] == [number]
-    assert fresh.call("POST", REPLAY, asked | {"reason": "other"}, role="operator").json["replayed"] == 0
-    assert fresh.call("POST", REPLAY, asked, role="operator", enterprise="local").json["replayed"] == 0
+    requested = {"source": "genhosp-adt", "reason": "code_unmapped"}
+    assert [row["id"] for row in fresh.call("POST", REPLAY, requested, role="operator").json["rejections"]] == [number]
+    assert fresh.call("POST", REPLAY, requested | {"reason": "other"}, role="operator").json["replayed"] == 0
+    assert fresh.call("POST", REPLAY, requested, role="operator", enterprise="local").json["replayed"] == 0
 
 
-def test_a_preview_says_who_would_flip_which_way_and_shows_no_value(fresh: Service) -> None:
+def test_a_preview_shows_changes_by_direction_without_values(fresh: Service) -> None:
     number = reject(fresh, "general", b"first")
     found = fresh.call("POST", PREVIEW, {"ids": [number]}, role="operator")
     assert found.json["flips"] == {"more_contactable": 0, "less_contactable": 1}
     assert found.json["changes"] == [{"patient": "pt_1", "attribute": "phones", "direction": "other"}]
     assert b"555" not in found.body
-    assert fresh.asked == []
+    assert fresh.requested == []
 
 
 @pytest.mark.parametrize("path", [REPLAY, PREVIEW])
-def test_an_id_of_another_enterprise_is_not_found_and_nothing_is_done(fresh: Service, path: str) -> None:
-    mine, other = reject(fresh, "general", b"first"), reject(fresh, "local", b"second")
+def test_an_id_of_another_enterprise_is_not_found_and_nothing_is_replayed(fresh: Service, path: str) -> None:
+    own, other = reject(fresh, "general", b"first"), reject(fresh, "local", b"second")
     for wrong in (other, "rej_0"):
-        assert fresh.call("POST", path, {"ids": [mine, wrong]}, role="operator").status == 404
-    assert fresh.asked == []
+        assert fresh.call("POST", path, {"ids": [own, wrong]}, role="operator").status == 404
+    assert fresh.requested == []
 
 
 @pytest.mark.parametrize("path", [REPLAY, PREVIEW])
@@ -51,13 +51,13 @@ def test_an_id_of_another_enterprise_is_not_found_and_nothing_is_done(fresh: Ser
     [{}, {"ids": [], "source": "genhosp-adt"}, {"ids": [], "reason": "x"}, {"reason": "x"}, {"all": True}, {"ids": ["rej_0"] * 1001}],
     ids=["nothing", "both", "ids with a reason", "a reason alone", "all", "too many"],
 )
-def test_a_selection_that_is_none_is_refused(service: Service, path: str, body: Any) -> None:
+def test_an_invalid_selection_is_refused(service: Service, path: str, body: Any) -> None:
     reply = service.call("POST", path, body, role="operator")
     assert reply.status == 422
     assert reply.headers["content-type"].startswith("application/problem+json")
 
 
-def test_a_list_can_be_narrowed_to_one_reason(fresh: Service) -> None:
+def test_a_list_can_be_filtered_by_reason(fresh: Service) -> None:
     number = reject(fresh, "general", b"first")
     assert [row["id"] for row in fresh.call("GET", "/v1/rejections?reason=code_unmapped", role="operator").json] == [number]
     assert fresh.call("GET", "/v1/rejections?reason=other", role="operator").json == []

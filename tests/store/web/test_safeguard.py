@@ -1,4 +1,4 @@
-"""Held changes over HTTP: seen, approved and rejected by operators of the enterprise, and by nobody else."""
+"""Held changes over HTTP: only operators of the enterprise can see, approve and reject them."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from tests.store.web.conftest import NOW, Service, statements
 
 @pytest.fixture
 def held(fresh: Service) -> str:
-    """A run of the enterprise ``general`` that would let one patient be contacted; its id."""
+    """A held run of the enterprise ``general`` that would permit contact with one patient; its id."""
     run = fresh.journal.start("genhosp-adt", "general", "full", now=NOW)
-    said = replace(statements("MRN2", "M9", do_not_contact="no"), effective=times.at(NOW))
+    item = replace(statements("MRN2", "M9", do_not_contact="no"), effective=times.at(NOW))
     with fresh.store.database.write("general") as transaction:
-        fresh.store.apply_many(transaction, "general", "genhosp-adt", [said], now=NOW, run_id=run.id, guard=HoldAll(run.id))
+        fresh.store.apply_many(transaction, "general", "genhosp-adt", [item], now=NOW, run_id=run.id, guard=HoldAll(run.id))
     fresh.journal.finish(run, "held", None, NOW)
     return run.id
 
@@ -26,7 +26,7 @@ def dnc(service: Service) -> str:
     return str(service.patient("MRN2")["preferences"]["do_not_contact"]["value"])
 
 
-def test_a_held_run_shows_what_it_would_loosen_and_names_nobody(fresh: Service, held: str) -> None:
+def test_a_held_run_shows_what_it_would_permit_without_names(fresh: Service, held: str) -> None:
     found = fresh.call("GET", f"/v1/runs/{held}", role="operator").json
     assert (found["status"], found["held"]["patients"]) == ("held", 1)
     assert found["held"]["counts"] == [{"attribute": "do_not_contact", "direction": "yes->no", "patients": 1}]
@@ -43,7 +43,7 @@ def test_an_operator_approves_and_is_recorded(fresh: Service, held: str) -> None
     assert ("approved_held_changes", held) in [(line["action"], line["subject"]) for line in logged]
 
 
-def test_an_operator_rejects_and_what_stands_stays(fresh: Service, held: str) -> None:
+def test_an_operator_rejects_and_the_current_values_stay(fresh: Service, held: str) -> None:
     reply = fresh.call("POST", f"/v1/runs/{held}/reject", role="operator")
     assert (reply.status, reply.json["status"]) == (200, "done")
     assert dnc(fresh) == "yes"

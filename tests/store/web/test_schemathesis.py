@@ -1,6 +1,6 @@
-"""Requests made from the document of the API, right ones and wrong ones, by every kind of key: the answers are what the document says.
+"""Valid and invalid requests generated from the OpenAPI document, with every kind of key: responses match the document.
 
-``EMR_SYNC_SCHEMATHESIS_EXAMPLES`` (2) is how many are made of each call, each way.
+``EMR_SYNC_SCHEMATHESIS_EXAMPLES`` (2) is the number of requests for each call and mode.
 """
 
 from __future__ import annotations
@@ -40,12 +40,12 @@ KINDS_OF = {(method, re.sub(r":str}", "}", path)): sorted(call.keys) for (method
 
 
 class Api:
-    """The running service, its document, and a key of every kind."""
+    """The running service, its OpenAPI document, and a key of every kind."""
 
     def __init__(self, pages: Pages, session: requests.Session) -> None:
         self.pages, self.session = pages, session
         document = session.get(f"{pages.url}/schema", timeout=60).json()
-        del document["security"]  # keys that do not hold are in test_access.py
+        del document["security"]  # invalid keys are in test_access.py
         self.schema = schemathesis.openapi.from_dict(document)
         self.known = {name.removesuffix(":str"): one for name, one in Caller(pages, "operator", "general").ids.items()}
         self.tokens = {kind: self._token(kind) for kind in KEYS}
@@ -56,13 +56,13 @@ class Api:
         return self.pages.keys.create(kind, "general", kind.partition(" ")[0], NOW, grants=grants)[1]
 
     def send(self, case: Case, kind: str) -> None:
-        """Sends it and compares the answer with the document."""
+        """Sends a request and compares the response with the document."""
         response = case.call(self.pages.url, session=self.session, headers={"authorization": f"Bearer {self.tokens[kind]}"}, timeout=60)
         self.counts[kind][response.status_code] += 1
         case.validate_response(response, checks=CHECKED)
 
     def ask(self, cases: SearchStrategy[Case], kind: str) -> None:
-        """A few requests by one kind of key, half of them about what is there."""
+        """Sends a few requests with one kind of key, half of them about existing data."""
 
         @FEW
         @given(cases, st.booleans())
@@ -82,12 +82,12 @@ def api(database_url: str) -> Iterator[Api]:
 
 
 @pytest.mark.timeout(3_000)
-def test_what_the_document_describes_is_what_every_kind_of_key_is_answered(api: Api) -> None:
+def test_responses_match_the_openapi_document_for_every_kind_of_key(api: Api) -> None:
     tried = set()
     for result in api.schema.get_all_operations():
         operation = result.ok()
         call = operation.method.upper(), operation.path
-        modes = GenerationMode if operation.body else (GenerationMode.POSITIVE,)  # any text is right in an address
+        modes = GenerationMode if operation.body else (GenerationMode.POSITIVE,)  # any text is valid in a path
         for cases in [operation.as_strategy(generation_mode=mode) for mode in modes]:
             for kind in KINDS_OF[call]:
                 api.ask(cases, kind)

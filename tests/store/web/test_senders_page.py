@@ -1,4 +1,4 @@
-"""What docs/senders.md shows is what the service does."""
+"""The examples in docs/senders.md match the service."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ ASK, ANSWER, REPLY = (json.loads(block) for block in re.findall(r"```json\n(.*?)
 (PYTHON,) = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
 
 
-def test_the_python_of_the_page_imports_what_the_client_has() -> None:
+def test_the_python_example_imports_names_of_the_client() -> None:
     compile(PYTHON, "docs/senders.md", "exec")
     exec(PYTHON.splitlines()[0], {})  # its first line is the import
 
 
-def test_the_ask_of_the_page_gets_the_answer_of_the_page(fresh: Service) -> None:
+def test_the_example_request_gets_the_documented_response(fresh: Service) -> None:
     assert fresh.call("POST", "/v1/sms-replies", REPLY).json["recognised"] == "opt_out"
     decision = fresh.call("POST", "/v1/decisions", {**ASK, "patient": {**ASK["patient"], "value": "MRN1"}}).json
     assert set(decision) == set(ANSWER)
@@ -27,7 +27,7 @@ def test_the_ask_of_the_page_gets_the_answer_of_the_page(fresh: Service) -> None
     assert (decision["address"], set(decision["evidence"][0])) == (CELL, set(ANSWER["evidence"][0]))
 
 
-def test_the_codes_of_the_page_are_those_of_the_service(service: Service) -> None:
+def test_the_documented_codes_are_those_of_the_service(service: Service) -> None:
     replies = [
         service.call("POST", "/v1/decisions", b"{"),
         service.call("POST", "/v1/decisions", ASK, role=None),

@@ -1,4 +1,4 @@
-"""Keys, roles, problem details, settings, the feed, operations, health and the document of the API."""
+"""Keys, roles, problem details, settings, the feed, operations, health and the OpenAPI document."""
 
 from __future__ import annotations
 
@@ -46,14 +46,14 @@ def test_a_key_that_was_just_used_is_refused_two_seconds_after_it_was_revoked(fr
     fresh.keys.revoke(number, NOW)
     revoked = began = monotonic()
     while fresh.call("GET", "/v1/changes", role=None, authorization=header).status == 200:
-        assert began < revoked + 2.0  # however long the answer took
+        assert began < revoked + 2.0  # however long the response took
         sleep(0.1)
         began = monotonic()
     assert fresh.call("GET", "/v1/changes", role=None, authorization=header).status == 401
 
 
-def test_a_key_that_is_used_all_the_time_is_looked_up_again(fresh: Service) -> None:
-    """Using it must not put off the end of what is remembered."""
+def test_a_key_in_constant_use_is_looked_up_again(fresh: Service) -> None:
+    """Using a key must not extend its cache entry."""
     moment = [0.0]
     callers = Callers(fresh.keys, ["general"], Lanes.create(), lambda: NOW, lambda: moment[0])
     number, token = fresh.keys.create("used", "general", "sender", NOW)
@@ -68,7 +68,7 @@ def test_a_key_that_is_used_all_the_time_is_looked_up_again(fresh: Service) -> N
         callers.verify(headers)
 
 
-def test_a_key_of_an_enterprise_that_left_the_configuration_is_refused(fresh: Service) -> None:
+def test_a_key_of_a_removed_enterprise_is_refused(fresh: Service) -> None:
     token = fresh.keys.create("old", "gone", "sender", NOW)[1]
     reply = fresh.call("GET", "/v1/changes", role=None, authorization=f"Bearer {token}")
     assert (reply.status, reply.json["code"]) == (403, "enterprise_unknown")
@@ -84,7 +84,7 @@ def test_a_key_of_an_enterprise_that_left_the_configuration_is_refused(fresh: Se
         ("GET", "/v1//runs/a/b", 404),
     ],
 )
-def test_an_unknown_address_or_method_gets_problem_details(service: Service, method: str, path: str, status: int) -> None:
+def test_an_unknown_path_or_method_gets_problem_details(service: Service, method: str, path: str, status: int) -> None:
     reply = service.call(method, path)
     assert (reply.status, reply.headers["content-type"]) == (status, "application/problem+json")
     assert set(reply.json) >= {"type", "title", "status", "code", "detail"}
@@ -95,7 +95,7 @@ def test_a_body_that_is_too_large_gets_problem_details(service: Service) -> None
     assert (reply.status, reply.headers["content-type"]) == (413, "application/problem+json")
 
 
-def test_an_unexpected_error_tells_nothing_and_logs_no_data(
+def test_an_unexpected_error_reveals_nothing_and_logs_no_data(
     fresh: Service, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def fail(*_: Any) -> None:
@@ -107,12 +107,12 @@ def test_an_unexpected_error_tells_nothing_and_logs_no_data(
     replies = [fresh.call("POST", "/v1/decisions", ask), fresh.call("POST", "/v1/patients/lookup", {"value": "MRN1"}, role="staff")]
     assert [reply.status for reply in replies] == [500, 500]
     assert "RuntimeError" in caplog.text
-    for said in (caplog.text, *(reply.body.decode() for reply in replies)):
-        assert "MRN1" not in said
-        assert "0101" not in said
+    for output in (caplog.text, *(reply.body.decode() for reply in replies)):
+        assert "MRN1" not in output
+        assert "0101" not in output
 
 
-def test_a_stream_that_fails_midway_is_cut_off(fresh: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_stream_that_fails_is_aborted(fresh: Service, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: Any) -> None:
         raise RuntimeError("gone")
 
@@ -148,7 +148,7 @@ def test_a_bad_setting_is_refused(service: Service, body: Any) -> None:
     assert service.call("PUT", "/v1/settings", body, role="enterprise", enterprise="local").status == 422
 
 
-def test_the_feed_is_resumed_where_it_was_left(fresh: Service) -> None:
+def test_the_feed_resumes_at_its_position(fresh: Service) -> None:
     first = fresh.call("GET", "/v1/changes?limit=1").json
     rest = fresh.call("GET", f"/v1/changes?after={first['next']}").json
     assert len(first["changes"]) == 1
@@ -158,8 +158,8 @@ def test_the_feed_is_resumed_where_it_was_left(fresh: Service) -> None:
     assert fresh.call("GET", f"/v1/changes?after={rest['next']}&epoch={rest['epoch']}").json == end
 
 
-def test_a_reader_beyond_the_end_of_the_feed_begins_again(fresh: Service) -> None:
-    """After a restore: going on there would skip every change until the numbers have caught up."""
+def test_a_reader_beyond_the_end_of_the_feed_starts_over(fresh: Service) -> None:
+    """After a restore, continuing would skip every change until the numbers have caught up."""
     page = fresh.call("GET", "/v1/changes").json
     assert fresh.call("GET", f"/v1/changes?after={page['next']}").status == 200
     reply = fresh.call("GET", f"/v1/changes?after={page['next'] + 1}&wait=30")
@@ -168,8 +168,8 @@ def test_a_reader_beyond_the_end_of_the_feed_begins_again(fresh: Service) -> Non
     assert fresh.call("GET", "/v1/changes?after=0&epoch=whatever").status == 200
 
 
-def test_a_reader_whose_change_has_become_another_one_begins_again(fresh: Service) -> None:
-    """After a restore, and as many new changes as were lost."""
+def test_a_reader_whose_last_change_was_replaced_starts_over(fresh: Service) -> None:
+    """After a restore that lost changes, followed by as many new ones."""
     page = fresh.call("GET", "/v1/changes?limit=1").json
     where = f"/v1/changes?after={page['next']}&epoch={page['epoch']}"
     assert fresh.call("GET", where).status == 200
@@ -179,7 +179,7 @@ def test_a_reader_whose_change_has_become_another_one_begins_again(fresh: Servic
     assert fresh.call("GET", where.partition("&")[0]).status == 200
 
 
-def test_each_page_has_an_epoch_of_its_own(fresh: Service) -> None:
+def test_each_page_has_its_own_epoch(fresh: Service) -> None:
     whole, first = fresh.call("GET", "/v1/changes").json, fresh.call("GET", "/v1/changes?limit=1").json
     assert whole["epoch"] != first["epoch"]
     assert fresh.call("GET", f"/v1/changes?after={first['next']}&epoch={whole['epoch']}").status == 410
@@ -205,16 +205,16 @@ def test_a_bad_query_is_refused(service: Service, query: str) -> None:
     assert (reply.status, reply.json["code"]) == (422, "invalid_request")
 
 
-def test_sources_say_when_they_were_heard(service: Service) -> None:
+def test_sources_show_when_they_were_last_received(service: Service) -> None:
     (source,) = service.call("GET", "/v1/sources", role="operator").json
     assert (source["name"], source["display_name"], source["stale"]) == ("genhosp-adt", "General Hospital EMR", False)
     assert source["last_heard"]
 
 
-def test_a_resync_begins_a_run_that_can_be_watched(fresh: Service) -> None:
+def test_a_resync_starts_a_run_that_can_be_followed(fresh: Service) -> None:
     reply = fresh.call("POST", "/v1/sources/genhosp-adt/resync", role="operator")
     assert (reply.status, reply.json["status"]) == (202, "running")
-    assert fresh.asked == [("resync", "genhosp-adt", "operator of general")]
+    assert fresh.requested == [("resync", "genhosp-adt", "operator of general")]
     run = reply.json["run"]
     assert fresh.call("GET", f"/v1/runs/{run}", role="operator").json["source"] == "genhosp-adt"
     assert [one["run"] for one in fresh.call("GET", "/v1/runs?source=genhosp-adt", role="operator").json] == [run]
@@ -229,7 +229,7 @@ def test_a_second_run_of_a_source_is_refused(fresh: Service) -> None:
 
 def test_a_source_of_another_enterprise_is_not_found(fresh: Service) -> None:
     reply = fresh.call("POST", "/v1/sources/clinic/resync", role="operator")
-    assert (reply.status, reply.json["code"], fresh.asked) == (404, "source_unknown", [])
+    assert (reply.status, reply.json["code"], fresh.requested) == (404, "source_unknown", [])
 
 
 def test_rejections_are_listed_without_their_payload_and_replayed(fresh: Service) -> None:
@@ -243,7 +243,7 @@ def test_rejections_are_listed_without_their_payload_and_replayed(fresh: Service
     assert fresh.call("GET", "/v1/rejections", role="operator", enterprise="local").json == []
 
 
-def test_the_service_is_alive_and_ready_and_has_metrics(service: Service) -> None:
+def test_the_service_has_liveness_readiness_and_metrics(service: Service) -> None:
     assert service.call("GET", "/healthz", role=None).status == 200
     ready = service.call("GET", "/readyz", role="operator")
     assert (ready.status, ready.json["ready"], ready.json["degraded"]) == (200, True, False)
@@ -251,7 +251,7 @@ def test_the_service_is_alive_and_ready_and_has_metrics(service: Service) -> Non
     assert (metrics.body, metrics.headers["content-type"]) == (b"emr_sync_up 1\n", "text/plain; version=0.0.4; charset=utf-8")
 
 
-def test_a_source_that_left_the_configuration_is_reported(fresh: Service) -> None:
+def test_a_removed_source_is_reported(fresh: Service) -> None:
     with fresh.store.database.write("general") as transaction:
         fresh.journal.mark_received(transaction, "retired", "general", now=NOW)
     fresh.store.freshness.last.changed()
@@ -260,13 +260,13 @@ def test_a_source_that_left_the_configuration_is_reported(fresh: Service) -> Non
     assert [one["source"] for one in ready["sources"] if one["state"] == "orphan"] == ["retired"]
 
 
-def test_whoever_has_no_good_key_learns_only_whether_the_service_is_ready(fresh: Service) -> None:
+def test_without_a_valid_key_readiness_shows_only_the_status(fresh: Service) -> None:
     for headers in ({}, {"authorization": "Bearer esk.key_0.guess"}, {"authorization": "Basic x"}):
         ready = fresh.call("GET", "/readyz", role=None, **headers)
         assert (ready.status, ready.json) == (200, {"ready": True})
 
 
-def test_a_key_tells_of_its_own_enterprise_only(fresh: Service) -> None:
+def test_a_key_shows_only_its_own_enterprise(fresh: Service) -> None:
     with fresh.store.database.write("general") as transaction:
         fresh.journal.mark_received(transaction, "retired", "general", now=NOW)
     fresh.store.freshness.last.changed()
@@ -274,7 +274,7 @@ def test_a_key_tells_of_its_own_enterprise_only(fresh: Service) -> None:
     assert ({one["enterprise"] for one in ready["sources"]}, ready["degraded"]) == ({"local"}, False)
 
 
-def test_readiness_is_looked_at_once_a_second(sqlite_url: str) -> None:
+def test_readiness_is_checked_once_a_second(sqlite_url: str) -> None:
     database, ticks = Database.open(sqlite_url), [0.0]
     health = Health(Preferences(database, ENTERPRISES), None, lambda: NOW, lambda: ticks[0])
     first = health.kept.get(None)
@@ -304,7 +304,7 @@ def test_patients_whose_newer_evidence_cannot_be_read_are_counted_and_named(fres
     assert codes(fresh.call("POST", "/v1/decisions/batch", [ask]).json) == [["preference_unreadable"]]
 
 
-def test_a_database_that_is_gone_is_not_ready(fresh: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_lost_database_is_not_ready(fresh: Service, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(_: object) -> None:
         raise OSError("connection to db.internal as admin failed")
 
@@ -315,28 +315,28 @@ def test_a_database_that_is_gone_is_not_ready(fresh: Service, monkeypatch: pytes
         assert b"db.internal" not in ready.body
 
 
-def test_a_database_that_keeps_us_waiting_is_not_ready_and_asked_once(fresh: Service) -> None:
-    asked, answers = threading.Semaphore(0), threading.Event()
+def test_a_slow_database_is_not_ready_and_queried_once(fresh: Service) -> None:
+    requested, answers = threading.Semaphore(0), threading.Event()
 
     class Slow(Health):
         def readiness(self) -> Readiness:
-            asked.release()
+            requested.release()
             answers.wait()
             return super().readiness()
 
-    async def look() -> tuple[list[Readiness], Readiness]:
+    async def check_twice() -> tuple[list[Readiness], Readiness]:
         health = Slow(fresh.store, None, lambda: NOW)
         late = [await health.in_time(seconds=0.01) for _ in range(3)]
         answers.set()
         return late, await health.in_time()
 
-    late, then = asyncio.run(look())
+    late, later = asyncio.run(check_twice())
     assert [(one.ready, one.database) for one in late] == [(False, "unreachable")] * 3
-    assert (then.ready, asked.acquire(blocking=False), asked.acquire(blocking=False)) == (True, True, False)
+    assert (later.ready, requested.acquire(blocking=False), requested.acquire(blocking=False)) == (True, True, False)
 
 
-def test_readiness_is_told_where_the_next_look_begins_before_the_last_one_is_answered(fresh: Service) -> None:
-    async def look() -> tuple[Readiness, Readiness]:
+def test_readiness_is_correct_when_the_next_check_starts_before_the_last_ends(fresh: Service) -> None:
+    async def check_twice() -> tuple[Readiness, Readiness]:
         health = Health(fresh.store, None, lambda: NOW)
         others: list[asyncio.Task[Readiness]] = []
 
@@ -348,10 +348,10 @@ def test_readiness_is_told_where_the_next_look_begins_before_the_last_one_is_ans
 
         return await health.in_time(run), await others[0]
 
-    assert [one.ready for one in asyncio.run(look())] == [True, True]
+    assert [one.ready for one in asyncio.run(check_twice())] == [True, True]
 
 
-def test_readiness_waits_for_no_key_that_cannot_be_checked(fresh: Service) -> None:
+def test_readiness_does_not_wait_for_a_key_check(fresh: Service) -> None:
     go_on = threading.Event()
     for _ in range(2):
         fresh.lanes.keys.later(go_on.wait, 60)
@@ -362,7 +362,7 @@ def test_readiness_waits_for_no_key_that_cannot_be_checked(fresh: Service) -> No
     assert "sources" in fresh.call("GET", "/readyz", role="auditor").json
 
 
-def test_the_document_of_the_api_has_every_address(service: Service) -> None:
+def test_the_openapi_document_has_every_path(service: Service) -> None:
     document = service.call("GET", "/schema", role=None).json
     operations = {(method.upper(), path) for path, item in document["paths"].items() for method in item}
     assert operations == {(method, path.replace(":str}", "}")) for method, path in CALLS}
@@ -372,7 +372,7 @@ def test_the_document_of_the_api_has_every_address(service: Service) -> None:
         assert f'"#/components/schemas/{name}"' in text or name in ("InvalidAsk", "Readiness")
 
 
-def test_many_senders_at_once_each_get_their_own_answer(service: Service) -> None:
+def test_concurrent_senders_each_get_their_own_response(service: Service) -> None:
     def answers(value: str) -> set[tuple[str, ...]]:
         client = SenderClient(f"http://127.0.0.1:{service.port}", service.token("general", "sender"))
         found = {client.decide(Who(value), "automation", ["sms"], line=LINE).reasons for _ in range(40)}

@@ -1,4 +1,4 @@
-"""SMS consent, sentence by sentence of product section 6, as a sender and the people of an enterprise meet it over HTTP."""
+"""SMS consent over HTTP for senders and users of an enterprise, sentence by sentence of product section 6."""
 
 from __future__ import annotations
 
@@ -51,20 +51,20 @@ def states(service: Service, patient: str, evidence: str, *numbers: str, **more:
 
 
 @pytest.mark.parametrize("enterprise", ["general", "local", "quiet"])
-def test_it_exists_whether_or_not_preferences_are_synced(fresh: Service, enterprise: str) -> None:
+def test_sms_consent_exists_whether_or_not_preferences_are_synced(fresh: Service, enterprise: str) -> None:
     assert may_text(fresh, enterprise=enterprise)
     text(fresh, "STOP", enterprise=enterprise)
     assert (may_text(fresh, enterprise=enterprise), shown(fresh, enterprise=enterprise)) == (False, STOPPED)
 
 
-def test_it_is_held_per_line_and_number(fresh: Service) -> None:
+def test_sms_consent_is_kept_per_line_and_number(fresh: Service) -> None:
     text(fresh, "STOP", HOME)
     assert [(one["line"], one["number"]) for one in fresh.patient()["sms_consent"]["opted_out"]] == [(LINE, HOME)]
     assert (may_text(fresh, line=OTHER_LINE), may_text(fresh, MRN2)) == (True, True)
     assert fresh.patient(MRN2)["sms_consent"]["opted_out"] == []
 
 
-def test_it_is_shown_as_opted_in_or_opted_out_of_so_many_numbers(fresh: Service) -> None:
+def test_sms_consent_is_shown_with_the_count_of_numbers(fresh: Service) -> None:
     assert shown(fresh) == "Opted In"
     text(fresh, "STOP")
     text(fresh, "STOP", line=OTHER_LINE)
@@ -73,16 +73,16 @@ def test_it_is_shown_as_opted_in_or_opted_out_of_so_many_numbers(fresh: Service)
     assert shown(fresh) == "Opted Out of 2 numbers"
 
 
-def test_replies_carry_when_they_were_received_and_late_ones_do_not_undo_newer_ones(fresh: Service) -> None:
+def test_late_replies_do_not_override_newer_ones(fresh: Service) -> None:
     text(fresh, "STOP", received_at=(NOW - timedelta(minutes=1)).isoformat())
     text(fresh, "START", received_at=(NOW - timedelta(minutes=2)).isoformat())
     assert not may_text(fresh)
-    (stands,) = fresh.patient()["sms_consent"]["opted_out"]
-    assert stands["at"].startswith((NOW - timedelta(minutes=1)).strftime("%Y-%m-%dT%H:%M:%S"))
+    (opt_out,) = fresh.patient()["sms_consent"]["opted_out"]
+    assert opt_out["at"].startswith((NOW - timedelta(minutes=1)).strftime("%Y-%m-%dT%H:%M:%S"))
 
 
 @pytest.mark.parametrize("written", [str.upper, str.lower, str.title, lambda word: f"  {word}!! ", lambda word: f'"{word}."'])
-def test_every_opt_out_word_counts_in_any_case_and_without_its_punctuation(fresh: Service, written: Any) -> None:
+def test_opt_out_keywords_ignore_case_and_punctuation(fresh: Service, written: Any) -> None:
     for place, word in enumerate(OPT_OUT_WORDS):
         line = f"+121755502{place:02}"
         assert text(fresh, written(word), line=line)["recognised"] == "opt_out", word
@@ -90,13 +90,13 @@ def test_every_opt_out_word_counts_in_any_case_and_without_its_punctuation(fresh
 
 
 @pytest.mark.parametrize("word", ["START", "unstop", "Yes!"])
-def test_every_opt_in_word_undoes_the_patients_own_opt_out(fresh: Service, word: str) -> None:
+def test_every_opt_in_keyword_revokes_the_patients_own_opt_out(fresh: Service, word: str) -> None:
     text(fresh, "STOP")
     assert text(fresh, word)["recognised"] == "opt_in"
     assert (may_text(fresh), shown(fresh)) == (True, OPEN)
 
 
-def test_opt_in_words_are_the_sites_choice_and_no_opt_out_word_can_be_one(fresh: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_opt_in_keywords_are_configurable_except_opt_out_keywords(fresh: Service, monkeypatch: pytest.MonkeyPatch) -> None:
     rules = fresh.store.enterprises["general"]
     monkeypatch.setitem(fresh.store.enterprises, "general", replace(rules, opt_in_words=frozenset({"RESUME", "STOP"})))  # type: ignore[arg-type]
     text(fresh, "STOP")
@@ -104,13 +104,13 @@ def test_opt_in_words_are_the_sites_choice_and_no_opt_out_word_can_be_one(fresh:
     assert (text(fresh, "resume")["recognised"], may_text(fresh)) == ("opt_in", True)
 
 
-def test_the_answer_says_what_was_recognised_the_scope_and_which_one_confirmation_to_send(fresh: Service) -> None:
+def test_the_response_has_the_keyword_the_scope_and_the_confirmation_to_send(fresh: Service) -> None:
     def answered(body: str, **more: Any) -> tuple[Any, ...]:
-        said = text(fresh, body, **more)
-        return said["recognised"], said["scope"], said["confirmation"]
+        reply = text(fresh, body, **more)
+        return reply["recognised"], reply["scope"], reply["confirmation"]
 
     assert answered("STOP") == ("opt_out", "line", "opt_out_confirmed")
-    assert answered("STOP") == ("opt_out", "line", "none"), "one confirmation, not one for each repetition"
+    assert answered("STOP") == ("opt_out", "line", "none"), "a repeated STOP is not confirmed again"
     assert answered("STOPALL") == ("opt_out", "all_lines", "opt_out_confirmed")
     assert answered("START") == ("opt_in", "line", "opt_in_confirmed")
     assert answered("START") == ("opt_in", "line", "none")
@@ -129,19 +129,19 @@ def test_a_number_shared_by_several_patients_opts_all_of_them_out_on_that_line(f
 
 
 @pytest.mark.parametrize("role", ["enterprise", "staff"])
-def test_enterprise_users_and_staff_record_an_opt_out_by_hand_for_a_line_or_for_all(fresh: Service, role: str) -> None:
+def test_enterprise_users_and_staff_record_an_opt_out_for_one_line_or_all(fresh: Service, role: str) -> None:
     assert by_hand(fresh, {"line": LINE, "reason": "phoned"}, role=role).status == 200
     assert (may_text(fresh), may_text(fresh, line=OTHER_LINE)) == (False, True)
     assert by_hand(fresh, {"all_lines": True}, role=role).status == 200
     assert (may_text(fresh, line=OTHER_LINE), shown(fresh)) == (False, "Opted Out of 2 numbers")
 
 
-def test_never_an_opt_in_on_the_patients_behalf_unless_the_policy_allows_it(fresh: Service) -> None:
+def test_an_opt_in_on_the_patients_behalf_needs_the_policy(fresh: Service) -> None:
     text(fresh, "STOP", HOME)
-    said = {"kind": "opt_in", "line": LINE, "number": HOME, "reason": "asked at the desk"}
-    assert (by_hand(fresh, said).json["code"], may_text(fresh)) == ("opt_in_off", False)
+    opt_in = {"kind": "opt_in", "line": LINE, "number": HOME, "reason": "asked at the desk"}
+    assert (by_hand(fresh, opt_in).json["code"], may_text(fresh)) == ("opt_in_off", False)
     fresh.call("PUT", "/v1/settings", {"staff_may_record_opt_in": True}, role="enterprise")
-    assert (by_hand(fresh, said).status, may_text(fresh)) == (200, True)
+    assert (by_hand(fresh, opt_in).status, may_text(fresh)) == (200, True)
 
 
 def test_each_revocation_keeps_its_scope(fresh: Service) -> None:
@@ -157,7 +157,7 @@ def test_each_revocation_keeps_its_scope(fresh: Service) -> None:
     assert (may_text(fresh, MRN2, topic="billing"), may_text(fresh, MRN2, topic="recalls")) == (False, True)
 
 
-def test_a_site_switches_to_revoke_all_by_policy_from_a_day_on(fresh: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_site_switches_to_revoke_all_on_a_configured_date(fresh: Service, monkeypatch: pytest.MonkeyPatch) -> None:
     rules = fresh.store.enterprises["general"]
     text(fresh, "STOP", HOME)
     for day, scope, elsewhere in ((date(2999, 1, 1), "line", True), (NOW.date() - timedelta(days=1), "all_lines", False)):
@@ -165,29 +165,29 @@ def test_a_site_switches_to_revoke_all_by_policy_from_a_day_on(fresh: Service, m
         assert text(fresh, "STOP")["scope"] == scope
         assert may_text(fresh, MRN2, OTHER_LINE) is elsewhere
     scopes = {one["number"]: one["scope"] for one in fresh.call("GET", "/v1/sms-consent/report?scope=line", role="manager").json}
-    assert scopes[HOME] == "line", "what was said before keeps its scope"
+    assert scopes[HOME] == "line", "an earlier opt-out keeps its scope"
 
 
-def test_no_emr_locks_it_and_none_undoes_it(fresh: Service) -> None:
+def test_no_emr_locks_or_overrides_sms_consent(fresh: Service) -> None:
     text(fresh, "STOP")
     states(fresh, MRN1, "M1", CELL, consent__sms="granted")
     assert not may_text(fresh)
-    assert by_hand(fresh, {"line": LINE}).status == 200, "the enterprise syncs, and SMS consent is not locked"
+    assert by_hand(fresh, {"line": LINE}).status == 200, "SMS consent is not locked although the enterprise syncs"
 
 
-def test_an_emr_that_denies_is_not_undone_by_start(fresh: Service) -> None:
+def test_start_does_not_override_a_denial_by_the_emr(fresh: Service) -> None:
     states(fresh, MRN1, "M1", CELL, consent__sms="denied")
     text(fresh, "START")
     assert not may_text(fresh)
 
 
-def test_the_stop_of_a_number_stays_with_it_when_it_moves_to_another_patient(fresh: Service) -> None:
+def test_a_stop_stays_with_its_number_when_the_number_moves_to_another_patient(fresh: Service) -> None:
     text(fresh, "STOP", HOME)
     by_hand(fresh, {"line": OTHER_LINE, "reason": "phoned"})
     states(fresh, MRN1, "M1", NEW)
     states(fresh, MRN2, "M2", HOME)
-    assert (may_text(fresh, MRN1), may_text(fresh, MRN1, OTHER_LINE)) == (False, False), "the patient's word holds for the line"
-    assert (may_text(fresh, MRN2), may_text(fresh, MRN2, OTHER_LINE)) == (False, False), "per line, whoever said it"
+    assert (may_text(fresh, MRN1), may_text(fresh, MRN1, OTHER_LINE)) == (False, False), "the patient's STOP binds the patient for the line"
+    assert (may_text(fresh, MRN2), may_text(fresh, MRN2, OTHER_LINE)) == (False, False), "per line, whoever recorded it"
     assert {(one["line"], one["authority"]) for one in fresh.patient(MRN2)["sms_consent"]["opted_out"]} == {
         (LINE, "patient"),
         (OTHER_LINE, "staff"),
@@ -201,7 +201,7 @@ def test_the_stop_of_a_number_stays_with_it_when_it_moves_to_another_patient(fre
     )
 
 
-def test_the_new_owner_of_a_number_opens_it_with_start_for_what_was_texted_only(fresh: Service) -> None:
+def test_start_by_the_new_owner_of_a_number_lifts_only_a_texted_stop(fresh: Service) -> None:
     text(fresh, "STOP", HOME)
     states(fresh, MRN1, "M1", NEW)
     states(fresh, MRN2, "M2", HOME)
@@ -210,13 +210,13 @@ def test_the_new_owner_of_a_number_opens_it_with_start_for_what_was_texted_only(
     by_hand(fresh, {"line": LINE}, MRN2)
     states(fresh, MRN2, "M3", CELL)
     states(fresh, MRN1, "M4", HOME)
-    assert not may_text(fresh, MRN1), "what staff recorded stays with the number, too"
+    assert not may_text(fresh, MRN1), "an opt-out recorded by staff stays with the number, too"
     assert (text(fresh, "START", HOME)["confirmation"], may_text(fresh, MRN1)) == ("still_opted_out", False)
 
 
-def test_a_number_that_comes_back_is_as_its_owner_left_it(fresh: Service) -> None:
+def test_a_number_that_returns_keeps_its_owners_stop(fresh: Service) -> None:
     text(fresh, "STOP", HOME)
     states(fresh, MRN1, "M1", NEW)
     assert not may_text(fresh)
     states(fresh, MRN1, "M2", NEW, HOME)
-    assert not may_text(fresh), "with a number of theirs that opted out of this line, no other is texted on it"
+    assert not may_text(fresh), "an opted-out number stops texts on this line to every number of the patient"

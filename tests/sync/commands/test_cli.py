@@ -35,7 +35,7 @@ def message(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def unmade(config: Path, database_url: str, bare_database_url: str) -> Path:
+def unmigrated(config: Path, database_url: str, bare_database_url: str) -> Path:
     """The same configuration over a database without a schema."""
     config.write_text(config.read_text().replace(database_url, bare_database_url))
     return config
@@ -49,7 +49,7 @@ def sqlite_config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return file
 
 
-def test_from_a_message_to_a_decision_on_a_fresh_database(emr_sync: EmrSync, unmade: Path, message: Path) -> None:
+def test_from_a_message_to_a_decision_on_a_fresh_database(emr_sync: EmrSync, unmigrated: Path, message: Path) -> None:
     first = emr_sync("ingest", "adt", message, "--json")
     assert first.code == 0
     assert first.value["status"] == "done"
@@ -85,7 +85,7 @@ def test_runs_are_listed_by_source_and_shown_by_id(emr_sync: EmrSync, config: Pa
     assert emr_sync("runs", "show", run, "--json").value["counts"]["applied"] == 1
 
 
-def test_a_rejection_is_shown_and_replayed_once_the_mapping_is_mended(emr_sync: EmrSync, config: Path, tmp_path: Path) -> None:
+def test_a_rejection_is_shown_and_replayed_after_the_mapping_is_fixed(emr_sync: EmrSync, config: Path, tmp_path: Path) -> None:
     (tmp_path / "odd.hl7").write_bytes(adt(dnc="MAYBE").encode())
     assert emr_sync("ingest", "adt", tmp_path / "odd.hl7", "--json").value["counts"]["applied"] == 1
     assert [one["attribute"] for one in emr_sync("patient", "MRN1", "--json").value["unreadable"]] == ["do_not_contact"]
@@ -115,7 +115,7 @@ def test_a_key_is_shown_once_and_can_be_revoked(emr_sync: EmrSync, config: Path)
     assert emr_sync("keys", "revoke", made["id"], "--json").value["revoked"]
 
 
-def test_a_senders_key_is_granted_more_and_has_it_taken_away(emr_sync: EmrSync, config: Path) -> None:
+def test_a_permission_of_a_senders_key_is_granted_and_revoked(emr_sync: EmrSync, config: Path) -> None:
     made = emr_sync("keys", "create", "desk", "--role", "sender", "--grant", "patients", "--json").value
     assert made["grants"] == ["patients"]
     assert "has no grants" in emr_sync("keys", "grant", made["id"]).out
@@ -123,12 +123,12 @@ def test_a_senders_key_is_granted_more_and_has_it_taken_away(emr_sync: EmrSync, 
     assert [one["grants"] for one in emr_sync("keys", "list", "--json").value] == [["patients"]]
 
 
-def test_migrate_creates_the_schema_and_may_be_repeated(emr_sync: EmrSync, unmade: Path) -> None:
+def test_migrate_creates_the_schema_and_may_be_repeated(emr_sync: EmrSync, unmigrated: Path) -> None:
     for _ in range(2):
         assert emr_sync("migrate", "--json").value == {"status": "done"}
 
 
-def test_a_key_may_end_by_itself_and_the_list_says_when(emr_sync: EmrSync, config: Path) -> None:
+def test_a_key_may_expire_and_the_list_shows_when(emr_sync: EmrSync, config: Path) -> None:
     made = emr_sync("keys", "create", "for a while", "--role", "sender", "--expires", "90d", "--json").value
     (listed,) = [one for one in emr_sync("keys", "list", "--json").value if one["id"] == made["id"]]
     assert (listed["expires"], listed["last_used"]) == (made["expires"], None)
@@ -137,7 +137,7 @@ def test_a_key_may_end_by_itself_and_the_list_says_when(emr_sync: EmrSync, confi
     assert ", until " in emr_sync("keys", "create", "another", "--role", "sender", "--expires", "12h").err
 
 
-def test_people_get_tables_and_notes_stay_off_stdout(emr_sync: EmrSync, sqlite_config: Path, message: Path) -> None:
+def test_the_text_output_has_tables_and_notes_go_to_stderr(emr_sync: EmrSync, sqlite_config: Path, message: Path) -> None:
     ended = emr_sync("ingest", "adt", message)
     assert (ended.out, ended.err) == ("adt: done: 1 applied\n", "")
     sheet = emr_sync("patient", "MRN1").out
@@ -174,7 +174,7 @@ def test_rejections_name_the_message_or_resource(emr_sync: EmrSync, config: Path
 
 
 @pytest.mark.parametrize("dry", [(), ("--dry-run",)])
-def test_a_replay_says_what_it_could_not_open(emr_sync: EmrSync, config: Path, tmp_path: Path, dry: tuple[str, ...]) -> None:
+def test_a_replay_reports_payloads_that_cannot_be_decrypted(emr_sync: EmrSync, config: Path, tmp_path: Path, dry: tuple[str, ...]) -> None:
     (tmp_path / "odd.hl7").write_bytes((adt(dnc="MAYBE") + adt("MRN2", dnc="NEVER", control="C2")).encode())
     emr_sync("ingest", "adt", tmp_path / "odd.hl7")
     config.write_text(config.read_text().replace("k1: ", "k2: ").replace("current: k1", "current: k2").replace("4b" * 32, "5c" * 32))
@@ -196,7 +196,7 @@ def test_explain_ranks_codes_without_a_translation(emr_sync: EmrSync, sqlite_con
     assert emr_sync("explain", "adt", tmp_path / "two.hl7", "--json").value["unmapped"] == [{"path": "ZCP-2", "code": "MAYBE", "times": 2}]
 
 
-def test_check_config_tells_every_mistake_and_ends_with_2(emr_sync: EmrSync, tmp_path: Path) -> None:
+def test_check_config_reports_every_error_and_exits_with_2(emr_sync: EmrSync, tmp_path: Path) -> None:
     file = tmp_path / "config.yaml"
     file.write_text(
         f"database: sqlite:///x.db\n{CONFIG}".replace("display_name: Clinic\n", "displayname: Clinic\n").replace("DNC: yes", "DNC: si")
@@ -209,19 +209,19 @@ def test_check_config_tells_every_mistake_and_ends_with_2(emr_sync: EmrSync, tmp
     assert "Did you mean 'display_name'" in people.out
 
 
-def test_check_config_is_content_with_a_good_one(emr_sync: EmrSync, sqlite_config: Path) -> None:
+def test_check_config_accepts_a_valid_configuration(emr_sync: EmrSync, sqlite_config: Path) -> None:
     ended = emr_sync("check-config")
     assert (ended.code, ended.out) == (0, f"{sqlite_config}: valid\n")
 
 
-def test_check_says_whether_a_listener_can_listen(emr_sync: EmrSync, sqlite_config: Path) -> None:
+def test_check_reports_whether_a_listener_can_bind(emr_sync: EmrSync, sqlite_config: Path) -> None:
     ended = emr_sync("check", "adt", "--json")
     assert ended.value["ok"] is True
     assert "not saved for the console" in ended.err
     assert not list(sqlite_config.parent.glob("*.db"))
 
 
-def test_check_is_kept_for_the_console_where_there_is_a_database(emr_sync: EmrSync, config: Path) -> None:
+def test_check_results_are_stored_for_the_console(emr_sync: EmrSync, config: Path) -> None:
     assert emr_sync("migrate").code == 0
     ended = emr_sync("check", "adt", "--json")
     assert "not kept" not in ended.err
@@ -264,7 +264,7 @@ def test_check_is_kept_for_the_console_where_there_is_a_database(emr_sync: EmrSy
         (["frobnicate"], 2, "No such command"),
     ],
 )
-def test_what_goes_wrong_is_one_line_and_a_code(
+def test_every_error_is_one_line_and_an_exit_code(
     emr_sync: EmrSync, sqlite_config: Path, sqlite_template: Path, arguments: list[str], code: int, line: str
 ) -> None:
     shutil.copy(sqlite_template, sqlite_config.parent / "cli.db")
@@ -277,7 +277,7 @@ def test_what_goes_wrong_is_one_line_and_a_code(
     assert (for_machines.code, for_machines.value["exit"]) == (code, code)
 
 
-def test_a_database_that_does_not_answer_is_one_line(emr_sync: EmrSync, tmp_path: Path) -> None:
+def test_an_unreachable_database_is_reported_in_one_line(emr_sync: EmrSync, tmp_path: Path) -> None:
     file = tmp_path / "config.yaml"
     file.write_text(f"database: postgresql+psycopg://nobody@127.0.0.1:1/none\n{CONFIG}")
     ended = emr_sync("-c", file, "runs")
@@ -285,7 +285,7 @@ def test_a_database_that_does_not_answer_is_one_line(emr_sync: EmrSync, tmp_path
     assert ended.err == f"emr-sync: {file}: {outage.GONE}\n"
 
 
-def test_a_configuration_with_mistakes_runs_nothing(emr_sync: EmrSync, tmp_path: Path) -> None:
+def test_an_invalid_configuration_runs_nothing(emr_sync: EmrSync, tmp_path: Path) -> None:
     file = tmp_path / "config.yaml"
     file.write_text("database: sqlite:///x.db\nbatch: 1\nlogz: 2\nenterprises: {e: {}}\n")
     ended = emr_sync("-c", file, "runs")
@@ -309,13 +309,13 @@ def test_a_folder_is_read_file_by_file(emr_sync: EmrSync, sqlite_config: Path, t
     assert emr_sync("ingest", "adt", tmp_path / "drop", "--json").value["counts"]["applied"] == 3
 
 
-def test_an_unknown_patient_is_a_refusal_and_not_an_error(emr_sync: EmrSync, sqlite_config: Path) -> None:
+def test_an_unknown_patient_is_a_refusal_not_an_error(emr_sync: EmrSync, sqlite_config: Path) -> None:
     ended = emr_sync("decide", "NOBODY", "--type", "automation", "--channels", "sms", "--json")
     assert ended.code == 0
     assert (ended.value["decision"], ended.value["reasons"]) == ("do_not_send", ["patient_unknown"])
 
 
-def test_planned_faults_are_met_in_their_order() -> None:
+def test_planned_faults_occur_in_order() -> None:
     faults = planned_faults("401, well,cut")
     met = [faults.next() for _ in range(4)]
     assert [fault.status if fault else None for fault in met] == [401, 200, 0, None]
@@ -330,8 +330,8 @@ def test_json_is_one_value(emr_sync: EmrSync, sqlite_config: Path, message: Path
 WRONG = ("{DNC: yes, OK: no}", "{DNC: no, OK: yes}")
 
 
-def test_a_wrong_mapping_that_is_rolled_back_is_healed_without_the_emr(emr_sync: EmrSync, config: Path, message: Path) -> None:
-    """Neither a re-send nor the file is needed: the codes are kept."""
+def test_rolling_back_a_wrong_mapping_corrects_values_without_the_emr(emr_sync: EmrSync, config: Path, message: Path) -> None:
+    """This needs neither a re-send nor the file, because the codes are stored."""
     right = config.read_text()
     other = message.with_name("b08.hl7")
     other.write_bytes(adt("MRN2", dnc="OK", control="C2").encode())
@@ -350,7 +350,7 @@ def test_a_wrong_mapping_that_is_rolled_back_is_healed_without_the_emr(emr_sync:
     assert not [one for one in emr_sync("check-config", "--json").value["mistakes"] if one["where"] == "sources.adt.mapping"]
 
 
-def test_the_same_file_read_again_by_the_right_mapping_heals_too(emr_sync: EmrSync, config: Path, message: Path) -> None:
+def test_rereading_the_file_with_the_right_mapping_corrects_values(emr_sync: EmrSync, config: Path, message: Path) -> None:
     right = config.read_text()
     for mapping, dnc in ((right, "yes"), (right.replace(*WRONG), "no"), (right, "yes")):
         config.write_text(mapping)

@@ -25,7 +25,7 @@ from sync.due import Timetable
         ("10/25 * * * *", ("10,35", "*", "*", "*", "*")),
     ],
 )
-def test_a_line_means_what_crontab_says(line: str, expected: tuple[str, ...]) -> None:
+def test_a_cron_line_has_the_meaning_of_crontab(line: str, expected: tuple[str, ...]) -> None:
     assert tuple(cron.parse(line)) == expected
 
 
@@ -42,19 +42,19 @@ def test_a_line_means_what_crontab_says(line: str, expected: tuple[str, ...]) ->
         ("0 0 31 4,6,9,11 *", "no month has this day"),
     ],
 )
-def test_a_line_that_means_nothing_says_why(line: str, why: str) -> None:
+def test_an_invalid_cron_line_says_why(line: str, why: str) -> None:
     with pytest.raises(ValueError, match=re.escape(why)):
         cron.parse(line)
 
 
-def test_sunday_is_sunday_for_the_scheduler_too() -> None:
+def test_sunday_is_the_same_day_for_the_scheduler() -> None:
     (at,) = ticks("0 3 * * 0", CHICAGO, datetime(2026, 11, 2, 12, tzinfo=UTC), datetime(2026, 11, 9, tzinfo=UTC))
     assert (at.weekday(), at.hour) == (6, 3)
     assert at.astimezone(UTC).hour == 9  # after daylight saving time
 
 
 def ticks(line: str, zone: str, start: datetime, end: datetime) -> list[datetime]:
-    """When a schedule runs between two times, in its zone, as the scheduler asks for it: each time after the last."""
+    """The run times of a schedule between two times, in its zone, as the scheduler computes them: each from the last."""
     table, found = Timetable(Schedule(cron=cron.parse(line), time_zone=zone)), list[datetime]()
     due = table.current(None, start)
     while due.due < end:
@@ -87,7 +87,7 @@ CHICAGO, BERLIN, LORD_HOWE, SANTIAGO = "America/Chicago", "Europe/Berlin", "Aust
         ("UTC", datetime(2027, 3, 14, tzinfo=UTC)),
     ],
 )
-def test_each_local_day_has_its_run_and_no_day_has_two_when_the_clocks_change(line: str, zone: str, change: datetime) -> None:
+def test_each_local_day_has_exactly_one_run_across_clock_changes(line: str, zone: str, change: datetime) -> None:
     start = (change - timedelta(days=3)).replace(tzinfo=ZoneInfo(zone))
     days = [at.date() for at in ticks(line, zone, start, start + timedelta(days=7))]
     assert days == [(start + timedelta(days=number)).date() for number in range(7)]
@@ -105,7 +105,7 @@ def test_each_local_day_has_its_run_and_no_day_has_two_when_the_clocks_change(li
         ("15 2 * * *", LORD_HOWE, datetime(2027, 10, 3), ["10-03T02:30+1100"]),
     ],
 )
-def test_a_time_that_is_skipped_runs_when_the_clocks_went_on_and_one_that_comes_twice_runs_once(
+def test_a_skipped_local_time_runs_after_the_clock_change_and_a_repeated_one_runs_once(
     line: str, zone: str, day: datetime, expected: list[str]
 ) -> None:
     start = day.replace(tzinfo=ZoneInfo(zone))
@@ -114,19 +114,19 @@ def test_a_time_that_is_skipped_runs_when_the_clocks_went_on_and_one_that_comes_
 
 @pytest.mark.parametrize("line", ["0 * * * *", "0 */1 * * *", "0 0-23 * * *"])
 @pytest.mark.parametrize(("day", "hours"), [(datetime(2027, 3, 14), 23), (datetime(2027, 11, 7), 25), (datetime(2027, 6, 1), 24)])
-def test_a_line_for_each_hour_runs_in_each_hour_that_passes(line: str, day: datetime, hours: int) -> None:
+def test_an_hourly_line_runs_in_every_elapsed_hour(line: str, day: datetime, hours: int) -> None:
     start = day.replace(tzinfo=ZoneInfo(CHICAGO))
     found = [at.astimezone(UTC) for at in ticks(line, CHICAGO, start, start + timedelta(days=1))]
     assert found == [start.astimezone(UTC) + timedelta(hours=number) for number in range(hours)]
 
 
-def test_29_february_is_waited_for_eight_years() -> None:
+def test_the_next_29_february_may_be_eight_years_away() -> None:
     assert shown([cron.parse("0 0 29 2 *").after(datetime(2097, 1, 1, tzinfo=UTC), ZoneInfo("UTC")) or datetime.min]) == [
         "02-29T00:00+0000"
     ]
 
 
-def test_what_is_due_at_this_very_moment_runs() -> None:
+def test_a_run_due_at_this_moment_is_included() -> None:
     midnight = datetime(2027, 3, 14, tzinfo=ZoneInfo(CHICAGO))
     assert ticks("0 0 * * *", CHICAGO, midnight, midnight + timedelta(days=2))[:1] == [midnight]
 
@@ -136,7 +136,7 @@ def test_what_is_due_at_this_very_moment_runs() -> None:
     st.datetimes(datetime(2011, 1, 1), datetime(2040, 1, 1)),
     st.sampled_from(["0 0 * * *", "*/20 * * * *", "30 2 * * 0", "5,35 1-3 * * *", "0 0 1 * *", "59 23 31 12 *"]),
 )
-def test_the_next_run_is_later_and_none_lies_between(zone: str, naive: datetime, line: str) -> None:
+def test_the_next_run_is_later_with_none_in_between(zone: str, naive: datetime, line: str) -> None:
     moment, parsed = naive.replace(tzinfo=UTC), cron.parse(line)
     found = parsed.after(moment, ZoneInfo(zone))
     assert found is not None

@@ -1,4 +1,4 @@
-"""Every look and every change leaves a line; decisions leave receipts where the enterprise wants them; earlier times can be asked for."""
+"""Every view and every change is in the audit log; decisions leave receipts if configured; as-of queries."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ def keeping(database_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Serv
 
 
 def log(service: Service, enterprise: str = "general") -> list[tuple[str, str]]:
-    """Who did what, the oldest first; the keys that the test itself made are left out."""
+    """Actors and actions, oldest first, without the keys that the test itself created."""
     lines = service.call("GET", "/v1/audit", role="auditor", enterprise=enterprise).json
     return [(line["actor"], line["action"]) for line in reversed(lines) if line["action"] != "created_key"]
 
 
-def test_every_look_at_a_patient_is_in_the_log(fresh: Service) -> None:
+def test_every_patient_view_is_in_the_audit_log(fresh: Service) -> None:
     number = fresh.patient()["id"]
     fresh.call("GET", f"/v1/patients/{number}", role="manager")
     fresh.call("GET", f"/v1/patients/{number}/history", role="auditor")
@@ -57,7 +57,7 @@ def test_every_look_at_a_patient_is_in_the_log(fresh: Service) -> None:
     assert len(about) == 5
 
 
-def test_who_found_nobody_saw_nobody(fresh: Service) -> None:
+def test_a_search_without_result_is_not_a_patient_view(fresh: Service) -> None:
     assert fresh.call("POST", "/v1/patients/lookup", {"value": "MRN9"}, role="staff").status == 404
     assert fresh.call("GET", "/v1/patients/pt_0000000000000001", role="staff").status == 404
     assert fresh.call("GET", "/v1/patients/pt_0000000000000001/history", role="auditor").status == 404
@@ -67,13 +67,13 @@ def test_who_found_nobody_saw_nobody(fresh: Service) -> None:
     assert {json.dumps(one["detail"]) for one in lines if one["action"] == "looked_in_vain"} == {'{"why": "unknown"}'}
 
 
-def test_a_look_that_shows_nothing_new_leaves_no_line(fresh: Service) -> None:
+def test_a_not_modified_response_leaves_no_audit_line(fresh: Service) -> None:
     patient = fresh.patient()
     assert fresh.call("GET", f"/v1/patients/{patient['id']}", role="staff", if_none_match=f'"{patient["version"]}"').status == 304
     assert len(log(fresh)) == 1
 
 
-def test_every_change_by_a_person_is_in_the_log_with_what_was_changed(fresh: Service) -> None:
+def test_every_change_by_a_person_is_in_the_audit_log_with_its_details(fresh: Service) -> None:
     number = fresh.patient(enterprise="local")["id"]
     path = f"/v1/patients/{number}"
     local: dict[str, Any] = {"enterprise": "local", "role": "enterprise"}
@@ -99,13 +99,13 @@ def test_every_change_by_a_person_is_in_the_log_with_what_was_changed(fresh: Ser
     assert CELL not in json.dumps(lines), "numbers are not repeated in the log"
 
 
-def test_what_was_refused_changed_nothing_and_is_no_change(fresh: Service) -> None:
+def test_a_refused_change_is_not_logged_as_a_change(fresh: Service) -> None:
     number = fresh.patient()["id"]
     assert fresh.call("PUT", f"/v1/patients/{number}/do-not-contact", {"value": "yes"}, role="enterprise").status == 423
     assert len(log(fresh)) == 1
 
 
-def test_the_log_of_one_enterprise_shows_nothing_of_another(fresh: Service) -> None:
+def test_the_audit_log_of_one_enterprise_shows_nothing_of_another(fresh: Service) -> None:
     number = fresh.patient(enterprise="local")["id"]
     assert log(fresh) == []
     assert fresh.call("GET", f"/v1/audit?patient={number}", role="auditor").json == []
@@ -119,7 +119,7 @@ def test_without_the_setting_decisions_leave_no_receipt(fresh: Service) -> None:
     assert {one.head.chain for one in verify(fresh.store.database)} == {"audit"}
 
 
-def test_a_receipt_says_who_asked_what_and_was_told_what(keeping: Service) -> None:
+def test_a_receipt_has_the_caller_the_request_and_the_decision(keeping: Service) -> None:
     decision = keeping.call("POST", "/v1/decisions", ASK).json
     (receipt,) = keeping.call("GET", f"/v1/patients/{keeping.patient()['id']}/receipts", role="auditor").json
     assert (receipt["actor"], receipt["action"]) == ("sender:sender of general", "decided")
@@ -135,10 +135,10 @@ def test_every_decision_of_every_kind_of_batch_has_a_receipt(keeping: Service) -
     receipts = keeping.call("GET", f"/v1/patients/{keeping.patient()['id']}/receipts?limit=1000", role="auditor").json
     assert len(receipts) == 302
     chains = {one.head.chain: one for one in verify(keeping.store.database)}
-    assert (chains["receipts"].head.number, chains["receipts"].broken_at) == (304, None), "who was not found has a receipt too"
+    assert (chains["receipts"].head.number, chains["receipts"].broken_at) == (304, None), "an unknown patient has a receipt, too"
 
 
-def test_a_receipt_of_nobody_keeps_no_identifier(keeping: Service) -> None:
+def test_a_receipt_for_an_unknown_patient_stores_no_identifier(keeping: Service) -> None:
     keeping.call("POST", "/v1/decisions", NOBODY)
     with keeping.store.database.read() as connection:
         rows = keeping.store.database.select(connection, "SELECT subject, detail FROM chain_links WHERE chain = 'receipts'", [])
@@ -146,7 +146,7 @@ def test_a_receipt_of_nobody_keeps_no_identifier(keeping: Service) -> None:
     assert "MRN9" not in rows[0][1]
 
 
-def test_a_receipt_that_cannot_be_written_means_no_answer(keeping: Service) -> None:
+def test_no_decision_is_sent_if_its_receipt_cannot_be_written(keeping: Service) -> None:
     keeping.token("general", "sender")
     with keeping.store.database.write("test") as transaction:
         transaction.exec_driver_sql("DROP TABLE chain_heads")
@@ -154,7 +154,7 @@ def test_a_receipt_that_cannot_be_written_means_no_answer(keeping: Service) -> N
 
 
 @pytest.mark.parametrize("table", ["audit", "receipts"])
-def test_tampering_with_one_row_is_found(keeping: Service, table: str) -> None:
+def test_tampering_with_one_row_is_detected(keeping: Service, table: str) -> None:
     for _ in range(3):
         keeping.call("POST", "/v1/decisions", ASK)
         keeping.patient()
@@ -163,43 +163,43 @@ def test_tampering_with_one_row_is_found(keeping: Service, table: str) -> None:
     assert {one.head.chain: one.broken_at for one in verify(keeping.store.database)} == {"audit": None, "receipts": None} | {table: 2}
 
 
-def test_an_earlier_time_is_answered_with_its_messages(fresh: Service) -> None:
+def test_an_as_of_query_names_the_messages(fresh: Service) -> None:
     number = fresh.patient()["id"]
     later = NOW + timedelta(minutes=5)
     with fresh.store.database.write("general") as transaction:
-        said = replace(web.statements("MRN1", "M9", do_not_contact="yes"), effective=times.at(EARLIER + timedelta(minutes=1)))
-        fresh.store.apply_many(transaction, "general", "genhosp-adt", [said], now=later)
+        item = replace(web.statements("MRN1", "M9", do_not_contact="yes"), effective=times.at(EARLIER + timedelta(minutes=1)))
+        fresh.store.apply_many(transaction, "general", "genhosp-adt", [item], now=later)
     path = f"/v1/patients/{number}/as-of?at="
-    then = fresh.call("GET", f"{path}{NOW:%Y-%m-%dT%H:%M:%S.%fZ}", role="auditor").json
+    earlier = fresh.call("GET", f"{path}{NOW:%Y-%m-%dT%H:%M:%S.%fZ}", role="auditor").json
     now = fresh.call("GET", f"{path}{later:%Y-%m-%dT%H:%M:%S.%fZ}", role="auditor").json
-    assert (then["version"], now["version"]) == (1, 2)
-    assert [one["preferences"]["do_not_contact"]["value"] for one in (then, now)] == ["no", "yes"]
-    assert [one["preferences"]["do_not_contact"]["evidence"]["id"] for one in (then, now)] == ["M1", "M9"]
-    assert then["preferences"]["phones"]["value"][0]["number"] == CELL
-    assert then["sms_consent"] == "Opted In"
+    assert (earlier["version"], now["version"]) == (1, 2)
+    assert [one["preferences"]["do_not_contact"]["value"] for one in (earlier, now)] == ["no", "yes"]
+    assert [one["preferences"]["do_not_contact"]["evidence"]["id"] for one in (earlier, now)] == ["M1", "M9"]
+    assert earlier["preferences"]["phones"]["value"][0]["number"] == CELL
+    assert earlier["sms_consent"] == "Opted In"
     assert fresh.call("GET", f"{path}2001-01-01T00:00:00Z", role="auditor").status == 404
 
 
-def test_an_earlier_time_is_answered_across_a_merge_a_reply_a_retired_source_and_the_merges_undoing(fresh: Service) -> None:
+def test_an_as_of_query_covers_a_merge_a_reply_a_retired_source_and_an_unmerge(fresh: Service) -> None:
     store, actor, moments = fresh.store, Actor("cli", "kim"), [NOW]
     ids = {patient: fresh.patient(patient)["id"] for patient in ("MRN1", "MRN2")}
 
-    def then() -> datetime:
+    def next_moment() -> datetime:
         moments.append(NOW + timedelta(minutes=len(moments)))
         return moments[-1]
 
     joined = PatientMerge((Identifier("GENHOSP", "MR", "MRN1"),), (Identifier("GENHOSP", "MR", "MRN2"),), times.at(EARLIER), "A40")
     with store.database.write("general") as transaction:
-        store.apply_many(transaction, "general", "genhosp-adt", [joined], now=then())
-    store.record_reply("general", LINE, CELL, "STOP", moments[-1], then())
-    Release(store, fresh.journal).release("genhosp-adt", actor, then())
-    store.unmerge("general", PatientRef(id=ids["MRN2"]), actor=actor, reason="two people", now=then())
+        store.apply_many(transaction, "general", "genhosp-adt", [joined], now=next_moment())
+    store.record_reply("general", LINE, CELL, "STOP", moments[-1], next_moment())
+    Release(store, fresh.journal).release("genhosp-adt", actor, next_moment())
+    store.unmerge("general", PatientRef(id=ids["MRN2"]), actor=actor, reason="two people", now=next_moment())
 
     def known(patient: str) -> list[tuple[str, str, str, str]]:
-        asked = [f"/v1/patients/{ids[patient]}/as-of?at={one:%Y-%m-%dT%H:%M:%S.%fZ}" for one in moments]
-        found = [fresh.call("GET", path, role="auditor").json for path in asked]
-        said = [(one["preferences"]["do_not_contact"], one["sms_consent"]) for one in found]
-        return [(dnc["value"], dnc["authority"], dnc["evidence"]["id"], sms) for dnc, sms in said]
+        requested = [f"/v1/patients/{ids[patient]}/as-of?at={one:%Y-%m-%dT%H:%M:%S.%fZ}" for one in moments]
+        found = [fresh.call("GET", path, role="auditor").json for path in requested]
+        values = [(one["preferences"]["do_not_contact"], one["sms_consent"]) for one in found]
+        return [(dnc["value"], dnc["authority"], dnc["evidence"]["id"], sms) for dnc, sms in values]
 
     emr, stopped = "emr:genhosp-adt", "Opted Out of 1 number"
     both = [("yes", emr, "M2", "Opted In"), ("yes", emr, "M2", stopped), ("yes", "staff", "M2", stopped)]
@@ -208,6 +208,6 @@ def test_an_earlier_time_is_answered_across_a_merge_a_reply_a_retired_source_and
 
 
 @pytest.mark.parametrize("at", ["", "?at=", "?at=yesterday", "?at=2026-11-02", "?at=2026-11-02T10:42:00"])
-def test_a_time_must_be_whole(fresh: Service, at: str) -> None:
+def test_an_as_of_time_must_be_complete(fresh: Service, at: str) -> None:
     reply = fresh.call("GET", f"/v1/patients/{fresh.patient()['id']}/as-of{at}", role="auditor")
     assert (reply.status, reply.json["code"]) == (422, "invalid_request")

@@ -1,4 +1,4 @@
-"""The sender's client: it answers what the service answers, and everything else is a decision not to send."""
+"""The sender's client: it returns the service's decision; anything else means "do not send"."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_a_batch_is_answered_in_order(service: Service) -> None:
     asking.close()
 
 
-def test_a_batch_of_more_than_one_request_is_answered_to_the_end(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_batch_split_over_several_requests_is_answered_completely(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("store.web.api.client.IN_ONE_REQUEST", 3)
     asking = client(service)
     assert [decision.decision for _, decision in asking.decide_many([BatchAsk(PAT, "manual", ["sms"])] * 8)] == ["send"] * 8
@@ -54,33 +54,33 @@ def test_a_batch_of_more_than_one_request_is_answered_to_the_end(service: Servic
 
 
 @pytest.mark.parametrize("key", ["", "wrong", "esk.key_0.secret"])
-def test_a_bad_key_is_no_answer(service: Service, key: str) -> None:
+def test_a_bad_key_means_do_not_send(service: Service, key: str) -> None:
     asking = client(service, key or "x")
     assert asking.decide(PAT, "manual", ["sms"]).reasons == ("no_answer",)
     asking.close()
 
 
-def test_an_ask_that_the_service_refuses_is_no_answer(service: Service) -> None:
+def test_a_refused_request_means_do_not_send(service: Service) -> None:
     asking = client(service)
     decision = asking.decide(PAT, "newsletter", ["sms"])
     assert (decision.decision, decision.reasons) == ("do_not_send", ("no_answer",))
     asking.close()
 
 
-def test_a_service_that_is_not_there_is_no_answer() -> None:
+def test_an_unreachable_service_means_do_not_send() -> None:
     asking = SenderClient("http://127.0.0.1:9", "key", timeout=0.5)
     assert asking.decide(PAT, "manual", ["sms"]).reasons == ("no_answer",)
     assert [decision.reasons for _, decision in asking.decide_many([BatchAsk(PAT, "manual", ["sms"])] * 2)] == [("no_answer",)] * 2
 
 
 @pytest.mark.parametrize("url", ["contact.example", "ftp://contact.example", "http://"])
-def test_a_base_url_must_be_one(url: str) -> None:
+def test_an_invalid_base_url_is_refused(url: str) -> None:
     with pytest.raises(ValueError, match="base_url"):
         SenderClient(url, "key")
 
 
-class Odd(ThreadingHTTPServer):
-    """A service that answers what the test says."""
+class StubService(ThreadingHTTPServer):
+    """A service with responses set by the test."""
 
     daemon_threads = True
     status, body = 200, b""
@@ -89,7 +89,7 @@ class Odd(ThreadingHTTPServer):
 
 class Answers(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
-    server: Odd
+    server: StubService
 
     def do_POST(self) -> None:
         self.rfile.read(int(self.headers["content-length"]))
@@ -98,15 +98,15 @@ class Answers(BaseHTTPRequestHandler):
         self.send_header("content-length", str(len(self.server.body)))
         self.end_headers()
         self.wfile.write(self.server.body)
-        self.close_connection = self.server.requests == 1  # without saying so, as a proxy with an idle limit does
+        self.close_connection = self.server.requests == 1  # without notice, like a proxy with an idle limit
 
     def log_message(self, format: str, *args: Any) -> None:
         pass
 
 
 @pytest.fixture
-def odd() -> Iterator[Odd]:
-    server = Odd(("127.0.0.1", 0), Answers)
+def stub() -> Iterator[StubService]:
+    server = StubService(("127.0.0.1", 0), Answers)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
     yield server
@@ -127,38 +127,38 @@ def odd() -> Iterator[Odd]:
         json.dumps({**SENT, "decision": "SEND"}).encode(),
         json.dumps({**SENT, "address": None}).encode(),
         json.dumps({**SENT, "address": ""}).encode(),
-        json.dumps({**SENT, "channel": "voice"}).encode(),  # not asked for
+        json.dumps({**SENT, "channel": "voice"}).encode(),  # not requested
         json.dumps({**SENT, "channel": None}).encode(),
         json.dumps({**SENT, "reasons": "none"}).encode(),
     ],
 )
-def test_an_answer_that_is_none_is_a_decision_not_to_send(odd: Odd, answer: bytes) -> None:
-    odd.body = answer
-    asking = SenderClient(f"http://127.0.0.1:{odd.server_port}", "key")
+def test_an_invalid_response_means_do_not_send(stub: StubService, answer: bytes) -> None:
+    stub.body = answer
+    asking = SenderClient(f"http://127.0.0.1:{stub.server_port}", "key")
     decision = asking.decide(PAT, "manual", ["sms"])
     assert (decision.decision, decision.reasons) == ("do_not_send", ("no_answer",))
     asking.close()
 
 
 @pytest.mark.parametrize("status", [201, 204, 302, 401, 404, 429, 500, 503])
-def test_any_other_status_is_no_answer_whatever_its_body_says(odd: Odd, status: int) -> None:
-    odd.status, odd.body = status, b"" if status == 204 else json.dumps(SENT).encode()
-    asking = SenderClient(f"http://127.0.0.1:{odd.server_port}", "key")
+def test_any_other_status_means_do_not_send_whatever_its_body(stub: StubService, status: int) -> None:
+    stub.status, stub.body = status, b"" if status == 204 else json.dumps(SENT).encode()
+    asking = SenderClient(f"http://127.0.0.1:{stub.server_port}", "key")
     assert asking.decide(PAT, "manual", ["sms"]).reasons == ("no_answer",)
     asking.close()
 
 
-def test_a_batch_answered_with_too_few_decisions_is_no_answer_for_all(odd: Odd) -> None:
-    odd.body = json.dumps([SENT]).encode()
-    asking = SenderClient(f"http://127.0.0.1:{odd.server_port}", "key")
+def test_a_batch_response_with_too_few_decisions_means_do_not_send_for_all(stub: StubService) -> None:
+    stub.body = json.dumps([SENT]).encode()
+    asking = SenderClient(f"http://127.0.0.1:{stub.server_port}", "key")
     decisions = [decision for _, decision in asking.decide_many([BatchAsk(PAT, "manual", ["sms"])] * 2)]
     assert [decision.reasons for decision in decisions] == [("no_answer",)] * 2
     asking.close()
 
 
-def test_a_connection_that_was_closed_meanwhile_is_opened_again(odd: Odd) -> None:
-    odd.body = json.dumps(SENT).encode()
-    asking = SenderClient(f"http://127.0.0.1:{odd.server_port}", "key")
+def test_a_closed_connection_is_reopened(stub: StubService) -> None:
+    stub.body = json.dumps(SENT).encode()
+    asking = SenderClient(f"http://127.0.0.1:{stub.server_port}", "key")
     assert [asking.decide(PAT, "manual", ["sms"]).decision for _ in range(3)] == ["send"] * 3
-    assert odd.requests == 3
+    assert stub.requests == 3
     asking.close()

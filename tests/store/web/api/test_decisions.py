@@ -1,4 +1,4 @@
-"""Asks over HTTP: one, an array, a stream of lines."""
+"""Decision requests over HTTP: one, an array, a stream of lines."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ STOPPED = {LINE: True, "(217) 555-0190": True, "1-217-555-0190": True, "+1217555
 
 
 @pytest.mark.parametrize("order", [1, -1])
-def test_a_batch_of_many_spellings_of_a_line_finds_each_stop(fresh: Service, order: int) -> None:
-    """Each ask's own line counts, whatever the others of its group name, or that they name none."""
+def test_a_batch_with_many_spellings_of_a_line_finds_each_stop(fresh: Service, order: int) -> None:
+    """Each request uses its own line, whether or not others in its group have one."""
     fresh.call("POST", "/v1/sms-replies", {"line": LINE, "from": CELL, "body": "STOP"})
     without = {key: value for key, value in ASK.items() if key != "line"}
     asks = [without, *(one for line in STOPPED for one in (ask(line=line), without))][::order]
@@ -46,7 +46,7 @@ def test_it_works(service: Service) -> None:
     assert decision["evidence"][0]["id"] == "M1"
 
 
-def test_the_worked_example_goes_out_by_call(fresh: Service) -> None:
+def test_the_worked_example_is_sent_as_a_call(fresh: Service) -> None:
     fresh.call("POST", "/v1/sms-replies", {"line": LINE, "from": CELL, "body": "Stop."})
     decision = fresh.call("POST", "/v1/decisions", ASK).json
     assert (decision["decision"], decision["channel"], decision["address"]) == ("send", "voice", CELL)
@@ -54,18 +54,18 @@ def test_the_worked_example_goes_out_by_call(fresh: Service) -> None:
     assert decision["skipped"] == [{"channel": "sms", "reason": "sms_opted_out"}]
 
 
-def test_a_line_is_the_same_however_it_is_written(fresh: Service) -> None:
+def test_a_line_is_recognized_in_every_spelling(fresh: Service) -> None:
     fresh.call("POST", "/v1/sms-replies", {"line": "1 (217) 555-0190", "from": "1 217-555-0101", "body": "STOP"})
     for line in (LINE, "+1 217 555 0190", "+1.217.555.0190", "12175550190"):
         assert fresh.call("POST", "/v1/decisions", ask(line=line)).json["reasons"] == ["sms_opted_out"]
 
 
-def test_an_automation_obeys_do_not_contact(service: Service) -> None:
+def test_an_automation_respects_do_not_contact(service: Service) -> None:
     decision = service.call("POST", "/v1/decisions", ask(patient={"value": "MRN2"}, message_type="automation")).json
     assert (decision["decision"], decision["channel"], decision["reasons"]) == ("do_not_send", None, ["do_not_contact"])
 
 
-def test_an_identifier_of_several_patients_is_no_answer_until_its_authority_is_named(fresh: Service) -> None:
+def test_an_ambiguous_identifier_needs_its_authority(fresh: Service) -> None:
     twin = PatientStatements((Identifier("CLINIC", "MR", "MRN1"),), {"language": Statement("es", "PID-15")}, times.at(EARLIER), "M9")
     with fresh.store.database.write("general") as transaction:
         fresh.store.apply_many(transaction, "general", "genhosp-adt", [twin], now=NOW)
@@ -75,7 +75,7 @@ def test_an_identifier_of_several_patients_is_no_answer_until_its_authority_is_n
 
 
 @pytest.mark.parametrize("enterprise", ["general", "local"])
-def test_nobody_answers_to_the_identifier(service: Service, enterprise: str) -> None:
+def test_no_patient_has_the_identifier(service: Service, enterprise: str) -> None:
     reply = service.call("POST", "/v1/decisions", ask(patient={"value": "nobody"}), enterprise=enterprise)
     assert (reply.status, reply.json["decision"], reply.json["reasons"]) == (200, "do_not_send", ["patient_unknown"])
 
@@ -108,7 +108,7 @@ def test_a_patient_of_another_enterprise_is_unknown(service: Service) -> None:
         ({"patient": {"value": "MRN1"}}, 422, "message_type"),
     ],
 )
-def test_a_bad_ask_gets_problem_details(service: Service, body: Any, status: int, where: str) -> None:
+def test_a_bad_request_gets_problem_details(service: Service, body: Any, status: int, where: str) -> None:
     reply = service.call("POST", "/v1/decisions", body)
     assert (reply.status, reply.headers["content-type"]) == (status, "application/problem+json")
     assert where in reply.json["detail"]
@@ -116,7 +116,7 @@ def test_a_bad_ask_gets_problem_details(service: Service, body: Any, status: int
     assert "MRN1" not in reply.body.decode()
 
 
-def test_an_array_is_answered_in_order_and_a_bad_item_fails_nobody(service: Service) -> None:
+def test_an_array_is_answered_in_order_and_a_bad_item_does_not_fail_the_others(service: Service) -> None:
     asks = [ASK, {"bad": 1}, ask(patient={"value": "nobody"}), ask(message_type="x"), 7, ask(patient={"value": "MRN2"})]
     reply = service.call("POST", "/v1/decisions/batch", asks)
     assert [one["decision"] for one in reply.json] == ["send", "do_not_send", "do_not_send", "do_not_send", "do_not_send", "send"]
@@ -124,18 +124,18 @@ def test_an_array_is_answered_in_order_and_a_bad_item_fails_nobody(service: Serv
     assert "message_type" in reply.json[3]["detail"]
 
 
-def test_an_empty_array_is_answered_with_one(service: Service) -> None:
+def test_an_empty_array_gets_an_empty_array(service: Service) -> None:
     assert service.call("POST", "/v1/decisions/batch", []).json == []
 
 
-def test_ten_thousand_asks_fit_into_an_array_and_one_more_does_not(service: Service) -> None:
+def test_an_array_may_have_ten_thousand_requests_and_no_more(service: Service) -> None:
     assert len(service.call("POST", "/v1/decisions/batch", [ASK] * 10_000).json) == 10_000
     reply = service.call("POST", "/v1/decisions/batch", [ASK] * 10_001)
     assert (reply.status, reply.json["code"]) == (413, "batch_too_large")
 
 
 @pytest.mark.parametrize("body", [b"{}", b"null", b"[1,", b"", b"[" * 100_000])
-def test_a_batch_that_is_no_array_is_refused(service: Service, body: bytes) -> None:
+def test_a_batch_that_is_not_an_array_is_refused(service: Service, body: bytes) -> None:
     assert service.call("POST", "/v1/decisions/batch", body).status in (400, 422)
 
 
@@ -149,7 +149,7 @@ def test_lines_are_answered_line_by_line(service: Service) -> None:
 
 
 def test_lines_are_answered_while_more_are_being_sent(service: Service) -> None:
-    """The answer to the first lines comes before the last ones are written: nothing is kept for the end."""
+    """The first lines are answered before the last ones are written: nothing is held back until the end."""
     line = json.dumps(ASK).encode() + b"\n"
     connection = HTTPConnection("127.0.0.1", service.port, timeout=20)
     connection.putrequest("POST", "/v1/decisions/batch")

@@ -1,4 +1,4 @@
-"""The opt-out report: as JSON and CSV, by role, with nothing a spreadsheet would run."""
+"""The opt-out report as JSON and CSV, by role, without spreadsheet formulas."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ def stop(service: Service, number: str = CELL, body: str = "STOP", line: str = L
     assert service.call("POST", "/v1/sms-replies", {"line": line, "from": number, "body": body}).status == 200
 
 
-def test_nobody_opted_out(fresh: Service) -> None:
+def test_the_report_without_opt_outs_is_empty(fresh: Service) -> None:
     assert fresh.call("GET", "/v1/sms-consent/report", **ALL).json == []
     assert fresh.call("GET", "/v1/sms-consent/report?format=csv", **ALL).body.count(b"\r\n") == 1
 
 
-def test_each_standing_opt_out_with_its_line_scope_time_and_patients(fresh: Service) -> None:
+def test_each_current_opt_out_has_its_line_scope_time_and_patients(fresh: Service) -> None:
     stop(fresh, body="STOPALL")
     stop(fresh, body="START", line="+12175550191")
     stop(fresh, HOME)
@@ -49,7 +49,7 @@ def test_each_standing_opt_out_with_its_line_scope_time_and_patients(fresh: Serv
     assert all(one["at"].endswith("Z") for one in report)
 
 
-def test_the_table_holds_the_same(fresh: Service) -> None:
+def test_the_csv_has_the_same_content(fresh: Service) -> None:
     stop(fresh)
     reply = fresh.call("GET", "/v1/sms-consent/report?format=csv", role="enterprise")
     assert reply.headers["content-type"].startswith("text/csv")
@@ -60,24 +60,24 @@ def test_the_table_holds_the_same(fresh: Service) -> None:
     assert row["patients"].split() == same["patients"]
 
 
-def test_a_topic_that_a_spreadsheet_would_run_is_text(fresh: Service) -> None:
-    said = {"line": LINE, "topic": '=HYPERLINK("X")'}
-    fresh.call("POST", f"/v1/patients/{fresh.patient('MRN2')['id']}/sms-consent", said, role="staff")
+def test_a_topic_that_looks_like_a_formula_is_written_as_text(fresh: Service) -> None:
+    request = {"line": LINE, "topic": '=HYPERLINK("X")'}
+    fresh.call("POST", f"/v1/patients/{fresh.patient('MRN2')['id']}/sms-consent", request, role="staff")
     (row,) = csv.DictReader(io.StringIO(fresh.call("GET", "/v1/sms-consent/report?format=csv", **ALL).body.decode()))
     assert row["topic"].startswith("'=HYPERLINK")
     assert row["number"] == CELL
 
 
-def test_the_report_is_of_one_enterprise(fresh: Service) -> None:
+def test_the_report_covers_one_enterprise(fresh: Service) -> None:
     stop(fresh)
     assert fresh.call("GET", "/v1/sms-consent/report", role="manager", enterprise="local").json == []
 
 
-def test_a_format_that_there_is_not_is_refused(fresh: Service) -> None:
+def test_an_unknown_format_is_refused(fresh: Service) -> None:
     assert fresh.call("GET", "/v1/sms-consent/report?format=xlsx", **ALL).status == 422
 
 
-def test_who_read_the_report_is_in_the_log(fresh: Service) -> None:
+def test_reading_the_report_is_in_the_audit_log(fresh: Service) -> None:
     fresh.call("GET", "/v1/sms-consent/report", **ALL)
     (line, *_) = (one for one in fresh.call("GET", "/v1/audit", role="auditor").json if one["action"] == "viewed_opt_outs")
     assert (line["actor"], line["detail"]) == ("manager:manager of general", {})
@@ -86,11 +86,11 @@ def test_who_read_the_report_is_in_the_log(fresh: Service) -> None:
 
 
 @pytest.fixture
-def four(fresh: Service) -> Service:
-    """One of each kind, a minute apart."""
+def four_opt_outs(fresh: Service) -> Service:
+    """One opt-out of each kind, a minute apart."""
     for minute, (body, line, number) in enumerate((("STOP", LINE, CELL), ("STOPALL", OTHER, HOME), ("START", LINE, HOME)), 1):
-        said = {"line": line, "from": number, "body": body, "received_at": f"2026-01-01T00:0{minute}:00Z"}
-        assert fresh.call("POST", "/v1/sms-replies", said).status == 200
+        request = {"line": line, "from": number, "body": body, "received_at": f"2026-01-01T00:0{minute}:00Z"}
+        assert fresh.call("POST", "/v1/sms-replies", request).status == 200
     where = f"/v1/patients/{fresh.patient('MRN2')['id']}/sms-consent"
     assert fresh.call("POST", where, {"line": OTHER, "topic": "billing"}, role="staff").status == 200
     assert fresh.call("POST", where, {"line": OTHER}, role="staff").status == 200
@@ -119,28 +119,28 @@ ONE, ALL_LINES, BILLING, DESK = (CELL, LINE, "line"), (HOME, None, "all_lines"),
         ("since=2026-01-01T00:01:00Z&until=2026-01-01T00:03:00Z&authority=patient", [ONE, ALL_LINES]),
     ],
 )
-def test_the_report_shows_what_is_asked_for_in_both_forms(four: Service, query: str, expected: list[Any]) -> None:
-    found = four.call("GET", f"/v1/sms-consent/report?{query}", **ALL).json
+def test_the_report_is_filtered_in_both_formats(four_opt_outs: Service, query: str, expected: list[Any]) -> None:
+    found = four_opt_outs.call("GET", f"/v1/sms-consent/report?{query}", **ALL).json
     assert [(one["number"], one["line"], one["scope"]) for one in found] == expected
-    table = four.call("GET", f"/v1/sms-consent/report?{query}&format=csv", **ALL).body.decode()
+    table = four_opt_outs.call("GET", f"/v1/sms-consent/report?{query}&format=csv", **ALL).body.decode()
     assert [(row["number"], row["line"] or None, row["scope"]) for row in csv.DictReader(io.StringIO(table))] == expected
 
 
 @pytest.mark.parametrize("query", ["authority=emr", "scope=everything", "since=yesterday", "until=2026-01-01T00:00:00"])
-def test_a_filter_that_means_nothing_is_refused(fresh: Service, query: str) -> None:
+def test_an_invalid_filter_is_refused(fresh: Service, query: str) -> None:
     refused = fresh.call("GET", f"/v1/sms-consent/report?{query}", **ALL)
     assert (refused.status, refused.json["code"]) == (422, "invalid_request")
     assert not [one for one in fresh.call("GET", "/v1/audit", role="auditor").json if one["action"] == "viewed_opt_outs"]
 
 
 @pytest.mark.parametrize("form", ["json", "csv"])
-def test_a_report_is_sent_while_it_is_read_with_memory_that_does_not_grow(four: Service, form: str) -> None:
-    with four.store.database.read() as connection:
-        (words,) = four.store.database.select(connection, "SELECT words FROM sms_words WHERE number = ?", [CELL])[0]
-    with four.store.database.write("general") as transaction:
+def test_a_report_is_streamed_with_constant_memory(four_opt_outs: Service, form: str) -> None:
+    with four_opt_outs.store.database.read() as connection:
+        (words,) = four_opt_outs.store.database.select(connection, "SELECT words FROM sms_words WHERE number = ?", [CELL])[0]
+    with four_opt_outs.store.database.write("general") as transaction:
         rows = [("general", f"+1{number}", words.replace(CELL, f"+1{number}"), NOW) for number in range(2_000_000_000, 2_000_010_000)]
-        four.store.database.insert(transaction, SmsWordsRow, ("enterprise", "number", "words", "updated"), rows)
-    found, most = opted_out(four.store.database, "general"), {}
+        four_opt_outs.store.database.insert(transaction, SmsWordsRow, ("enterprise", "number", "words", "updated"), rows)
+    found, most = opted_out(four_opt_outs.store.database, "general"), {}
     for many in (3_000, 28_000):
         tracemalloc.start()
         count = sum(len(piece) for piece in (json_pieces if form == "json" else csv_pieces)(islice(found, many)))
@@ -148,14 +148,14 @@ def test_a_report_is_sent_while_it_is_read_with_memory_that_does_not_grow(four: 
         tracemalloc.stop()
         assert count > many * 50
     assert most[28_000] < most[3_000] * 1.5 + 1_000_000
-    answered = four.call("GET", f"/v1/sms-consent/report?format={form}", **ALL)
+    answered = four_opt_outs.call("GET", f"/v1/sms-consent/report?format={form}", **ALL)
     assert answered.headers["transfer-encoding"] == "chunked"
     assert (len(answered.json) if form == "json" else answered.body.count(b"\r\n") - 1) == 30_004
 
 
-def test_a_report_that_fails_midway_is_cut_off(four: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_report_that_fails_is_aborted(four_opt_outs: Service, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("store.web.api.opt_out_report.ROWS_AT_ONCE", 1)
-    real, calls = four.store.database.select, []
+    real, calls = four_opt_outs.store.database.select, []
 
     def failing(connection: Any, sql: str, parameters: Any) -> Any:
         calls.append(sql)
@@ -164,13 +164,13 @@ def test_a_report_that_fails_midway_is_cut_off(four: Service, monkeypatch: pytes
         return real(connection, sql, parameters)
 
     monkeypatch.setattr("store.patients.opt_out_report.PAGE", 1)
-    monkeypatch.setattr(four.store.database, "select", failing)
+    monkeypatch.setattr(four_opt_outs.store.database, "select", failing)
     with pytest.raises(IncompleteRead):
-        four.call("GET", "/v1/sms-consent/report", **ALL)
+        four_opt_outs.call("GET", "/v1/sms-consent/report", **ALL)
 
 
 @pytest.mark.parametrize("page", [1, 2, 3])
-def test_pages_fit_together(fresh: Service, page: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pages_are_contiguous(fresh: Service, page: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("store.patients.opt_out_report.PAGE", page)
     for last in range(1, 7):
         stop(fresh, f"+1217555010{last}", "STOP" if last % 3 else "START")
@@ -178,5 +178,5 @@ def test_pages_fit_together(fresh: Service, page: int, monkeypatch: pytest.Monke
     assert numbers == [f"+1217555010{last}" for last in (1, 2, 4, 5)]
 
 
-def test_an_empty_report_has_its_head() -> None:
+def test_an_empty_report_has_its_header() -> None:
     assert as_csv([]) == "number,line,scope,topic,authority,at,except_lines,patients\r\n"

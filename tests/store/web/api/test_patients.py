@@ -27,7 +27,7 @@ def test_it_works(service: Service) -> None:
     }  # fmt: skip
 
 
-def test_each_value_carries_where_it_comes_from_and_who_masters_it(service: Service) -> None:
+def test_each_value_has_its_source_and_its_master(service: Service) -> None:
     preferences = service.patient()["preferences"]
     phones, email = preferences["phones"], preferences["email"]
     assert phones["value"][0] == {
@@ -42,8 +42,8 @@ def test_each_value_carries_where_it_comes_from_and_who_masters_it(service: Serv
     }  # fmt: skip
 
 
-def test_sms_consent_is_never_locked_nor_that_of_a_number(fresh: Service) -> None:
-    """It is the patient's own (product 6), whatever the EMR states; the other channels are the EMR's."""
+def test_sms_consent_is_never_locked_even_for_a_number(fresh: Service) -> None:
+    """It belongs to the patient (product section 6), whatever the EMR states; other channels belong to the EMR."""
     stated = {"consent.sms": "denied", f"consent.sms#{CELL}": "denied", "consent.voice": "denied", f"consent.voice#{CELL}": "denied"}
     with fresh.store.database.write("general") as transaction:
         fresh.store.apply_many(transaction, "general", "genhosp-adt", [statements("MRN9", "M9", **stated)], now=NOW)
@@ -64,7 +64,7 @@ def test_readers_see_a_patient_by_id_and_its_history(service: Service, role: str
     assert lines[0]["evidence"]["id"] == "M1"
 
 
-def test_an_operator_sees_no_patient(service: Service) -> None:
+def test_an_operator_cannot_see_patients(service: Service) -> None:
     for method, where in (("GET", path(service, "general")), ("POST", "/v1/patients/lookup")):
         assert service.call(method, where, {"value": "MRN1"} if method == "POST" else None, role="operator").status == 403
 
@@ -83,7 +83,7 @@ def test_a_patient_of_another_enterprise_is_not_found(service: Service, where: s
 
 
 @pytest.mark.parametrize("role", ["enterprise", "manager", "staff"])
-def test_the_toggle_is_locked_for_everybody_while_the_enterprise_syncs(fresh: Service, role: str) -> None:
+def test_the_toggle_is_locked_for_every_role_while_the_enterprise_syncs(fresh: Service, role: str) -> None:
     reply = fresh.call("PUT", path(fresh, "general", "/do-not-contact"), {"value": "yes", "reason": "asked"}, role=role)
     problem = reply.json
     assert (reply.status, problem["code"], problem["source"], problem["where"]) == (
@@ -94,12 +94,12 @@ def test_the_toggle_is_locked_for_everybody_while_the_enterprise_syncs(fresh: Se
     assert fresh.patient()["version"] == 1
 
 
-def test_writing_the_locked_value_that_stands_is_no_error(fresh: Service) -> None:
+def test_writing_the_current_locked_value_is_not_an_error(fresh: Service) -> None:
     reply = fresh.call("PUT", path(fresh, "general", "/do-not-contact"), {"value": "no"}, role="staff")
     assert (reply.status, reply.json["version"]) == (200, 1)
 
 
-def test_an_enterprise_user_flips_the_toggle_where_nothing_is_synced(fresh: Service) -> None:
+def test_an_enterprise_user_switches_the_toggle_without_sync(fresh: Service) -> None:
     where = path(fresh, "local", "/do-not-contact")
     reply = fresh.call("PUT", where, {"value": "yes", "reason": "asked by phone"}, role="enterprise", enterprise="local")
     assert (reply.status, reply.json["preferences"]["do_not_contact"]["value"]) == (200, "yes")
@@ -110,7 +110,7 @@ def test_an_enterprise_user_flips_the_toggle_where_nothing_is_synced(fresh: Serv
 
 
 @pytest.mark.parametrize("role", ["manager", "staff"])
-def test_others_see_the_toggle_and_may_not_flip_it(fresh: Service, role: str) -> None:
+def test_other_roles_see_the_toggle_but_cannot_switch_it(fresh: Service, role: str) -> None:
     reply = fresh.call("PUT", path(fresh, "local", "/do-not-contact"), {"value": "yes"}, role=role, enterprise="local")
     assert (reply.status, reply.json["code"]) == (403, "role_refused")
     toggle = fresh.call("GET", path(fresh, "local"), role=role, enterprise="local").json["toggle"]
@@ -118,7 +118,7 @@ def test_others_see_the_toggle_and_may_not_flip_it(fresh: Service, role: str) ->
 
 
 @pytest.mark.parametrize("role", ["enterprise", "manager", "staff"])
-def test_nobody_flips_a_toggle_whose_setting_is_off(fresh: Service, role: str) -> None:
+def test_no_role_can_switch_a_disabled_toggle(fresh: Service, role: str) -> None:
     reply = fresh.call("PUT", path(fresh, "quiet", "/do-not-contact"), {"value": "yes"}, role=role, enterprise="quiet")
     assert (reply.status, reply.json["code"]) == (409, "toggle_off")
 
@@ -137,12 +137,12 @@ def test_a_change_based_on_another_version_is_refused(fresh: Service, tag: str) 
 
 
 @pytest.mark.parametrize("tag", ['"1"', "*", 'W/"1"'])
-def test_a_change_based_on_this_version_is_made(fresh: Service, tag: str) -> None:
+def test_a_change_based_on_the_current_version_is_applied(fresh: Service, tag: str) -> None:
     where = path(fresh, "local", "/do-not-contact")
     assert fresh.call("PUT", where, {"value": "yes"}, role="enterprise", enterprise="local", if_match=tag).status == 200
 
 
-def test_staff_choose_the_preferred_phone_where_nothing_is_synced(fresh: Service) -> None:
+def test_staff_choose_the_preferred_phone_without_sync(fresh: Service) -> None:
     where = path(fresh, "local", "/preferred-phone")
     reply = fresh.call("PUT", where, {"value": HOME}, role="staff", enterprise="local")
     assert (reply.status, reply.json["preferences"]["preferred_phone"]["value"]) == (200, HOME)
@@ -150,7 +150,7 @@ def test_staff_choose_the_preferred_phone_where_nothing_is_synced(fresh: Service
     assert (stranger.status, stranger.json["code"]) == (422, "value_refused")
 
 
-def test_an_opt_out_recorded_by_hand_holds_for_every_number(fresh: Service) -> None:
+def test_an_opt_out_recorded_by_hand_covers_every_number(fresh: Service) -> None:
     where = path(fresh, "general", "/sms-consent")
     consent = fresh.call("POST", where, {"line": LINE, "reason": "asked at the desk"}, role="staff").json["sms_consent"]
     assert consent["display"] == "Opted Out of 2 numbers"
@@ -178,7 +178,7 @@ def test_an_opt_out_recorded_by_hand_holds_for_every_number(fresh: Service) -> N
         {"line": LINE, "kind": "granted"},
     ],
 )
-def test_what_is_recorded_by_hand_says_all_that_it_must(service: Service, body: Any) -> None:
+def test_a_manual_record_must_be_complete(service: Service, body: Any) -> None:
     assert service.call("POST", path(service, "general", "/sms-consent"), body, role="staff").status == 422
 
 
@@ -195,7 +195,7 @@ def test_an_opt_in_is_refused_unless_the_policy_allows_it(fresh: Service) -> Non
     assert "recorded_sms_opt_in" not in {one["action"] for one in fresh.call("GET", "/v1/audit", role="auditor").json}
 
 
-def test_with_the_policy_staff_record_an_opt_in_that_the_audit_log_names(fresh: Service) -> None:
+def test_with_the_policy_staff_record_an_opt_in_and_it_is_in_the_audit_log(fresh: Service) -> None:
     where = path(fresh, "general", "/sms-consent")
     fresh.call("POST", "/v1/sms-replies", {"line": LINE, "from": HOME, "body": "STOP"})
     settings = fresh.call("PUT", "/v1/settings", {"staff_may_record_opt_in": True}, role="enterprise")
@@ -212,7 +212,7 @@ def test_with_the_policy_staff_record_an_opt_in_that_the_audit_log_names(fresh: 
     assert fresh.call("POST", where, OPT_IN, role="staff").status == 409
 
 
-def test_a_stop_opts_out_everybody_who_has_the_number(fresh: Service) -> None:
+def test_a_stop_opts_out_every_patient_with_the_number(fresh: Service) -> None:
     reply = fresh.call("POST", "/v1/sms-replies", {"line": LINE, "from": CELL, "body": "stop!"}).json
     assert reply == {"recognised": "opt_out", "scope": "line", "confirmation": "opt_out_confirmed", "patients": 2}
     for value in ("MRN1", "MRN2"):
@@ -222,29 +222,29 @@ def test_a_stop_opts_out_everybody_who_has_the_number(fresh: Service) -> None:
 
 
 @pytest.mark.parametrize("written", ["(217) 555-0101", "2175550101", "217.555.0101", "12175550101", "0012175550101", "tel:+1-217-555-0101"])
-def test_a_stop_finds_its_number_however_the_carrier_writes_it(fresh: Service, written: str) -> None:
+def test_a_stop_matches_its_number_in_every_carrier_format(fresh: Service, written: str) -> None:
     reply = fresh.call("POST", "/v1/sms-replies", {"line": "(217) 555-0190", "from": written, "body": "STOP"}).json
     assert (reply["confirmation"], reply["patients"]) == ("opt_out_confirmed", 2)
-    standing = fresh.patient()["sms_consent"]["opted_out"]
-    assert [(one["line"], one["number"]) for one in standing] == [(LINE, CELL)]
+    opt_outs = fresh.patient()["sms_consent"]["opted_out"]
+    assert [(one["line"], one["number"]) for one in opt_outs] == [(LINE, CELL)]
 
 
-def test_a_stop_counts_for_every_number_that_may_be_meant_and_a_start_takes_one(fresh: Service) -> None:
-    said = {"line": LINE, "from": "4794234567"}  # of Norway without its plus, of Arkansas without its country code
-    assert fresh.call("POST", "/v1/sms-replies", said | {"body": "START"}).status == 422
-    assert fresh.call("POST", "/v1/sms-replies", said | {"body": "STOP"}).json["recognised"] == "opt_out"
+def test_a_stop_covers_every_possible_number_and_a_start_only_one(fresh: Service) -> None:
+    reply = {"line": LINE, "from": "4794234567"}  # of Norway without its plus, of Arkansas without its country code
+    assert fresh.call("POST", "/v1/sms-replies", reply | {"body": "START"}).status == 422
+    assert fresh.call("POST", "/v1/sms-replies", reply | {"body": "STOP"}).json["recognised"] == "opt_out"
     report = fresh.call("GET", "/v1/sms-consent/report", role="manager").json
     assert {one["number"] for one in report} == {"+14794234567", "+4794234567"}
 
 
-def test_start_undoes_the_stop(fresh: Service) -> None:
+def test_start_lifts_the_stop(fresh: Service) -> None:
     fresh.call("POST", "/v1/sms-replies", {"line": LINE, "from": CELL, "body": "STOP"})
     reply = fresh.call("POST", "/v1/sms-replies", {"line": LINE, "from": CELL, "body": "start"}).json
     assert (reply["recognised"], reply["confirmation"]) == ("opt_in", "opt_in_confirmed")
     assert fresh.patient()["sms_consent"]["display"] == "Opted In"
 
 
-def test_start_does_not_undo_what_staff_recorded(fresh: Service) -> None:
+def test_start_does_not_lift_an_opt_out_recorded_by_staff(fresh: Service) -> None:
     fresh.call("POST", path(fresh, "general", "/sms-consent"), {"line": LINE}, role="staff")
     reply = fresh.call("POST", "/v1/sms-replies", {"line": LINE, "from": CELL, "body": "START"}).json
     assert reply["confirmation"] == "still_opted_out"

@@ -1,4 +1,4 @@
-"""What could not be used is kept once, counted, and shown with its payload only to who asks for it by id."""
+"""Rejections are stored once, counted, and returned with their payload only by id."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def test_a_rejection_is_kept_with_its_reason(journal: Journal) -> None:
     assert (kept.times, kept.first_at, kept.last_at) == (1, at(0), at(0))
 
 
-def test_the_payload_is_there_only_by_id(journal: Journal) -> None:
+def test_the_payload_is_returned_only_by_id(journal: Journal) -> None:
     reject(journal, BROKEN)
     (kept,) = journal.rejections()
     assert kept.payload == b""
@@ -44,14 +44,14 @@ def test_every_byte_of_a_payload_is_kept(journal: Journal, payload: bytes) -> No
     assert journal.rejection(journal.rejections()[0].id).payload == payload
 
 
-def test_the_same_one_again_counts_up(journal: Journal) -> None:
+def test_a_repeated_rejection_increases_its_count(journal: Journal) -> None:
     for seconds in range(3):
         reject(journal, BROKEN._replace(locator=f"inbox/{seconds}.hl7"), seconds=seconds)
     (kept,) = journal.rejections()
     assert (kept.times, kept.first_at, kept.last_at) == (3, at(0), at(2))
 
 
-def test_the_same_one_twice_in_a_batch_counts_twice(journal: Journal) -> None:
+def test_a_rejection_twice_in_a_batch_counts_twice(journal: Journal) -> None:
     reject(journal, BROKEN, BROKEN)
     assert journal.rejections()[0].times == 2
     reject(journal, BROKEN, BROKEN, BROKEN)
@@ -59,12 +59,12 @@ def test_the_same_one_twice_in_a_batch_counts_twice(journal: Journal) -> None:
 
 
 @pytest.mark.parametrize("other", [{"payload": b"other"}, {"reason": "field_missing"}, {"path": "PID-3"}, {"scope": "field"}])
-def test_another_payload_reason_path_or_scope_is_another_rejection(journal: Journal, other: dict[str, object]) -> None:
+def test_a_different_payload_reason_path_or_scope_is_a_separate_rejection(journal: Journal, other: dict[str, object]) -> None:
     reject(journal, BROKEN, BROKEN._replace(**other))  # type: ignore[arg-type]  # each of its own type
     assert len(journal.rejections()) == 2
 
 
-def test_each_source_has_its_own(journal: Journal) -> None:
+def test_each_source_has_its_own_rejections(journal: Journal) -> None:
     reject(journal, BROKEN)
     reject(journal, BROKEN, source=FHIR)
     assert len(journal.rejections()) == 2
@@ -72,7 +72,7 @@ def test_each_source_has_its_own(journal: Journal) -> None:
     assert journal.rejections("other") == []
 
 
-def test_a_resolved_one_is_no_longer_open_until_it_comes_again(journal: Journal, database: Database) -> None:
+def test_a_resolved_rejection_reopens_when_it_recurs(journal: Journal, database: Database) -> None:
     reject(journal, BROKEN)
     number = journal.rejections()[0].id
     with database.write(HOSPITAL) as transaction:
@@ -84,7 +84,7 @@ def test_a_resolved_one_is_no_longer_open_until_it_comes_again(journal: Journal,
     assert [(one.id, one.times) for one in journal.rejections()] == [(number, 2)]
 
 
-def test_they_are_listed_the_newest_first_and_no_more_than_asked_for(journal: Journal) -> None:
+def test_rejections_are_listed_newest_first_up_to_the_limit(journal: Journal) -> None:
     for seconds in range(4):
         reject(journal, BROKEN._replace(payload=bytes([seconds])), seconds=seconds)
     assert [one.last_at for one in journal.rejections(limit=2)] == [at(3), at(2)]

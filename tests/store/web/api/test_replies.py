@@ -20,24 +20,24 @@ def decided(service: Service) -> str:
     return str(service.call("POST", "/v1/decisions", ASK).json["decision"])
 
 
-@pytest.mark.parametrize(("decision", "state", "then"), [("opt_out", "opt_out", "do_not_send"), ("dismiss", "dismissed", "send")])
-def test_an_unclear_reply_waits_and_a_person_decides(fresh: Service, decision: str, state: str, then: str) -> None:
+@pytest.mark.parametrize(("decision", "state", "outcome"), [("opt_out", "opt_out", "do_not_send"), ("dismiss", "dismissed", "send")])
+def test_an_unclear_reply_waits_for_a_person(fresh: Service, decision: str, state: str, outcome: str) -> None:
     assert text(fresh).json == {"recognised": "review", "scope": "line", "confirmation": "none", "patients": 2}
     assert decided(fresh) == "do_not_send"
     (waits,) = fresh.call("GET", "/v1/replies?state=review", role="staff").json
     assert (waits["body"], waits["number"], waits["line"], len(waits["patients"])) == (ORDER, CELL, LINE, 2)
-    where, said = f"/v1/replies/{waits['id']}/decide", {"decision": decision, "reason": "asked"}
-    found = fresh.call("POST", where, said, role="staff")
+    where, verdict = f"/v1/replies/{waits['id']}/decide", {"decision": decision, "reason": "asked"}
+    found = fresh.call("POST", where, verdict, role="staff")
     assert (found.status, found.json["state"], found.json["reason"]) == (200, state, "asked")
-    assert decided(fresh) == then
+    assert decided(fresh) == outcome
     assert fresh.call("GET", "/v1/replies", role="manager").json == []
     assert [one["id"] for one in fresh.call("GET", f"/v1/replies?state={state}", role="auditor").json] == [waits["id"]]
-    assert fresh.call("POST", where, said, role="staff").status == 412
+    assert fresh.call("POST", where, verdict, role="staff").status == 412
     actions = {one["action"] for one in fresh.call("GET", "/v1/audit", role="auditor").json}
     assert {"viewed_replies", "decided_reply"} <= actions
 
 
-def test_replies_are_of_one_enterprise(fresh: Service) -> None:
+def test_replies_belong_to_one_enterprise(fresh: Service) -> None:
     text(fresh)
     (waits,) = fresh.call("GET", "/v1/replies", role="staff").json
     assert fresh.call("GET", "/v1/replies", role="staff", enterprise="local").json == []
@@ -47,7 +47,7 @@ def test_replies_are_of_one_enterprise(fresh: Service) -> None:
 
 
 @pytest.mark.parametrize("query", ["state=all", "limit=0x", "limit=1001"])
-def test_a_query_that_makes_no_sense_is_refused(fresh: Service, query: str) -> None:
+def test_an_invalid_query_is_refused(fresh: Service, query: str) -> None:
     assert fresh.call("GET", f"/v1/replies?{query}", role="staff").status == 422
 
 
@@ -66,7 +66,7 @@ NO_LINES = [
 
 
 @pytest.mark.parametrize("line", NO_LINES)
-def test_what_is_no_line_is_refused_everywhere(fresh: Service, line: str) -> None:
+def test_an_invalid_line_is_refused_everywhere(fresh: Service, line: str) -> None:
     text(fresh, "STOP")
     assert fresh.call("POST", "/v1/decisions", ASK | {"line": line}).status == 422
     assert text(fresh, "STOP", line=line).status == 422
@@ -77,12 +77,12 @@ def test_what_is_no_line_is_refused_everywhere(fresh: Service, line: str) -> Non
     assert [one["reasons"] for one in batch] == [["sms_opted_out", "no_copy"], ["ask_invalid"], []]
 
 
-def test_a_report_about_what_is_no_line_is_refused(fresh: Service) -> None:
+def test_a_report_for_an_invalid_line_is_refused(fresh: Service) -> None:
     assert fresh.call("GET", "/v1/sms-consent/report?line=abc", role="manager").status == 422
 
 
 @pytest.mark.parametrize("line", [LINE, "(217) 555-0190", "12175550190", "1 217 555 0190", "tel:+12175550190"])
-def test_a_line_is_known_in_every_spelling_in_every_ask(fresh: Service, line: str) -> None:
+def test_a_line_is_recognized_in_every_spelling_in_every_request(fresh: Service, line: str) -> None:
     text(fresh, "STOP")
     asks = [ASK | {"line": line}, ASK | {"line": "+12175550191"}]
     batch = fresh.call("POST", "/v1/decisions/batch", asks).json
@@ -90,7 +90,7 @@ def test_a_line_is_known_in_every_spelling_in_every_ask(fresh: Service, line: st
     assert fresh.call("POST", "/v1/decisions", asks[0]).json["decision"] == "do_not_send"
 
 
-def test_an_appointments_number_that_no_plan_has_is_refused(fresh: Service) -> None:
+def test_an_appointment_number_outside_every_numbering_plan_is_refused(fresh: Service) -> None:
     ask = ASK | {"appointment": {"preferred_phone": "+1217555010"}}
     assert fresh.call("POST", "/v1/decisions", ask).status == 422
     assert fresh.call("POST", "/v1/decisions/batch", [ask]).json[0]["reasons"] == ["ask_invalid"]

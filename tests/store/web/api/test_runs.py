@@ -1,4 +1,4 @@
-"""Runs and cursors: one active run per source, a dead process's run is taken over, the cursor moves with its data only."""
+"""Runs and cursors: one active run per source, takeover from a dead process, a cursor that moves only with its data."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_a_run_is_opened_counted_and_closed(journal: Journal, database: Database
     assert journal.runs("other") == journal.runs(source=FHIR) == []
 
 
-def test_a_second_run_of_a_source_is_refused_while_the_first_works(journal: Journal) -> None:
+def test_a_second_run_of_a_source_is_refused_while_the_first_is_active(journal: Journal) -> None:
     run = start(journal)
     with pytest.raises(RunActive):
         start(journal, seconds=1)
@@ -56,7 +56,7 @@ def test_a_second_run_of_a_source_is_refused_while_the_first_works(journal: Jour
     assert journal.run(run.id).error == "it rained"
 
 
-def test_of_many_threads_that_start_a_run_at_once_one_gets_it(journal: Journal) -> None:
+def test_only_one_of_many_concurrent_threads_starts_a_run(journal: Journal) -> None:
     together, got, refused = threading.Barrier(8), [], []
 
     def attempt() -> None:
@@ -74,7 +74,7 @@ def test_of_many_threads_that_start_a_run_at_once_one_gets_it(journal: Journal) 
     assert (len(got), len(refused)) == (1, 7)
 
 
-def test_the_run_of_a_process_that_died_is_taken_over_at_once(journal: Journal, database_url: str) -> None:
+def test_the_run_of_a_dead_process_is_taken_over_at_once(journal: Journal, database_url: str) -> None:
     environment = {**os.environ, "PYTHONPATH": os.getcwd()}
     died = subprocess.run([sys.executable, "-c", DIES, database_url, at(0).isoformat()], env=environment, check=False)
     assert died.returncode == 9
@@ -87,7 +87,7 @@ def test_the_run_of_a_process_that_died_is_taken_over_at_once(journal: Journal, 
     assert journal.run(run.id).status == RunStatus.RUNNING
 
 
-def test_a_run_of_another_machine_is_taken_over_when_it_gave_no_sign_of_life(journal: Journal) -> None:
+def test_a_run_of_another_machine_is_taken_over_when_its_heartbeat_stops(journal: Journal) -> None:
     elsewhere = Journal(journal.database)
     elsewhere.owner = "another-machine:1"
     run = start(elsewhere)
@@ -98,8 +98,8 @@ def test_a_run_of_another_machine_is_taken_over_when_it_gave_no_sign_of_life(jou
     assert journal.run(run.id).status == RunStatus.FAILED
 
 
-def test_a_run_of_another_machine_is_gone_after_the_lease_and_one_of_this_machine_only_when_its_process_is(database: Database) -> None:
-    """What froze on this machine may go on at any time; what froze elsewhere looks like a machine that is gone."""
+def test_a_remote_run_ends_with_its_lease_and_a_local_run_only_with_its_process(database: Database) -> None:
+    """A frozen process on this machine may continue at any time; a frozen remote process looks like a lost machine."""
     lease = timedelta(seconds=18)
     journal, elsewhere, here = (Journal(database, lease=lease) for _ in range(3))
     elsewhere.owner = "another-machine:1"
@@ -110,7 +110,7 @@ def test_a_run_of_another_machine_is_gone_after_the_lease_and_one_of_this_machin
         journal.start(ADT, HOSPITAL, "pull", now=at(1) + lease)
 
 
-def test_a_sign_of_life_waits_for_no_other_writer(journal: Journal, database: Database) -> None:
+def test_a_heartbeat_does_not_wait_for_other_writers(journal: Journal, database: Database) -> None:
     if database.is_sqlite:
         pytest.skip("SQLite has one writer")
     run = start(journal)
@@ -118,7 +118,7 @@ def test_a_sign_of_life_waits_for_no_other_writer(journal: Journal, database: Da
         journal.alive(run, at(100))
 
 
-def test_progress_is_a_sign_of_life(journal: Journal, database: Database) -> None:
+def test_progress_counts_as_a_heartbeat(journal: Journal, database: Database) -> None:
     elsewhere = Journal(database)
     elsewhere.owner = "another-machine:1"
     run = start(elsewhere)
@@ -128,7 +128,7 @@ def test_progress_is_a_sign_of_life(journal: Journal, database: Database) -> Non
         journal.start(ADT, HOSPITAL, "pull", now=at(101) + LEASE - timedelta(seconds=2))
 
 
-def test_the_cursor_moves_only_with_the_transaction_it_belongs_to(journal: Journal, database: Database) -> None:
+def test_the_cursor_moves_only_with_its_transaction(journal: Journal, database: Database) -> None:
     run = start(journal)
     assert journal.cursor(ADT) is None
 
@@ -146,7 +146,7 @@ def test_the_cursor_moves_only_with_the_transaction_it_belongs_to(journal: Journ
     assert (journal.cursor(ADT), journal.cursor(FHIR)) == ("c2", None)
 
 
-def test_when_a_source_was_heard_is_kept_beside_its_cursor(journal: Journal, database: Database) -> None:
+def test_the_last_contact_with_a_source_is_stored_with_its_cursor(journal: Journal, database: Database) -> None:
     run = start(journal)
     with database.write(HOSPITAL) as transaction:
         journal.progress(transaction, run, {}, "c1", now=at(1))
@@ -156,7 +156,7 @@ def test_when_a_source_was_heard_is_kept_beside_its_cursor(journal: Journal, dat
     assert (journal.last_heard(), journal.cursor(ADT)) == ({ADT: at(5)}, "c1")
 
 
-def test_runs_are_listed_the_newest_first_and_no_more_than_asked_for(journal: Journal) -> None:
+def test_runs_are_listed_newest_first_up_to_the_limit(journal: Journal) -> None:
     runs = []
     for seconds in range(4):
         runs.append(start(journal, seconds=seconds))

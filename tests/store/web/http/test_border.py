@@ -1,4 +1,4 @@
-"""What cannot be kept is refused where it comes in, with what is wrong; an opt-out is not lost to it."""
+"""Values that cannot be stored are refused on input, with the reason. No opt-out is lost."""
 
 from __future__ import annotations
 
@@ -34,30 +34,30 @@ UNUSABLE: list[Any] = [
         ("/v1/sms-replies", {"line": LINE, "from": f"{CELL}\0", "body": "STOP"}),
     ],
 )
-def test_nul_and_times_that_no_calendar_has_are_refused(service: Service, path: str, body: Any) -> None:
+def test_nul_and_impossible_times_are_refused(service: Service, path: str, body: Any) -> None:
     answer = service.call("POST", path, body, role="staff" if "patients" in path else "sender")
     assert (answer.status, answer.json["code"]) == (422, "invalid_request")
     assert "MRN1" not in answer.json["detail"]
 
 
-def test_a_text_that_only_writes_nul_is_a_text_like_any_other(service: Service) -> None:
+def test_an_escaped_nul_is_ordinary_text(service: Service) -> None:
     """A backslash, then u0000."""
     assert service.call("POST", "/v1/decisions", {**ASK, "topic": "\\u0000"}).status == 200
 
 
 @pytest.mark.parametrize("body", [b'{"value": "\xff"}', b'{"value": "\xed\xa0\x80"}', b"{", b""])
 @pytest.mark.parametrize("path", ["/v1/decisions", "/v1/patients/lookup", "/v1/sms-replies"])
-def test_what_is_no_json_in_utf_8_is_malformed(service: Service, path: str, body: bytes) -> None:
+def test_anything_but_json_in_utf_8_is_malformed(service: Service, path: str, body: bytes) -> None:
     answer = service.call("POST", path, body, role="staff" if "patients" in path else "sender")
     assert (answer.status, answer.json["code"]) == (400, "malformed_json")
 
 
 @pytest.mark.parametrize("body", [rb'{"value": "\ud800"}', b'{"value": ' + b"[" * 100_000, b'{"value": ' + b"9" * 10_000 + b"}"])
-def test_half_a_character_a_deep_value_and_a_huge_number_are_refused(service: Service, body: bytes) -> None:
+def test_a_lone_surrogate_a_deep_value_and_a_huge_number_are_refused(service: Service, body: bytes) -> None:
     assert service.call("POST", "/v1/patients/lookup", body, role="staff").status in (400, 422)
 
 
-def test_an_item_with_nul_is_answered_in_its_place_and_its_neighbours_are_decided(service: Service) -> None:
+def test_an_item_with_nul_gets_a_problem_in_its_place_and_the_others_are_decided(service: Service) -> None:
     asks = [ASK, {**ASK, "topic": "\0"}, ASK]
     decided = service.call("POST", "/v1/decisions/batch", asks).json
     lines = b"\n".join(json.dumps(ask).encode() for ask in asks)
@@ -67,21 +67,21 @@ def test_an_item_with_nul_is_answered_in_its_place_and_its_neighbours_are_decide
 
 
 @pytest.mark.parametrize("path", ["/v1/rejections?source=%00", "/v1/runs/%00", "/v1/patients/pt_%ed%a0%80"])
-def test_an_address_with_what_cannot_be_kept_is_refused_or_not_there(service: Service, path: str) -> None:
+def test_a_url_with_an_unstorable_value_is_refused_or_not_found(service: Service, path: str) -> None:
     assert service.call("GET", path, role="operator" if "patients" not in path else "staff").status in (404, 422)
 
 
 @pytest.mark.parametrize("at", UNUSABLE, ids=repr)
-def test_a_stop_with_a_time_that_cannot_be_used_counts_as_now(fresh: Service, at: Any) -> None:
-    said = {"line": LINE, "from": CELL, "body": "STOP\0", "received_at": at}
-    answer = fresh.call("POST", "/v1/sms-replies", said)
+def test_a_stop_with_an_unusable_time_counts_as_now(fresh: Service, at: Any) -> None:
+    reply = {"line": LINE, "from": CELL, "body": "STOP\0", "received_at": at}
+    answer = fresh.call("POST", "/v1/sms-replies", reply)
     assert (answer.status, answer.json["recognised"]) == (200, "opt_out")
     (found,) = fresh.patient()["sms_consent"]["opted_out"]
     assert found["at"] >= NOW.isoformat()[:19]
 
 
-def test_a_start_with_a_time_that_cannot_be_used_is_refused(fresh: Service) -> None:
-    """It may be an old one, and would open what was closed since."""
+def test_a_start_with_an_unusable_time_is_refused(fresh: Service) -> None:
+    """It may be old, and would lift a newer STOP."""
     assert fresh.call("POST", "/v1/sms-replies", {"line": LINE, "from": CELL, "body": "STOP"}).status == 200
     for at in UNUSABLE:
         assert fresh.call("POST", "/v1/sms-replies", {"line": LINE, "from": CELL, "body": "START", "received_at": at}).status == 422

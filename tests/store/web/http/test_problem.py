@@ -1,4 +1,4 @@
-"""Every error of the store has its status, and what is wrong with the database is nobody's mistake."""
+"""Every error of the store has an HTTP status; a database failure is not the caller's error."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def kinds(of: type[Exception]) -> Iterator[type[Exception]]:
         yield from kinds(kind)
 
 
-def test_every_error_of_the_store_has_a_status_and_a_code_of_its_own() -> None:
+def test_every_error_of_the_store_has_a_status_and_its_own_code() -> None:
     found = {kind for kind in kinds(errors.StoreError) if kind.__module__.startswith("store")}
     assert {kind.__name__ for kind in found if status_of(kind) is None} == set()
     assert STATUS.keys() <= found
@@ -58,17 +58,17 @@ def test_an_error_is_answered_with_its_status(kind: type[errors.StoreError]) -> 
     assert problem.detail == str(error)
 
 
-def test_the_tree_itself_is_never_raised() -> None:
-    """An error without a kind of its own has no status."""
+def test_the_base_error_is_never_raised() -> None:
+    """An error without its own kind has no status."""
     sources = [file.read_text("utf-8") for file in Path(errors.__file__).parent.rglob("*.py")]
     assert not [one for one in sources if "raise StoreError(" in one or "raise errors.StoreError(" in one]
 
 
-def test_nothing_is_expected_that_is_not_there() -> None:
+def test_the_table_of_errors_has_no_unknown_error() -> None:
     assert EXPECTED.keys() == STATUS.keys()
 
 
-def test_a_database_that_cannot_be_used_is_asked_again_later() -> None:
+def test_an_unusable_database_gets_503_with_retry_after() -> None:
     full = sqlite3.OperationalError("database or disk is full")
     full.sqlite_errorcode = sqlite3.SQLITE_FULL
     for error in (full, errors.SchemaOutdated("run emr-sync migrate")):

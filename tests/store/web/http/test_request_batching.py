@@ -1,4 +1,4 @@
-"""Questions that come together are answered together, and one bad one fails nobody else."""
+"""Concurrent requests are answered together; a bad one does not fail the others."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from store.web.http.request_batching import MOST, RequestBatcher
 
 
-def test_questions_that_come_while_a_group_is_answered_are_the_next_group() -> None:
+def test_requests_received_while_a_group_is_answered_form_the_next_group() -> None:
     groups: list[list[int]] = []
     go_on = threading.Event()
 
@@ -36,7 +36,7 @@ def test_questions_that_come_while_a_group_is_answered_are_the_next_group() -> N
     assert groups == [[1], [2, 3, 4]]
 
 
-def test_one_bad_question_fails_nobody_else() -> None:
+def test_one_bad_request_does_not_fail_the_others() -> None:
     def answer(questions: Sequence[int]) -> list[int]:
         if 3 in questions:
             raise ValueError("three")
@@ -53,7 +53,7 @@ def test_one_bad_question_fails_nobody_else() -> None:
     assert isinstance(answers[3], ValueError)
 
 
-def test_groups_are_bounded_and_a_caller_that_left_is_no_trouble() -> None:
+def test_groups_are_limited_in_size_and_a_disconnected_caller_is_ignored() -> None:
     sizes: list[int] = []
 
     def answer(questions: Sequence[int]) -> list[int]:

@@ -1,4 +1,4 @@
-"""A key that asks about many patients whom nobody knows shows: in counts, in the readiness, and once in the log."""
+"""A key that queries many unknown patients is reported in counts, in the readiness, and once in the log."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ ALARM = Alarm(floor=10, percent=20, within=timedelta(minutes=10))
 
 
 class Site:
-    """Look-ups, a clock, and what was told."""
+    """Lookups, a clock, and the reported alarms."""
 
     def __init__(self) -> None:
-        self.now, self.told = NOON, list[UnknownPatients]()
-        self.look_ups = LookUps(ALARM, lambda: self.now, self.told.append)
+        self.now, self.alarms = NOON, list[UnknownPatients]()
+        self.look_ups = LookUps(ALARM, lambda: self.now, self.alarms.append)
 
     def later(self, minutes: float) -> None:
         self.now += timedelta(minutes=minutes)
@@ -32,15 +32,15 @@ def site() -> Site:
 
 
 @pytest.mark.parametrize(
-    ("asked", "unknown", "rings"),
+    ("requested", "unknown", "rings"),
     [(11, 11, True), (10, 10, False), (55, 11, True), (56, 11, False), (1000, 200, True), (1000, 199, False), (0, 0, False)],
 )
-def test_the_alarm_takes_a_number_and_a_share(site: Site, asked: int, unknown: int, rings: bool) -> None:
-    site.look_ups.count(KEY, asked, unknown)
+def test_the_alarm_needs_a_count_and_a_share(site: Site, requested: int, unknown: int, rings: bool) -> None:
+    site.look_ups.count(KEY, requested, unknown)
     assert bool(site.look_ups.ringing()) is rings
 
 
-def test_single_look_ups_add_up_by_key(site: Site) -> None:
+def test_single_lookups_add_up_per_key(site: Site) -> None:
     for _ in range(11):
         site.look_ups.count(KEY, 1, 1)
         site.look_ups.count(OTHER, 1, 0)
@@ -61,20 +61,20 @@ def test_the_window_moves_on(site: Site) -> None:
     assert [one.unknown for one in site.look_ups.ringing()] == [11]
 
 
-def test_it_is_told_when_it_begins_and_once_in_each_window(site: Site) -> None:
+def test_the_alarm_is_logged_at_its_start_and_once_per_window(site: Site) -> None:
     for _ in range(40):
         site.look_ups.count(KEY, 3, 3)
         site.later(0.5)
-    assert len(site.told) == 2
+    assert len(site.alarms) == 2
     site.later(30)
     site.look_ups.count(KEY, 1, 1)
-    assert len(site.told) == 2
+    assert len(site.alarms) == 2
     site.look_ups.count(KEY, 10, 10)
-    assert [(one.key, one.unknown) for one in site.told][-1] == ("key_1", 11)
-    assert len(site.told) == 3
+    assert [(one.key, one.unknown) for one in site.alarms][-1] == ("key_1", 11)
+    assert len(site.alarms) == 3
 
 
-def test_somebody_who_asks_about_known_patients_is_not_told_of(site: Site) -> None:
+def test_queries_about_known_patients_raise_no_alarm(site: Site) -> None:
     for _ in range(100):
         site.look_ups.count(KEY, 100, 19)
-    assert (site.told, site.look_ups.ringing()) == ([], ())
+    assert (site.alarms, site.look_ups.ringing()) == ([], ())

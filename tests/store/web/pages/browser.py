@@ -1,4 +1,4 @@
-"""A real Chromium for the tests of the pages: Debian's, headless. Where there is none the tests skip and say so; never in CI."""
+"""A real headless Chromium (Debian's) for the tests of the pages. Without it the tests are skipped; in CI they fail."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ MISSING = "no Chromium on this machine: make browser installs it"
 
 
 def chromium() -> str:
-    """Where Chromium is. Skips the test where there is none; in CI that is a failure."""
+    """The path of Chromium. Skips the test without it; fails in CI."""
     found = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if found is None:
         if os.environ.get("CI") == "true":
@@ -36,7 +36,7 @@ def chromium() -> str:
 
 @pytest.fixture(scope="module")
 def chrome() -> Iterator[Browser]:
-    """One browser for the tests of a module."""
+    """One browser, shared by the tests of a module."""
     path = chromium()
     expect.set_options(timeout=PATIENCE_MS)
     with sync_playwright() as playwright:

@@ -46,14 +46,14 @@ class Moment:
     def __call__(self) -> datetime:
         return self.now
 
-    def pass_(self, time: timedelta) -> None:
-        """Time passes."""
+    def advance(self, time: timedelta) -> None:
+        """Advances the clock."""
         self.now += time
 
 
 @dataclass
 class Seen:
-    """What a browser without scripts got."""
+    """The response in a browser without scripts."""
 
     response: httpx.Response
 
@@ -63,18 +63,18 @@ class Seen:
 
     @property
     def where(self) -> str:
-        """Where a redirect leads."""
+        """The target of a redirect."""
         return self.response.headers.get("location", "")
 
     @property
     def text(self) -> str:
-        """The words of the page, without its markup."""
+        """The text of the page, without markup."""
         return " ".join(unescape(re.sub(r"<[^>]+>", " ", self.response.text)).split())
 
 
 @dataclass
 class Browser:
-    """A browser of one person; follows no redirect by itself."""
+    """A browser of one user. It does not follow redirects."""
 
     client: httpx.Client
     token: str = ""
@@ -94,14 +94,14 @@ class Browser:
 
 @dataclass
 class Pages:
-    """The running service, and what its tests need of the inside."""
+    """The running service, and the internals that its tests need."""
 
     url: str
     store: Preferences
     journal: Journal
     users: Users
     moment: Moment
-    asked: list[tuple[str, str, str]]
+    requested: list[tuple[str, str, str]]
     app: Any
     keys: ApiKeys
     lanes: Lanes
@@ -110,13 +110,13 @@ class Pages:
     clients: list[httpx.Client] = field(default_factory=list)
 
     def in_loop(self, work: Callable[[], object]) -> None:
-        """Does something where requests are answered."""
+        """Runs work in the server's event loop."""
         done = threading.Event()
         self.server.server.loop.call_soon_threadsafe(lambda: (work(), done.set()))
         assert done.wait(20)
 
     def stranger(self) -> Browser:
-        """Somebody who has not signed in."""
+        """A browser without a session."""
         self.clients.append(httpx.Client(base_url=self.url, timeout=30))
         return Browser(self.clients[-1])
 
@@ -137,13 +137,13 @@ class Pages:
         return browser
 
     def patient(self, value: str = "MRN1", enterprise: str = "general") -> str:
-        """The address of a patient's facesheet."""
+        """The path of a patient's facesheet."""
         return f"/patients/{self.store.find(enterprise, PatientRef(value=value)).id}"
 
 
 @pytest.fixture(scope="module")
 def pages(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pages]:
-    """Pages that the tests of a module share; a test that changes something takes ``fresh_pages``."""
+    """Pages shared by the tests of a module. A test that changes something uses ``fresh_pages``."""
     path = tmp_path_factory.mktemp("pages") / "store.db"
     path.write_bytes(sqlite_template.read_bytes())
     yield from serve_pages(f"sqlite:///{path}")
@@ -151,18 +151,18 @@ def pages(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> It
 
 @pytest.fixture
 def fresh_pages(sqlite_url: str) -> Iterator[Pages]:
-    """Pages of the test's own."""
+    """The test's own pages."""
     yield from serve_pages(sqlite_url)
 
 
 def serve_pages(url: str, provider: Callable[[str, Moment], Provider] | None = None) -> Iterator[Pages]:
-    """Serves the database until the test is over. ``provider``: made for the pages' own address and clock."""
+    """Serves the database until the test is over. ``provider`` is created for the address and clock of the pages."""
     database, moment, server = Database.open(url), Moment(), running(None)
     address = f"http://127.0.0.1:{server.socket.getsockname()[1]}"
     store, journal = Preferences(database, ENTERPRISES, sealing=sealing()), Journal(database, sealing())
     seed(store, journal)
-    asked: list[tuple[str, str, str]] = []
-    work: Any = FakeWork(journal, asked)
+    requested: list[tuple[str, str, str]] = []
+    work: Any = FakeWork(journal, requested)
     users = Users(database)
     sessions = Sessions(database, idle=timedelta(minutes=30), longest=timedelta(hours=12))
     access = Access(users, sessions, lambda source: ABOUT, provider=provider(address, moment) if provider else None)
@@ -171,7 +171,7 @@ def serve_pages(url: str, provider: Callable[[str, Moment], Provider] | None = N
     app = create_app(store, journal, keys, work=asked_for, clock=moment, access=access, lanes=lanes)
     server.server.config.app = app
     with server:
-        served = Pages(address, store, journal, users, moment, asked, app, keys, lanes, server)
+        served = Pages(address, store, journal, users, moment, requested, app, keys, lanes, server)
         yield served
         for client in served.clients:
             client.close()

@@ -1,4 +1,4 @@
-"""A service whose every page has something to show: what is held, rejected, under way, opted out, merged, locked, and long."""
+"""A service with content on every page: held, rejected, running, opted out, merged, locked, and long data."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from tests.store.web.conftest import CELL, HOME, LINE, NOW, statements
 from tests.store.web.pages.conftest import Pages
 from tests.store.web.pages.test_console import held, rejected
 from tests.store.web.pages.test_held_configuration import held_configuration
-from tests.store.web.pages.test_sources import came, full_read
+from tests.store.web.pages.test_sources import full_read, record_intake
 
 SOURCE, ENTERPRISE = "genhosp-adt", "general"
 LONG = "averylongnamethatnobodyhasbutthatmustnotbreakthepage.example.test"
 
 
 class Filled:
-    """Fills the pages, once. What the names say is where it is to be seen."""
+    """Fills the pages once. The attributes name what they show."""
 
     def __init__(self, pages: Pages) -> None:
         self.pages = pages
         self.rejection = rejected(pages)
         self.resolved = self._resolved()
         self.done = full_read(pages, unchanged=1990, applied=8, stale=1, rejected=4)
-        came(pages, applied=1200, unchanged=34, rejected=3)
-        came(pages, timedelta(hours=3), applied=7)
+        record_intake(pages, applied=1200, unchanged=34, rejected=3)
+        record_intake(pages, timedelta(hours=3), applied=7)
         self._patients()
         self._opt_outs()
         self._checked()
@@ -39,7 +39,7 @@ class Filled:
         self.running = pages.journal.start(SOURCE, ENTERPRISE, "resync", now=pages.moment()).id
 
     def patient(self, value: str, enterprise: str = ENTERPRISE) -> str:
-        """The address of a facesheet."""
+        """The path of a facesheet."""
         return self.pages.patient(value, enterprise)
 
     def _resolved(self) -> str:
@@ -55,12 +55,12 @@ class Filled:
     def _patients(self) -> None:
         kinds = ("cell", "home", "work", "other")
         phones = tuple(Phone(f"+1217555{110 + n:04d}", kind, "", None, n % 2 == 0) for n, kind in enumerate(kinds))
-        said = {
+        stated = {
             "do_not_contact": "yes", "preferred_method": "sms", "preferred_phone": phones[0].number, "phones": phones,
             "email": (f"somebody@{LONG}",), "language": "es", "consent.voice": "denied", f"consent.sms#{phones[0].number}": "denied",
             "topic.billing.sms": "denied", "topic.recalls.voice": "granted",
         }  # fmt: skip
-        everything = [statements("LONG", f"L{turn}", **{**said, "do_not_contact": ("yes", "no")[turn % 2]}) for turn in range(4)]
+        everything = [statements("LONG", f"L{turn}", **{**stated, "do_not_contact": ("yes", "no")[turn % 2]}) for turn in range(4)]
         later = [replace(one, effective=times.at(NOW + timedelta(seconds=turn))) for turn, one in enumerate(everything)]
         dead = statements("DEAD", "D1", deceased=True, phones=phones[:1])
         closed = statements("CLOSED", "C1", restricted=True)

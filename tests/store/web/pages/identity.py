@@ -1,6 +1,6 @@
-"""A small OpenID Connect provider on loopback: its own HTTP server, discovery, RSA keys, one person after another at its sign-in page.
+"""A small OpenID Connect provider on loopback: its own HTTP server, discovery, RSA keys, and a sign-in page.
 
-It checks what a provider must (client, redirect URI, PKCE, a code only once) and can be told to do wrong what a client must notice.
+It makes the checks of a provider (client, redirect URI, PKCE, single-use codes) and can inject faults that a client must detect.
 """
 
 from __future__ import annotations
@@ -27,26 +27,26 @@ Claims = dict[str, Any]
 
 
 def same(claims: Claims) -> Claims:
-    """What a provider says that does nothing wrong."""
+    """Leaves the claims unchanged."""
     return claims
 
 
 @dataclass
 class Key:
-    """A key that ID tokens are signed with."""
+    """A signing key for ID tokens."""
 
     kid: str
     private: rsa.RSAPrivateKey = field(default_factory=lambda: rsa.generate_private_key(65537, 2048))
 
     @property
     def public(self) -> Mapping[str, Any]:
-        """As the provider publishes it."""
+        """The public key as published."""
         return {**RSAAlgorithm.to_jwk(self.private.public_key(), as_dict=True), "kid": self.kid, "use": "sig", "alg": "RS256"}
 
 
 @dataclass
 class Identity:
-    """The provider. ``person`` are the claims of whoever signs in next; ``spoil`` changes an ID token's claims before it is signed."""
+    """The provider. ``person`` has the claims of the next user; ``spoil`` changes an ID token's claims before signing."""
 
     clock: Callable[[], datetime]
     person: Claims = field(default_factory=dict)
@@ -81,7 +81,7 @@ class Identity:
         self._thread.join(20)
 
     def rotate(self) -> None:
-        """Another key from now on; the one before is not published any more."""
+        """Replaces the signing key; the former one is no longer published."""
         self.key = Key("second")
         self.published[:] = [self.key]
 
@@ -99,10 +99,10 @@ class Identity:
             "authorization_response_iss_parameter_supported": True,
         }
 
-    def code(self, asked: Mapping[str, str]) -> str:
-        """A code for whoever signs in now, bound to what was asked for."""
+    def code(self, requested: Mapping[str, str]) -> str:
+        """A code for the current user, bound to the request."""
         code = secrets.token_urlsafe(16)
-        self.codes[code] = asked
+        self.codes[code] = requested
         return code
 
     def tokens(self, form: Mapping[str, str], authorization: str) -> tuple[int, Mapping[str, Any]]:
@@ -111,33 +111,41 @@ class Identity:
         client, _, secret = base64.b64decode(value).decode().partition(":") if kind == "Basic" else ("", "", "")
         if (unquote(client), unquote(secret)) != (CLIENT, SECRET):
             return 401, {"error": "invalid_client"}
-        asked = self.codes.pop(form.get("code", ""), None)
+        requested = self.codes.pop(form.get("code", ""), None)
         challenge = base64.urlsafe_b64encode(hashlib.sha256(form.get("code_verifier", "").encode()).digest()).decode().rstrip("=")
-        if asked is None or challenge != asked["code_challenge"] or form.get("redirect_uri") != asked["redirect_uri"]:
+        if requested is None or challenge != requested["code_challenge"] or form.get("redirect_uri") != requested["redirect_uri"]:
             return 400, {"error": "invalid_grant", "error_description": "Robin Invented may not"}
         access = secrets.token_urlsafe(16)
-        return 200, {"access_token": access, "token_type": "Bearer", "expires_in": 300, "id_token": self._id_token(asked, access)}
+        return 200, {"access_token": access, "token_type": "Bearer", "expires_in": 300, "id_token": self._id_token(requested, access)}
 
-    def _id_token(self, asked: Mapping[str, str], access: str) -> str:
+    def _id_token(self, requested: Mapping[str, str], access: str) -> str:
         now = int(self.clock().timestamp())
         half = base64.urlsafe_b64encode(hashlib.sha256(access.encode()).digest()[:16]).decode().rstrip("=")
-        claims = {"iss": self.issuer, "aud": CLIENT, "iat": now, "exp": now + 300, "nonce": asked["nonce"], "at_hash": half, **self.person}
+        claims = {
+            "iss": self.issuer,
+            "aud": CLIENT,
+            "iat": now,
+            "exp": now + 300,
+            "nonce": requested["nonce"],
+            "at_hash": half,
+            **self.person,
+        }
         return (self.sign or signed)(self, self.spoil(claims))
 
 
 def signed(identity: Identity, claims: Claims, algorithm: str = "RS256", kid: str | None = None) -> str:
-    """The claims as an ID token, signed with the key of now."""
+    """The claims as an ID token, signed with the current key."""
     return jwt.encode(claims, identity.key.private, algorithm=algorithm, headers={"kid": kid or identity.key.kid})
 
 
 def _handler(identity: Identity) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         def log_message(self, format: str, *args: Any) -> None:
-            """Tests look at ``requests`` instead."""
+            """Logs nothing; tests use ``requests``."""
 
         def do_GET(self) -> None:
             url = urlsplit(self.path)
-            path, asked = url.path.removeprefix("/realms/staff"), dict(parse_qsl(url.query))
+            path, requested = url.path.removeprefix("/realms/staff"), dict(parse_qsl(url.query))
             identity.requests.append(path)
             identity.passwords += [one for one in [self.headers.get("authorization")] if one]
             if identity.away:
@@ -149,7 +157,7 @@ def _handler(identity: Identity) -> type[BaseHTTPRequestHandler]:
             elif path == "/authorize":
                 self._send(200, _page(url.query).encode(), "text/html")
             elif path == "/logout":
-                self._to(asked["post_logout_redirect_uri"])
+                self._to(requested["post_logout_redirect_uri"])
             else:
                 self._send(404, b"", "text/plain")
 
@@ -164,13 +172,13 @@ def _handler(identity: Identity) -> type[BaseHTTPRequestHandler]:
             else:
                 self._signed_in(dict(parse_qsl(form["asked"])))
 
-        def _signed_in(self, asked: Mapping[str, str]) -> None:
-            """Somebody gave the provider their name: back to the client, with a code."""
-            if asked["redirect_uri"] not in identity.redirect_uris or asked["client_id"] != CLIENT:
+        def _signed_in(self, requested: Mapping[str, str]) -> None:
+            """The user has signed in: redirects to the client with a code."""
+            if requested["redirect_uri"] not in identity.redirect_uris or requested["client_id"] != CLIENT:
                 self._send(400, b"not a client of ours", "text/plain")
                 return
-            said = {"code": identity.code(asked), "state": asked["state"], "iss": identity.issuer}
-            self._to(f"{asked['redirect_uri']}?{urlencode(said)}")
+            query = {"code": identity.code(requested), "state": requested["state"], "iss": identity.issuer}
+            self._to(f"{requested['redirect_uri']}?{urlencode(query)}")
 
         def _to(self, where: str) -> None:
             self.send_response(302)
@@ -191,6 +199,6 @@ def _handler(identity: Identity) -> type[BaseHTTPRequestHandler]:
     return Handler
 
 
-def _page(asked: str) -> str:
+def _page(requested: str) -> str:
     return f"""<!doctype html><html lang="en"><title>Staff</title><h1>Who are you?</h1>
-<form method="post" action="authorize"><input type="hidden" name="asked" value="{escape(asked)}"><button>It is me</button></form>"""
+<form method="post" action="authorize"><input type="hidden" name="asked" value="{escape(requested)}"><button>It is me</button></form>"""

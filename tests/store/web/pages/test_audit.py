@@ -5,7 +5,7 @@ import pytest
 from tests.store.web.pages.conftest import Pages
 
 
-def test_nobody_sees_a_facesheet_without_a_line_in_the_audit_log(fresh_pages: Pages) -> None:
+def test_every_facesheet_view_is_in_the_audit_log(fresh_pages: Pages) -> None:
     where = fresh_pages.patient()
     assert fresh_pages.signed_in("staff").get(where).status == 200
     auditor = fresh_pages.signed_in("auditor")
@@ -16,14 +16,14 @@ def test_nobody_sees_a_facesheet_without_a_line_in_the_audit_log(fresh_pages: Pa
     assert "No entries yet." in auditor.get("/audit?subject=pt_0").text
 
 
-def test_a_flip_is_in_the_log_of_its_enterprise_only(fresh_pages: Pages) -> None:
+def test_a_toggle_change_is_in_the_audit_log_of_its_enterprise_only(fresh_pages: Pages) -> None:
     where = fresh_pages.patient(enterprise="local")
     assert fresh_pages.signed_in("enterprise", "local").post(f"{where}/do-not-contact", value="yes", reason="asked").status == 303
     assert "set do not contact" in fresh_pages.signed_in("auditor", "local").get("/audit").text
     assert "set do not contact" not in fresh_pages.signed_in("auditor").get("/audit").text
 
 
-def test_coming_in_failing_to_and_going_are_in_the_log(fresh_pages: Pages) -> None:
+def test_sign_in_failed_sign_in_and_sign_out_are_in_the_audit_log(fresh_pages: Pages) -> None:
     staff = fresh_pages.signed_in("staff")
     assert staff.post("/sign-out").status == 303
     fresh_pages.stranger().post("/sign-in", name="tulip-hammer-river", password="wrong")
@@ -37,7 +37,7 @@ def test_coming_in_failing_to_and_going_are_in_the_log(fresh_pages: Pages) -> No
     assert "staff-general" not in local
 
 
-def test_a_line_about_a_user_says_who_and_why(fresh_pages: Pages) -> None:
+def test_an_audit_line_about_a_user_says_who_and_why(fresh_pages: Pages) -> None:
     name, _ = fresh_pages.user("staff")
     fresh_pages.stranger().post("/sign-in", name=name, password="wrong")
     text = fresh_pages.signed_in("auditor").get("/audit").text
@@ -47,5 +47,5 @@ def test_a_line_about_a_user_says_who_and_why(fresh_pages: Pages) -> None:
 
 
 @pytest.mark.parametrize("role", ["enterprise", "manager", "staff", "operator"])
-def test_the_log_is_for_auditors_only(pages: Pages, role: str) -> None:
+def test_the_audit_log_is_for_auditors_only(pages: Pages, role: str) -> None:
     assert pages.signed_in(role).get("/audit").status == 403

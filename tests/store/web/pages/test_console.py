@@ -24,7 +24,7 @@ def rejected(pages: Pages, enterprise: str = "general", source: str = "genhosp-a
 
 
 def held(pages: Pages) -> str:
-    """A run that would take back MRN2's Do Not Contact."""
+    """A run that would lift MRN2's Do Not Contact."""
     patient = parsed(pages.store.find("general", PatientRef(value="MRN2")).id) or 0
     with pages.store.database.write("general") as transaction:
         run = HeldRuns(pages.store.database).live_run(transaction, "genhosp-adt", "general", now=NOW)
@@ -48,10 +48,10 @@ def test_the_console_is_for_operators_only(fresh_pages: Pages, role: str) -> Non
         assert browser.get(path).status == 403
     for path in ("/sources/genhosp-adt/resync", f"/runs/{run}/approve", f"/runs/{run}/reject", f"/rejections/{rejection}/replay"):
         assert browser.post(path).status == 403
-    assert (fresh_pages.asked, dnc(fresh_pages)) == ([], "yes")
+    assert (fresh_pages.requested, dnc(fresh_pages)) == ([], "yes")
 
 
-def test_sources_say_how_they_are(fresh_pages: Pages) -> None:
+def test_sources_show_their_state(fresh_pages: Pages) -> None:
     browser = fresh_pages.signed_in("operator")
     text = browser.get("/sources").text
     assert "General Hospital EMR FRESH" in text
@@ -63,12 +63,12 @@ def test_sources_say_how_they_are(fresh_pages: Pages) -> None:
     assert "Held by the safeguard 1 patient " in text
 
 
-def test_a_source_that_is_silent_for_too_long_says_so(fresh_pages: Pages) -> None:
-    fresh_pages.moment.pass_(timedelta(hours=27))
+def test_a_stale_source_is_marked(fresh_pages: Pages) -> None:
+    fresh_pages.moment.advance(timedelta(hours=27))
     assert "General Hospital EMR STALE" in fresh_pages.signed_in("operator").get("/sources").text
 
 
-def test_a_resync_begins_and_a_second_one_is_refused(fresh_pages: Pages) -> None:
+def test_a_resync_starts_and_a_second_one_is_refused(fresh_pages: Pages) -> None:
     browser = fresh_pages.signed_in("operator")
     begun = browser.post("/sources/genhosp-adt/resync")
     assert begun.status == 303
@@ -76,13 +76,13 @@ def test_a_resync_begins_and_a_second_one_is_refused(fresh_pages: Pages) -> None
     assert "The resync has started." in seen.text
     assert "RUNNING" in seen.text
     assert 'data-live="1"' in seen.response.text
-    assert fresh_pages.asked == [("resync", "genhosp-adt", "operator-general")]
+    assert fresh_pages.requested == [("resync", "genhosp-adt", "operator-general")]
     assert browser.post("/sources/genhosp-adt/resync").status == 409
     assert browser.get("/sources/clinic").status == 404
     assert browser.post("/sources/clinic/resync").status == 404
 
 
-def test_a_held_set_is_looked_at_and_refused(fresh_pages: Pages) -> None:
+def test_a_held_set_is_reviewed_and_rejected(fresh_pages: Pages) -> None:
     browser, run = fresh_pages.signed_in("operator"), held(fresh_pages)
     seen = browser.get(f"/runs/{run}")
     assert "This run would make 1 patient more contactable" in seen.text
@@ -94,7 +94,7 @@ def test_a_held_set_is_looked_at_and_refused(fresh_pages: Pages) -> None:
     assert browser.post(f"/runs/{run}/approve").status == 409
 
 
-def test_a_held_set_is_let_through(fresh_pages: Pages) -> None:
+def test_a_held_set_is_approved(fresh_pages: Pages) -> None:
     browser, run = fresh_pages.signed_in("operator"), held(fresh_pages)
     assert browser.post(f"/runs/{run}/approve").where == f"/runs/{run}?done=approved"
     assert dnc(fresh_pages) == "no"
@@ -126,4 +126,4 @@ def test_a_rejection_is_replayed(fresh_pages: Pages) -> None:
     rejection = rejected(fresh_pages)
     browser = fresh_pages.signed_in("operator")
     assert browser.post(f"/rejections/{rejection}/replay").where == f"/rejections/{rejection}?done=applied"
-    assert fresh_pages.asked == [("replay", rejection, "operator-general")]
+    assert fresh_pages.requested == [("replay", rejection, "operator-general")]

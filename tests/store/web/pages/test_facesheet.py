@@ -19,7 +19,7 @@ from tests.store.web.pages.conftest import Pages
 READERS = ("enterprise", "manager", "staff", "auditor")
 
 
-def test_a_patient_is_found_by_identifier_and_never_by_address(pages: Pages) -> None:
+def test_a_patient_is_found_by_identifier_and_never_by_url(pages: Pages) -> None:
     browser = pages.signed_in("staff")
     found = browser.post("/patients", value="MRN1")
     assert (found.status, found.where) == (303, pages.patient())
@@ -28,7 +28,7 @@ def test_a_patient_is_found_by_identifier_and_never_by_address(pages: Pages) -> 
     assert browser.get("/patients/MRN1").status == 404
 
 
-def test_an_identifier_that_nobody_has_is_said_kindly(pages: Pages) -> None:
+def test_an_unknown_identifier_gets_a_friendly_message(pages: Pages) -> None:
     browser = pages.signed_in("staff")
     for value, status in (("MRN404", 404), ("", 422), ("pt_0000000000000000", 404)):
         seen = browser.post("/patients", value=value)
@@ -46,7 +46,7 @@ def test_a_patient_of_another_enterprise_is_not_found(pages: Pages) -> None:
 
 
 @pytest.mark.parametrize("role", READERS)
-def test_while_the_enterprise_syncs_the_toggle_is_locked_for_everybody(pages: Pages, role: str) -> None:
+def test_while_the_enterprise_syncs_the_toggle_is_locked_for_every_role(pages: Pages, role: str) -> None:
     seen = pages.signed_in(role).get(pages.patient("MRN2"))
     assert seen.status == 200
     assert "Do Not Contact: on" in seen.text
@@ -64,7 +64,7 @@ def test_a_locked_toggle_is_refused_on_the_facesheet_with_where_to_change_it(pag
     assert "Do Not Contact: off" in seen.text
 
 
-def test_an_enterprise_user_flips_the_toggle_where_nothing_is_synced(fresh_pages: Pages) -> None:
+def test_an_enterprise_user_switches_the_toggle_without_sync(fresh_pages: Pages) -> None:
     browser, where = fresh_pages.signed_in("enterprise", "local"), fresh_pages.patient(enterprise="local")
     assert "Do Not Contact: unknown" in browser.get(where).text
     flipped = browser.post(f"{where}/do-not-contact", value="yes", reason="asked by phone", version="1")
@@ -76,7 +76,7 @@ def test_an_enterprise_user_flips_the_toggle_where_nothing_is_synced(fresh_pages
     assert "staff (enterprise-local)" in seen.text
 
 
-def test_a_flip_needs_a_reason_and_the_version_that_was_looked_at(fresh_pages: Pages) -> None:
+def test_a_toggle_change_needs_a_reason_and_the_displayed_version(fresh_pages: Pages) -> None:
     browser, where = fresh_pages.signed_in("enterprise", "local"), fresh_pages.patient(enterprise="local")
     assert browser.post(f"{where}/do-not-contact", value="yes").status == 422
     assert browser.post(f"{where}/do-not-contact", value="yes", reason="x" * 501).status == 422
@@ -86,7 +86,7 @@ def test_a_flip_needs_a_reason_and_the_version_that_was_looked_at(fresh_pages: P
 
 
 @pytest.mark.parametrize("role", ["manager", "staff"])
-def test_managers_and_staff_see_the_toggle_and_cannot_flip_it(pages: Pages, role: str) -> None:
+def test_managers_and_staff_see_the_toggle_and_cannot_switch_it(pages: Pages, role: str) -> None:
     browser, where = pages.signed_in(role, "local"), pages.patient(enterprise="local")
     seen = browser.get(where)
     assert "Do Not Contact:" in seen.text
@@ -96,28 +96,28 @@ def test_managers_and_staff_see_the_toggle_and_cannot_flip_it(pages: Pages, role
 
 
 @pytest.mark.parametrize("role", READERS)
-def test_where_the_setting_is_off_there_is_no_toggle(pages: Pages, role: str) -> None:
+def test_a_disabled_setting_hides_the_toggle(pages: Pages, role: str) -> None:
     browser, where = pages.signed_in(role, "quiet"), pages.patient(enterprise="quiet")
     assert 'class="switch' not in browser.get(where).response.text
     if role != "auditor":
         assert browser.post(f"{where}/do-not-contact", value="yes", reason="asked").status == 409
 
 
-def test_an_auditor_looks_and_changes_nothing(pages: Pages) -> None:
+def test_an_auditor_can_view_but_not_change(pages: Pages) -> None:
     browser, where = pages.signed_in("auditor", "local"), pages.patient(enterprise="local")
     assert '<details class="flip' not in browser.get(where).response.text
     for what in ("do-not-contact", "preferred-phone", "sms-consent"):
         assert browser.post(f"{where}/{what}", value="yes", reason="x", number=CELL, all_lines="1").status == 403
 
 
-def test_an_operator_sees_no_patient(pages: Pages) -> None:
+def test_an_operator_cannot_see_patients(pages: Pages) -> None:
     browser = pages.signed_in("operator")
     assert browser.get("/patients").status == 403
     assert browser.post("/patients", value="MRN1").status == 403
     assert browser.get(pages.patient()).status == 403
 
 
-def test_phones_say_their_kind_whether_they_take_texts_and_who_shares_them(pages: Pages) -> None:
+def test_phones_show_kind_text_capability_and_sharing(pages: Pages) -> None:
     text = pages.signed_in("staff").get(pages.patient()).text
     assert "+1 217-555-0101 cell text or call 2 patients share this number" in text
     assert "+1 217-555-0102 home call only" in text
@@ -125,7 +125,7 @@ def test_phones_say_their_kind_whether_they_take_texts_and_who_shares_them(pages
     assert "English (en)" in text
 
 
-def test_each_value_says_where_it_comes_from(pages: Pages) -> None:
+def test_each_value_shows_its_source(pages: Pages) -> None:
     text = pages.signed_in("staff").get(pages.patient()).text
     assert "Source General Hospital EMR" in text
     assert "Evidence M1" in text
@@ -154,7 +154,7 @@ def test_an_opt_out_is_recorded_from_a_line_or_from_all_and_shown_with_its_lines
     assert "from every line" in browser.get(where).text
 
 
-def test_what_a_sender_would_be_told_is_shown_for_all_four_types(fresh_pages: Pages) -> None:
+def test_the_decision_is_shown_for_all_four_message_types(fresh_pages: Pages) -> None:
     where = fresh_pages.patient("MRN2")
     text = fresh_pages.signed_in("staff").get(where).text
     assert "Automation Do not send The patient must not be contacted by automations." in text
@@ -179,7 +179,7 @@ def test_the_history_is_a_timeline_with_before_and_after(fresh_pages: Pages) -> 
     assert text.count("Do Not Contact: no") == 2
 
 
-def test_a_long_history_is_shown_as_far_as_it_is_recent(fresh_pages: Pages) -> None:
+def test_only_the_recent_part_of_a_long_history_is_shown(fresh_pages: Pages) -> None:
     browser, where = fresh_pages.signed_in("staff"), fresh_pages.patient()
     assert "The latest" not in browser.get(where).text
     for turn in range(card.RECENT):
@@ -193,21 +193,21 @@ def test_a_long_history_is_shown_as_far_as_it_is_recent(fresh_pages: Pages) -> N
     assert f"The latest {card.RECENT} changes." in seen.text
 
 
-def test_times_are_in_the_enterprise_s_time_zone_with_the_exact_one_for_machines(pages: Pages) -> None:
+def test_times_are_in_the_enterprises_time_zone_with_a_machine_readable_time(pages: Pages) -> None:
     html = pages.signed_in("staff").get(pages.patient()).response.text
     assert re.search(r'<time datetime="[^"]+\+00:00">\d{4}-\d\d-\d\d \d\d:\d\d UTC</time>', html)
 
 
-def test_what_people_and_emrs_write_is_shown_as_text(fresh_pages: Pages) -> None:
+def test_text_from_people_and_emrs_is_escaped(fresh_pages: Pages) -> None:
     browser, where = fresh_pages.signed_in("enterprise", "local"), fresh_pages.patient(enterprise="local")
-    fresh_pages.moment.pass_(timedelta(seconds=5))
+    fresh_pages.moment.advance(timedelta(seconds=5))
     assert browser.post(f"{where}/do-not-contact", value="yes", reason="<script>alert(1)</script>").status == 303
     html = browser.get(where).response.text
     assert "<script>alert" not in html
     assert "&lt;script&gt;alert" in html
 
 
-def test_who_looked_at_a_facesheet_is_in_the_audit_log(pages: Pages) -> None:
+def test_viewing_a_facesheet_is_in_the_audit_log(pages: Pages) -> None:
     assert pages.signed_in("manager").get(pages.patient()).status == 200
     (line,) = Audit(pages.store.database).newest("general", limit=1)
     assert line.line.action == "viewed_patient"
@@ -220,18 +220,18 @@ def stated(pages: Pages, *items: PatientStatements | PatientMerge, enterprise: s
         pages.store.apply_many(transaction, enterprise, source, items, now=NOW)
 
 
-def test_a_local_do_not_contact_from_before_the_sync_says_that_it_stays_until_the_emr_speaks(
+def test_a_local_do_not_contact_from_before_sync_is_shown_as_kept_until_the_emr_states_one(
     fresh_pages: Pages, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     where = fresh_pages.patient(enterprise="quiet")
     before = fresh_pages.store.enterprises["quiet"]
     switched_on = replace(before, do_not_contact_toggle=True)
     monkeypatch.setitem(fresh_pages.store.enterprises, "quiet", switched_on)  # type: ignore[arg-type]
-    said = {"actor": Actor(Role.ENTERPRISE, "pat"), "reason": "asked at the desk", "now": NOW}
-    fresh_pages.store.set_do_not_contact("quiet", where.removeprefix("/patients/"), "yes", **said)  # type: ignore[arg-type]
+    change = {"actor": Actor(Role.ENTERPRISE, "pat"), "reason": "asked at the desk", "now": NOW}
+    fresh_pages.store.set_do_not_contact("quiet", where.removeprefix("/patients/"), "yes", **change)  # type: ignore[arg-type]
     monkeypatch.setitem(fresh_pages.store.enterprises, "quiet", replace(before, syncs=True))  # type: ignore[arg-type]
     text = fresh_pages.signed_in("staff", "quiet").get(where).text
-    assert "Do Not Contact: on locked Automations are not sent" in text  # the EMR's no is older
+    assert "Do Not Contact: on locked Automations are not sent" in text  # the EMR's refusal is older
     assert "It stays in effect until the EMR sends a newer value" in text
     stated(fresh_pages, statements("NEW", "N1", language="es-MX"), enterprise="quiet", source="practice")
     new = fresh_pages.patient("NEW", "quiet")
@@ -239,7 +239,7 @@ def test_a_local_do_not_contact_from_before_the_sync_says_that_it_stays_until_th
     assert "Practice EMR controls this setting and has not sent a value yet. To change it, update this patient in Practice EMR." in text
 
 
-def test_staff_s_own_word_is_not_shown_as_the_emr_s(fresh_pages: Pages, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_value_of_staff_is_not_shown_as_the_emrs(fresh_pages: Pages, monkeypatch: pytest.MonkeyPatch) -> None:
     stated(fresh_pages, statements("NEW", "N1", language="es-MX"), enterprise="local", source="clinic")
     where = fresh_pages.patient("NEW", "local")
     assert fresh_pages.signed_in("enterprise", "local").post(f"{where}/do-not-contact", value="yes", reason="asked").status == 303
@@ -259,14 +259,14 @@ def test_a_language_is_shown_by_its_name(fresh_pages: Pages) -> None:
         assert f"Language {name}" in browser.get(fresh_pages.patient(f"L{number}")).text
 
 
-def test_every_attribute_has_its_line_on_the_card(fresh_pages: Pages) -> None:
+def test_every_attribute_has_a_line_on_the_card(fresh_pages: Pages) -> None:
     flags = {one.name: True for one in REGISTRY if one.kind is Kind.FLAG}
     stated(fresh_pages, statements("ALL", "ALL", **flags))
     shown = fresh_pages.signed_in("staff").get(fresh_pages.patient("ALL")).text.partition("History")[0]
     assert [one.title for one in REGISTRY if one.name not in card.APART and one.title not in shown] == []
 
 
-def test_a_deceased_and_a_restricted_record_say_what_follows_and_where_it_comes_from(fresh_pages: Pages) -> None:
+def test_a_deceased_and_a_restricted_record_show_the_effect_and_the_source(fresh_pages: Pages) -> None:
     stated(fresh_pages, statements("GONE", "G1", deceased=True, restricted=True, active=False))
     seen = fresh_pages.signed_in("staff").get(fresh_pages.patient("GONE"))
     assert "DECEASED RESTRICTED INACTIVE" in seen.text
@@ -277,7 +277,7 @@ def test_a_deceased_and_a_restricted_record_say_what_follows_and_where_it_comes_
     assert seen.text.count("Do not send The patient has died.") == 4
 
 
-def test_a_merged_record_leads_to_the_patient_who_has_it_now(fresh_pages: Pages) -> None:
+def test_a_merged_record_redirects_to_its_survivor(fresh_pages: Pages) -> None:
     old, new = fresh_pages.patient("MRN2"), fresh_pages.patient("MRN1")
     merge = PatientMerge((Identifier("GENHOSP", "MR", "MRN1"),), (Identifier("GENHOSP", "MR", "MRN2"),), times.at(NOW), "A40-7")
     stated(fresh_pages, merge)
@@ -295,14 +295,14 @@ def test_a_merged_record_leads_to_the_patient_who_has_it_now(fresh_pages: Pages)
     assert "The record you requested" not in browser.get(old).text
 
 
-def test_a_patient_who_is_not_there_leads_to_the_search(pages: Pages) -> None:
+def test_an_unknown_patient_leads_to_the_search(pages: Pages) -> None:
     seen = pages.signed_in("staff").get("/patients/pt_0000000000000000")
     assert seen.status == 404
     assert "Patient not found. Search by identifier." in seen.text
     assert 'id="value"' in seen.response.text
 
 
-def test_a_patient_of_whom_nobody_said_anything_has_words_in_every_place(fresh_pages: Pages) -> None:
+def test_a_patient_without_preferences_has_a_text_in_every_place(fresh_pages: Pages) -> None:
     stated(fresh_pages, statements("BARE", "B1", active=True))
     text = fresh_pages.signed_in("enterprise").get(fresh_pages.patient("BARE")).text
     for words in ("Preferred contact unknown", "Phones no phone on file", "E-mail unknown", "Language unknown", "SMS consent Opted In",
@@ -310,14 +310,14 @@ def test_a_patient_of_whom_nobody_said_anything_has_words_in_every_place(fresh_p
         assert words in text
 
 
-def test_the_sheet_says_whose_times_it_shows_and_who_looks(pages: Pages) -> None:
+def test_the_facesheet_shows_the_time_zone_and_the_user(pages: Pages) -> None:
     text = pages.signed_in("manager").get(pages.patient()).text
     assert "Time zone: UTC." in text
     assert text.endswith("by manager-general, manager.")
     assert re.search(r"Synced from General Hospital EMR since \S+ \S+ UTC , last update", text)
 
 
-def test_what_could_not_be_read_is_named_with_where_to_look(fresh_pages: Pages) -> None:
+def test_unreadable_values_are_shown_with_where_to_look(fresh_pages: Pages) -> None:
     item = replace(statements("MRN1", "M9"), effective=times.at(NOW), problems=(Problem("code_unmapped", "ZCP-2", "", "do_not_contact"),))
     store = fresh_pages.store
     source = store.enterprises["general"].sources[0]

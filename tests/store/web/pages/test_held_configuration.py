@@ -1,4 +1,4 @@
-"""A changed configuration that the safeguard holds, on the pages of the console."""
+"""A held configuration change on the pages of the console."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def held_configuration(pages: Pages) -> str:
     return found.run_id
 
 
-def test_it_is_told_of_where_the_sources_are_and_decided_about_by_a_person(fresh_pages: Pages) -> None:
+def test_a_held_configuration_is_listed_with_the_sources_and_decided_by_a_person(fresh_pages: Pages) -> None:
     browser = fresh_pages.signed_in("operator")
     assert "The changed configuration is held" not in browser.get("/sources").text
     run = held_configuration(fresh_pages)

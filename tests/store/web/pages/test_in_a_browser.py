@@ -1,4 +1,4 @@
-"""What people do on the pages, in a real Chromium. How every page looks to everybody is in test_open_to_everybody."""
+"""User actions on the pages, in a real Chromium. test_open_to_everybody covers the look of every page."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.store.web.pages.browser import PATIENCE_MS
 from tests.store.web.pages.browser import chrome as chrome
 from tests.store.web.pages.conftest import Pages
 from tests.store.web.pages.test_console import dnc, held, rejected
-from tests.store.web.pages.test_sources import came
+from tests.store.web.pages.test_sources import record_intake
 
 SERIOUS = {"serious", "critical"}
 PHONE, DESK = 320, 1280
@@ -23,7 +23,7 @@ PHONE, DESK = 320, 1280
 
 @pytest.fixture
 def tab(chrome: Browser, fresh_pages: Pages) -> Iterator[Page]:
-    """A tab of a browser that nobody has used. Anything its console complains of fails the test."""
+    """A tab of a new browser profile. Console errors fail the test."""
     context = chrome.new_context(base_url=fresh_pages.url)
     context.set_default_timeout(PATIENCE_MS)
     page, complaints = context.new_page(), []
@@ -35,7 +35,7 @@ def tab(chrome: Browser, fresh_pages: Pages) -> Iterator[Page]:
 
 
 def enter(tab: Page, pages: Pages, role: str, enterprise: str = "general") -> None:
-    """Signs in as people do."""
+    """Signs in by the form."""
     name, password = pages.user(role, enterprise)
     tab.goto("/sign-in")
     tab.get_by_label("Name").fill(name)
@@ -45,12 +45,12 @@ def enter(tab: Page, pages: Pages, role: str, enterprise: str = "general") -> No
 
 
 def violations(tab: Page) -> list[tuple[str, Any]]:
-    """What axe finds that keeps somebody from using the page."""
+    """The accessibility violations that axe finds."""
     found = Axe().run(tab).response["violations"]
     return [(one["id"], one["nodes"][0]["target"]) for one in found if one["impact"] in SERIOUS]
 
 
-def test_the_toggle_is_flipped_with_the_keyboard_alone(tab: Page, fresh_pages: Pages) -> None:
+def test_the_toggle_is_switched_with_the_keyboard_alone(tab: Page, fresh_pages: Pages) -> None:
     enter(tab, fresh_pages, "enterprise", "local")
     tab.get_by_label("Identifier").fill("MRN1")
     tab.keyboard.press("Enter")
@@ -65,7 +65,7 @@ def test_the_toggle_is_flipped_with_the_keyboard_alone(tab: Page, fresh_pages: P
     expect(tab.get_by_text("“asked at the desk”")).to_be_visible()
 
 
-def test_a_flip_without_a_reason_is_not_sent(tab: Page, fresh_pages: Pages) -> None:
+def test_a_toggle_change_without_a_reason_is_not_sent(tab: Page, fresh_pages: Pages) -> None:
     enter(tab, fresh_pages, "enterprise", "local")
     tab.goto(fresh_pages.patient(enterprise="local"))
     tab.get_by_text("Turn on …").click()
@@ -73,7 +73,7 @@ def test_a_flip_without_a_reason_is_not_sent(tab: Page, fresh_pages: Pages) -> N
     expect(tab.get_by_role("heading", name="Do Not Contact: unknown")).to_be_visible()
 
 
-def test_a_flip_that_somebody_else_overtook_is_refused(tab: Page, fresh_pages: Pages) -> None:
+def test_a_toggle_change_based_on_an_old_version_is_refused(tab: Page, fresh_pages: Pages) -> None:
     enter(tab, fresh_pages, "enterprise", "local")
     where = fresh_pages.patient(enterprise="local")
     tab.goto(where)
@@ -94,7 +94,7 @@ def test_a_locked_toggle_shows_where_to_change_it(tab: Page, fresh_pages: Pages)
     expect(tab.get_by_text("Turn off …")).to_have_count(0)
 
 
-def test_a_held_set_is_looked_at_and_refused(tab: Page, fresh_pages: Pages) -> None:
+def test_a_held_set_is_reviewed_and_rejected(tab: Page, fresh_pages: Pages) -> None:
     held(fresh_pages)
     enter(tab, fresh_pages, "operator")
     tab.get_by_role("link", name="live, held").click()
@@ -106,7 +106,7 @@ def test_a_held_set_is_looked_at_and_refused(tab: Page, fresh_pages: Pages) -> N
     assert dnc(fresh_pages) == "yes"
 
 
-def test_a_rejection_is_looked_at_and_replayed(tab: Page, fresh_pages: Pages) -> None:
+def test_a_rejection_is_viewed_and_replayed(tab: Page, fresh_pages: Pages) -> None:
     rejection = rejected(fresh_pages)
     enter(tab, fresh_pages, "operator")
     tab.get_by_role("link", name="Rejections", exact=True).click()
@@ -114,10 +114,10 @@ def test_a_rejection_is_looked_at_and_replayed(tab: Page, fresh_pages: Pages) ->
     expect(tab.get_by_role("region", name="Masked content")).to_contain_text("PID|•||")
     tab.get_by_role("button", name="Replay").click()
     expect(tab.get_by_role("status")).to_contain_text("was replayed")
-    assert fresh_pages.asked == [("replay", rejection, "operator-general")]
+    assert fresh_pages.requested == [("replay", rejection, "operator-general")]
 
 
-def test_a_run_under_way_keeps_itself_current(tab: Page, fresh_pages: Pages) -> None:
+def test_a_running_run_refreshes_itself(tab: Page, fresh_pages: Pages) -> None:
     enter(tab, fresh_pages, "operator")
     tab.goto("/sources/genhosp-adt")
     tab.get_by_role("button", name="Resync now").click()
@@ -133,8 +133,8 @@ def test_a_run_under_way_keeps_itself_current(tab: Page, fresh_pages: Pages) -> 
     expect(tab.get_by_role("link", name="General Hospital EMR")).to_be_focused()
 
 
-def test_what_was_opened_and_where_the_keyboard_was_stay_when_a_source_keeps_itself_current(tab: Page, fresh_pages: Pages) -> None:
-    came(fresh_pages, applied=7)
+def test_a_refresh_keeps_opened_sections_and_keyboard_focus(tab: Page, fresh_pages: Pages) -> None:
+    record_intake(fresh_pages, applied=7)
     enter(tab, fresh_pages, "operator")
     tab.goto("/sources/genhosp-adt")
     tab.get_by_text("Show as table").focus()
@@ -143,12 +143,12 @@ def test_what_was_opened_and_where_the_keyboard_was_stay_when_a_source_keeps_its
     expect(region).to_contain_text("7")
     tab.evaluate("document.querySelector('[data-live]').dataset.live = '1'")
     tab.evaluate("later()")
-    came(fresh_pages, applied=1992)
+    record_intake(fresh_pages, applied=1992)
     expect(region).to_contain_text("1,999", timeout=20_000)
     expect(tab.get_by_text("Show as table")).to_be_focused()
 
 
-def test_without_scripts_a_run_under_way_is_loaded_again_by_itself(chrome: Browser, fresh_pages: Pages) -> None:
+def test_without_scripts_a_running_run_is_reloaded(chrome: Browser, fresh_pages: Pages) -> None:
     context = chrome.new_context(base_url=fresh_pages.url, java_script_enabled=False)
     tab = context.new_page()
     enter(tab, fresh_pages, "operator")
@@ -161,16 +161,16 @@ def test_without_scripts_a_run_under_way_is_loaded_again_by_itself(chrome: Brows
     context.close()
 
 
-def test_somebody_has_to_wait_after_wrong_passwords_and_is_later_signed_out_for_doing_nothing(tab: Page, fresh_pages: Pages) -> None:
+def test_wrong_passwords_cause_a_wait_and_inactivity_signs_out(tab: Page, fresh_pages: Pages) -> None:
     name, password = fresh_pages.user("staff")
     tab.goto("/sign-in")
-    for guess, said in (*[("wrong", "Wrong name or password")] * PACE_BOTH.free, (password, "Too many failed attempts: wait 1 second")):
+    for guess, message in (*[("wrong", "Wrong name or password")] * PACE_BOTH.free, (password, "Too many failed attempts: wait 1 second")):
         tab.get_by_label("Name").fill(name)
         tab.get_by_label("Password").fill(guess)
         tab.get_by_role("button", name="Sign in").click()
-        expect(tab.get_by_role("alert")).to_contain_text(said)
-    fresh_pages.moment.pass_(timedelta(seconds=1))
+        expect(tab.get_by_role("alert")).to_contain_text(message)
+    fresh_pages.moment.advance(timedelta(seconds=1))
     enter(tab, fresh_pages, "staff")
-    fresh_pages.moment.pass_(timedelta(minutes=31))
+    fresh_pages.moment.advance(timedelta(minutes=31))
     tab.reload()
     expect(tab.get_by_role("alert")).to_contain_text("session has ended")

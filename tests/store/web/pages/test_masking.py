@@ -22,7 +22,7 @@ def test_a_resource_keeps_its_keys_and_its_type() -> None:
     assert shown == {"resourceType": "Patient", "name": [{"family": "••••••••"}], "active": "••••", "n": "•"}
 
 
-def test_json_keeps_no_key_and_no_type_that_is_none_and_every_value_is_covered() -> None:
+def test_json_keeps_only_known_keys_and_types_and_masks_every_value() -> None:
     odd = {
         "MRN10001": 1, "MRN10002": 2, "Invented Person": [], "patient/7": None, "resourceType": "Invented",
         "birthDate": "\u0968\u0966\u093e",
@@ -33,7 +33,7 @@ def test_json_keeps_no_key_and_no_type_that_is_none_and_every_value_is_covered()
     assert len(json.loads(shown)) == len(odd)
 
 
-def test_a_name_that_looks_like_a_segment_is_covered() -> None:
+def test_a_name_that_looks_like_a_segment_is_masked() -> None:
     shown = masked(b"MSH|^~\\&|EMR\rLEE, ANN\rDOE|JANE\rZOE JANE\rPID|1\rZCP|DNC\r")
     assert shown.splitlines()[1:] == ["•••, •••", "•••|••••", "••• ••••", "PID|•", "ZCP|•••"]
 
@@ -41,17 +41,17 @@ def test_a_name_that_looks_like_a_segment_is_covered() -> None:
 @pytest.mark.parametrize(
     "character", ["\u0e34", "\u093e", "\u0301", "\u200d", "\U0001f600", "\u2460", "\ue000", "\x0b", "\x1c", "\u2028", "\u00e9"]
 )
-def test_nothing_but_plain_punctuation_stays(character: str) -> None:
+def test_only_plain_punctuation_stays_unmasked(character: str) -> None:
     assert masked(f"PID|{character}|".encode()) == "PID|•|"
 
 
-def test_a_payload_of_odd_shape_is_shown_somehow() -> None:
+def test_a_malformed_payload_is_displayed() -> None:
     for payload in (b"", b"null", b"[" * 100_000, b"9" * 10_000, b'"\\ud800"', b"\xff\xfe", b'{"a":1,"a":2}', b"NaN", b"\0"):
         masked(payload).encode()
 
 
 @given(st.binary(max_size=300))
-def test_nothing_but_keys_and_segment_names_can_be_read_in_any_bytes(payload: bytes) -> None:
+def test_only_keys_and_segment_names_stay_readable_in_any_bytes(payload: bytes) -> None:
     try:
         json.loads(payload.decode("utf-8", "replace"))
     except (ValueError, RecursionError):

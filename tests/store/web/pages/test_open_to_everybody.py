@@ -1,6 +1,6 @@
-"""Every page in every state, light and dark, narrow and wide: axe finds nothing that keeps somebody out, and nothing runs off the page.
+"""Every page in every state, light and dark, narrow and wide: no accessibility violations by axe, and no overflow.
 
-The pages are those of the application: a new one without a visit here fails the test.
+The list of pages comes from the application: a new page without a visit here fails the test.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from tests.store.web.pages.test_routes import routes
 
 SERIOUS = {"serious", "critical"}
 HEIGHT = 800
-LOOKS: tuple[tuple[int, Literal["light", "dark"], list[str]], ...] = (
+VIEWS: tuple[tuple[int, Literal["light", "dark"], list[str]], ...] = (
     (1280, "light", []),
     (390, "light", []),
     (320, "light", []),
@@ -40,7 +40,7 @@ UNKNOWN = "/patients/pt_0000000000000000"
 
 
 class World(NamedTuple):
-    """A service where nothing has happened yet, and one where everything has."""
+    """An empty service, and one with content on every page."""
 
     empty: Pages
     full: Filled
@@ -50,12 +50,12 @@ Where = Callable[[World], tuple[Pages, str]]
 
 
 class Visit(NamedTuple):
-    """Somebody looks at a page in one state. ``then``: what they do there before they look closer."""
+    """A visit to a page in one state. ``action``: what the user does before the check."""
 
     state: str
     who: str | None
     where: Where
-    then: Callable[[Page], object] = lambda page: None
+    action: Callable[[Page], object] = lambda page: None
     enterprise: str = "general"
 
 
@@ -71,18 +71,18 @@ def sheet(value: str, enterprise: str = "general") -> Where:
     return lambda world: (world.full.pages, world.full.patient(value, enterprise))
 
 
-def of(name: str, path: str = "/runs/{}") -> Where:
-    """A run or rejection, by what it is in a full service."""
+def with_id(name: str, path: str = "/runs/{}") -> Where:
+    """A path about a run or rejection of the full service, by its name there."""
     return lambda world: (world.full.pages, path.format(getattr(world.full, name)))
 
 
-def opened(page: Page) -> None:
-    """Everything that can be unfolded."""
+def open_details(page: Page) -> None:
+    """Opens every collapsed section."""
     page.evaluate("() => document.querySelectorAll('details').forEach(one => one.open = true)")
 
 
-def typed(button: str, **fields: str) -> Callable[[Page], None]:
-    """A form filled in and sent, with its browser's own checks off."""
+def submit_form(button: str, **fields: str) -> Callable[[Page], None]:
+    """Submits a filled form without the browser's own validation."""
 
     def send(page: Page) -> None:
         page.evaluate("() => document.querySelectorAll('form').forEach(one => one.noValidate = true)")
@@ -94,17 +94,17 @@ def typed(button: str, **fields: str) -> Callable[[Page], None]:
     return send
 
 
-def overtaken(page: Page) -> None:
-    """A flip of a toggle whose patient changed meanwhile."""
-    opened(page)
+def switch_with_old_version(page: Page) -> None:
+    """Switches the toggle of a patient that has changed in the meantime."""
+    open_details(page)
     page.evaluate("() => document.querySelectorAll('input[name=version]').forEach(one => one.value = '0')")
     page.get_by_label("Reason (kept in the history)").first.fill("asked")
     page.get_by_role("button", name="Turn Do Not Contact").first.click()
     expect(page.get_by_role("alert").first).to_be_visible()
 
 
-def forged(page: Page) -> None:
-    """A choice that the form does not have."""
+def submit_forged_choice(page: Page) -> None:
+    """Submits a choice that the form does not offer."""
     page.evaluate("() => document.querySelectorAll('input[type=radio]').forEach(one => one.value = 'guess')")
     page.get_by_role("button", name="Save").click()
     expect(page.get_by_role("alert").first).to_be_visible()
@@ -114,27 +114,27 @@ VISITS: Mapping[str, tuple[Visit, ...]] = {
     "/sign-in": (
         Visit("empty", None, empty("/sign-in")),
         Visit("over", None, empty("/sign-in?again=1")),
-        Visit("error", None, empty("/sign-in"), typed("Sign in", Name="nobody", Password="wrong")),
+        Visit("error", None, empty("/sign-in"), submit_form("Sign in", Name="nobody", Password="wrong")),
     ),
     "/": (Visit("first page", "staff", empty("/")),),
     "/password": (
         Visit("empty", "staff", empty("/password")),
-        Visit("error", "staff", empty("/password"), typed("Change password", Current_password="wrong")),
+        Visit("error", "staff", empty("/password"), submit_form("Change password", Current_password="wrong")),
     ),
     "/patients": (
         Visit("empty", "staff", empty("/patients")),
-        Visit("error", "staff", empty("/patients"), typed("Find", Identifier="NOBODY")),
+        Visit("error", "staff", empty("/patients"), submit_form("Find", Identifier="NOBODY")),
     ),
     PATIENT: (
-        *(Visit(f"locked, {role}", role, sheet("MRN2"), opened) for role in ("enterprise", "manager", "staff", "auditor")),
-        Visit("full", "enterprise", sheet("LONG"), opened),
-        Visit("bare, merged", "staff", sheet("BARE"), opened),
+        *(Visit(f"locked, {role}", role, sheet("MRN2"), open_details) for role in ("enterprise", "manager", "staff", "auditor")),
+        Visit("full", "enterprise", sheet("LONG"), open_details),
+        Visit("bare, merged", "staff", sheet("BARE"), open_details),
         Visit("deceased", "staff", sheet("DEAD")),
         Visit("restricted", "staff", sheet("CLOSED")),
-        Visit("toggle", "enterprise", sheet("MRN1", "local"), opened, "local"),
-        Visit("toggle of others", "manager", sheet("MRN1", "local"), opened, "local"),
-        Visit("error", "enterprise", sheet("MRN1", "local"), overtaken, "local"),
-        Visit("no toggle", "enterprise", sheet("MRN1", "quiet"), opened, "quiet"),
+        Visit("toggle", "enterprise", sheet("MRN1", "local"), open_details, "local"),
+        Visit("toggle of others", "manager", sheet("MRN1", "local"), open_details, "local"),
+        Visit("error", "enterprise", sheet("MRN1", "local"), switch_with_old_version, "local"),
+        Visit("no toggle", "enterprise", sheet("MRN1", "quiet"), open_details, "quiet"),
         Visit("unknown", "staff", empty(UNKNOWN)),
     ),
     "/replies": (
@@ -145,26 +145,26 @@ VISITS: Mapping[str, tuple[Visit, ...]] = {
     "/opt-outs": (
         Visit("empty", "manager", empty("/opt-outs")),
         Visit("full", "enterprise", full("/opt-outs")),
-        Visit("error", "enterprise", full("/opt-outs"), typed("Show", Number_contains="none")),
+        Visit("error", "enterprise", full("/opt-outs"), submit_form("Show", Number_contains="none")),
     ),
     "/settings": (
         Visit("locked", "enterprise", empty("/settings")),
         Visit("full", "enterprise", full("/settings"), enterprise="local"),
-        Visit("error", "enterprise", full("/settings"), forged, "local"),
+        Visit("error", "enterprise", full("/settings"), submit_forged_choice, "local"),
         Visit("refused", "staff", empty("/settings")),
     ),
-    "/sources": (Visit("empty", "operator", empty("/sources")), Visit("full, held", "operator", full("/sources"), opened)),
+    "/sources": (Visit("empty", "operator", empty("/sources")), Visit("full, held", "operator", full("/sources"), open_details)),
     SOURCE: (
         Visit("empty", "operator", empty("/sources/genhosp-adt")),
-        Visit("full, running", "operator", full("/sources/genhosp-adt"), opened),
+        Visit("full, running", "operator", full("/sources/genhosp-adt"), open_details),
         Visit("unknown", "operator", empty("/sources/none")),
     ),
     RUN: (
-        Visit("held", "operator", of("held"), opened),
-        Visit("held configuration", "operator", of("configuration"), opened),
-        Visit("running", "operator", of("running")),
-        Visit("done", "operator", of("done")),
-        Visit("failed", "operator", of("failed")),
+        Visit("held", "operator", with_id("held"), open_details),
+        Visit("held configuration", "operator", with_id("configuration"), open_details),
+        Visit("running", "operator", with_id("running")),
+        Visit("done", "operator", with_id("done")),
+        Visit("failed", "operator", with_id("failed")),
         Visit("unknown", "operator", empty("/runs/run_0")),
     ),
     "/rejections": (
@@ -172,8 +172,8 @@ VISITS: Mapping[str, tuple[Visit, ...]] = {
         Visit("full", "operator", full("/rejections?status=all")),
     ),
     REJECTION: (
-        Visit("open", "operator", of("rejection", "/rejections/{}")),
-        Visit("resolved", "operator", of("resolved", "/rejections/{}"), enterprise="local"),
+        Visit("open", "operator", with_id("rejection", "/rejections/{}")),
+        Visit("resolved", "operator", with_id("resolved", "/rejections/{}"), enterprise="local"),
     ),
     "/audit": (Visit("full", "auditor", full("/audit")), Visit("of nobody", "auditor", empty("/audit?subject=pt_0"))),
 }
@@ -201,11 +201,11 @@ def test_every_page_has_its_visits(world: World) -> None:
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("visit", [pytest.param(one, id=f"{path} {one.state}") for path, visits in VISITS.items() for one in visits])
 def test_axe_finds_nothing_serious(chrome: Browser, world: World, visit: Visit) -> None:
-    assert looked_at(chrome, world, visit) == []
+    assert problems_of(chrome, world, visit) == []
 
 
-def looked_at(chrome: Browser, world: World, visit: Visit) -> list[Any]:
-    """What is wrong with one page in one state, however it is looked at."""
+def problems_of(chrome: Browser, world: World, visit: Visit) -> list[Any]:
+    """The problems of one page in one state, in every width and color scheme."""
     pages, path = visit.where(world)
     context = chrome.new_context(base_url=pages.url, reduced_motion="reduce")
     context.set_default_timeout(PATIENCE_MS)
@@ -214,9 +214,9 @@ def looked_at(chrome: Browser, world: World, visit: Visit) -> list[Any]:
     page = context.new_page()
     try:
         page.goto(path)
-        visit.then(page)
+        visit.action(page)
         page.evaluate(AXE_SCRIPT)
-        return [problem for look in LOOKS for problem in problems(page, *look)]
+        return [problem for view in VIEWS for problem in problems(page, *view)]
     finally:
         context.close()
 
@@ -229,7 +229,7 @@ def problems(page: Page, width: int, scheme: Literal["light", "dark"], rules: li
 
 
 def session(pages: Pages, visit: Visit) -> str:
-    """A session, without the sign-in page."""
+    """Creates a session without the sign-in page."""
     name, _ = pages.user(visit.who or "", visit.enterprise)
     sessions = Sessions(pages.store.database, idle=timedelta(minutes=30), longest=timedelta(hours=12))
     return sessions.begin(pages.users.find(name), visit.enterprise, pages.moment())

@@ -1,4 +1,4 @@
-"""Signing in by OpenID Connect, over real HTTP, at a real small provider with keys of its own."""
+"""Signing in with OpenID Connect, over real HTTP, at a small provider with its own keys."""
 
 from __future__ import annotations
 
@@ -37,25 +37,25 @@ KIM: Claims = {"sub": "k-1", "preferred_username": "kim", "realm_access": {"role
 
 @dataclass
 class Realm:
-    """The provider, and the pages that people sign in to with it."""
+    """The provider and the pages that use it."""
 
     identity: Identity
     pages: Pages
 
-    def asked(self, browser: Browser) -> dict[str, str]:
-        """What the pages ask the provider for, after a click on its button."""
+    def requested(self, browser: Browser) -> dict[str, str]:
+        """The parameters of the authorization request, after a click on the button."""
         return dict(parse_qsl(urlsplit(browser.get("/sign-in/openid").where).query))
 
-    def sent_back(self, asked: Mapping[str, str]) -> str:
-        """Where the provider sends a browser whose user gave it their name."""
-        answered = httpx.post(f"{self.identity.issuer}/authorize", data={"asked": urlencode(asked)})
+    def sent_back(self, requested: Mapping[str, str]) -> str:
+        """The redirect of the provider after the user has signed in there."""
+        answered = httpx.post(f"{self.identity.issuer}/authorize", data={"asked": urlencode(requested)})
         assert answered.status_code == 302, answered.text
         return answered.headers["location"]
 
     def enter(self, person: Claims = ROBIN, browser: Browser | None = None) -> tuple[Browser, Seen]:
-        """Somebody goes all the way."""
+        """Completes a sign-in."""
         self.identity.person, browser = person, browser or self.pages.stranger()
-        return browser, browser.get(self.sent_back(self.asked(browser)))
+        return browser, browser.get(self.sent_back(self.requested(browser)))
 
     def log(self, enterprise: str = "general") -> str:
         """The audit log as a page."""
@@ -77,15 +77,15 @@ def realm(sqlite_url: str) -> Iterator[Realm]:
             yield Realm(identity, pages)
 
 
-def refused(seen: Seen, said: str, status: int = 403) -> None:
-    """Nobody came in, and the page says why."""
+def refused(seen: Seen, message: str, status: int = 403) -> None:
+    """Checks that the sign-in failed and that the page gives the reason."""
     assert (seen.status, seen.where) == (status, ""), seen.text
     assert "Access denied" in seen.text
-    assert said in seen.text
+    assert message in seen.text
     assert "emr_sync_session" not in seen.response.headers.get("set-cookie", "")
 
 
-def test_somebody_comes_in_with_the_role_that_their_group_has_here(realm: Realm) -> None:
+def test_a_user_signs_in_with_the_role_of_their_group(realm: Realm) -> None:
     browser = realm.pages.stranger()
     assert "Sign in with Hospital sign-in" in browser.get("/sign-in").text
     browser, seen = realm.enter(browser=browser)
@@ -98,7 +98,7 @@ def test_somebody_comes_in_with_the_role_that_their_group_has_here(realm: Realm)
     assert "staff:robin signed in" in realm.log()
 
 
-def test_a_password_of_the_machine_is_not_shown_to_the_provider(realm: Realm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_netrc_credentials_are_not_sent_to_the_provider(realm: Realm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "netrc").write_text("machine 127.0.0.1 login other password other\n")
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
     _, seen = realm.enter()
@@ -107,9 +107,9 @@ def test_a_password_of_the_machine_is_not_shown_to_the_provider(realm: Realm, tm
     assert realm.identity.passwords == []
 
 
-def test_the_request_has_state_nonce_and_a_challenge_and_the_secret_stays_here(realm: Realm) -> None:
+def test_the_request_has_state_nonce_and_challenge_but_not_the_secret(realm: Realm) -> None:
     browser = realm.pages.stranger()
-    first, second = realm.asked(browser), realm.asked(browser)
+    first, second = realm.requested(browser), realm.requested(browser)
     assert (first["response_type"], first["scope"], first["client_id"]) == ("code", "openid profile", CLIENT)
     assert (first["code_challenge_method"], first["redirect_uri"]) == ("S256", f"{realm.pages.url}/sign-in/openid/done")
     for name in ("state", "nonce", "code_challenge"):
@@ -121,7 +121,7 @@ def test_the_request_has_state_nonce_and_a_challenge_and_the_secret_stays_here(r
     assert browser.client.cookies["emr_sync_sign_in"] not in str(first)
 
 
-def test_roles_are_those_of_now_and_what_was_taken_away_is_gone_at_once(realm: Realm) -> None:
+def test_roles_are_updated_at_sign_in_and_removed_roles_end_at_once(realm: Realm) -> None:
     before, _ = realm.enter(KIM | {"groups": ["hospital-staff"]})
     assert before.get("/patients").status == 200
     after, _ = realm.enter(KIM)
@@ -130,7 +130,7 @@ def test_roles_are_those_of_now_and_what_was_taken_away_is_gone_at_once(realm: R
     assert after.get("/settings").status == 200
 
 
-def test_who_has_no_role_any_more_is_out_everywhere(realm: Realm) -> None:
+def test_losing_every_role_ends_all_sessions(realm: Realm) -> None:
     before, _ = realm.enter()
     _, seen = realm.enter({**ROBIN, "groups": ["visitors"]})
     refused(seen, "have no role here")
@@ -153,14 +153,14 @@ def test_who_has_no_role_any_more_is_out_everywhere(realm: Realm) -> None:
         {"role": "staff", "enterprise": "general"},
     ],
 )
-def test_claims_that_no_rule_names_give_nobody_anything(realm: Realm, claims: Claims) -> None:
+def test_claims_without_a_rule_give_no_role(realm: Realm, claims: Claims) -> None:
     _, seen = realm.enter({"sub": "x-1", "preferred_username": "stranger", **claims})
     refused(seen, "have no role here")
     assert realm.pages.users.list() == []
     assert "stranger refused sign in" in realm.log()
 
 
-def test_a_name_of_somebody_with_a_password_is_not_taken_over(realm: Realm) -> None:
+def test_the_name_of_a_password_user_is_not_taken_over(realm: Realm) -> None:
     password = realm.pages.users.add("robin", "general", "enterprise", NOW)[1] or ""
     _, seen = realm.enter()
     refused(seen, "Your user name is already taken here")
@@ -168,13 +168,13 @@ def test_a_name_of_somebody_with_a_password_is_not_taken_over(realm: Realm) -> N
     assert realm.pages.stranger().post("/sign-in", name="robin", password=password).status == 303
 
 
-def test_a_name_of_somebody_else_at_the_provider_is_not_taken_over(realm: Realm) -> None:
+def test_the_name_of_another_provider_user_is_not_taken_over(realm: Realm) -> None:
     realm.enter()
     _, seen = realm.enter({**ROBIN, "sub": "r-2"})
     refused(seen, "Your user name is already taken here")
 
 
-def test_a_user_can_be_given_over_to_the_provider_and_then_has_no_password(realm: Realm) -> None:
+def test_a_user_moved_to_the_provider_has_no_password(realm: Realm) -> None:
     users = realm.pages.users
     password = users.add("robin", "general", "auditor", NOW)[1] or ""
     assert users.reset("robin", NOW, way="openid")[1] is None
@@ -189,14 +189,14 @@ def test_a_user_can_be_given_over_to_the_provider_and_then_has_no_password(realm
     assert browser.post("/password", current=password, new="tulip hammer river", again="tulip hammer river").status == 422
 
 
-def test_a_new_name_at_the_provider_is_the_same_user_here(realm: Realm) -> None:
+def test_a_user_renamed_at_the_provider_stays_the_same_user(realm: Realm) -> None:
     realm.enter()
     number = realm.pages.users.find("robin").id
     realm.enter({**ROBIN, "preferred_username": "robin.married"})
     assert [(user.id, user.name) for user in realm.pages.users.list()] == [(number, "robin.married")]
 
 
-def test_a_user_who_is_disabled_here_stays_out_and_is_let_in_again_here(realm: Realm) -> None:
+def test_a_disabled_user_cannot_sign_in_until_enabled_again(realm: Realm) -> None:
     browser, _ = realm.enter()
     realm.pages.users.disable("robin", NOW)
     assert browser.get("/patients").where == "/sign-in?again=1"
@@ -205,9 +205,9 @@ def test_a_user_who_is_disabled_here_stays_out_and_is_let_in_again_here(realm: R
     assert realm.enter()[1].status == 303
 
 
-def test_sessions_run_out_as_those_of_passwords_do(realm: Realm) -> None:
+def test_provider_sessions_expire_like_password_sessions(realm: Realm) -> None:
     browser, _ = realm.enter()
-    realm.pages.moment.pass_(timedelta(minutes=31))
+    realm.pages.moment.advance(timedelta(minutes=31))
     assert browser.get("/patients").where == "/sign-in?again=1"
     assert "staff:robin timed out" in realm.log()
 
@@ -220,7 +220,7 @@ def with_the_clients_secret(identity: Identity, claims: Claims) -> str:
     return jwt.encode(claims, SECRET.ljust(32, "."), algorithm="HS256", headers={"kid": identity.key.kid})
 
 
-def with_a_key_of_somebody_else(identity: Identity, claims: Claims) -> str:
+def with_another_key(identity: Identity, claims: Claims) -> str:
     return jwt.encode(claims, Key("other").private, algorithm="RS256", headers={"kid": identity.key.kid})
 
 
@@ -249,14 +249,14 @@ SPOILT: dict[str, Callable[[Claims], Claims]] = {
 SIGNED = {
     "alg none": unsigned,
     "alg HS256": with_the_clients_secret,
-    "key of somebody else": with_a_key_of_somebody_else,
+    "a key of another provider": with_another_key,
     "unknown key": with_an_unknown_key,
     "no token": garbage,
 }
 
 
 @pytest.mark.parametrize("what", [*SPOILT, *SIGNED])
-def test_an_id_token_that_does_not_hold_lets_nobody_in(realm: Realm, what: str) -> None:
+def test_an_invalid_id_token_is_refused(realm: Realm, what: str) -> None:
     realm.identity.spoil, realm.identity.sign = SPOILT.get(what, same), SIGNED.get(what)
     browser, seen = realm.enter()
     refused(seen, "could not be verified")
@@ -266,65 +266,65 @@ def test_an_id_token_that_does_not_hold_lets_nobody_in(realm: Realm, what: str) 
     assert "robin" not in realm.log()
 
 
-def test_a_sign_in_is_good_once(realm: Realm) -> None:
+def test_a_sign_in_can_be_used_once(realm: Realm) -> None:
     browser = realm.pages.stranger()
     realm.identity.person = ROBIN
-    asked = realm.asked(browser)
+    requested = realm.requested(browser)
     pending = browser.client.cookies["emr_sync_sign_in"]
-    back = realm.sent_back(asked)
+    back = realm.sent_back(requested)
     assert browser.get(back).status == 303
     refused(browser.get(back), "started in another browser")
     thief = realm.pages.stranger()
     thief.client.cookies.set("emr_sync_sign_in", pending)
     refused(thief.get(back), "did not confirm your identity")
-    again = realm.sent_back(asked)
+    again = realm.sent_back(requested)
     refused(thief.get(again), "was already used")
     assert "stranger refused sign in" in realm.log()
 
 
-def test_a_sign_in_belongs_to_the_browser_that_began_it(realm: Realm) -> None:
+def test_a_sign_in_is_bound_to_its_browser(realm: Realm) -> None:
     realm.identity.person = ROBIN
-    back = realm.sent_back(realm.asked(realm.pages.stranger()))
+    back = realm.sent_back(realm.requested(realm.pages.stranger()))
     victim = realm.pages.stranger()
     refused(victim.get(back), "started in another browser")
-    realm.asked(victim)
+    realm.requested(victim)
     refused(victim.get(back), "started in another browser")
 
 
 @pytest.mark.parametrize("change", [{"state": "guess"}, {"state": ""}, {"iss": "https://elsewhere.example"}])
-def test_an_answer_to_another_question_is_none(realm: Realm, change: dict[str, str]) -> None:
+def test_a_response_to_another_request_is_refused(realm: Realm, change: dict[str, str]) -> None:
     realm.identity.person, browser = ROBIN, realm.pages.stranger()
-    url = urlsplit(realm.sent_back(realm.asked(browser)))
-    said = {**dict(parse_qsl(url.query)), **change}
-    refused(browser.get(f"{url.path}?{urlencode(said)}"), "started in another browser")
+    url = urlsplit(realm.sent_back(realm.requested(browser)))
+    query = {**dict(parse_qsl(url.query)), **change}
+    refused(browser.get(f"{url.path}?{urlencode(query)}"), "started in another browser")
 
 
-def test_a_sign_in_that_took_too_long_is_begun_again(realm: Realm) -> None:
+def test_an_expired_sign_in_must_be_restarted(realm: Realm) -> None:
     realm.identity.person, browser = ROBIN, realm.pages.stranger()
-    back = realm.sent_back(realm.asked(browser))
-    realm.pages.moment.pass_(timedelta(minutes=11))
+    back = realm.sent_back(realm.requested(browser))
+    realm.pages.moment.advance(timedelta(minutes=11))
     refused(browser.get(back), "has expired")
 
 
-def test_a_code_of_another_sign_in_is_refused_by_its_challenge(realm: Realm) -> None:
+def test_the_code_of_another_sign_in_is_refused_by_pkce(realm: Realm) -> None:
     realm.identity.person, victim, thief = ROBIN, realm.pages.stranger(), realm.pages.stranger()
-    code = dict(parse_qsl(urlsplit(realm.sent_back(realm.asked(victim))).query))["code"]
-    url = urlsplit(realm.sent_back(realm.asked(thief)))
+    code = dict(parse_qsl(urlsplit(realm.sent_back(realm.requested(victim))).query))["code"]
+    url = urlsplit(realm.sent_back(realm.requested(thief)))
     seen = thief.get(f"{url.path}?{urlencode({**dict(parse_qsl(url.query)), 'code': code})}")
     refused(seen, "did not confirm your identity")
     assert "Invented" not in seen.text
 
 
-def test_somebody_who_turns_back_at_the_provider_can_begin_again(realm: Realm) -> None:
+def test_a_cancelled_sign_in_can_be_restarted(realm: Realm) -> None:
     browser = realm.pages.stranger()
-    asked = realm.asked(browser)
-    answer = {"state": asked["state"], "iss": realm.identity.issuer, "error": "access_denied", "error_description": "robin said no"}
+    requested = realm.requested(browser)
+    answer = {"state": requested["state"], "iss": realm.identity.issuer, "error": "access_denied", "error_description": "robin said no"}
     seen = browser.get(f"/sign-in/openid/done?{urlencode(answer)}")
     refused(seen, "was not completed")
     assert "robin" not in seen.text
 
 
-def test_the_providers_new_key_is_asked_for_and_its_old_one_is_none_any_more(realm: Realm) -> None:
+def test_a_rotated_provider_key_is_fetched_and_the_old_one_refused(realm: Realm) -> None:
     assert realm.enter()[1].status == 303
     assert realm.enter()[1].status == 303
     assert realm.identity.requests.count("/keys") == 1
@@ -336,14 +336,14 @@ def test_the_providers_new_key_is_asked_for_and_its_old_one_is_none_any_more(rea
     refused(realm.enter()[1], "could not be verified")
 
 
-def test_a_key_that_was_withdrawn_counts_for_an_hour_at_most(realm: Realm) -> None:
+def test_a_withdrawn_key_is_accepted_for_an_hour_at_most(realm: Realm) -> None:
     realm.enter()
     realm.identity.published[:] = [Key("second")]
-    realm.pages.moment.pass_(timedelta(minutes=61))
+    realm.pages.moment.advance(timedelta(minutes=61))
     refused(realm.enter()[1], "could not be verified")
 
 
-def test_a_provider_that_is_away_is_said_to_be_and_passwords_work_meanwhile(realm: Realm) -> None:
+def test_an_unavailable_provider_is_reported_and_passwords_still_work(realm: Realm) -> None:
     realm.identity.away = True
     refused(realm.pages.stranger().get("/sign-in/openid"), "does not respond", 503)
     assert realm.pages.signed_in("staff").get("/patients").status == 200
@@ -351,20 +351,20 @@ def test_a_provider_that_is_away_is_said_to_be_and_passwords_work_meanwhile(real
     assert realm.enter()[1].status == 303
 
 
-def test_a_provider_that_goes_away_during_a_sign_in_is_said_to_be(realm: Realm) -> None:
+def test_a_provider_outage_during_a_sign_in_is_reported(realm: Realm) -> None:
     realm.identity.person, browser = ROBIN, realm.pages.stranger()
-    back = realm.sent_back(realm.asked(browser))
+    back = realm.sent_back(realm.requested(browser))
     realm.identity.away = True
     refused(browser.get(back), "does not respond", 503)
     assert "stranger refused" not in realm.log()
 
 
-def test_a_discovery_document_of_another_issuer_is_not_believed(realm: Realm) -> None:
+def test_a_discovery_document_of_another_issuer_is_refused(realm: Realm) -> None:
     realm.identity.issuer_said = "https://elsewhere.example"
     refused(realm.pages.stranger().get("/sign-in/openid"), "does not match the configuration", 502)
 
 
-def test_signing_out_ends_the_session_here_and_leads_to_the_providers_end(realm: Realm) -> None:
+def test_signing_out_ends_the_session_and_redirects_to_the_provider(realm: Realm) -> None:
     browser, _ = realm.enter()
     browser.get("/patients")
     seen = browser.post("/sign-out")
@@ -377,31 +377,31 @@ def test_signing_out_ends_the_session_here_and_leads_to_the_providers_end(realm:
     assert "staff:robin signed out" in realm.log()
 
 
-def test_signing_out_works_while_the_provider_is_away(realm: Realm) -> None:
+def test_signing_out_works_while_the_provider_is_unavailable(realm: Realm) -> None:
     browser, _ = realm.enter()
     browser.get("/patients")
     realm.identity.away = True
-    realm.pages.moment.pass_(timedelta(minutes=20))
+    realm.pages.moment.advance(timedelta(minutes=20))
     assert browser.get("/patients").status == 200
-    realm.pages.moment.pass_(timedelta(minutes=29))
+    realm.pages.moment.advance(timedelta(minutes=29))
     assert browser.get("/patients").status == 200
-    realm.pages.moment.pass_(timedelta(minutes=29))
+    realm.pages.moment.advance(timedelta(minutes=29))
     assert browser.post("/sign-out").where == "/sign-in"
 
 
-def test_a_provider_brings_two_addresses_that_need_no_session(realm: Realm) -> None:
+def test_a_provider_adds_two_routes_without_session(realm: Realm) -> None:
     found = {route for route in routes(realm.pages) if not route[1].startswith("/v1/")}
     assert found - OPEN - set(WHO) == {("GET", "/sign-in/openid"), ("GET", "/sign-in/openid/done")}
 
 
-def test_without_a_provider_there_is_no_such_address(pages: Pages) -> None:
+def test_without_a_provider_its_routes_do_not_exist(pages: Pages) -> None:
     browser = pages.stranger()
     assert browser.get("/sign-in/openid").status == 404
     assert "Sign in with" not in browser.get("/sign-in").text
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_somebody_signs_in_and_out_in_a_real_browser(chrome: Chrome, realm: Realm, scheme: Any) -> None:
+def test_a_user_signs_in_and_out_in_a_real_browser(chrome: Chrome, realm: Realm, scheme: Any) -> None:
     realm.identity.person = ROBIN
     context = chrome.new_context(base_url=realm.pages.url, color_scheme=scheme, viewport={"width": PHONE, "height": 800})
     context.set_default_timeout(20_000)

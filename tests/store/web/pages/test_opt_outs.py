@@ -1,4 +1,4 @@
-"""The opt-out report as people look at it: filtered, some at a time, as a file, and with no number in any address."""
+"""The opt-out report as a page: filtered, paged, downloaded, and without numbers in URLs."""
 
 from __future__ import annotations
 
@@ -30,21 +30,21 @@ def by_hand(pages: Pages, value: str = "MRN1", topic: str | None = None) -> None
     pages.store.record_sms_opt_out("general", patient.id, line=None, topic=topic, actor=Actor(Role.STAFF, "desk"), now=NOW)
 
 
-def test_nobody_opted_out_and_the_page_says_where_opt_outs_come_from(pages: Pages) -> None:
+def test_without_opt_outs_the_page_says_where_they_come_from(pages: Pages) -> None:
     text = pages.signed_in("manager").get("/opt-outs").text
     assert "No opt-outs." in text
     assert "texts STOP" in text
 
 
 @pytest.mark.parametrize("role", ["staff", "operator"])
-def test_staff_and_operators_do_not_see_the_report(pages: Pages, role: str) -> None:
+def test_staff_and_operators_cannot_see_the_report(pages: Pages, role: str) -> None:
     browser = pages.signed_in(role)
     assert browser.get("/opt-outs").status == 403
     assert browser.post("/opt-outs").status == 403
     assert browser.post("/opt-outs/file").status == 403
 
 
-def test_each_opt_out_stands_with_its_line_who_said_so_and_whose_number_it_is(fresh_pages: Pages) -> None:
+def test_each_opt_out_has_its_line_its_author_and_its_patients(fresh_pages: Pages) -> None:
     stop(fresh_pages, body="STOPALL", ago=timedelta(hours=1))
     stop(fresh_pages, body="START", line=OTHER_LINE)
     stop(fresh_pages, "+12175550109")
@@ -57,10 +57,10 @@ def test_each_opt_out_stands_with_its_line_who_said_so_and_whose_number_it_is(fr
     assert f'href="{fresh_pages.patient("MRN2")}"' in seen.response.text
 
 
-def test_a_number_of_many_shows_some_of_them_and_how_many_there_are(fresh_pages: Pages) -> None:
-    said = [statements(f"HOME{n}", f"H{n}", phones=(Phone(CELL, "home"),)) for n in range(5)]
+def test_a_number_of_many_patients_shows_some_of_them_and_the_count(fresh_pages: Pages) -> None:
+    items = [statements(f"HOME{n}", f"H{n}", phones=(Phone(CELL, "home"),)) for n in range(5)]
     with fresh_pages.store.database.write("general") as transaction:
-        fresh_pages.store.apply_many(transaction, "general", "genhosp-adt", said, now=NOW)
+        fresh_pages.store.apply_many(transaction, "general", "genhosp-adt", items, now=NOW)
     stop(fresh_pages)
     assert "facesheet 1 , facesheet 2 , facesheet 3 and 4 more" in fresh_pages.signed_in("enterprise").get("/opt-outs").text
 
@@ -77,7 +77,7 @@ def test_a_number_of_many_shows_some_of_them_and_how_many_there_are(fresh_pages:
         ({"number": "0109", "who": "staff"}, set()),
     ],
 )
-def test_filters_leave_out_what_does_not_fit(fresh_pages: Pages, form: dict[str, str], shown: set[str]) -> None:
+def test_filters_exclude_other_opt_outs(fresh_pages: Pages, form: dict[str, str], shown: set[str]) -> None:
     stop(fresh_pages, body="STOPALL")
     stop(fresh_pages, "+12175550109", ago=timedelta(days=9))
     fresh_pages.store.record_reply("local", LINE, "+12175550108", "STOP", NOW, NOW)
@@ -94,7 +94,7 @@ def test_filters_leave_out_what_does_not_fit(fresh_pages: Pages, form: dict[str,
 
 
 @pytest.mark.parametrize("form", [{"number": "abc"}, {"who": "emr"}, {"since": "yesterday"}, {"since": "0001-01-01x"}])
-def test_a_filter_that_means_nothing_is_refused_kindly(pages: Pages, form: dict[str, str]) -> None:
+def test_an_invalid_filter_gets_a_friendly_error(pages: Pages, form: dict[str, str]) -> None:
     browser = pages.signed_in("manager")
     browser.get("/opt-outs")
     seen = browser.post("/opt-outs", **form)
@@ -103,7 +103,7 @@ def test_a_filter_that_means_nothing_is_refused_kindly(pages: Pages, form: dict[
     assert browser.post("/opt-outs/file", **form).status == 422
 
 
-def test_a_long_report_is_read_part_by_part_and_no_number_is_in_an_address(fresh_pages: Pages, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_long_report_is_paged_and_no_number_is_in_a_url(fresh_pages: Pages, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("store.web.pages.opt_outs.AT_ONCE", 2)
     for last in range(1, 6):
         stop(fresh_pages, f"+1217555010{last}")
@@ -118,7 +118,7 @@ def test_a_long_report_is_read_part_by_part_and_no_number_is_in_an_address(fresh
     assert "No more opt-outs." in browser.post("/opt-outs", after="+12175550105").text
 
 
-def test_a_filter_that_fits_few_is_looked_through_in_bounded_steps(fresh_pages: Pages, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_filter_with_few_matches_is_searched_in_limited_steps(fresh_pages: Pages, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(opt_out_report, "LOOKED_THROUGH", 2)
     for last in range(1, 7):
         stop(fresh_pages, f"+1217555010{last}", line=LINE if last == 6 else OTHER_LINE)
@@ -137,7 +137,7 @@ def test_a_filter_that_fits_few_is_looked_through_in_bounded_steps(fresh_pages: 
     assert "No match so far." in browser.post("/opt-outs", line=LINE).text
 
 
-def test_the_file_is_the_table_of_the_api(fresh_pages: Pages) -> None:
+def test_the_download_equals_the_csv_of_the_api(fresh_pages: Pages) -> None:
     stop(fresh_pages)
     browser = fresh_pages.signed_in("manager")
     browser.get("/opt-outs")
@@ -149,11 +149,11 @@ def test_the_file_is_the_table_of_the_api(fresh_pages: Pages) -> None:
     assert (row["number"], row["line"]) == (CELL, LINE)
 
 
-def test_the_file_needs_the_session_s_token(pages: Pages) -> None:
+def test_the_download_needs_the_csrf_token(pages: Pages) -> None:
     assert pages.signed_in("manager").post("/opt-outs/file", csrf="guess").status == 403
 
 
-def test_who_looked_and_who_took_the_file_is_in_the_log(fresh_pages: Pages) -> None:
+def test_viewing_and_downloading_are_in_the_audit_log(fresh_pages: Pages) -> None:
     stop(fresh_pages)
     browser = fresh_pages.signed_in("manager")
     browser.get("/opt-outs")
@@ -162,6 +162,6 @@ def test_who_looked_and_who_took_the_file_is_in_the_log(fresh_pages: Pages) -> N
     assert [(one.line.actor, one.line.action) for one in lines] == [("manager:manager-general", "viewed_opt_outs")] * 2
 
 
-def test_the_report_is_of_one_enterprise(fresh_pages: Pages) -> None:
+def test_the_report_covers_one_enterprise(fresh_pages: Pages) -> None:
     stop(fresh_pages)
     assert "No opt-outs." in fresh_pages.signed_in("manager", "local").get("/opt-outs").text

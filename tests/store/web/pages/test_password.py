@@ -1,4 +1,4 @@
-"""One's own password: chosen by oneself, asked for again, and the end of every other session."""
+"""Changing one's own password: it needs the current one and ends all other sessions."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ NEW = "tulip hammer river"
 
 
 def changed(browser: Browser, current: str, new: str = NEW, again: str | None = None) -> tuple[int, str]:
-    """What the form answers: its status, and where it leads or what it says."""
+    """The response of the form: its status, and the redirect or the text."""
     browser.get("/password")
     seen = browser.post("/password", current=current, new=new, again=new if again is None else again)
     return seen.status, seen.where or seen.text
 
 
 @pytest.mark.parametrize("role", ROLES)
-def test_everybody_may_look_at_the_form(pages: Pages, role: str) -> None:
+def test_every_role_can_open_the_password_form(pages: Pages, role: str) -> None:
     seen = pages.signed_in(role).get("/password")
     assert seen.status == 200
     assert "At least 15 characters" in seen.text
 
 
-def test_a_password_is_changed_and_only_this_browser_stays(fresh_pages: Pages) -> None:
+def test_a_password_change_keeps_only_the_current_session(fresh_pages: Pages) -> None:
     here, there = fresh_pages.signed_in("staff"), fresh_pages.signed_in("staff")
     name, old = fresh_pages.user("staff")
     assert changed(here, old) == (303, "/password?done=1")
@@ -44,7 +44,7 @@ def test_a_password_is_changed_and_only_this_browser_stays(fresh_pages: Pages) -
 
 
 @pytest.mark.parametrize(
-    ("current", "new", "again", "said"),
+    ("current", "new", "again", "message"),
     [
         ("wrong", NEW, NEW, "The current password is wrong."),
         (None, NEW, "tulip hammer rover", "do not match"),
@@ -52,15 +52,15 @@ def test_a_password_is_changed_and_only_this_browser_stays(fresh_pages: Pages) -
         (None, "staff general 2026", "staff general 2026", "easy to guess"),
     ],
 )
-def test_a_change_that_is_not_one_says_why(fresh_pages: Pages, current: str | None, new: str, again: str, said: str) -> None:
+def test_an_invalid_password_change_says_why(fresh_pages: Pages, current: str | None, new: str, again: str, message: str) -> None:
     browser = fresh_pages.signed_in("staff")
     status, text = changed(browser, fresh_pages.user("staff")[1] if current is None else current, new, again)
     assert status == 422
-    assert said in text
+    assert message in text
     assert new not in text
 
 
-def test_somebody_with_a_password_from_somebody_else_gets_nowhere_before_they_choose(fresh_pages: Pages) -> None:
+def test_a_user_with_an_initial_password_must_choose_a_new_one_first(fresh_pages: Pages) -> None:
     first = fresh_pages.users.add("robin", "local", "enterprise", NOW, provisional=True)[1] or ""
     browser, patient = fresh_pages.stranger(), fresh_pages.patient(enterprise="local")
     assert browser.post("/sign-in", name="robin", password=first).status == 303
@@ -74,7 +74,7 @@ def test_somebody_with_a_password_from_somebody_else_gets_nowhere_before_they_ch
     assert browser.get(patient).status == 200
 
 
-def test_somebody_with_a_password_from_somebody_else_may_go(fresh_pages: Pages) -> None:
+def test_a_user_with_an_initial_password_can_sign_out(fresh_pages: Pages) -> None:
     first = fresh_pages.users.add("robin", "local", "enterprise", NOW, provisional=True)[1] or ""
     browser = fresh_pages.stranger()
     browser.post("/sign-in", name="robin", password=first)
@@ -84,7 +84,7 @@ def test_somebody_with_a_password_from_somebody_else_may_go(fresh_pages: Pages) 
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_somebody_new_chooses_a_password_in_a_real_browser(tab: Page, fresh_pages: Pages, scheme: Any) -> None:
+def test_a_new_user_chooses_a_password_in_a_real_browser(tab: Page, fresh_pages: Pages, scheme: Any) -> None:
     first = fresh_pages.users.add("robin", "local", "enterprise", NOW, provisional=True)[1] or ""
     tab.emulate_media(color_scheme=scheme)
     tab.set_viewport_size({"width": PHONE, "height": 800})

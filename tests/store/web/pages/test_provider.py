@@ -1,4 +1,4 @@
-"""What a provider says about itself is believed only where it must be; the rest is in pages/test_openid.py, at a real one."""
+"""Validation of a provider's discovery document. Complete sign-ins are in pages/test_openid.py."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def without(name: str) -> dict[str, Any]:
         None,
     ],
 )
-def test_a_discovery_document_that_is_none_of_the_issuer_s_is_not_used(provider: Provider, document: Any) -> None:
+def test_a_discovery_document_not_of_the_issuer_is_refused(provider: Provider, document: Any) -> None:
     responses.get(WELL_KNOWN, json=document)
     with pytest.raises(ProviderFailed) as failed:
         provider.begin("secret", NOW)
@@ -66,7 +66,7 @@ def test_a_discovery_document_that_is_none_of_the_issuer_s_is_not_used(provider:
         ({"body": requests.Timeout("slow")}, UNREACHABLE),
     ],
 )
-def test_an_answer_that_is_no_document_is_told_apart_from_none(provider: Provider, answer: dict[str, Any], why: str) -> None:
+def test_an_invalid_discovery_response_differs_from_no_response(provider: Provider, answer: dict[str, Any], why: str) -> None:
     responses.get(WELL_KNOWN, **answer)
     with pytest.raises(ProviderFailed) as failed:
         provider.begin("secret", NOW)
@@ -75,7 +75,7 @@ def test_an_answer_that_is_no_document_is_told_apart_from_none(provider: Provide
 
 
 @responses.activate
-def test_the_document_is_read_once_an_hour_and_a_failed_read_is_tried_again(provider: Provider) -> None:
+def test_the_discovery_document_is_cached_for_an_hour_and_a_failed_read_retried(provider: Provider) -> None:
     responses.get(WELL_KNOWN, status=503)
     responses.get(WELL_KNOWN, json=DOCUMENT)
     with pytest.raises(ProviderFailed):
@@ -96,7 +96,7 @@ def test_the_document_is_read_once_an_hour_and_a_failed_read_is_tried_again(prov
         (None, None),
     ],
 )
-def test_signing_out_leads_on_only_where_it_is_safe_to(provider: Provider, offered: str | None, leads: str | None) -> None:
+def test_signing_out_redirects_only_to_a_safe_url(provider: Provider, offered: str | None, leads: str | None) -> None:
     responses.get(WELL_KNOWN, json={**DOCUMENT, "end_session_endpoint": offered})
     assert provider.sign_out_url(NOW) == leads
 
@@ -105,18 +105,18 @@ def test_signing_out_leads_on_only_where_it_is_safe_to(provider: Provider, offer
 @pytest.mark.parametrize(
     ("offered", "basic"), [(None, True), (["client_secret_basic", "client_secret_post"], True), (["client_secret_post"], False)]
 )
-def test_the_client_s_secret_goes_the_way_that_the_provider_takes_it(provider: Provider, offered: list[str] | None, basic: bool) -> None:
+def test_the_client_secret_is_sent_by_a_supported_method(provider: Provider, offered: list[str] | None, basic: bool) -> None:
     responses.get(WELL_KNOWN, json={**DOCUMENT, "token_endpoint_auth_methods_supported": offered})
     responses.post(DOCUMENT["token_endpoint"], status=400, json={"error": "invalid_grant", "error_description": "about somebody"})
     with pytest.raises(ProviderFailed) as failed:
         provider.finish("secret", "code", NOW)
     assert "somebody" not in str(failed.value)
-    asked = responses.calls[-1].request
-    assert ("authorization" in asked.headers) is basic
-    assert ("client_secret=s3cret" in str(asked.body)) is not basic
+    requested = responses.calls[-1].request
+    assert ("authorization" in requested.headers) is basic
+    assert ("client_secret=s3cret" in str(requested.body)) is not basic
 
 
-def test_what_is_derived_of_a_secret_differs_by_purpose_and_tells_nothing_of_it() -> None:
+def test_derived_secrets_differ_by_purpose_and_do_not_reveal_the_secret() -> None:
     values = {derived("secret", purpose) for purpose in (b"state", b"nonce", b"verifier")}
     assert len(values) == 3
     assert all(len(value) == 43 and value.replace("-", "").replace("_", "").isalnum() for value in values)

@@ -1,4 +1,4 @@
-"""Every page and everything a form does, called directly in every role: nobody can do more than their pages show.
+"""Every page and every form action, called directly in every role: no role can do more than its pages show.
 
 The routes are those of the application, who may come is in tests/spec/access.py. A new one without an entry there fails the test.
 """
@@ -38,7 +38,7 @@ ACTION = re.compile(r'<form method="post" action="([^"]+)"')
 
 @dataclass
 class Caller:
-    """Somebody who calls addresses directly, each time in a session of its own."""
+    """A user who calls URLs directly, each time in a new session."""
 
     pages: Pages
     role: str
@@ -61,7 +61,7 @@ class Caller:
         return ENTERPRISES[self.enterprise].sources[0].name
 
     def at(self, path: str) -> str:
-        """The address of a route, of things of this enterprise."""
+        """The URL of a route with ids of this enterprise."""
         return re.sub(r"{([^}]+)}", lambda found: self.ids[found[1]], path)
 
     def signed_in(self) -> Browser:
@@ -75,7 +75,7 @@ class Caller:
         return self.browser
 
     def call(self, method: str, path: str) -> int:
-        """The status of the answer."""
+        """The status of the response."""
         browser = self.signed_in()
         if method == "GET":
             return browser.get(self.at(path)).status
@@ -83,27 +83,27 @@ class Caller:
         return browser.post(self.at(path), **form).status
 
     def shown(self) -> set[str]:
-        """What the forms of all pages that this role may see would do."""
+        """The actions of all forms on the pages of this role."""
         browser = self.signed_in()
         seen = [browser.get(self.at(path)) for (method, path), roles in WHO.items() if method == "GET" and self.role in roles]
         return {action for one in seen for action in ACTION.findall(one.response.text)}
 
     def state(self) -> dict[str, list[Any]]:
-        """Everything that is stored, without what visits leave; and what was asked of others."""
+        """Everything stored, without traces of visits; and the requests to ``sync``."""
         database = self.pages.store.database
         with database.read() as connection:
             tables = [row[0] for row in database.select(connection, "SELECT name FROM sqlite_master WHERE type = 'table'", [])]
             kept = {name: [tuple(row) for row in database.select(connection, f"SELECT * FROM {name}", [])] for name in tables}
-        return {name: rows for name, rows in kept.items() if name not in OF_VISITS} | {"asked": list(self.pages.asked)}
+        return {name: rows for name, rows in kept.items() if name not in OF_VISITS} | {"asked": list(self.pages.requested)}
 
 
 def routes(pages: Pages) -> Iterator[tuple[str, str]]:
-    """Every method and path that the application answers."""
+    """Every method and path of the application."""
     for route in pages.app.routes:
         yield from ((method, route.path) for method in route.methods if method not in ("HEAD", "OPTIONS"))
 
 
-def test_it_is_said_of_every_route_who_may_come(pages: Pages) -> None:
+def test_every_route_has_an_access_rule(pages: Pages) -> None:
     found = {route for route in routes(pages) if not route[1].startswith("/v1/")}
     assert found - OPEN == set(WHO)
     assert found >= OPEN
@@ -111,7 +111,7 @@ def test_it_is_said_of_every_route_who_may_come(pages: Pages) -> None:
 
 @pytest.mark.parametrize("enterprise", ["general", "local"])
 @pytest.mark.parametrize("role", ROLES)
-def test_nobody_does_more_than_their_pages_show(fresh_pages: Pages, role: str, enterprise: str) -> None:
+def test_a_role_can_do_no_more_than_its_pages_show(fresh_pages: Pages, role: str, enterprise: str) -> None:
     caller = Caller(fresh_pages, role, enterprise)
     for (method, path), roles in WHO.items():
         shown, before = caller.shown() if method == "POST" and role in roles else set(), caller.state()
@@ -126,8 +126,8 @@ def test_nobody_does_more_than_their_pages_show(fresh_pages: Pages, role: str, e
             assert caller.at(path) in shown, path
 
 
-def test_somebody_does_what_their_pages_show(fresh_pages: Pages) -> None:
-    """So that the test above is not kept by nobody doing anything."""
+def test_a_role_can_do_what_its_pages_show(fresh_pages: Pages) -> None:
+    """Ensures that the test above does not pass because nothing works."""
     done = set()
     for role, enterprise in (("staff", "local"), ("enterprise", "local"), ("operator", "general")):
         caller = Caller(fresh_pages, role, enterprise)
@@ -143,8 +143,8 @@ def test_somebody_does_what_their_pages_show(fresh_pages: Pages) -> None:
 
 
 @pytest.mark.parametrize("form", ["none", "empty", "twice", "in the address"])
-def test_no_form_is_taken_without_the_field_that_proves_its_page(fresh_pages: Pages, form: str) -> None:
-    """A form of another site can be sent with the visitor's cookie; the field it cannot know."""
+def test_a_form_without_its_csrf_token_is_refused(fresh_pages: Pages, form: str) -> None:
+    """Another site can send a form with the visitor's cookie, but it cannot know the token."""
     for role in ROLES:
         caller = Caller(fresh_pages, role, "local")
         for method, path in WHO:
@@ -157,7 +157,7 @@ def test_no_form_is_taken_without_the_field_that_proves_its_page(fresh_pages: Pa
             assert caller.state() == before, (role, path)
 
 
-def test_somebody_without_a_session_is_sent_to_the_sign_in_and_changes_nothing(fresh_pages: Pages) -> None:
+def test_requests_without_a_session_lead_to_sign_in_and_change_nothing(fresh_pages: Pages) -> None:
     caller = Caller(fresh_pages, "staff", "local")
     before, stranger = caller.state(), fresh_pages.stranger()
     for method, path in WHO:
@@ -166,7 +166,7 @@ def test_somebody_without_a_session_is_sent_to_the_sign_in_and_changes_nothing(f
     assert caller.state() == before
 
 
-def test_things_of_another_enterprise_are_not_there(fresh_pages: Pages) -> None:
+def test_data_of_another_enterprise_is_not_found(fresh_pages: Pages) -> None:
     for role in ROLES:
         caller = Caller(fresh_pages, role, "local")
         other = Caller(fresh_pages, role, "general")
@@ -178,7 +178,7 @@ def test_things_of_another_enterprise_are_not_there(fresh_pages: Pages) -> None:
         assert caller.state() == before
 
 
-def test_a_session_is_no_key_of_the_api(fresh_pages: Pages) -> None:
+def test_a_session_gives_no_access_to_the_api(fresh_pages: Pages) -> None:
     browser = Caller(fresh_pages, "enterprise", "general").signed_in()
     keyed = [(method, path) for method, path in routes(fresh_pages) if path.startswith("/v1/")]
     assert len(keyed) > 20

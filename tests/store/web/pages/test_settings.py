@@ -24,7 +24,7 @@ def test_the_do_not_contact_setting_is_not_offered_while_preferences_are_synced(
     assert "cannot be switched on while contact preferences are synced" in refused.text
 
 
-def test_switching_the_setting_on_brings_the_toggle_to_the_facesheet(fresh_pages: Pages) -> None:
+def test_enabling_the_setting_shows_the_toggle_on_the_facesheet(fresh_pages: Pages) -> None:
     browser, where = fresh_pages.signed_in("enterprise", "quiet"), fresh_pages.patient(enterprise="quiet")
     assert 'class="switch' not in browser.get(where).response.text
     saved = browser.post("/settings", do_not_contact_toggle="true", when_stale="refuse")
@@ -36,21 +36,21 @@ def test_switching_the_setting_on_brings_the_toggle_to_the_facesheet(fresh_pages
 
 
 @pytest.mark.parametrize("form", [{"when_stale": "guess"}, {"do_not_contact_toggle": "maybe"}, {"appointment_may_lift_dnc": ""}])
-def test_a_choice_that_is_none_is_refused(pages: Pages, form: dict[str, str]) -> None:
+def test_an_invalid_choice_is_refused(pages: Pages, form: dict[str, str]) -> None:
     browser = pages.signed_in("enterprise", "local")
     before = pages.store.settings.get("local")
     assert browser.post("/settings", **form).status == 422
     assert pages.store.settings.get("local") == before
 
 
-def test_each_choice_says_what_it_does_and_the_one_in_force_is_checked(pages: Pages) -> None:
+def test_each_choice_has_its_effect_and_the_current_one_is_checked(pages: Pages) -> None:
     seen = pages.signed_in("enterprise", "local").get("/settings")
     assert "Decisions use the last known data and are marked as stale." in seen.text
     assert 'name="when_stale" value="flag" checked' in seen.response.text
     assert 'name="do_not_contact_toggle" value="true" checked' in seen.response.text
 
 
-def test_what_the_configuration_file_settles_is_said_with_what_it_means(pages: Pages) -> None:
+def test_settings_fixed_by_the_configuration_file_are_explained(pages: Pages) -> None:
     text = pages.signed_in("enterprise").get("/settings").text
     assert "Contact preferences are synced yes The EMR sets Do Not Contact" in text
     assert "Sources, most trusted first General Hospital EMR" in text
@@ -59,7 +59,7 @@ def test_what_the_configuration_file_settles_is_said_with_what_it_means(pages: P
     assert "Contact preferences are synced no" in pages.signed_in("enterprise", "local").get("/settings").text
 
 
-def test_every_setting_there_is_has_its_question_with_every_choice(pages: Pages) -> None:
+def test_every_setting_has_its_question_with_every_choice(pages: Pages) -> None:
     html = pages.signed_in("enterprise", "local").get("/settings").response.text
     for name, setting in SETTINGS.items():
         for choice in setting.choices:

@@ -11,7 +11,7 @@ from tests.store.web.conftest import NOW
 from tests.store.web.pages.conftest import ROLES, Pages
 
 
-def test_a_stranger_is_sent_to_the_sign_in_from_every_page(pages: Pages) -> None:
+def test_every_page_without_a_session_leads_to_sign_in(pages: Pages) -> None:
     for path in ("/", "/patients", pages.patient(), "/settings"):
         seen = pages.stranger().get(path)
         assert (seen.status, seen.where) == (303, "/sign-in")
@@ -25,7 +25,7 @@ def test_a_user_signs_in_and_out(pages: Pages, role: str) -> None:
     assert browser.get("/").where == "/sign-in"
 
 
-def test_the_session_is_in_a_cookie_that_scripts_and_other_sites_do_not_get(pages: Pages) -> None:
+def test_the_session_cookie_is_http_only_and_same_site(pages: Pages) -> None:
     name, password = pages.user("staff")
     cookie = pages.stranger().post("/sign-in", name=name, password=password).response.headers["set-cookie"]
     assert cookie.startswith("emr_sync_session=")
@@ -39,7 +39,7 @@ def test_the_session_is_in_a_cookie_that_scripts_and_other_sites_do_not_get(page
     assert cookie.endswith("Secure")
 
 
-def test_every_refused_sign_in_says_the_same(fresh_pages: Pages) -> None:
+def test_every_refused_sign_in_has_the_same_message(fresh_pages: Pages) -> None:
     name, password = fresh_pages.user("staff")
     fresh_pages.user("manager")
     fresh_pages.users.disable("manager-general", fresh_pages.moment())
@@ -55,7 +55,7 @@ def test_every_refused_sign_in_says_the_same(fresh_pages: Pages) -> None:
 
 
 @pytest.mark.parametrize("name", ["staff-general", "nobody"])
-def test_wrong_passwords_make_the_next_one_wait_whether_or_not_the_name_is_known(fresh_pages: Pages, name: str) -> None:
+def test_wrong_passwords_delay_the_next_attempt_whether_or_not_the_name_exists(fresh_pages: Pages, name: str) -> None:
     _, password = fresh_pages.user("staff")
     browser = fresh_pages.stranger()
     for _ in range(PACE_BOTH.free):
@@ -63,12 +63,12 @@ def test_wrong_passwords_make_the_next_one_wait_whether_or_not_the_name_is_known
     waits = browser.post("/sign-in", name=name, password=password)
     assert (waits.status, waits.response.headers["retry-after"]) == (429, "1")
     assert "wait 1 second" in waits.text
-    fresh_pages.moment.pass_(timedelta(seconds=1))
+    fresh_pages.moment.advance(timedelta(seconds=1))
     assert browser.post("/sign-in", name=name, password=password).status == (303 if name == "staff-general" else 403)
 
 
-def test_too_many_checks_of_passwords_at_a_time_are_refused_and_decisions_go_on(fresh_pages: Pages) -> None:
-    """Every thread for passwords is taken, and every place before them."""
+def test_too_many_concurrent_password_checks_are_refused_and_decisions_continue(fresh_pages: Pages) -> None:
+    """Every password thread and every place in its queue is taken."""
     go_on, lane = threading.Event(), fresh_pages.lanes.passwords
     name, password = fresh_pages.user("staff")
     token = fresh_pages.keys.create("reminders", "general", "sender", NOW)[1]
@@ -78,8 +78,8 @@ def test_too_many_checks_of_passwords_at_a_time_are_refused_and_decisions_go_on(
         browser = fresh_pages.stranger()
         refused = browser.post("/sign-in", name=name, password=password)
         assert (refused.status, "retry-after" in refused.response.headers) == (429, True)
-        asked = browser.client.post("/v1/decisions", json=ask, headers={"authorization": f"Bearer {token}"})
-        assert asked.status_code == 200
+        requested = browser.client.post("/v1/decisions", json=ask, headers={"authorization": f"Bearer {token}"})
+        assert requested.status_code == 200
         assert browser.get("/sign-in").status == 200
     finally:
         go_on.set()
@@ -89,11 +89,11 @@ def test_a_form_longer_than_a_name_and_a_password_is_refused(pages: Pages) -> No
     assert pages.stranger().post("/sign-in", name="pat", password="x" * 20_000).status == 413
 
 
-def test_a_session_ends_by_inactivity_and_says_so(fresh_pages: Pages) -> None:
+def test_a_session_that_expired_by_inactivity_says_so(fresh_pages: Pages) -> None:
     browser = fresh_pages.signed_in("staff")
-    fresh_pages.moment.pass_(timedelta(minutes=29))
+    fresh_pages.moment.advance(timedelta(minutes=29))
     assert browser.get("/patients").status == 200
-    fresh_pages.moment.pass_(timedelta(minutes=31))
+    fresh_pages.moment.advance(timedelta(minutes=31))
     seen = browser.get("/patients")
     assert seen.where == "/sign-in?again=1"
     assert "session has ended" in browser.get(seen.where).text
@@ -110,7 +110,7 @@ def test_a_form_without_the_session_s_token_changes_nothing(fresh_pages: Pages) 
     assert browser.post(where, value="yes", reason="asked").status == 303
 
 
-def test_a_form_of_another_site_is_refused_even_for_signing_in(pages: Pages) -> None:
+def test_a_form_from_another_site_is_refused_even_for_signing_in(pages: Pages) -> None:
     name, password = pages.user("staff")
     browser = pages.stranger()
     for origin in ("https://elsewhere.example", "null"):
@@ -119,7 +119,7 @@ def test_a_form_of_another_site_is_refused_even_for_signing_in(pages: Pages) -> 
 
 
 @pytest.mark.parametrize("path", ["/sign-in", "/patients", "/patients/pt_0000000000000000"])
-def test_every_page_is_strict_and_not_kept(pages: Pages, path: str) -> None:
+def test_every_page_has_strict_headers_and_is_not_cached(pages: Pages, path: str) -> None:
     headers = pages.signed_in("staff").get(path).response.headers
     assert "default-src 'none'" in headers["content-security-policy"]
     assert "unsafe" not in headers["content-security-policy"]
@@ -137,7 +137,7 @@ def test_no_page_has_inline_styles_or_scripts(pages: Pages) -> None:
         assert " onclick" not in html
 
 
-def test_static_files_are_kept_for_ever_under_an_address_that_changes_with_them(pages: Pages) -> None:
+def test_static_files_are_cached_forever_under_a_versioned_url(pages: Pages) -> None:
     browser = pages.stranger()
     html = browser.get("/sign-in").response.text
     address = next(part for part in html.split('"') if part.endswith("/pages.css"))
@@ -148,7 +148,7 @@ def test_static_files_are_kept_for_ever_under_an_address_that_changes_with_them(
     assert browser.get("/static/x/nothing.css").status == 404
 
 
-def test_a_user_of_two_enterprises_goes_from_one_to_the_other(fresh_pages: Pages) -> None:
+def test_a_user_of_two_enterprises_switches_between_them(fresh_pages: Pages) -> None:
     browser = fresh_pages.signed_in("staff")
     fresh_pages.users.add("staff-general", "local", "enterprise", fresh_pages.moment())
     assert browser.get("/settings").status == 403
@@ -157,7 +157,7 @@ def test_a_user_of_two_enterprises_goes_from_one_to_the_other(fresh_pages: Pages
     assert browser.post("/enterprise", enterprise="quiet").status == 403
 
 
-def test_what_is_no_form_is_refused_kindly(pages: Pages) -> None:
+def test_a_malformed_form_gets_a_friendly_error(pages: Pages) -> None:
     browser = pages.stranger()
     for body in (b"\xff\xfe=1", b"&".join(b"a=1" for _ in range(60))):
         reply = browser.client.post("/sign-in", content=body)

@@ -1,4 +1,4 @@
-"""A source's page: intake by hour, agreement with the EMR, the plan of the last check, what is not mapped, the configuration."""
+"""The page of a source: intake by hour, agreement with the EMR, the last check, unmapped codes, the configuration."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 SOURCE = "/sources/genhosp-adt"
 
 
-def came(pages: Pages, ago: timedelta = timedelta(), **outcomes: int) -> None:
+def record_intake(pages: Pages, ago: timedelta = timedelta(), **outcomes: int) -> None:
     with pages.store.database.write("general") as transaction:
         Arrivals(pages.store.database).count(transaction, "genhosp-adt", "general", outcomes, now=NOW - ago)
 
@@ -26,11 +26,11 @@ def full_read(pages: Pages, **counts: int) -> str:
     with pages.store.database.write("general") as transaction:
         pages.journal.progress(transaction, run, counts, None, now=pages.moment())
     pages.journal.finish(run, "done", None, pages.moment())
-    pages.moment.pass_(timedelta(minutes=1))
+    pages.moment.advance(timedelta(minutes=1))
     return run.id
 
 
-def test_a_chart_is_as_high_as_its_highest_hour_and_the_smallest_can_be_seen() -> None:
+def test_a_chart_scales_to_its_highest_hour_and_shows_the_smallest() -> None:
     found = chart([Hour(NOON, 1000, 10, 500), Hour(NOON), Hour(NOON, 1, 1, 0)])
     assert [(bar.height, bar.rejected_height) for bar in found.bars] == [(100, 50), (0, 0), (2, 0)]
     assert [bar.records for bar in found.busy] == [1, 1000]
@@ -38,31 +38,31 @@ def test_a_chart_is_as_high_as_its_highest_hour_and_the_smallest_can_be_seen() -
     assert chart([Hour(NOON)]).summary == "No records in the last 1 hours."
 
 
-def test_intake_is_a_picture_with_its_words_and_its_figures(fresh_pages: Pages) -> None:
-    came(fresh_pages, applied=1200, unchanged=34)
-    came(fresh_pages, timedelta(hours=3), rejected=2)
+def test_intake_has_a_chart_a_description_and_a_table(fresh_pages: Pages) -> None:
+    record_intake(fresh_pages, applied=1200, unchanged=34)
+    record_intake(fresh_pages, timedelta(hours=3), rejected=2)
     seen = fresh_pages.signed_in("operator").get(SOURCE)
-    said = "1,236 records in the last 48 hours, peak 1,234 per hour; 2 could not be used."
-    assert f'role="img" aria-label="Intake by hour. {said}"' in seen.response.text
-    assert seen.text.count(said) == 1
+    description = "1,236 records in the last 48 hours, peak 1,234 per hour; 2 could not be used."
+    assert f'role="img" aria-label="Intake by hour. {description}"' in seen.response.text
+    assert seen.text.count(description) == 1
     assert "1,234 1,200 0" in seen.text
     assert " style=" not in seen.response.text
-    assert said in fresh_pages.signed_in("operator").get("/sources").text
+    assert description in fresh_pages.signed_in("operator").get("/sources").text
 
 
-def test_a_source_that_brought_nothing_says_so_without_a_picture(pages: Pages) -> None:
+def test_a_source_without_intake_has_a_text_instead_of_a_chart(pages: Pages) -> None:
     seen = pages.signed_in("operator").get(SOURCE)
     assert "No records in the last 48 hours." in seen.text
     assert 'class="bars"' not in seen.response.text
 
 
-def test_where_nothing_was_compared_the_page_says_what_to_run(pages: Pages) -> None:
+def test_without_a_comparison_the_page_says_what_to_run(pages: Pages) -> None:
     browser = pages.signed_in("operator")
     assert "emr-sync resync genhosp-adt --full --dry-run compares all records and changes nothing" in browser.get(SOURCE).text
     assert "not compared yet" in browser.get("/sources").text
 
 
-def test_agreement_is_said_with_what_was_compared_and_when(fresh_pages: Pages) -> None:
+def test_agreement_is_shown_with_its_basis_and_time(fresh_pages: Pages) -> None:
     full_read(fresh_pages, applied=3)
     browser = fresh_pages.signed_in("operator")
     assert "Not compared yet." in browser.get(SOURCE).text
@@ -76,7 +76,7 @@ def test_agreement_is_said_with_what_was_compared_and_when(fresh_pages: Pages) -
     assert "99.5% of 2,000 records" in browser.get("/sources").text
 
 
-def test_a_dry_run_says_who_would_become_more_and_less_contactable(fresh_pages: Pages) -> None:
+def test_a_dry_run_shows_how_many_would_become_more_or_less_contactable(fresh_pages: Pages) -> None:
     counts = {"unchanged": 9, "applied": 1, "more_contactable": 0, "less_contactable": 1}
     Findings(fresh_pages.store.database).keep_comparison("genhosp-adt", "general", counts, now=NOW)
     text = fresh_pages.signed_in("operator").get(SOURCE).text
@@ -85,7 +85,7 @@ def test_a_dry_run_says_who_would_become_more_and_less_contactable(fresh_pages: 
     assert "From a dry run, which changed nothing" in text
 
 
-def test_the_plan_of_the_last_check_stands_with_its_time(fresh_pages: Pages) -> None:
+def test_the_result_of_the_last_check_is_shown_with_its_time(fresh_pages: Pages) -> None:
     browser = fresh_pages.signed_in("operator")
     assert "Not checked yet. emr-sync check genhosp-adt connects to the EMR" in browser.get(SOURCE).text
     lines = (
@@ -99,25 +99,25 @@ def test_the_plan_of_the_last_check_stands_with_its_time(fresh_pages: Pages) -> 
     assert "Checked" in seen.text
 
 
-def test_what_could_not_be_used_is_ranked_with_an_example(fresh_pages: Pages) -> None:
+def test_rejections_are_ranked_with_an_example(fresh_pages: Pages) -> None:
     rejection = rejected(fresh_pages)
     seen = fresh_pages.signed_in("operator").get(SOURCE)
     assert "1 code unmapped PV1-18 one of 1" in seen.text
     assert f'href="/rejections/{rejection}"' in seen.response.text
 
 
-def test_codes_that_no_mapping_knows_are_told_when_they_are_asked_for(fresh_pages: Pages) -> None:
+def test_unmapped_codes_are_shown_on_request(fresh_pages: Pages) -> None:
     browser = fresh_pages.signed_in("operator")
     assert "Show the codes" not in browser.get(SOURCE).text
     rejected(fresh_pages)
     assert "Show the codes This decrypts rejected payloads and is recorded in the audit log." in browser.get(SOURCE).text
-    assert fresh_pages.asked == []
+    assert fresh_pages.requested == []
     text = browser.get(f"{SOURCE}?codes=1").text
     assert "Code Location Records X9 PV1-18 4 masked PV1-18 2" in text
-    assert fresh_pages.asked == [("codes", "genhosp-adt", "operator-general")]
+    assert fresh_pages.requested == [("codes", "genhosp-adt", "operator-general")]
     assert browser.get("/sources/clinic?codes=1").status == 404
     assert fresh_pages.signed_in("staff").get(f"{SOURCE}?codes=1").status == 403
-    assert len(fresh_pages.asked) == 1
+    assert len(fresh_pages.requested) == 1
 
 
 def test_rejections_are_filtered_by_source_and_reason(fresh_pages: Pages) -> None:
@@ -129,14 +129,14 @@ def test_rejections_are_filtered_by_source_and_reason(fresh_pages: Pages) -> Non
     assert "Filtered by “value absent” from genhosp-adt" in other
 
 
-def test_the_configuration_stands_with_its_mapping(pages: Pages) -> None:
+def test_the_configuration_is_shown_with_its_mapping(pages: Pages) -> None:
     text = pages.signed_in("operator").get(SOURCE).text
     assert "Adapter hl7v2.files" in text
     assert "Do Not Contact ZCP-2 DNC → yes OK → no another code: reject" in text
     assert "after 26 hours without data" in text
 
 
-def test_a_run_that_waits_for_a_worker_says_so_and_keeps_itself_current(fresh_pages: Pages) -> None:
+def test_a_run_waiting_for_a_worker_is_shown_and_refreshes(fresh_pages: Pages) -> None:
     queued = QueuedRuns(fresh_pages.journal)
     run = queued.add("genhosp-adt", "general", "resync", now=fresh_pages.moment(), enqueue=lambda transaction, run: None)
     browser = fresh_pages.signed_in("operator")
@@ -149,7 +149,7 @@ def test_a_run_that_waits_for_a_worker_says_so_and_keeps_itself_current(fresh_pa
     assert 'data-live="off"' in browser.get(f"/runs/{run.id}").response.text
 
 
-def test_a_live_part_comes_alone_for_scripts_and_the_whole_page_for_people(fresh_pages: Pages) -> None:
+def test_a_live_part_is_sent_alone_to_scripts_and_as_a_page_to_browsers(fresh_pages: Pages) -> None:
     browser = fresh_pages.signed_in("operator")
     run = fresh_pages.journal.start("genhosp-adt", "general", "resync", now=fresh_pages.moment())
     for path in ("/sources", SOURCE, f"/runs/{run.id}"):
@@ -164,10 +164,10 @@ def test_a_live_part_comes_alone_for_scripts_and_the_whole_page_for_people(fresh
     assert 'data-live="off"' in whole
 
 
-def test_a_page_that_loads_itself_again_keeps_no_session_alive(fresh_pages: Pages) -> None:
+def test_automatic_refresh_does_not_keep_a_session_alive(fresh_pages: Pages) -> None:
     browser = fresh_pages.signed_in("operator")
-    fresh_pages.moment.pass_(timedelta(minutes=20))
+    fresh_pages.moment.advance(timedelta(minutes=20))
     assert browser.get("/sources?live=1").status == 200
     assert browser.get("/sources", **{"x-emr-sync-live": "1"}).status == 200
-    fresh_pages.moment.pass_(timedelta(minutes=20))
+    fresh_pages.moment.advance(timedelta(minutes=20))
     assert browser.get("/sources").where == "/sign-in?again=1"

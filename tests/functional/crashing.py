@@ -1,4 +1,4 @@
-"""A program that dies at a chosen commit, and the work it dies in: what an EMR sends, what runs read, what people decide."""
+"""A program that dies at a chosen commit, and its work: messages from an EMR, runs, decisions by people."""
 
 from __future__ import annotations
 
@@ -50,8 +50,8 @@ Point = tuple[str, int]
 """``before`` or ``after`` which commit, counted from one."""
 
 
-class Mortal(Database):
-    """Ends the process at one commit, as a power cut would; tells ``seen`` of every other."""
+class CrashingDatabase(Database):
+    """Ends the process at one commit, like a power cut; calls ``seen`` at every other."""
 
     point: Point | None = None
     seen: Callable[[], None] | None = None
@@ -71,20 +71,20 @@ class Mortal(Database):
 
 
 class Letters:
-    """Reads what ``told`` and ``joined`` write. A ``?`` is a code that only a mended mapping knows."""
+    """Maps the messages of ``statement`` and ``merge``. A ``?`` is a code that only the fixed mapping knows."""
 
-    def __init__(self, *, mended: bool) -> None:
-        self.mended = mended
+    def __init__(self, *, fixed: bool) -> None:
+        self.fixed = fixed
 
     def read(self, payload: Payload) -> list[Item]:
         one = json.loads(payload.body)
         if "joined" in one:
             survivor, merged = one["joined"]
             return [PatientMerge((mr(survivor),), (mr(merged),), times.at(at(one["at"])), one["id"])]
-        if "?" in one["said"].values() and not self.mended:
+        if "?" in one["values"].values() and not self.fixed:
             return [Unmappable("code_unknown", "add the code to the mapping", payload.locator)]
-        said = {name: "yes" if value == "?" else value for name, value in one["said"].items()}
-        return [says(one["of"], one["at"], {**said, "phones": (cell(CELL),)}, evidence=one["id"])]
+        values = {name: "yes" if value == "?" else value for name, value in one["values"].items()}
+        return [says(one["of"], one["at"], {**values, "phones": (cell(CELL),)}, evidence=one["id"])]
 
     mapping = ""
 
@@ -95,14 +95,14 @@ class Letters:
         return Explanation(self.read(payload))
 
 
-def told(of: str, seconds: int, do_not_contact: str, **more: str) -> Payload:
+def statement(of: str, seconds: int, do_not_contact: str, **more: str) -> Payload:
     """A message about one patient."""
-    said = {"do_not_contact": do_not_contact, **{name.replace("_sms", ".sms"): value for name, value in more.items()}}
-    return _payload({"of": of, "at": seconds, "said": said, "id": f"{of}-{seconds}"})
+    values = {"do_not_contact": do_not_contact, **{name.replace("_sms", ".sms"): value for name, value in more.items()}}
+    return _payload({"of": of, "at": seconds, "values": values, "id": f"{of}-{seconds}"})
 
 
-def joined(survivor: str, merged: str, seconds: int) -> Payload:
-    """A message that says that two patients are one."""
+def merge(survivor: str, merged: str, seconds: int) -> Payload:
+    """A merge message."""
     return _payload({"joined": [survivor, merged], "at": seconds, "id": f"A40-{seconds}"})
 
 
@@ -112,10 +112,10 @@ def _payload(one: dict[str, Any]) -> Payload:
 
 @dataclass
 class Pages:
-    """An EMR that is read page by page; its cursor is the number of pages read."""
+    """An EMR that is read page by page. Its cursor is the number of pages read."""
 
     pages: Sequence[Sequence[Payload]]
-    mapper: Letters = field(default_factory=lambda: Letters(mended=False))
+    mapper: Letters = field(default_factory=lambda: Letters(fixed=False))
 
     def fetch(self, request: Fetch) -> Iterator[Batch]:
         for place in range(int(request.cursor or 0), len(self.pages)):
@@ -131,11 +131,11 @@ class Pages:
 
 
 class Program:
-    """One process of the service over one database, for a clinic of its own."""
+    """One process of the service over one database, for its own clinic."""
 
     def __init__(self, url: str, clinic: str, point: Point | None = None, *, floor: int = 50) -> None:
         self.clinic, self.lane = clinic, Lane(f"{clinic}-emr", clinic)
-        self.database = Mortal.open(url)
+        self.database = CrashingDatabase.open(url)
         self.rules = Enterprise(clinic, syncs=True, sources=(Source(self.lane.source, "EMR"),))
         self.store = Preferences(self.database, {clinic: self.rules})
         self.journal = Journal(self.database, sealing())
@@ -143,39 +143,39 @@ class Program:
         self.engine = Engine(self.database, self.store, self.journal, FakeClock(at(100)), Metrics(), batch_size=2, safeguards=safeguards)
         self.database.point = point
 
-    def take_in(self, *groups: Sequence[Payload]) -> None:
-        """A listener: each group is one transaction. Whoever had no answer sends again."""
+    def ingest(self, *groups: Sequence[Payload]) -> None:
+        """A listener: each group is one transaction. Unacknowledged messages are resent."""
         for group in groups:
-            self.engine.ingest(self.lane, Letters(mended=False), group)
+            self.engine.ingest(self.lane, Letters(fixed=False), group)
 
     def read(self, *pages: Sequence[Payload]) -> None:
-        """A run from the cursor."""
+        """Runs the source from its cursor."""
         self.engine.run(self.lane, Pages(pages), Fetch(), "incremental")
 
     def replay(self) -> None:
-        """Every open rejection, with the mapping mended."""
+        """Replays every open rejection with the fixed mapping."""
         for one in sorted(self.journal.rejections(self.clinic), key=lambda one: one.locator):
-            replay(self.engine, self.lane, Letters(mended=True), self.journal.rejection(one.id))
+            replay(self.engine, self.lane, Letters(fixed=True), self.journal.rejection(one.id))
 
     def approve(self) -> None:
-        """A person lets through what is held."""
+        """A person approves the held changes."""
         for run in self.journal.runs(self.clinic):
             with suppress(NothingHeld):
                 HeldReview(self.store, self.journal).approve(run.id, Actor(Role.OPERATOR, "kim"), self.engine.clock())
 
     def unmerge(self, name: str) -> None:
-        """A person takes two records apart; done before, it is refused."""
+        """A person unmerges two records. Ignores the refusal if that was done before."""
         ref, actor = PatientRef(authority="GENHOSP", value=name), Actor(Role.OPERATOR, "kim")
         with suppress(MergeRefused):
             self.store.unmerge(self.clinic, ref, actor=actor, reason="two people", now=self.engine.clock())
 
     def release(self) -> None:
-        """A person retires the source; done before, there is nothing to release."""
+        """A person retires the source. Does nothing if that was done before."""
         with suppress(ValueRefused):
             Release(self.store, self.journal).release(self.lane.source, Actor(Role.OPERATOR, "kim"), self.engine.clock())
 
     def undo_release(self) -> None:
-        """A person takes that back; done before, there is nothing to undo."""
+        """A person undoes the retirement. Does nothing if that was done before."""
         with suppress(ValueRefused):
             Release(self.store, self.journal).undo(self.lane.source, Actor(Role.OPERATOR, "kim"), self.engine.clock())
 
@@ -184,27 +184,27 @@ class Program:
         self.store.record_reply(self.clinic, LINE, CELL, body, at(seconds), at(1_000))
 
     def change_keys(self) -> None:
-        """A person has every payload sealed with the new key, one in each transaction."""
+        """A person rotates the keys: every payload is re-encrypted, one in each transaction."""
         with patch.object(rejections_module, "AT_ONCE", 1):
             RejectionStore(self.database, BOTH_KEYS).reseal()
 
-    def look(self, days: int) -> None:
-        """Somebody looked at patients, once on each of so many days."""
+    def view_patients(self, days: int) -> None:
+        """A person viewed patients, once on each of that many days."""
         lines = [ChainLine(NOW + timedelta(days=day), "staff:sam", "viewed_patient", "", "{}") for day in range(days)]
         Chain(self.database, "receipts").add(self.clinic, lines)
 
     def shorten(self) -> None:
-        """What is older than the fifth of these days is removed, two lines in each transaction."""
+        """Removes audit lines older than the fifth of these days, two in each transaction."""
         with patch.object(retention, "AT_ONCE", 2):
             ChainRetention(self.database, "receipts").run(NOW + timedelta(days=5), NOW + timedelta(days=100))
 
     def attest(self) -> None:
-        """The service attests the history, two rows to a line."""
+        """The service attests the history, two rows per line."""
         with patch.object(checkpoints, "AT_ONCE", 2):
             Attesting(self.database, HISTORY).run([self.clinic], NOW)
 
-    def picture(self) -> dict[str, Any]:
-        """Everything that must be as if nobody had died: what is in force, its history line by line, rejections, cursor, held ones."""
+    def snapshot(self) -> dict[str, Any]:
+        """Everything that must be as without a crash: values in force, history line by line, rejections, cursor, held changes."""
         with self.database.read() as connection:
             rows = self.database.select(connection, "SELECT count(*) FROM held_statements WHERE enterprise = ?", [self.clinic])
             merges = self.database.select(connection, "SELECT count(*) FROM merges WHERE enterprise = ?", [self.clinic])
@@ -223,7 +223,7 @@ class Program:
         }
 
     def _payloads(self) -> tuple[list[str], list[str]]:
-        """With which keys kept payloads are sealed, and that each opens; which comes first is left to chance."""
+        """The keys of the stored payloads, sorted because their order is random. Checks that each payload can be decrypted."""
         with self.database.read() as connection:
             rows = self.database.select(connection, "SELECT id, key_id FROM rejections WHERE enterprise = ?", [self.clinic])
         kept = RejectionStore(self.database, BOTH_KEYS)
@@ -243,7 +243,7 @@ class Program:
         return patient.version, [one.value for one in patient.identifiers], in_force, sorted(history, key=str), patient.opt_outs
 
     def _plain(self, value: Any) -> Any:
-        """Without what differs from clinic to clinic: its sources, ids of records and of releases."""
+        """Removes what differs between clinics: sources, ids of records and of releases."""
         text = str(value)
         return "an id" if text.startswith(("pt_", "rel_")) else "the source" if text == self.lane.source else value
 
@@ -254,8 +254,8 @@ class Program:
 Work = Callable[[Program], None]
 
 
-def dies(url: str, clinic: str, point: Point, work: Work, floor: int) -> int | None:
-    """Does the work in a process of its own, which dies at the point; its exit code."""
+def run_until_death(url: str, clinic: str, point: Point, work: Work, floor: int) -> int | None:
+    """Does the work in its own process, which dies at the point; gives its exit code."""
     process = multiprocessing.get_context("fork").Process(target=_live, args=(url, clinic, point, work, floor))
     process.start()
     process.join(60)

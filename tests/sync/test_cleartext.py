@@ -1,4 +1,4 @@
-"""What would cross a network in clear is an error of the configuration, unless it says that it may."""
+"""Unencrypted network traffic is a configuration error unless explicitly allowed."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ Found = list[tuple[str, str]]
 
 @pytest.fixture
 def found(emr_sync: EmrSync, tmp_path: Path) -> Callable[[str], Found]:
-    """What ``check-config`` finds of this kind: severity and place."""
+    """The findings of ``check-config`` about unencrypted traffic: severity and location."""
 
     def check(text: str) -> Found:
         (tmp_path / "config.yaml").write_text(text)
@@ -57,9 +57,7 @@ def found(emr_sync: EmrSync, tmp_path: Path) -> Callable[[str], Found]:
         ),
     ],
 )
-def test_data_that_leaves_this_machine_in_clear_is_an_error_until_it_is_said_to_be_meant(
-    found: Callable[[str], Found], text: str, where: str
-) -> None:
+def test_unencrypted_remote_traffic_is_an_error_unless_explicitly_allowed(found: Callable[[str], Found], text: str, where: str) -> None:
     assert [one for one in found(text) if one[0] == "error"] == [("error", where)]
     meant = text.replace("api: {", "api: {plain: true, ").replace("enterprise: clinic", "enterprise: clinic, plain: true")
     assert [one for one in found(meant) if one[0] == "error"] == []
@@ -75,7 +73,7 @@ def test_data_that_leaves_this_machine_in_clear_is_an_error_until_it_is_said_to_
         TOP + EHR + "base_url: https://emr.example/v1}}\n",
     ],
 )
-def test_what_stays_on_this_machine_or_is_encrypted_is_well(found: Callable[[str], Found], text: str) -> None:
+def test_local_or_encrypted_traffic_is_valid(found: Callable[[str], Found], text: str) -> None:
     assert found(text) == []
 
 
@@ -95,7 +93,7 @@ def test_what_stays_on_this_machine_or_is_encrypted_is_well(found: Callable[[str
         ("/emr", None),
     ],
 )
-def test_a_database_server_elsewhere_is_reached_by_a_protected_connection(address: str, severity: str | None) -> None:
+def test_a_remote_database_server_needs_an_encrypted_connection(address: str, severity: str | None) -> None:
     settings = SimpleNamespace(
         database=f"postgresql+psycopg://u@{address}", tls=None, plain=False, listen=SimpleNamespace(host="127.0.0.1"), feeds={}
     )
@@ -103,7 +101,7 @@ def test_a_database_server_elsewhere_is_reached_by_a_protected_connection(addres
 
 
 @pytest.mark.parametrize("role", ["api", "schedule"])
-def test_a_service_that_would_send_data_in_clear_does_not_start(tmp_path: Path, role: str) -> None:
+def test_a_service_with_unencrypted_remote_traffic_does_not_start(tmp_path: Path, role: str) -> None:
     file = tmp_path / "config.yaml"
     file.write_text(TOP + "api: {listen: 0.0.0.0:0}\n" + ADT + "listen: 0.0.0.0:0}}\n")
     with pytest.raises(UsageError) as refused, serving(load(file, {}), [role]):
@@ -113,7 +111,7 @@ def test_a_service_that_would_send_data_in_clear_does_not_start(tmp_path: Path, 
     assert "\n" not in str(refused.value)
 
 
-def test_a_service_starts_in_clear_where_that_is_meant(tmp_path: Path) -> None:
+def test_a_service_starts_unencrypted_if_explicitly_allowed(tmp_path: Path) -> None:
     file = tmp_path / "config.yaml"
     file.write_text(TOP + "api: {listen: 0.0.0.0:0, plain: true}\n")
     with serving(load(file, {}), ["api"]) as service:
@@ -122,11 +120,11 @@ def test_a_service_starts_in_clear_where_that_is_meant(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("host", "local"), [("127.8.9.1", True), ("::1", True), ("LOCALHOST", True), ("0.0.0.0", False), ("::", False)])
-def test_only_loopback_is_this_machine(host: str, local: bool) -> None:
+def test_only_loopback_counts_as_this_machine(host: str, local: bool) -> None:
     assert is_local(host) is local
 
 
-def test_the_api_under_tls_tells_browsers_to_come_back_by_tls(tmp_path: Path) -> None:
+def test_the_api_under_tls_sends_hsts(tmp_path: Path) -> None:
     made = certificate.create()
     (tmp_path / "api.pem").write_text(made.certificate)
     (tmp_path / "api.key").write_text(made.key)
@@ -140,7 +138,7 @@ def test_the_api_under_tls_tells_browsers_to_come_back_by_tls(tmp_path: Path) ->
 
 
 def ask(port: int, path: str, tls: ssl.SSLContext | None, **headers: str) -> tuple[int, str | None, str | None]:
-    """Status, HSTS and cookie of an answer."""
+    """Status, HSTS and cookie of a response."""
     connection = HTTPSConnection("127.0.0.1", port, timeout=30, context=tls) if tls else HTTPConnection("127.0.0.1", port, timeout=30)
     connection.request("GET", path, headers={name.replace("_", "-"): value for name, value in headers.items()})
     answer = connection.getresponse()
@@ -152,7 +150,7 @@ def ask(port: int, path: str, tls: ssl.SSLContext | None, **headers: str) -> tup
 @pytest.mark.parametrize(
     ("trusted", "strict"), [("", "max-age=31536000"), (", trusted_proxies: [10.0.0.0/8]", None), (", trusted_proxies: []", None)]
 )
-def test_only_a_trusted_proxy_s_word_makes_a_request_one_by_tls(tmp_path: Path, trusted: str, strict: str | None) -> None:
+def test_only_a_trusted_proxy_can_mark_a_request_as_tls(tmp_path: Path, trusted: str, strict: str | None) -> None:
     file = tmp_path / "config.yaml"
     file.write_text(TOP + f"api: {{listen: 127.0.0.1:0{trusted}}}\n")
     with serving(load(file, {}), ["api"]) as service:
@@ -160,13 +158,13 @@ def test_only_a_trusted_proxy_s_word_makes_a_request_one_by_tls(tmp_path: Path, 
         assert ask(service.address.port, "/healthz", None, X_Forwarded_Proto="https")[1] == strict
 
 
-def test_a_certificate_that_cannot_be_used_is_an_error(emr_sync: EmrSync, tmp_path: Path) -> None:
+def test_an_unusable_certificate_is_an_error(emr_sync: EmrSync, tmp_path: Path) -> None:
     (tmp_path / "config.yaml").write_text(TOP + "api: {tls: {certificate: nothing, key: '${HOME}'}}\n")
     ended = emr_sync("-c", tmp_path / "config.yaml", "check-config", "--json")
     assert [(one["where"], one["severity"]) for one in ended.value["mistakes"]] == [("api.tls", "error")]
 
 
-def test_a_database_file_that_others_can_read_is_warned_of(emr_sync: EmrSync, tmp_path: Path) -> None:
+def test_a_database_file_readable_by_others_is_a_warning(emr_sync: EmrSync, tmp_path: Path) -> None:
     (tmp_path / "config.yaml").write_text(TOP)
     for mode, expected in ((0o600, []), (0o640, ["database"]), (0o604, ["database"])):
         (tmp_path / "x.db").touch()
@@ -175,7 +173,7 @@ def test_a_database_file_that_others_can_read_is_warned_of(emr_sync: EmrSync, tm
         assert [one["where"] for one in ended.value["mistakes"]] == expected
 
 
-def test_what_the_program_writes_is_its_user_s_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_files_are_created_readable_only_by_their_owner(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.argv", ["emr-sync", "--version"])
     before = os.umask(0o022)
     try:

@@ -1,4 +1,4 @@
-"""What is not about the data is AR, never AE: each trouble of the database through the store, as a listener's messages meet it."""
+"""Database errors are AR, never AE: each one through the store, as a listener's messages meet it."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ def engine_of(database: Database) -> Engine:
     return Engine(database, Preferences(database, {CLINIC: clinic()}), Journal(database, sealing()), FakeClock(), Metrics(), Backoff())
 
 
-def is_not_about_the_data(engine: Engine, told: str) -> None:
-    """Nothing becomes a rejection: the whole group is left to the sender."""
+def check_left_to_sender(engine: Engine, explanation: str) -> None:
+    """Checks that no rejection is stored: the sender has to resend the whole group."""
     with pytest.raises(Exception, match=r".") as caught:
         engine.ingest(LANE, FakeMapper(), [payload("A=yes"), payload("B=no")])
-    assert outage.explanation(caught.value) == told
+    assert outage.explanation(caught.value) == explanation
 
 
-# PostgreSQL: the server answers a new row with an error of each state.
+# PostgreSQL: the server answers an insert with an error of each SQLSTATE.
 
 STATES = [
     ("08000", outage.GONE),
@@ -72,17 +72,17 @@ CREATE TRIGGER refused BEFORE INSERT ON patients FOR EACH STATEMENT EXECUTE FUNC
 
 
 @pytest.mark.parametrize("dialect", ["postgresql"], indirect=True)
-def test_postgresql_by_its_states(database_url: str) -> None:
+def test_postgresql_errors_by_sqlstate(database_url: str) -> None:
     other = create_engine(database_url)
     with other.begin() as connection:
         connection.exec_driver_sql(TRIGGER.replace("%", "%%"))
     database = Database.open(database_url)
     engine = engine_of(database)
-    for state, told in STATES:
+    for state, explanation in STATES:
         with other.begin() as connection:
             connection.exec_driver_sql("DELETE FROM state")
             connection.exec_driver_sql("INSERT INTO state VALUES (%s)", (state,))
-        is_not_about_the_data(engine, told)
+        check_left_to_sender(engine, explanation)
     with other.begin() as connection:
         connection.exec_driver_sql("DROP TRIGGER refused ON patients")
     assert [one.outcome for one in engine.ingest(LANE, FakeMapper(), [payload("A=yes")])] == ["applied"]
@@ -91,12 +91,12 @@ def test_postgresql_by_its_states(database_url: str) -> None:
     database.close()
 
 
-# SQLite: the trouble itself.
+# SQLite: the real fault.
 
 
 @pytest.fixture
 def file(sqlite_url: str) -> Path:
-    """A database with patients in it, in its file alone."""
+    """A database with patients in a single file (no WAL)."""
     database = Database.open(sqlite_url)
     engine = engine_of(database)
     engine.ingest(LANE, FakeMapper(), [payload(f"P{number}=yes") for number in range(60)])
@@ -125,7 +125,7 @@ def empty(path: Path) -> None:
 
 
 def nothing(path: Path) -> None:
-    """The trouble is made on the connection."""
+    """Does nothing: the fault is injected on the connection."""
 
 
 def pages(path: Path) -> int:
@@ -140,8 +140,8 @@ TROUBLES = [
 ]
 
 
-@pytest.mark.parametrize(("harm", "pragma", "told"), TROUBLES, ids=["corrupt", "not a database", "read-only", "full"])
-def test_sqlite_by_its_codes(file: Path, harm: Callable[[Path], None], pragma: str, told: str) -> None:
+@pytest.mark.parametrize(("harm", "pragma", "explanation"), TROUBLES, ids=["corrupt", "not a database", "read-only", "full"])
+def test_sqlite_errors_by_code(file: Path, harm: Callable[[Path], None], pragma: str, explanation: str) -> None:
     harm(file)
     database = Database.open(f"sqlite:///{file}")
     if pragma:
@@ -150,7 +150,7 @@ def test_sqlite_by_its_codes(file: Path, harm: Callable[[Path], None], pragma: s
     many = [payload(f"N{number}=yes") for number in range(600)]
     with pytest.raises(Exception, match=r".") as caught:
         engine_of(database).ingest(LANE, FakeMapper(), many)
-    assert outage.explanation(caught.value) == told
+    assert outage.explanation(caught.value) == explanation
     database.close()
 
 
@@ -160,21 +160,21 @@ def test_sqlite_locked_by_another_program(file: Path) -> None:
     engine = engine_of(database)
     with closing(sqlite3.connect(file, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
-        is_not_about_the_data(engine, outage.BUSY)
+        check_left_to_sender(engine, outage.BUSY)
         other.execute("ROLLBACK")
     assert [one.outcome for one in engine.ingest(LANE, FakeMapper(), [payload("A=yes")])] == ["applied"]
     database.close()
 
 
-def test_sqlite_in_a_folder_that_is_gone(file: Path) -> None:
+def test_sqlite_in_a_missing_folder(file: Path) -> None:
     database = Database.open(f"sqlite:///{file}")
     engine = engine_of(database)
     os.rename(file.parent, file.parent.with_name("elsewhere"))
-    is_not_about_the_data(engine, outage.NO_FILE)
+    check_left_to_sender(engine, outage.NO_FILE)
     database.close()
 
 
-def test_what_is_stored_and_cannot_be_read_back_is_not_the_messages_fault(file: Path) -> None:
+def test_unreadable_stored_data_is_not_the_messages_fault(file: Path) -> None:
     with closing(sqlite3.connect(file)) as connection, connection:
         changed = connection.execute("UPDATE assertions SET assertions = substr(assertions, 1, 20)").rowcount
     assert changed == 60
