@@ -24,7 +24,7 @@ from bench.receiver import wait_for
 from store.web.app import create_app
 from sync.config.loading import load
 from sync.roles import WebRole
-from sync.runtime import Parts
+from sync.runtime import Runtime
 
 EMPTY = "/bench/empty"
 
@@ -62,14 +62,14 @@ def _fail(why: str) -> None:
 
 
 def main() -> None:
-    parts = Parts.open(load(Path(sys.argv[1]), {}))
-    app = create_app(parts.preferences, parts.journal, parts.keys)
+    runtime = Runtime.open(load(Path(sys.argv[1]), {}))
+    app = create_app(runtime.preferences, runtime.journal, runtime.keys)
     app.register(HTTPRouteHandler(EMPTY, http_method="POST", status_code=200)(_empty))
-    web = WebRole(app, replace(parts.settings, listen=Address("127.0.0.1", int(sys.argv[2]))), _fail)
+    web = WebRole(app, replace(runtime.settings, listen=Address("127.0.0.1", int(sys.argv[2]))), _fail)
     web.start()
     sys.stdin.read()
     web.stop()
-    parts.close()
+    runtime.close()
 
 
 if __name__ == "__main__":

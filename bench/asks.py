@@ -16,7 +16,7 @@ from adapters.rehearsal.population import mrn
 from bench import site
 from bench.load_mllp import START, feed
 from sync.config.loading import load
-from sync.runtime import Parts, lane
+from sync.runtime import Runtime, lane
 
 LINE = "+12175550100"
 KINDS: tuple[dict[str, Any], ...] = (
@@ -36,14 +36,14 @@ def folder() -> Iterator[Path]:
 
 def fill(config: Path, patients: int) -> str:
     """Ingests an A08 for every patient. Returns a sender's key."""
-    parts = Parts.open(load(config, {}))
-    source = parts.feed(site.ADT)
+    runtime = Runtime.open(load(config, {}))
+    source = runtime.feed(site.ADT)
     payloads = (Payload(body, "bench", START) for body in feed(patients, revision=0))
-    run = parts.engine.feed(lane(source), Hl7Mapper(source.settings), payloads)
+    run = runtime.engine.feed(lane(source), Hl7Mapper(source.settings), payloads)
     if run.counts.get("applied") != patients:
         raise RuntimeError(f"not every patient was applied: {dict(run.counts)}")
-    _, key = parts.keys.create("bench", site.ENTERPRISE, "sender", START)
-    parts.close()
+    _, key = runtime.keys.create("bench", site.ENTERPRISE, "sender", START)
+    runtime.close()
     return key
 
 

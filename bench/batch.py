@@ -23,7 +23,7 @@ from store.web.app import utc_now
 from store.web.http.auth import Callers
 from store.web.http.lanes import Lanes
 from sync.config.loading import load
-from sync.runtime import Parts
+from sync.runtime import Runtime
 
 BATCH = 10_000
 GOAL = 50_000
@@ -49,10 +49,10 @@ def _in_process(databases: Databases, kind: str, patients: int, seconds: float) 
     with databases.fresh(kind) as url, asks.folder() as folder:
         config = site.write(folder, url)
         asks.fill(config, patients)
-        parts = Parts.open(load(config, {}))
+        runtime = Runtime.open(load(config, {}))
         lanes = Lanes.create()
-        callers = Callers(parts.keys, parts.settings.enterprises, lanes, utc_now)
-        decisions = Decisions(parts.preferences, callers, utc_now, lanes)
+        callers = Callers(runtime.keys, runtime.settings.enterprises, lanes, utc_now)
+        decisions = Decisions(runtime.preferences, callers, utc_now, lanes)
         batches = _batches([msgspec.json.decode(body, type=AskIn) for body in asks.bodies(patients)])
         if not any(answer.decision == "send" for answer in decisions.decide_mixed(site.ENTERPRISE, batches[0])):
             raise RuntimeError("nobody may be sent anything: this would measure refusals")
@@ -60,11 +60,11 @@ def _in_process(databases: Databases, kind: str, patients: int, seconds: float) 
         gc.freeze()  # the data prepared here must not be work for the server's collector
         found = in_turns(
             4,
-            lambda: _rate(lambda batch: _rows(parts.database, batch), batches, seconds / 12),
+            lambda: _rate(lambda batch: _rows(runtime.database, batch), batches, seconds / 12),
             lambda: _rate(lambda batch: decisions.decide_mixed(site.ENTERPRISE, batch), batches, seconds / 6),
         )
         gc.unfreeze()
-        parts.close()
+        runtime.close()
     return found
 
 

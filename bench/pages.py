@@ -29,7 +29,7 @@ from bench.turns import processor_seconds
 from store.domain.lock import Role
 from store.users.users import Users
 from sync.config.loading import load
-from sync.runtime import Parts
+from sync.runtime import Runtime
 
 EMR_SYNC = str(Path(sys.executable).parent / "emr-sync")
 MOST_MS = 100.0
@@ -162,13 +162,13 @@ def _config(folder: Path, url: str) -> Path:
 
 def _filled(config: Path, size: Size) -> tuple[Subjects, dict[Role, str]]:
     """Fills the store. Returns the subjects of the pages, and a password per role."""
-    parts = Parts.open(load(config, {}))
+    runtime = Runtime.open(load(config, {}))
     try:
-        users, roles = Users(parts.database), (Role.STAFF, Role.ENTERPRISE, Role.OPERATOR, Role.AUDITOR)
+        users, roles = Users(runtime.database), (Role.STAFF, Role.ENTERPRISE, Role.OPERATOR, Role.AUDITOR)
         passwords = {role: users.add(role, site.ENTERPRISE, role, crowd.NOW)[1] or "" for role in roles}
-        return Crowd(parts.preferences, parts.journal, size).fill(), passwords
+        return Crowd(runtime.preferences, runtime.journal, size).fill(), passwords
     finally:
-        parts.close()
+        runtime.close()
 
 
 @contextmanager

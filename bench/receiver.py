@@ -21,7 +21,7 @@ from bench import site
 from store.db.database import Database
 from sync.config.loading import load
 from sync.roles import ListenRole
-from sync.runtime import Parts
+from sync.runtime import Runtime
 
 APPLIED = IngestResult("applied")
 
@@ -73,21 +73,21 @@ def _fail(why: str) -> None:
 
 
 def main() -> None:
-    parts = Parts.open(load(Path(sys.argv[1]), {}))
-    feed = parts.feed(site.ADT)
+    runtime = Runtime.open(load(Path(sys.argv[1]), {}))
+    feed = runtime.feed(site.ADT)
     listener = MllpListener(feed.settings)
     if sys.argv[2] == "real":
-        role = ListenRole(parts, feed, listener, _fail)
+        role = ListenRole(runtime, feed, listener, _fail)
         role.start()
         sys.stdin.read()
         role.stop()
     else:
-        serving = threading.Thread(target=listener.serve, args=(_floor(parts.database),))
+        serving = threading.Thread(target=listener.serve, args=(_floor(runtime.database),))
         serving.start()
         sys.stdin.read()
         listener.stop()
         serving.join()
-    parts.close()
+    runtime.close()
 
 
 if __name__ == "__main__":

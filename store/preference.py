@@ -303,7 +303,7 @@ class Assertion(NamedTuple):
     """The current statement of one authority about one attribute of one patient.
 
     ``undecided``: another statement may have been newer, and this one counts because it refuses, or because it was received later.
-    ``mapping`` is the one that read it.
+    ``mapping`` is the one that read it. ``content`` is that of its payload (:class:`PatientStatements`).
     """
 
     value: Any
@@ -314,6 +314,7 @@ class Assertion(NamedTuple):
     version: int = 0
     undecided: bool = False
     mapping: str = ""
+    content: str = ""
 
 
 class Preference(NamedTuple):

@@ -11,7 +11,7 @@ from store.domain.ids import parsed
 from store.domain.patient import Patient, PatientRef
 from store.errors import PatientUnknown, StoreError
 from store.web.api.facesheet import as_json, facesheet
-from sync.runtime import Parts
+from sync.runtime import Runtime
 
 
 def reference(text: str) -> PatientRef:
@@ -22,23 +22,23 @@ def reference(text: str) -> PatientRef:
     return PatientRef(id=text) if parsed(text) is not None else PatientRef(value=text)
 
 
-def sheet_of(parts: Parts, found: Patient, role: str) -> dict[str, Any]:
+def sheet_of(runtime: Runtime, found: Patient, role: str) -> dict[str, Any]:
     """The facesheet, as in the HTTP API."""
-    toggle = parts.preferences.toggle(found.enterprise, found, role)
-    sheet: dict[str, Any] = as_json(facesheet(found, toggle, parts.configurations[found.enterprise]))
+    toggle = runtime.preferences.toggle(found.enterprise, found, role)
+    sheet: dict[str, Any] = as_json(facesheet(found, toggle, runtime.configurations[found.enterprise]))
     return sheet
 
 
-def decision_of(parts: Parts, enterprise: str, ref: PatientRef, ask: DecisionRequest, actor: str = "") -> dict[str, Any]:
+def decision_of(runtime: Runtime, enterprise: str, ref: PatientRef, ask: DecisionRequest, actor: str = "") -> dict[str, Any]:
     """The decision, as in the HTTP API, requested by ``actor``. Raises ``IdentifierAmbiguous``; an unknown patient is a refusal."""
-    now = parts.clock()
-    found = parts.preferences.known(enterprise, [ref], now)[0]
+    now = runtime.clock()
+    found = runtime.preferences.known(enterprise, [ref], now)[0]
     if isinstance(found, StoreError) and not isinstance(found, PatientUnknown):
         raise found
     known = found if isinstance(found, KnownPatient) else None
-    policy = parts.preferences.settings.get(enterprise).policy
+    policy = runtime.preferences.settings.get(enterprise).policy
     decision = decide(ask, known, policy, now)
     if policy.decision_receipts:
-        Receipts(parts.database).keep(enterprise, [ask], [found], [decision], [actor], now)
+        Receipts(runtime.database).keep(enterprise, [ask], [found], [decision], [actor], now)
     plain: dict[str, Any] = as_json(decision)
     return plain

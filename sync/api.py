@@ -22,16 +22,16 @@ from sync.describe import described
 from sync.queue import Depth, Job, Queue
 from sync.replay import replay
 from sync.replays import Replays
-from sync.runtime import Parts, UsageError, adapter, lane
+from sync.runtime import Runtime, UsageError, adapter, lane
 from sync.unmapped import unmapped_codes
 
 
 class OnRequest:
     """Work that an operator requests over HTTP."""
 
-    def __init__(self, parts: Parts, queue: Queue) -> None:
-        self.parts, self.queue, self.log = parts, queue, logs.logger()
-        self.audit = Audit(parts.database)
+    def __init__(self, runtime: Runtime, queue: Queue) -> None:
+        self.runtime, self.queue, self.log = runtime, queue, logs.logger()
+        self.audit = Audit(runtime.database)
 
     def resync(self, source: str, by: str) -> Run:
         """Queues a run and returns it. Raises ``RunActive``, or ``ValueRefused`` for a source that cannot be read."""
@@ -40,13 +40,13 @@ class OnRequest:
         except UsageError as reason:
             raise ValueRefused(str(reason)) from reason
         self.log.info("resync requested", source=source, run=run.id, by=by)
-        self.audit.note(run.enterprise, ASKED_FOR_RESYNC, run.id, actor=f"{Role.OPERATOR}:{by}", now=self.parts.clock(), source=source)
+        self.audit.note(run.enterprise, ASKED_FOR_RESYNC, run.id, actor=f"{Role.OPERATOR}:{by}", now=self.runtime.clock(), source=source)
         return run
 
     def replay_many(self, numbers: Sequence[str], by: str) -> list[dict[str, Any]]:
         """Replays a selection now."""
         try:
-            done = Replays(self.parts).replay_all(numbers, f"{Role.OPERATOR}:{by}")
+            done = Replays(self.runtime).replay_all(numbers, f"{Role.OPERATOR}:{by}")
         except UsageError as reason:
             raise ValueRefused(str(reason)) from reason
         self.log.info("rejections replayed", rejections=len(done), by=by)
@@ -55,72 +55,74 @@ class OnRequest:
     def preview(self, numbers: Sequence[str]) -> Mapping[str, Any]:
         """What replaying a selection would change."""
         try:
-            return Replays(self.parts).preview(numbers).as_dict()
+            return Replays(self.runtime).preview(numbers).as_dict()
         except UsageError as reason:
             raise ValueRefused(str(reason)) from reason
 
     def codes(self, source: str, by: str) -> Sequence[UnmappedCode]:
         """A source's codes that are missing in its mapping. Payloads are decrypted for that, which the audit log records."""
-        feed = self.parts.feed(source)
-        actor, now = f"{Role.OPERATOR}:{by}", self.parts.clock()
+        feed = self.runtime.feed(source)
+        actor, now = f"{Role.OPERATOR}:{by}", self.runtime.clock()
         self.audit.note(feed.enterprise, VIEWED_PAYLOAD, "", actor=actor, now=now, source=source, what="unmapped codes")
-        return unmapped_codes(self.parts, source)
+        return unmapped_codes(self.runtime, source)
 
     def replay(self, rejection_id: str, by: str) -> Mapping[str, Any]:
         """Replays a rejection now."""
-        rejection = self.parts.journal.rejection(rejection_id)
+        rejection = self.runtime.journal.rejection(rejection_id)
         try:
-            feed = self.parts.feed(rejection.source)
+            feed = self.runtime.feed(rejection.source)
         except UsageError as reason:
             raise ValueRefused(str(reason)) from reason
-        answer = replay(self.parts.engine, lane(feed), adapter(feed).mapper, rejection, f"{Role.OPERATOR}:{by}")
+        answer = replay(self.runtime.engine, lane(feed), adapter(feed).mapper, rejection, f"{Role.OPERATOR}:{by}")
         self.log.info("rejection replayed", source=rejection.source, rejection=rejection_id, outcome=answer.outcome, by=by)
         return {"outcome": answer.outcome, "reason": answer.reason, "detail": answer.detail}
 
 
-def _look_ups(parts: Parts) -> LookUps:
+def _look_ups(runtime: Runtime) -> LookUps:
     log = logs.logger()
 
     def notify(found: UnknownPatients) -> None:
         log.warning("an API key asks about many unknown patients", key=found.key, asked=found.asked, unknown=found.unknown)
 
-    return LookUps(parts.settings.unknown, parts.clock, notify)
+    return LookUps(runtime.settings.unknown, runtime.clock, notify)
 
 
-def metrics_text(parts: Parts, queue: Depth | None, look_ups: Mapping[str, tuple[int, int]]) -> bytes:
+def metrics_text(runtime: Runtime, queue: Depth | None, look_ups: Mapping[str, tuple[int, int]]) -> bytes:
     """All metrics, read now."""
-    processes = Processes(parts.database)
-    return parts.metrics.text(
-        parts.journal.last_heard(),
-        parts.verdicts.awaiting_review(),
+    processes = Processes(runtime.database)
+    return runtime.metrics.text(
+        runtime.journal.last_heard(),
+        runtime.verdicts.awaiting_review(),
         queue,
-        parts.preferences.unreadable(),
-        parts.database.compare_clocks().total_seconds(),
+        runtime.preferences.unreadable(),
+        runtime.database.compare_clocks().total_seconds(),
         standing(processes.read(), processes.now()),
         look_ups,
-        parts.preferences.freshness.stale(parts.preferences.enterprises.values(), parts.clock()),
-        {one.kind: one.total for one in (parts.database.failures, parts.memory)},
+        runtime.preferences.freshness.stale(runtime.preferences.enterprises.values(), runtime.clock()),
+        {one.kind: one.total for one in (runtime.database.failures, runtime.memory)},
         memory.available(),
     )
 
 
-def build_api(parts: Parts, queue: Queue) -> Any:
-    """The ASGI application over these parts."""
-    on_request = OnRequest(parts, queue)
-    sessions = Sessions(parts.database, idle=parts.settings.session_idle, longest=parts.settings.session_longest)
-    look_ups = _look_ups(parts)
-    openid = parts.settings.openid
+def build_api(runtime: Runtime, queue: Queue) -> Any:
+    """The ASGI application over a runtime."""
+    on_request = OnRequest(runtime, queue)
+    sessions = Sessions(runtime.database, idle=runtime.settings.session_idle, longest=runtime.settings.session_longest)
+    look_ups = _look_ups(runtime)
+    openid = runtime.settings.openid
     return create_app(
-        parts.preferences,
-        parts.journal,
-        parts.keys,
-        work=SyncWork(on_request.resync, on_request.replay, parts.expire, on_request.replay_many, on_request.preview, on_request.codes),
-        metrics=lambda: metrics_text(parts, queue.depth(), look_ups.totals()),
-        clock=parts.clock,
-        closing=parts.engine.stop.is_set,
-        intake=parts.intake_health.failing,
-        failures=parts.failures,
-        out_of_memory=lambda: parts.memory.add(memory.FAILED),
+        runtime.preferences,
+        runtime.journal,
+        runtime.keys,
+        work=SyncWork(on_request.resync, on_request.replay, runtime.expire, on_request.replay_many, on_request.preview, on_request.codes),
+        metrics=lambda: metrics_text(runtime, queue.depth(), look_ups.totals()),
+        clock=runtime.clock,
+        closing=runtime.engine.stop.is_set,
+        intake=runtime.intake_health.failing,
+        failures=runtime.failures,
+        out_of_memory=lambda: runtime.memory.add(memory.FAILED),
         look_ups=look_ups,
-        access=Access(Users(parts.database), sessions, lambda source: described(parts.feed(source)), Provider(openid) if openid else None),
+        access=Access(
+            Users(runtime.database), sessions, lambda source: described(runtime.feed(source)), Provider(openid) if openid else None
+        ),
     )

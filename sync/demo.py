@@ -121,10 +121,10 @@ def first_patient(emr: RehearsalEmr, wanted: Callable[[Any], bool]) -> PatientRe
 
 def refused_change(service: Service, patient: Patient) -> str:
     """The error an enterprise user gets when changing a value that the EMR masters."""
-    parts = service.parts
+    runtime = service.runtime
     try:
-        parts.preferences.set_do_not_contact(
-            ENTERPRISE, patient.id, NO, actor=Actor(Role.ENTERPRISE, "demo user"), reason="demo", now=parts.clock()
+        runtime.preferences.set_do_not_contact(
+            ENTERPRISE, patient.id, NO, actor=Actor(Role.ENTERPRISE, "demo user"), reason="demo", now=runtime.clock()
         )
     except PreferenceLocked as locked:
         return str(locked)
@@ -133,12 +133,12 @@ def refused_change(service: Service, patient: Patient) -> str:
 
 def decisions(emr: RehearsalEmr, service: Service) -> list[tuple[str, dict[str, Any]]]:
     """A few requests, each with its decision."""
-    parts = service.parts
+    runtime = service.runtime
     do_not_contact = first_patient(emr, lambda person: person.do_not_contact is True and bool(person.numbers))
     accepts_texts = first_patient(
         emr, lambda person: person.do_not_contact is not True and person.texting_ok is True and person.preferred_method == "T"
     )
-    reachable = parts.preferences.find(ENTERPRISE, accepts_texts)
+    reachable = runtime.preferences.find(ENTERPRISE, accepts_texts)
     requests = [
         ("reminder (automation) to a patient with Do Not Contact", do_not_contact, "automation", ("sms", "voice")),
         ("broadcast to the same patient (Do Not Contact stops automations only)", do_not_contact, "broadcast", ("sms", "voice", "email")),
@@ -148,22 +148,22 @@ def decisions(emr: RehearsalEmr, service: Service) -> list[tuple[str, dict[str, 
     answers = []
     for what, ref, kind, channels in requests:
         if "STOP" in what:
-            now = parts.clock()
+            now = runtime.clock()
             for phone in reachable.contact.phones:
-                parts.preferences.record_reply(ENTERPRISE, LINE, phone.number, "Stop", now, now)
-        answers.append((what, decision_of(parts, ENTERPRISE, ref, DecisionRequest(message_type=kind, channels=channels, line=LINE))))
+                runtime.preferences.record_reply(ENTERPRISE, LINE, phone.number, "Stop", now, now)
+        answers.append((what, decision_of(runtime, ENTERPRISE, ref, DecisionRequest(message_type=kind, channels=channels, line=LINE))))
     return answers
 
 
 def people(service: Service) -> Iterator[tuple[str, str, Role]]:
     """Two users of the pages: name, password, role."""
-    users = Users(service.parts.database)
+    users = Users(service.runtime.database)
     for name, role in (("pat", Role.ENTERPRISE), ("olga", Role.OPERATOR)):
-        password = users.add(name, ENTERPRISE, role, service.parts.clock())[1]
+        password = users.add(name, ENTERPRISE, role, service.runtime.clock())[1]
         if password is not None:
             yield name, password, role
 
 
 def locked_patient(emr: RehearsalEmr, service: Service) -> Patient:
     """A patient with Do Not Contact from the EMR."""
-    return service.parts.preferences.find(ENTERPRISE, first_patient(emr, lambda person: person.do_not_contact is True))
+    return service.runtime.preferences.find(ENTERPRISE, first_patient(emr, lambda person: person.do_not_contact is True))

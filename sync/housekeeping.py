@@ -16,7 +16,7 @@ from store.errors import SchemaOutdated
 from store.holds.recompute import Recomputation
 from store.users.sessions import Sessions
 from sync import logs
-from sync.runtime import Parts
+from sync.runtime import Runtime
 
 EVERY, ATTESTED_EVERY, RESTATED_EVERY, DUE_EVERY, LOOKED_EVERY, FAILURES_EVERY = 3600.0, 10.0, 10.0, 10.0, 30.0, 5.0
 Chore = Callable[[], int]
@@ -57,54 +57,54 @@ class Housekeeping:
             self._ended.wait(self.every)
 
 
-def chores(parts: Parts) -> dict[str, Chore]:
+def chores(runtime: Runtime) -> dict[str, Chore]:
     """The hourly chores, according to the settings."""
-    settings, clock = parts.settings, parts.clock
-    found: dict[str, Chore] = {"payloads erased": lambda: parts.journal.rejection_store.erase(clock() - settings.keep_payloads)}
-    found["chain heads logged"] = lambda: _note_heads(parts)
-    sessions = Sessions(parts.database, idle=settings.session_idle, longest=settings.session_longest)
+    settings, clock = runtime.settings, runtime.clock
+    found: dict[str, Chore] = {"payloads erased": lambda: runtime.journal.rejection_store.erase(clock() - settings.keep_payloads)}
+    found["chain heads logged"] = lambda: _note_heads(runtime)
+    sessions = Sessions(runtime.database, idle=settings.session_idle, longest=settings.session_longest)
     found["sessions ended"] = lambda: sessions.sweep(clock())
-    found["held sets expired"] = lambda: sum(parts.expire(name) for name in settings.enterprises)
+    found["held sets expired"] = lambda: sum(runtime.expire(name) for name in settings.enterprises)
     for name, keep in (("receipts", settings.keep_receipts), ("audit", settings.keep_audit_log)):
         if keep is not None:
-            found[f"lines of {name} removed"] = _retention(parts, name, keep)
+            found[f"lines of {name} removed"] = _retention(runtime, name, keep)
     return found
 
 
-def attestation(parts: Parts) -> dict[str, Chore]:
+def attestation(runtime: Runtime) -> dict[str, Chore]:
     """Attests the history of the last seconds (``store.audit.checkpoints``). It is not logged, since it runs for every change."""
 
     def attest() -> int:
         for ledger in LEDGERS.values():
-            Attesting(parts.database, ledger).run(list(parts.settings.enterprises), parts.clock())
+            Attesting(runtime.database, ledger).run(list(runtime.settings.enterprises), runtime.clock())
         return 0
 
     return {"history attested": attest}
 
 
-def restatement(parts: Parts) -> dict[str, Chore]:
+def restatement(runtime: Runtime) -> dict[str, Chore]:
     """Recomputes values in force after a change of the configuration, so that the change feed includes them."""
-    restating = Recomputation(parts.preferences, stopped=parts.engine.stop.is_set)
+    restating = Recomputation(runtime.preferences, stopped=runtime.engine.stop.is_set)
 
     def restate() -> int:
-        return sum(restating.run(name, parts.clock()) for name in parts.settings.enterprises)
+        return sum(restating.run(name, runtime.clock()) for name in runtime.settings.enterprises)
 
     return {"values in force recomputed": restate}
 
 
-def falling_due(parts: Parts) -> dict[str, Chore]:
+def falling_due(runtime: Runtime) -> dict[str, Chore]:
     """Applies periods that began or ended, so that the change feed includes their changes."""
-    return {"period changes applied": lambda: sum(parts.engine.fall_due(name) for name in parts.settings.enterprises)}
+    return {"period changes applied": lambda: sum(runtime.engine.fall_due(name) for name in runtime.settings.enterprises)}
 
 
-def database_watch(parts: Parts) -> dict[str, Chore]:
+def database_watch(runtime: Runtime) -> dict[str, Chore]:
     """Logs when the database cannot be used or its clock differs, for operators who do not monitor ``/readyz``."""
     log = logs.logger()
 
     def check() -> int:
         try:
-            schema.check(parts.database)
-            skew = parts.database.compare_clocks()
+            schema.check(runtime.database)
+            skew = runtime.database.compare_clocks()
         except SchemaOutdated as error:
             log.error("the database cannot be used", why=str(error))
             return 0
@@ -118,13 +118,13 @@ def database_watch(parts: Parts) -> dict[str, Chore]:
     return {"database checked": check}
 
 
-def source_watch(parts: Parts) -> dict[str, Chore]:
+def source_watch(runtime: Runtime) -> dict[str, Chore]:
     """Logs when a source becomes stale and when it delivers data again. While the database is away, the other watch says so."""
     log, stale = logs.logger(), set[str]()
 
     def look() -> int:
         try:
-            found = parts.preferences.freshness.stale(parts.preferences.enterprises.values(), parts.clock())
+            found = runtime.preferences.freshness.stale(runtime.preferences.enterprises.values(), runtime.clock())
         except Exception as error:
             if not outage.explanation(error):
                 raise
@@ -141,13 +141,13 @@ def source_watch(parts: Parts) -> dict[str, Chore]:
     return {"sources checked": look}
 
 
-def failure_watch(parts: Parts) -> dict[str, Chore]:
+def failure_watch(runtime: Runtime) -> dict[str, Chore]:
     """Logs what failed, once a minute for each kind: an outage may be over before anybody else looks."""
     log = logs.logger()
 
     def look() -> int:
-        parts.look_at_memory()
-        for one, event in ((parts.database.failures, "the database could not be used"), (parts.memory, "memory is short")):
+        runtime.look_at_memory()
+        for one, event in ((runtime.database.failures, "the database could not be used"), (runtime.memory, "memory is short")):
             if state := one.untold():
                 log.warning(event, failures=state.count, since=state.since.isoformat(), reason=state.reason)
         return 0
@@ -155,19 +155,19 @@ def failure_watch(parts: Parts) -> dict[str, Chore]:
     return {"failures logged": look}
 
 
-def _note_heads(parts: Parts) -> int:
+def _note_heads(runtime: Runtime) -> int:
     """Logs each chain's head, so that a log server keeps what the database alone cannot prove (docs/proof.md)."""
-    for head in heads(parts.database):
+    for head in heads(runtime.database):
         logs.logger().info("head of chain", enterprise=head.enterprise, chain=head.chain, lines=head.number, hash=head.hash)
     return 0  # already logged
 
 
-def _retention(parts: Parts, name: str, keep: timedelta) -> Chore:
+def _retention(runtime: Runtime, name: str, keep: timedelta) -> Chore:
     """Retention of a chain, by whole days, so that the chain is not cut every hour."""
-    retention = ChainRetention(parts.database, name)
+    retention = ChainRetention(runtime.database, name)
 
     def remove() -> int:
-        now = parts.clock()
+        now = runtime.clock()
         return retention.run(_midnight(now - keep), now)
 
     return remove

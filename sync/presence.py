@@ -12,14 +12,14 @@ from store.db import outage
 from store.runs.processes import EVERY, SILENT, Place, Processes, Seen, gone
 from sync import logs
 from sync.housekeeping import Housekeeping
-from sync.runtime import Parts
+from sync.runtime import Runtime
 
 
 class Presence:
     """A role of every serving process. While the database is unreachable it logs nothing: other checks do."""
 
-    def __init__(self, parts: Parts, places: Sequence[Place]) -> None:
-        self.processes, self.failing, self.places = Processes(parts.database), parts.intake_health.failing, places
+    def __init__(self, runtime: Runtime, places: Sequence[Place]) -> None:
+        self.processes, self.failing, self.places = Processes(runtime.database), runtime.intake_health.failing, places
         self.log: Any = logs.logger()
         self._started: datetime | None = None
         self._steady: datetime | None = None

@@ -10,14 +10,14 @@ from store.preference import RecordOutcome
 from store.runs.runs import Rejection
 from sync.dry_run import DryRun
 from sync.replay import preview, replay
-from sync.runtime import Parts, adapter, lane
+from sync.runtime import Runtime, adapter, lane
 
 
 class Replays:
     """Replays selections by id. The caller must make sure that the ids are of the right enterprise."""
 
-    def __init__(self, parts: Parts) -> None:
-        self.parts, self.rejection_store = parts, parts.journal.rejection_store
+    def __init__(self, runtime: Runtime) -> None:
+        self.runtime, self.rejection_store = runtime, runtime.journal.rejection_store
         self.unopened: list[str] = []
         """Why payloads could not be decrypted, one sentence for each."""
 
@@ -29,10 +29,10 @@ class Replays:
         """What replaying would change: the rejections of a source together, so that a patient is counted once. Changes nothing."""
         result, found = DryRun(), [self.rejection_store.summary(number) for number in numbers]
         for source in dict.fromkeys(one.source for one in found):
-            feed = self.parts.feed(source)
+            feed = self.runtime.feed(source)
             of_source = [one for one in found if one.source == source]
             chosen = (rejection for one in of_source if (rejection := self._readable(one.id)) is not None)
-            preview(self.parts.engine, lane(feed), adapter(feed).mapper, chosen, result)
+            preview(self.runtime.engine, lane(feed), adapter(feed).mapper, chosen, result)
         return result
 
     def _replay(self, number: str, actor: str) -> dict[str, Any]:
@@ -44,14 +44,14 @@ class Replays:
                 "reason": "payload_unreadable",
                 "status": self.rejection_store.summary(number).status,
             }
-        feed = self.parts.feed(rejection.source)
-        answer = replay(self.parts.engine, lane(feed), adapter(feed).mapper, rejection, actor)
+        feed = self.runtime.feed(rejection.source)
+        answer = replay(self.runtime.engine, lane(feed), adapter(feed).mapper, rejection, actor)
         return {"id": number, "outcome": answer.outcome, "reason": answer.reason, "status": self.rejection_store.summary(number).status}
 
     def _readable(self, number: str) -> Rejection | None:
         """The rejection; ``None`` if its payload was erased or its key is missing, which must not stop the others."""
         try:
-            return self.parts.journal.rejection(number)
+            return self.runtime.journal.rejection(number)
         except PayloadUnreadable as error:
             self.unopened.append(str(error))
             return None

@@ -23,7 +23,7 @@ from store.runs.source_notes import SourceNotes
 from sync import logs, memory
 from sync.config import ConfiguredSource, Settings, api_tls
 from sync.http_connections import bounded
-from sync.runtime import Parts, UsageError, lane
+from sync.runtime import Runtime, UsageError, lane
 
 TOO_LATE = "the database did not answer in time; check its locks and its disk"
 LOGGED_EVERY = 60.0
@@ -42,8 +42,8 @@ class ServiceRole(Protocol):
 class ListenRole:
     """A listener in its own thread."""
 
-    def __init__(self, parts: Parts, feed: ConfiguredSource, listener: Listener, fail: Fail) -> None:
-        self.parts, self.feed, self.listener, self.fail = parts, feed, listener, fail
+    def __init__(self, runtime: Runtime, feed: ConfiguredSource, listener: Listener, fail: Fail) -> None:
+        self.runtime, self.feed, self.listener, self.fail = runtime, feed, listener, fail
         self._lane = lane(feed)
         self._why = TOO_LATE
         self._refusals_logged: dict[str, float] = {}
@@ -53,7 +53,7 @@ class ListenRole:
             listener.on_refused = self._refused
             listener.on_unavailable = self._unavailable
         if isinstance(listener, HasNotes):
-            listener.notes = SourceNotes(parts.database, feed.name, feed.enterprise)
+            listener.notes = SourceNotes(runtime.database, feed.name, feed.enterprise)
 
     def start(self) -> None:
         """Starts listening."""
@@ -75,19 +75,19 @@ class ListenRole:
     def _ingest(self, payloads: Sequence[Payload]) -> Sequence[IngestResult]:
         """Ingests payloads. The reason of a failure is kept for readiness, metrics and the log."""
         try:
-            answers = self.parts.engine.ingest(self._lane, self.listener.mapper, payloads)
+            answers = self.runtime.engine.ingest(self._lane, self.listener.mapper, payloads)
         except Exception as error:
             if isinstance(error, MemoryError):
-                self.parts.memory.add(memory.FAILED)
+                self.runtime.memory.add(memory.FAILED)
             self._why = outage.explanation(error) or logs.place(error)
             raise
         self._why = TOO_LATE
-        self.parts.intake_health.committed(self.feed.name)
+        self.runtime.intake_health.committed(self.feed.name)
         return answers
 
     def _refused(self, reason: str) -> None:
         """Counts a refused connection. Logged once a minute per reason, so that peers cannot fill the log."""
-        self.parts.metrics.refused(self.feed.name, reason)
+        self.runtime.metrics.refused(self.feed.name, reason)
         now = time.monotonic()
         if now - self._refusals_logged.get(reason, float("-inf")) >= LOGGED_EVERY:
             self._refusals_logged[reason] = now
@@ -95,21 +95,23 @@ class ListenRole:
 
     def _unavailable(self, messages: int) -> None:
         """Counts messages that were answered AR."""
-        self.parts.metrics.unavailable(self.feed.name, messages)
-        self.parts.intake_health.failed(self.feed.name, self.feed.enterprise, messages, self._why)
+        self.runtime.metrics.unavailable(self.feed.name, messages)
+        self.runtime.intake_health.failed(self.feed.name, self.feed.enterprise, messages, self._why)
 
     def _bad_frames(self, found: Sequence[Unmappable]) -> None:
         """Stores what arrived on connections that had to be closed."""
-        parts, lane = self.parts, self._lane
+        runtime, lane = self.runtime, self._lane
         rows = [
             Rejected(one.reason, one.detail, one.path, one.locator, one.payload, evidence_id=message_name(one.payload), nameless=True)
             for one in found
         ]
-        with parts.database.write(lane.enterprise) as transaction:
-            kept = parts.journal.reject(transaction, rows, source=lane.source, enterprise=lane.enterprise, run_id=None, now=parts.clock())
-        parts.metrics.left_out(lane.source, kept.left_out)
+        with runtime.database.write(lane.enterprise) as transaction:
+            kept = runtime.journal.reject(
+                transaction, rows, source=lane.source, enterprise=lane.enterprise, run_id=None, now=runtime.clock()
+            )
+        runtime.metrics.left_out(lane.source, kept.left_out)
         for _ in found:
-            parts.metrics.bad_frame(lane.source)
+            runtime.metrics.bad_frame(lane.source)
 
 
 class WebRole:

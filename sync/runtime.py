@@ -46,8 +46,8 @@ def utc_now() -> datetime:
 
 
 @dataclass(slots=True)
-class Parts:
-    """The parts of a running program. Close when done."""
+class Runtime:
+    """Everything a running program is made of: settings, database, store, engine. Close when done."""
 
     settings: Settings
     database: Database
@@ -83,18 +83,18 @@ class Parts:
         )
 
     @classmethod
-    def open(cls, settings: Settings) -> Parts:
+    def open(cls, settings: Settings) -> Runtime:
         """Opens the database and puts the configuration in force (``sync.proposing``).
 
         An empty database gets its schema; one of another version raises ``SchemaOutdated``.
         """
-        parts = cls.open_to_read(settings)
-        with parts.database.closed_on_failure():
-            parts.propose()
-        return parts
+        runtime = cls.open_to_read(settings)
+        with runtime.database.closed_on_failure():
+            runtime.propose()
+        return runtime
 
     @classmethod
-    def open_to_read(cls, settings: Settings) -> Parts:
+    def open_to_read(cls, settings: Settings) -> Runtime:
         """Opens the database for reading. The configuration in force is not changed, even if the settings differ."""
         slow_down_collector()
         database = connected(settings)

@@ -42,7 +42,7 @@ from sync.housekeeping import (
 from sync.presence import Presence
 from sync.queue import Job, LocalQueue, Queue
 from sync.roles import ListenRole, ServiceRole, WebRole
-from sync.runtime import ROLES, Parts, UsageError, adapter
+from sync.runtime import ROLES, Runtime, UsageError, adapter
 from sync.schedule import Clock, nothing_is_lost
 from sync.worker import Watch, Worker
 
@@ -55,17 +55,17 @@ class Service:
     """All roles of this process. ``start``, then ``wait``, then ``stop``."""
 
     def __init__(
-        self, parts: Parts, roles: Collection[str] = ROLES, watch: Watch | None = None, ended: threading.Event | None = None
+        self, runtime: Runtime, roles: Collection[str] = ROLES, watch: Watch | None = None, ended: threading.Event | None = None
     ) -> None:
-        self.parts, self.wanted = parts, frozenset(roles)
+        self.runtime, self.wanted = runtime, frozenset(roles)
         if unknown := self.wanted.difference(ROLES):
             raise UsageError(f"unknown role {sorted(unknown)[0]!r}; use {', '.join(ROLES)}")
-        if "work" in self.wanted and parts.database.is_sqlite and self.wanted.isdisjoint(QUEUEING):
+        if "work" in self.wanted and runtime.database.is_sqlite and self.wanted.isdisjoint(QUEUEING):
             raise UsageError("on SQLite, work needs schedule or api in the same process; add one, or use PostgreSQL")
         self.log = logs.logger()
         self.ended = ended or threading.Event()
         self.failure: str | None = None
-        self.worker = Worker(parts, watch)
+        self.worker = Worker(runtime, watch)
         self._queue_worker: ServiceRole | None = None
         self.queue = self._queue()
         self.listeners: list[ListenRole] = []
@@ -87,7 +87,7 @@ class Service:
 
         Raises ``UsageError`` before that if data would cross a network unencrypted without ``plain: true``.
         """
-        unencrypted = plain.check(self.parts.settings)
+        unencrypted = plain.check(self.runtime.settings)
         try:
             for role in self._roles():
                 self._started.append(role)
@@ -96,13 +96,13 @@ class Service:
             self.stop()
             raise
         self._warn(unencrypted)
-        self.log.info("started", roles=sorted(self.wanted), sources=list(self.parts.settings.feeds))
+        self.log.info("started", roles=sorted(self.wanted), sources=list(self.runtime.settings.feeds))
 
     def _warn(self, unencrypted: Iterable[Exposed]) -> None:
         """Logs in short what ``check-config`` explains."""
         for one in unencrypted:
             self.log.warning("data crosses the network unencrypted", setting=dotted(one.where))
-        if is_open_to_others(self.parts.settings.database):
+        if is_open_to_others(self.runtime.settings.database):
             self.log.warning("other users can read the database file; run chmod 600 on it")
 
     def wait(self) -> None:
@@ -112,7 +112,7 @@ class Service:
     def stop(self) -> None:
         """Drains and stops: no new requests, messages or runs; those in progress are committed and answered."""
         self.ended.set()
-        self.parts.engine.stop.set()
+        self.runtime.engine.stop.set()
         with ThreadPoolExecutor(max(1, len(self._started)), "stop") as stopping:  # each may wait for a lock: not one after the other
             for stopped in [stopping.submit(role.stop) for role in reversed(self._started)]:
                 stopped.result()
@@ -126,50 +126,50 @@ class Service:
         self.ended.set()
 
     def _queue(self) -> Queue:
-        parts, settings = self.parts, self.parts.settings
-        if parts.database.is_sqlite:
+        runtime, settings = self.runtime, self.runtime.settings
+        if runtime.database.is_sqlite:
             return LocalQueue(self.worker, settings.parallel)
         from sync import queue_shared, queue_tables, queue_worker  # imports procrastinate, which only PostgreSQL needs
 
         if not self.wanted.isdisjoint({*QUEUEING, "work"}):
-            queue_tables.check(parts.database)
-        shared = queue_shared.SharedQueue(parts.database, self.worker.queued, self.worker, parts.clock, parts.engine.stop)
+            queue_tables.check(runtime.database)
+        shared = queue_shared.SharedQueue(runtime.database, self.worker.queued, self.worker, runtime.clock, runtime.engine.stop)
         if "work" in self.wanted:
-            self._queue_worker = queue_worker.QueueWorker(shared, self.worker, settings.parallel, settings.silence, parts.engine.stop)
+            self._queue_worker = queue_worker.QueueWorker(shared, self.worker, settings.parallel, settings.silence, runtime.engine.stop)
         return shared
 
     def _roles(self) -> Iterator[ServiceRole]:
-        feeds, settings = self.parts.settings.feeds.values(), self.parts.settings
+        feeds, settings = self.runtime.settings.feeds.values(), self.runtime.settings
         listening = [(feed, found) for feed in feeds if isinstance(found := adapter(feed), Listener)] if "listen" in self.wanted else []
         connections = self._connections([(feed.name, found) for feed, found in listening])
-        yield Housekeeping({**database_watch(self.parts), **source_watch(self.parts)}, LOOKED_EVERY)
-        yield Housekeeping(failure_watch(self.parts), FAILURES_EVERY)
-        yield Presence(self.parts, self._places())
+        yield Housekeeping({**database_watch(self.runtime), **source_watch(self.runtime)}, LOOKED_EVERY)
+        yield Housekeeping(failure_watch(self.runtime), FAILURES_EVERY)
+        yield Presence(self.runtime, self._places())
         for feed, listener in listening:
-            self.listeners.append(ListenRole(self.parts, feed, listener, self.fail))
+            self.listeners.append(ListenRole(self.runtime, feed, listener, self.fail))
             yield self.listeners[-1]
         if "api" in self.wanted:
             limits = settings.connections.narrowed(connections[API])
-            self.web = WebRole(build_api(self.parts, self.queue), replace(settings, connections=limits), self.fail)
+            self.web = WebRole(build_api(self.runtime, self.queue), replace(settings, connections=limits), self.fail)
             yield self.web
         if self._queue_worker:
             yield self._queue_worker
         if "work" in self.wanted:
-            yield Housekeeping(chores(self.parts))
-            yield Housekeeping(attestation(self.parts), ATTESTED_EVERY)
-            yield Housekeeping(restatement(self.parts), RESTATED_EVERY)
-            yield Housekeeping(falling_due(self.parts), DUE_EVERY)
+            yield Housekeeping(chores(self.runtime))
+            yield Housekeeping(attestation(self.runtime), ATTESTED_EVERY)
+            yield Housekeeping(restatement(self.runtime), RESTATED_EVERY)
+            yield Housekeeping(falling_due(self.runtime), DUE_EVERY)
         if "schedule" in self.wanted:
-            parts = self.parts
-            lost = self._lost if parts.database.is_sqlite else nothing_is_lost
-            yield Clock(feeds, self.queue.put, ScheduleTimes(parts.database), parts.clock, lost)
+            runtime = self.runtime
+            lost = self._lost if runtime.database.is_sqlite else nothing_is_lost
+            yield Clock(feeds, self.queue.put, ScheduleTimes(runtime.database), runtime.clock, lost)
 
     def _connections(self, listening: Sequence[tuple[str, Listener]]) -> Mapping[str, int]:
         """The number of connections that the API and each listener may have. Narrows listeners if there are fewer than configured."""
         limited = {name: found for name, found in listening if isinstance(found, AcceptsConnections)}
         wanted = {name: found.connections for name, found in limited.items()}
         if "api" in self.wanted:
-            wanted[API] = self.parts.settings.connections.connections
+            wanted[API] = self.runtime.settings.connections.connections
         limit = descriptors.available(sum(wanted.values()) + descriptors.OWN)
         shares = descriptors.shares(limit, wanted)
         if shares != wanted:
@@ -182,14 +182,14 @@ class Service:
 
     def _places(self) -> list[Place]:
         """The places of this process: one per role, and one per source that it listens to."""
-        feeds = [one for one in self.parts.settings.feeds.values() if one.settings.adapter in LISTENERS]
+        feeds = [one for one in self.runtime.settings.feeds.values() if one.settings.adapter in LISTENERS]
         listening = [Place("listen", one.name, one.enterprise) for one in feeds]
         others = [Place(role) for role in ROLES if role in self.wanted and role != "listen"]
         return others + (listening if "listen" in self.wanted else [])
 
     def _lost(self, job: Job, asked: datetime) -> bool:
         """Whether a job was lost: a queue inside the process loses waiting jobs when it ends."""
-        return self.worker.interrupted.came_to_nothing(*self.worker.lane(job), job.kind, asked, self.parts.clock())
+        return self.worker.interrupted.came_to_nothing(*self.worker.lane(job), job.kind, asked, self.runtime.clock())
 
 
 @contextmanager
@@ -197,13 +197,13 @@ def serving(
     settings: Settings, roles: Collection[str] = ROLES, watch: Watch | None = None, ended: threading.Event | None = None
 ) -> Iterator[Service]:
     """A started service over the configured database, stopped at the end of the block. ``ended`` tells it to stop."""
-    parts = Parts.open(settings)
+    runtime = Runtime.open(settings)
     try:
-        service = Service(parts, roles, watch, ended)
+        service = Service(runtime, roles, watch, ended)
         service.start()
         try:
             yield service
         finally:
             service.stop()
     finally:
-        parts.close()
+        runtime.close()

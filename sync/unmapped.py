@@ -14,16 +14,16 @@ from adapters.base import Payload
 from store.errors import PayloadUnreadable
 from store.runs.runs import RejectionStatus
 from store.web.http.work import UnmappedCode
-from sync.runtime import Parts, adapter
+from sync.runtime import Runtime, adapter
 
 REASON = "code_unmapped"
 MOST_READ, SHOWN_FROM, SHOWN = 200, 3, 20
 CODE = re.compile(r"[\w.:/+-]{1,20}")
 
 
-def unmapped_codes(parts: Parts, source: str) -> list[UnmappedCode]:
+def unmapped_codes(runtime: Runtime, source: str) -> list[UnmappedCode]:
     """The codes in the newest rejections, the most frequent first."""
-    return ranked(Counter(pair for pairs in _pairs(parts, source) for pair in pairs))
+    return ranked(Counter(pair for pairs in _pairs(runtime, source) for pair in pairs))
 
 
 def ranked(records: Mapping[tuple[str, str], int]) -> list[UnmappedCode]:
@@ -34,9 +34,9 @@ def ranked(records: Mapping[tuple[str, str], int]) -> list[UnmappedCode]:
     return [UnmappedCode(path, code, count) for (path, code), count in visible.most_common(SHOWN)]
 
 
-def _pairs(parts: Parts, source: str) -> Iterator[set[tuple[str, str]]]:
-    feed = parts.feed(source)
-    mapper, journal = adapter(feed).mapper, parts.journal
+def _pairs(runtime: Runtime, source: str) -> Iterator[set[tuple[str, str]]]:
+    feed = runtime.feed(source)
+    mapper, journal = adapter(feed).mapper, runtime.journal
     for one in journal.rejection_store.rejections(feed.enterprise, source, RejectionStatus.OPEN, MOST_READ, REASON):
         try:
             payload = journal.rejection(one.id).payload

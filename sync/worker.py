@@ -12,7 +12,7 @@ from store.runs.runs import Run, RunKind, RunStatus
 from sync import logs, retry
 from sync.queue import Job
 from sync.run import Lane, Progress, no_progress
-from sync.runtime import Parts, UsageError, lane, polled
+from sync.runtime import Runtime, UsageError, lane, polled
 
 NOT_HERE = "the worker cannot run it ({reason}); give every machine the same configuration"
 
@@ -38,9 +38,9 @@ class NoWatch:
 class Worker:
     """Does jobs, several at once. Never raises from ``do`` and ``work``."""
 
-    def __init__(self, parts: Parts, watch: Watch | None = None) -> None:
-        self.parts, self.log, self.watch = parts, logs.logger(), watch or NoWatch()
-        self.queued, self.interrupted = QueuedRuns(parts.journal), InterruptedRuns(parts.journal)
+    def __init__(self, runtime: Runtime, watch: Watch | None = None) -> None:
+        self.runtime, self.log, self.watch = runtime, logs.logger(), watch or NoWatch()
+        self.queued, self.interrupted = QueuedRuns(runtime.journal), InterruptedRuns(runtime.journal)
 
     def do(self, job: Job) -> bool:
         """Does a run from start to end. ``False`` if it must be queued again: another run is in progress, or this process stops."""
@@ -61,19 +61,19 @@ class Worker:
 
     def begin(self, job: Job) -> Run:
         """Starts the run. Raises ``RunActive`` or ``UsageError``."""
-        return self.parts.engine.begin(self.lane(job), job.kind, _request(job))
+        return self.runtime.engine.begin(self.lane(job), job.kind, _request(job))
 
     def lane(self, job: Job) -> Lane:
         """The job's source. Raises ``UsageError`` if it is not configured or is a listener."""
-        feed = self.parts.feed(job.source)
+        feed = self.runtime.feed(job.source)
         polled(feed)
         return lane(feed)
 
     def work(self, run: Run, job: Job) -> bool:
         """Does the work of a started run. ``False`` as in ``do``."""
-        feed = self.parts.feed(job.source)
+        feed = self.runtime.feed(job.source)
         try:
-            ended = self.parts.engine.work(run, lane(feed), self.parts.polled(feed), _request(job), self.watch.progress(job.source))
+            ended = self.runtime.engine.work(run, lane(feed), self.runtime.polled(feed), _request(job), self.watch.progress(job.source))
             report = self.log.error if ended.status == RunStatus.FAILED else self.log.info
             report("run ended", source=job.source, run=run.id, kind=job.kind, status=ended.status, counts=dict(ended.counts))
             self.watch.ended(ended)
@@ -84,20 +84,20 @@ class Worker:
 
     def _is_put_off(self, job: Job) -> bool:
         """Whether the job must wait because the last runs of its source died."""
-        pause = self.interrupted.pause(*self.lane(job), self.parts.clock())
+        pause = self.interrupted.pause(*self.lane(job), self.runtime.clock())
         if pause:
             self.log.warning("run put off after interrupted runs", source=job.source, kind=job.kind, seconds=round(pause.total_seconds()))
         return bool(pause)
 
     def _take(self, job: Job) -> Run | None:
         self.lane(job)
-        return self.queued.take(job.run, now=self.parts.clock())
+        return self.queued.take(job.run, now=self.runtime.clock())
 
     def _refuse(self, job: Job, reason: UsageError) -> None:
         """Closes the run of a job whose source this machine's configuration does not have, with the reason."""
         self.log.error("run not started", source=job.source, kind=job.kind, reason=type(reason).__name__)
         if job.run:
-            self.queued.refuse(job.run, NOT_HERE.format(reason=reason), self.parts.clock())
+            self.queued.refuse(job.run, NOT_HERE.format(reason=reason), self.runtime.clock())
 
 
 def _request(job: Job) -> Fetch:

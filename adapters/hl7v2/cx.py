@@ -69,6 +69,14 @@ class IdentifierReader:
         self._by_universal_id = frozenset(name for name in settings.authorities.values() if _has_universal_id(name, settings.authorities))
         self._known: dict[tuple[str, Delimiters], str] = {}
 
+    def of_pid(self, message: Message, pid: Sequence[str], today: date) -> Subject:
+        """The patient of a PID segment: from PID-3, otherwise from PID-2 or PID-4, which older versions use. Raises as :meth:`read`."""
+        return self.read(message, _places("PID", pid, (3, 2, 4)), today)
+
+    def of_mrg(self, message: Message, mrg: Sequence[str], today: date) -> Subject:
+        """The retired record of an MRG segment: from MRG-1, otherwise from MRG-4 or MRG-2. Raises as :meth:`read`."""
+        return self.read(message, _places("MRG", mrg, (1, 4, 2)), today, retired=True)
+
     def read(self, message: Message, places: Sequence[CxField], today: date, *, retired: bool = False) -> Subject:
         """The patient's identifiers, from the first place with a value.
 
@@ -190,6 +198,10 @@ class IdentifierReader:
         if found.casefold() == self._authority.casefold():
             return self._authority
         return found if found in self._issuers.values() else ""
+
+
+def _places(segment: str, fields: Sequence[str], numbers: Sequence[int]) -> list[CxField]:
+    return [CxField(f"{segment}-{number}", fields[number] if number < len(fields) else "") for number in numbers]
 
 
 def _usable(found: Sequence[_Cx], *, retired: bool = False) -> list[Identifier]:

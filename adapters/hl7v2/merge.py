@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from datetime import date
 
-from adapters.hl7v2.cx import CxField, IdentifierReader, Subject
+from adapters.hl7v2.cx import IdentifierReader, Subject
 from adapters.hl7v2.errors import UnusableMessage
 from adapters.hl7v2.reader import Message
 from store.preference import Identifier, PatientMerge
@@ -109,7 +109,7 @@ def are_one(message: Message, pids: Sequence[list[str]], identifiers: Identifier
 def _pair(
     message: Message, pid: list[str], mrg: list[str], identifiers: IdentifierReader, today: date
 ) -> tuple[tuple[Identifier, ...], tuple[Identifier, ...]]:
-    found, merged = patient(message, pid, identifiers, today), _merged(message, mrg, identifiers, today)
+    found, merged = identifiers.of_pid(message, pid, today), _merged(message, mrg, identifiers, today)
     survivor = _surviving(found, merged)
     # An identifier on both sides (a national number) does not identify the retired record.
     retired = tuple(one for one in merged if one not in survivor)
@@ -132,21 +132,10 @@ def _records(retired: tuple[Identifier, ...]) -> Sequence[tuple[Identifier, ...]
     return [retired] if len(alike) == 1 else [(one,) for one in alike]
 
 
-def patient(message: Message, pid: list[str], identifiers: IdentifierReader, today: date) -> Subject:
-    """The patient of a PID segment: from PID-3, otherwise from PID-2 or PID-4, which older versions use."""
-    places = [CxField(f"PID-{number}", _field(pid, number)) for number in (3, 2, 4)]
-    return identifiers.read(message, places, today)
-
-
 def _survivor(message: Message, pid: list[str], identifiers: IdentifierReader, today: date) -> tuple[Identifier, ...]:
-    return patient(message, pid, identifiers, today).identifiers
+    return identifiers.of_pid(message, pid, today).identifiers
 
 
 def _merged(message: Message, mrg: list[str], identifiers: IdentifierReader, today: date) -> tuple[Identifier, ...]:
-    places = [CxField(f"MRG-{number}", _field(mrg, number)) for number in (1, 4, 2)]
-    found = identifiers.read(message, places, today, retired=True)
+    found = identifiers.of_mrg(message, mrg, today)
     return (*found.identifiers, *found.others)
-
-
-def _field(fields: list[str], number: int) -> str:
-    return fields[number] if number < len(fields) else ""

@@ -119,7 +119,7 @@ class PatientMapper:
 
     def subject(self, message: Message, pid: list[str], today: date) -> Subject:
         """Whom a PID segment is about."""
-        found = merge.patient(message, pid, self.identifiers, today)
+        found = self.identifiers.of_pid(message, pid, today)
         return found._replace(problems=(*found.problems, _SEVERAL)) if found.others else found
 
     def stated_at(self, message: Message, payload: Payload, updated: str = "") -> StatedAt:

@@ -20,7 +20,7 @@ from bench.site import free_port
 from store.db.database import Database
 from store.users.api_keys import ApiKeys
 from sync.config.loading import load
-from sync.runtime import Parts
+from sync.runtime import Runtime
 
 HOSPITAL, ADT = "drill-hospital", "drill-adt"
 NO_MORE: Mapping[str, Any] = MappingProxyType({})
@@ -42,7 +42,7 @@ class Stage:
         self.measured = ""
         self.seconds: float | None = None
         self.target: float | None = None
-        Parts.open(load(self.config("first"), {})).close()
+        Runtime.open(load(self.config("first"), {})).close()
         self.sender, self.operator = self._key("sender"), self._key("operator")
 
     def config(self, name: str, url: str = "", more: Mapping[str, Any] = NO_MORE) -> Path:

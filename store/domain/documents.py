@@ -56,6 +56,7 @@ class StoredPayload(NamedTuple):
     version: int
     latest: datetime | None = None
     mapping: str = ""
+    content: str = ""
 
     @property
     def effective(self) -> Time:
@@ -112,14 +113,16 @@ def write_assertions(assertions: Mapping[str, Assertion]) -> str:
     """The document of all that one authority asserts about a patient, by attribute."""
     payloads: dict[tuple[Any, ...], int] = {}
     stored = {}
-    for attribute, (value, effective, recorded, evidence_id, path, version, undecided, mapping) in assertions.items():
-        place = payloads.setdefault(_payload(effective, recorded, evidence_id, version, mapping), len(payloads))
+    for attribute, (value, effective, recorded, evidence_id, path, version, undecided, mapping, content) in assertions.items():
+        place = payloads.setdefault(_payload(effective, recorded, evidence_id, version, mapping, content), len(payloads))
         stored[attribute] = (value, path, place, True) if undecided else (value, path, place)
     return write((list(payloads), stored))
 
 
-def _payload(effective: Time, recorded: datetime, evidence_id: str, version: int, mapping: str) -> tuple[Any, ...]:
+def _payload(effective: Time, recorded: datetime, evidence_id: str, version: int, mapping: str, content: str = "") -> tuple[Any, ...]:
     written = effective.earliest, recorded, evidence_id, version
+    if content:
+        return (*written, effective.end, mapping, content)
     if mapping:
         return (*written, effective.end, mapping)
     return written if effective.end is None else (*written, effective.end)
@@ -131,10 +134,10 @@ def read_assertions(text: str) -> dict[str, Assertion]:
     effective = [one.effective for one in payloads]
     read = {}
     for attribute, (value, path, place, undecided) in stored.items():
-        _, recorded, evidence_id, version, _, mapping = payloads[place]
+        _, recorded, evidence_id, version, _, mapping, content = payloads[place]
         if attribute.startswith(LISTS):
             value = as_tuples(attribute, value)
-        read[attribute] = _new(Assertion, (value, effective[place], recorded, evidence_id, path, version, undecided, mapping))
+        read[attribute] = _new(Assertion, (value, effective[place], recorded, evidence_id, path, version, undecided, mapping, content))
     return read
 
 
@@ -199,7 +202,7 @@ def write_provenance(in_force: Mapping[str, Preference]) -> str:
     payloads: dict[tuple[str, tuple[Any, ...]], int] = {}
     paths = {}
     for attribute, (_, authority, assertion) in in_force.items():
-        _, effective, recorded, evidence_id, path, version, _, mapping = assertion
+        _, effective, recorded, evidence_id, path, version, _, mapping, _ = assertion
         payload = _payload(effective, recorded, evidence_id, version, mapping)
         paths[attribute] = (path, payloads.setdefault((authority, payload), len(payloads)))
     return write((list(payloads), paths))

@@ -1,7 +1,7 @@
-"""What the records of a source refuse behind a permission that ends, when the source is retired. Pure.
+"""Refusals of records behind a permission with an end, when their source is retired. Pure.
 
-Of a Consent that permits for a time only its end makes what another one refuses count again (``store.periods``), and a retired source is
-not asked any more when that day comes. So it counts from the release on; where that is undone before the day, the permission counts again.
+When a Consent that permits for a time ends, the refusal of another one counts again (``store.domain.periods``). A retired source is not
+read any more on that day, so the refusal counts from the release on. If the release is undone earlier, the permission counts again.
 """
 
 from __future__ import annotations
@@ -29,21 +29,24 @@ def uncovered(
     now: datetime,
     joined: datetime | None,
 ) -> dict[str, SourceAssertions]:
-    """What stands of a patient, with the refusals that would count again on some day. A refusal that only begins then is not yet one."""
-    mine = [one for one in ahead if one.authority == authority]
+    """The assertions with the refusals that would count again on some day, but not those that only begin then."""
+    future = [one for one in ahead if one.authority == authority]
     held = by_authority[authority]
-    said = held.current()
+    current = held.current()
     found: dict[str, Assertion] = {}
-    for moment in sorted({one.due for one in mine}):
-        then = held_at(by_authority, mine, kept, enterprise, moment, now, joined)[authority].assertions
-        found |= {name: _as_new_as(one, said.get(name)) for name, one in then.items() if _is_hidden(name, one, said.get(name), mine)}
-    return {**by_authority, authority: replace(held, assertions={**said, **found}, effective=held.confirmed)} if found else {**by_authority}
+    for moment in sorted({one.due for one in future}):
+        then = held_at(by_authority, future, kept, enterprise, moment, now, joined)[authority].assertions
+        hidden = {name: one for name, one in then.items() if _is_hidden(name, one, current.get(name), future)}
+        found |= {name: _as_new_as(one, current.get(name)) for name, one in hidden.items()}
+    if not found:
+        return {**by_authority}
+    return {**by_authority, authority: replace(held, assertions={**current, **found}, effective=held.confirmed)}
 
 
 def covered(
     by_authority: ByAuthority, source: str, before: SourceAssertions, ahead: Sequence[FutureStatement], authority: str
 ) -> dict[str, SourceAssertions]:
-    """What stands of a patient, less what staff has of a source by :func:`uncovered` and what a permission covers again.
+    """The assertions without the refusals that staff got by :func:`uncovered` and a permission hides again.
 
     ``before``: what the source asserted when it was retired.
     """
@@ -51,13 +54,13 @@ def covered(
     if staff is None:
         return {**by_authority}
     ends = {one.attribute for one in ahead if one.authority == authority and one.value is None}
-    said = before.current()
-    again = {name for name, one in staff.assertions.items() if name in ends and _is_uncovered(name, one, said.get(name), source)}
+    former = before.current()
+    again = {name for name, one in staff.assertions.items() if name in ends and _is_uncovered(name, one, former.get(name), source)}
     return {**by_authority, STAFF: replace(staff, assertions={name: one for name, one in staff.assertions.items() if name not in again})}
 
 
 def _as_new_as(one: Assertion, permission: Assertion | None) -> Assertion:
-    """The refusal, that the permission does not lift again."""
+    """The refusal, at least as new as the permission, so that the permission does not lift it."""
     return one if permission is None else one._replace(effective=times.newest(one.effective, permission.effective))
 
 
@@ -67,6 +70,6 @@ def _is_hidden(name: str, then: Assertion, now: Assertion | None, ahead: Sequenc
     return not any(one.refuses and (one.attribute, one.evidence_id) == (name, then.evidence_id) for one in ahead)
 
 
-def _is_uncovered(name: str, one: Assertion, said: Assertion | None, source: str) -> bool:
+def _is_uncovered(name: str, one: Assertion, former: Assertion | None, source: str) -> bool:
     is_of_source = one.path.startswith(f"{INHERITED}{source}:") and refuses(name, one.value)
-    return is_of_source and said is not None and not refuses(name, said.value)
+    return is_of_source and former is not None and not refuses(name, former.value)

@@ -1,6 +1,6 @@
 """A Do Not Contact set here (local), beside what an EMR states about the same patient, after two records were merged. Pure.
 
-Before a merge it yields to whatever an EMR has stated about its own record (``assertions.in_force``). What an EMR stated about the *other*
+Before a merge it yields to whatever an EMR has stated about its own record (``effective.in_force``). What an EMR stated about the *other*
 record does not lift it (product rule 5.7). So the merge marks it, and it then yields only to what an EMR states after the merge.
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from store.domain import assertions
+from store.domain import assertions, effective
 from store.domain.assertions import BY_MERGE, SourceAssertions
 from store.domain.enterprise import Enterprise
 from store.domain.ordering import stated
@@ -21,7 +21,7 @@ Records = Mapping[str, SourceAssertions]
 def is_in_force(held: Records, enterprise: Enterprise) -> bool:
     """Whether a local Do Not Contact is in force, or would be as soon as the enterprise syncs."""
     by_authority = {authority: one.assertions for authority, one in held.items()}
-    found = assertions.in_force(by_authority, replace(enterprise, syncs=True)).get(DO_NOT_CONTACT)
+    found = effective.in_force(by_authority, replace(enterprise, syncs=True)).get(DO_NOT_CONTACT)
     return found is not None and (found.authority, found.value) == (STAFF, YES)
 
 
@@ -42,7 +42,7 @@ def may_yield(held: Records) -> list[str]:
     They are a local Do Not Contact, and whatever staff inherited from a retired source.
     """
     assertions_here = held[STAFF].assertions if STAFF in held else {}
-    return [name for name, one in assertions_here.items() if refuses(name, one.value) and assertions.yields(name, one)]
+    return [name for name, one in assertions_here.items() if refuses(name, one.value) and effective.yields(name, one)]
 
 
 def has_not_yielded(held: Records) -> bool:

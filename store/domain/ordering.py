@@ -1,6 +1,6 @@
 """Which of two statements of one authority about one attribute counts (product rule 5.1). Pure.
 
-The one whose time is entirely later. Where nobody can tell, a refusal wins over a permission, and of anything else the later receipt.
+The one whose time is entirely later counts. Where times overlap, a refusal wins over a permission; of anything else the later receipt wins.
 """
 
 from __future__ import annotations
@@ -13,25 +13,25 @@ from store.domain.contactability import is_refusable, more_restrictive
 from store.preference import RESTRICTED, Assertion, PatientStatements, Statement, refuses
 
 APART = ("Consent/", "Flag/")
-"""FHIR resources of which a patient has several at once, each with a life of its own: the end of one says nothing about another."""
+"""FHIR resources of which a patient has several at once. The end of one says nothing about another."""
 
 PATIENT = "Patient/"
 VERSION = "/_history/"
-"""Before the version, in the evidence id of a FHIR resource."""
+"""Separates the version in the evidence id of a FHIR resource."""
 
 
 def is_newer(item: PatientStatements, old: Assertion) -> bool | None:
     """Whether a payload is newer evidence than an assertion of its authority; ``None`` where their times overlap and nothing else tells.
 
-    Versions order copies of one record only. A server counts them up, so of one FHIR resource the higher version is newer whatever
-    the times say; a lower one with a later time comes from a server that counts anew, and nobody can tell. HL7's (PID-33) break ties of
-    one second.
+    Versions order copies of one record only. A server counts them up, so the higher version of a FHIR resource is newer whatever the
+    times say. A lower version with a later time comes from a server that restarted its count: nobody can tell. HL7's PID-33 breaks ties
+    within one second.
     """
     by_time = item.effective.is_newer(old.effective)
-    mine, theirs = _resource(item.evidence_id), _resource(old.evidence_id)
+    of_resources = _resource(item.evidence_id) and _resource(old.evidence_id)
     if item.version == old.version or of_two_resources(item.evidence_id, old.evidence_id):
         return by_time
-    if mine and theirs:
+    if of_resources:
         return True if item.version > old.version else None if by_time else False
     ties = by_time is None and item.effective == old.effective and times.is_precise(old.effective)
     return item.version > old.version if ties and item.version and old.version else by_time
@@ -39,8 +39,8 @@ def is_newer(item: PatientStatements, old: Assertion) -> bool | None:
 
 def of_two_resources(one: str, other: str) -> bool:
     """Whether two evidence ids name versions of different FHIR resources."""
-    mine, theirs = _resource(one), _resource(other)
-    return bool(mine and theirs) and mine != theirs
+    first, second = _resource(one), _resource(other)
+    return bool(first and second) and first != second
 
 
 def record_of(evidence_id: str) -> str:
@@ -50,29 +50,29 @@ def record_of(evidence_id: str) -> str:
 
 def of_two_records(one: str, other: str) -> bool:
     """Whether two evidence ids name different records that state whether a patient may be contacted, whatever their versions."""
-    mine, theirs = refuser(one), refuser(other)
-    return bool(mine and theirs) and mine != theirs
+    first, second = refuser(one), refuser(other)
+    return bool(first and second) and first != second
 
 
 def refuser(evidence_id: str) -> str:
-    """The record that an evidence id names, a Patient too, whatever its version; empty for what is no record of that kind."""
+    """The Consent, Flag or Patient that an evidence id names, whatever its version; empty for anything else."""
     return evidence_id.partition(VERSION)[0] if evidence_id.startswith((*APART, PATIENT)) else ""
 
 
 def is_unversioned(evidence_id: str) -> bool:
-    """Whether an evidence id names such a record without its version."""
+    """Whether an evidence id names a Consent, Flag or Patient without its version."""
     return bool(refuser(evidence_id)) and VERSION not in evidence_id
 
 
 def wins(attribute: str, value: Any, than: Any, *, received_later: bool) -> bool:
-    """Whether a value counts against another one where nobody can tell which is newer."""
+    """Whether a value counts against another one if nobody can tell which is newer."""
     if is_refusable(attribute) or refuses(attribute, value) or refuses(attribute, than):
         return more_restrictive(attribute, value, than)
     return received_later
 
 
 def stated(item: PatientStatements) -> Mapping[str, Statement]:
-    """The statements that count: whatever a restricted record leaves out or deletes is no statement (product rule 5.6)."""
+    """The statements that count. What a restricted record leaves out or deletes is no statement (product rule 5.6)."""
     if not withholds(item):
         return item.statements
     return {name: one for name, one in item.statements.items() if one.value is not None and one.value != ()}

@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import NamedTuple
 
-from store.domain import assertions
+from store.domain import effective
 from store.domain.assertions import SourceAssertions
 from store.domain.decision_request import Evidence, KnownPatient
 from store.domain.enterprise import Enterprise
@@ -40,8 +40,8 @@ class DatedPatient(NamedTuple):
 
     def _at(self, stored: KnownPatient, at: datetime, now: datetime) -> KnownPatient:
         held = self.assertions_at(at, now)
-        in_force = assertions.in_force({name: one.assertions for name, one in held.items()}, self.enterprise)
-        contact = assertions.contact(in_force, assertions.unread(held, self.enterprise))
+        in_force = effective.in_force({name: one.assertions for name, one in held.items()}, self.enterprise)
+        contact = effective.contact(in_force, effective.unread(held, self.enterprise))
         return stored._replace(contact=contact, evidence=_Evidence(in_force))
 
 

@@ -1,4 +1,4 @@
-"""What is read off one payload beside what already stands, to apply it. Pure."""
+"""One payload beside the assertions of its authority: what to apply, what to leave out, and the codes to keep. Pure."""
 
 from __future__ import annotations
 
@@ -15,88 +15,89 @@ from store.preference import RESTRICTED, Assertion, PatientStatements, base, sto
 
 
 def digest(item: PatientStatements) -> str:
-    """What a payload says, as it was read, in short: equal digests say the same."""
+    """A digest of all that a payload states, as it was read. Equal digests state the same."""
     unread = unreadable.unread(item)
     record = ordering.record_of(item.evidence_id)
     return documents.digest(item.identifiers, ordering.stated(item), item.version, unread, item.codes, item.mapping, item.later, record)
 
 
 def as_received(item: PatientStatements, receipt: datetime) -> PatientStatements:
-    """A payload received then, or before: it is not effective later than that (``times.received``)."""
+    """A payload received at that time or before: its time does not reach beyond (``times.received``)."""
     effective = times.received(item.effective, min(receipt, item.received or receipt))
     return item if effective is item.effective else replace(item, effective=effective)
 
 
 def of_restricted(held: assertions.SourceAssertions | None, item: PatientStatements) -> PatientStatements:
-    """A payload about a record that its authority called restricted, and nothing else since: it takes nothing back (product rule 5.6)."""
-    said, now = (held.assertions if held is not None else {}).get(RESTRICTED), item.statements.get(RESTRICTED)
-    stays = said is not None and said.value is True and (now is None or now.value is not False)
+    """The payload, restricted if its authority's record still is: it takes nothing back (product rule 5.6)."""
+    before, new = (held.assertions if held is not None else {}).get(RESTRICTED), item.statements.get(RESTRICTED)
+    stays = before is not None and before.value is True and (new is None or new.value is not False)
     return replace(item, restricted=True) if stays and not item.restricted else item
 
 
 def without(item: PatientStatements, back: Collection[str]) -> PatientStatements:
-    """A payload without what the safeguard holds back."""
+    """A payload without the attributes that the safeguard holds back."""
     statements = {name: one for name, one in item.statements.items() if name not in back}
     return replace(item, statements=statements, codes={name: one for name, one in item.codes.items() if name not in back})
 
 
 def refusals(item: PatientStatements) -> PatientStatements:
-    """A payload with nothing but what refuses in it, and what may."""
+    """A payload reduced to its refusals, and to the attributes that could refuse and were not readable."""
     refused = {name: one for name, one in item.statements.items() if stops_contact(name, one.value)}
     unread = tuple(one for one in item.problems if base(one.attribute) in unreadable.unread(item) and base(one.attribute) != RESTRICTED)
     return replace(item, statements=refused, problems=unread, restricted=False, codes={}, later=())
 
 
 def was_read_otherwise(held: assertions.SourceAssertions, item: PatientStatements) -> bool:
-    """Whether anything of a payload that was seen stands as another mapping read it since, or as that could not read it."""
-    said = (held.assertions[name] for name in (*item.statements, *unreadable.unread(item)) if name in held.assertions)
-    stands = [*((one.evidence_id, one.mapping) for one in said), *((one.evidence_id, one.mapping) for one in held.unreadable.values())]
-    return any(evidence == item.evidence_id and mapping != item.mapping for evidence, mapping in stands)
+    """Whether an assertion or mark by a payload that is known comes from another mapping than the one that read it now."""
+    names = (name for name in (*item.statements, *unreadable.unread(item)) if name in held.assertions)
+    known = [(one.evidence_id, one.mapping) for one in (held.assertions[name] for name in names)]
+    known += [(one.evidence_id, one.mapping) for one in held.unreadable.values()]
+    return any(evidence == item.evidence_id and mapping != item.mapping for evidence, mapping in known)
 
 
 def repeated(
     held: Mapping[str, assertions.SourceAssertions], item: PatientStatements, merged: assertions.Merged
 ) -> dict[str, tuple[Any, Any]]:
-    """What is only stated again, beside a refusal of staff which may yield to that: the history has a line of it."""
-    said = {name: merged.assertions[name] for name in local_dnc.may_yield_to(held, item) if name in merged.assertions}
-    return {name: (one.value, one.value) for name, one in said.items() if not item.effective.is_before(one.effective)}
+    """Values stated again beside a refusal of staff that may end by that: they get a line in the history."""
+    again = {name: merged.assertions[name] for name in local_dnc.may_yield_to(held, item) if name in merged.assertions}
+    return {name: (one.value, one.value) for name, one in again.items() if not item.effective.is_before(one.effective)}
 
 
 def is_of_another_mapping(held: assertions.SourceAssertions, item: PatientStatements) -> bool:
-    """Whether another mapping read it than the one that reads the codes of its authority by now."""
+    """Whether a payload was read by another mapping than the codes of its authority."""
     return bool(item.mapping) and held.codes is not None and documents.read_codes(held.codes)[0] != item.mapping
 
 
 def to_read_again(held: assertions.SourceAssertions, item: PatientStatements, now: datetime) -> assertions.SourceAssertions:
-    """What an authority asserts, with the codes of one more payload that no mapping has read yet."""
+    """The assertions of an authority, with the codes of one more payload that is to be read again."""
     _, kept = codes_of(held)
     coded = replace(item, statements={name: one for name, one in item.statements.items() if name in item.codes})
     return replace(held, codes=documents.write_codes("", source_codes.after(kept or {}, coded, now, held, held.unreadable)))
 
 
 def to_be_joined(held: assertions.SourceAssertions) -> assertions.SourceAssertions:
-    """What an authority asserts of a record before a merge, with only those of its codes that nothing is newer than."""
+    """The assertions about a record before a merge, with its newest codes only."""
     by, kept = codes_of(held)
     return replace(held, codes=documents.write_codes(by, source_codes.joined(kept, {}))) if kept else held
 
 
-def joined(mine: assertions.SourceAssertions, theirs: assertions.SourceAssertions) -> assertions.SourceAssertions:
-    """What one authority asserts about two records that are one. Where two mappings read their codes, they are read again the next time."""
-    sides = [(by, kept) for by, kept in (codes_of(mine), codes_of(theirs)) if kept is not None]
+def joined(survivor: assertions.SourceAssertions, merged: assertions.SourceAssertions) -> assertions.SourceAssertions:
+    """The assertions of one authority about two merged records. If two mappings read their codes, they are read again next time."""
+    sides = [(by, kept) for by, kept in (codes_of(survivor), codes_of(merged)) if kept is not None]
     by = "" if len({name for name, _ in sides}) > 1 else sides[0][0] if sides else ""
     kept = source_codes.joined(sides[0][1], sides[1][1]) if len(sides) > 1 else sides[0][1] if sides else None
-    return replace(assertions.join(mine, theirs), codes=documents.write_codes(by, kept) if kept is not None else None)
+    return replace(assertions.join(survivor, merged), codes=documents.write_codes(by, kept) if kept is not None else None)
 
 
 def with_more(held: assertions.SourceAssertions, more: Mapping[str, Assertion], marks: Marks) -> assertions.SourceAssertions:
-    """What an authority asserts and more, with marks, none of which came with its codes: no mapping reads them away."""
+    """The assertions of an authority with further ones and marks that came without codes, so that no mapping removes them."""
     by, kept = codes_of(held)
     codes = documents.write_codes(by, source_codes.without_codes(kept, more, marks)) if kept is not None else None
     return replace(held, assertions={**held.current(), **more}, effective=held.confirmed, unreadable=marks, codes=codes)
 
 
 def codes(held: assertions.SourceAssertions | None, item: PatientStatements, now: datetime, marks: Marks) -> str | None:
-    """The codes of the authority with those of one more payload, as they are stored; nothing where there never was one."""
+    """The codes of the authority with those of one more payload, as stored; ``None`` if there were never any."""
     by, kept = codes_of(held) if held is not None else ("", None)
     if kept is None and not item.codes and not ordering.record_of(item.evidence_id):
         return None
@@ -105,7 +106,7 @@ def codes(held: assertions.SourceAssertions | None, item: PatientStatements, now
 
 
 def codes_of(held: assertions.SourceAssertions) -> tuple[str, Readings | None]:
-    """The name of the mapping that read them, and the codes, each at the newest time at which it was stated again; if there are any."""
+    """The mapping that read the codes, and the codes if there are any, each at the last time it was stated."""
     if held.codes is None:
         return "", None
     by, kept = documents.read_codes(held.codes)

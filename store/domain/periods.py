@@ -1,12 +1,12 @@
-"""What the periods of records change by themselves, and what counts at a moment (product section 7). Pure.
+"""Statements whose period begins or ends later, and what is in force at a moment (product section 7). Pure.
 
-A record with a period states now what counts now, and, by ``PatientStatements.later``, what its attributes will be. That is kept beside
-the assertions until it is due, and then merged like any statement, as old as its payload is: newer evidence still wins. So that nothing
-permits outside its period and no refusal is lost by it:
+A record with a period states what counts now, and, in ``PatientStatements.later``, what will count. The latter is kept beside the
+assertions until it is due, and then merged like any statement, with the time of its payload: newer evidence still wins. So that nothing
+permits outside its period and no refusal is lost:
 
 * the end of a record takes back only what the same record stated;
-* what a record permitted before counts no more where it now says something later only; what it refused goes on until that;
-* what another record of the same source still refuses counts again where something ends (``store.domain.record_refusals``).
+* an earlier permission of a record ends if it now states something for later only; an earlier refusal remains until then;
+* a refusal of another record of the source counts again when something ends (``store.domain.record_refusals``).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from store import times
-from store.domain import assertions, documents, payload, record_refusals, records
+from store.domain import assertions, documents, effective, payload, record_refusals, records
 from store.domain.assertions import SourceAssertions
 from store.domain.contactability import permitting_changes
 from store.domain.enterprise import Enterprise
@@ -50,9 +50,9 @@ class FutureStatement(NamedTuple):
 
     @property
     def item(self) -> PatientStatements:
-        """As a payload of its own, as old as the one it was in."""
-        said = {self.attribute: Statement(self.value, self.path)}
-        return PatientStatements((), said, self.effective, self.evidence_id, self.version, mapping=self.mapping)
+        """The statement as a payload of its own, with the time of the one it was in."""
+        statements = {self.attribute: Statement(self.value, self.path)}
+        return PatientStatements((), statements, self.effective, self.evidence_id, self.version, mapping=self.mapping)
 
 
 def record(evidence_id: str) -> str:
@@ -61,29 +61,29 @@ def record(evidence_id: str) -> str:
 
 
 def after(kept: Sequence[FutureStatement], item: PatientStatements, patient: int, authority: str, origin: int) -> list[FutureStatement]:
-    """What is ahead of a patient once a payload is known. The newest version of a record says all of its own periods."""
+    """The future statements of a patient after one more payload. The newest version of a record states all of its periods."""
     name = record(item.evidence_id)
-    mine = [one for one in kept if (one.authority, one.record) == (authority, name)]
+    own = [one for one in kept if (one.authority, one.record) == (authority, name)]
     others = [one for one in kept if (one.authority, one.record) != (authority, name)]
-    said = (item.effective, item.version, item.evidence_id, item.mapping)
+    evidence = (item.effective, item.version, item.evidence_id, item.mapping)
     new = [
-        FutureStatement(patient, authority, name, one.attribute, one.due, origin, one.value, one.path, *said)
+        FutureStatement(patient, authority, name, one.attribute, one.due, origin, one.value, one.path, *evidence)
         for one in item.later
         if counts(one, item)
     ]
-    newer = _is_newer(item, mine[0]) if mine else True
-    mine = {True: new, False: mine, None: [one for one in (*mine, *new) if one.refuses]}[newer]
+    newer = _is_newer(item, own[0]) if own else True
+    own = {True: new, False: own, None: [one for one in (*own, *new) if one.refuses]}[newer]
     others = [one for one in others if one.authority != authority or not _is_replaced(one, item)]
-    return [*others, *mine]
+    return [*others, *own]
 
 
 def counts(later: Later, item: PatientStatements) -> bool:
-    """Whether a payload may say so: a restricted record takes nothing back (product rule 5.6)."""
+    """Whether a future statement counts: a restricted record takes nothing back (product rule 5.6)."""
     return not item.restricted or later.value not in (None, ())
 
 
 def _is_replaced(one: FutureStatement, item: PatientStatements) -> bool:
-    """Whether a list that is ahead would be out of date when it is due: the whole list was stated again since."""
+    """Whether a future list is outdated, because the whole list was stated again since."""
     return base(one.attribute) in LISTS and one.attribute in item.statements and item.effective.is_after(one.effective)
 
 
@@ -94,7 +94,7 @@ def _is_newer(item: PatientStatements, one: FutureStatement) -> bool | None:
 
 
 def until_then(held: SourceAssertions | None, item: PatientStatements) -> PatientStatements:
-    """A payload with what its record permitted in an earlier version taken back, where it permits or refuses from later on only."""
+    """A payload that takes back what an earlier version of its record permitted, if it now states something for later only."""
     if held is None:
         return item
     names = dict.fromkeys(one.attribute for one in item.later if one.attribute not in item.statements and counts(one, item))
@@ -114,9 +114,9 @@ def _permitted(attribute: str, old: Assertion | None, item: PatientStatements) -
 
 
 def due_item(one: FutureStatement, held: SourceAssertions | None) -> PatientStatements:
-    """What is due, as a payload of its authority: without a statement where it has no effect.
+    """A due statement as a payload of its authority; without the statement if it has no effect.
 
-    An end takes back only what its own record stated. Of an authority that stated nothing (any more) only a refusal counts.
+    An end takes back only what its own record stated. If the authority asserts nothing, only a refusal counts.
     """
     old = held.assertions.get(one.attribute) if held is not None else None
     is_own = old is not None and record(old.evidence_id) == one.record
@@ -125,7 +125,7 @@ def due_item(one: FutureStatement, held: SourceAssertions | None) -> PatientStat
 
 
 def due_codes(held: SourceAssertions | None, one: FutureStatement) -> dict[str, Codes]:
-    """A place among the codes that are kept of the attribute, which no rule reads: what was due counts when the others are read again."""
+    """An entry among the attribute's kept codes that no rule reads, so that the due statement counts when the others are read again."""
     is_kept = held is not None and held.codes is not None and one.attribute in documents.read_codes(held.codes)[1]
     return {one.attribute: Codes(one.record, ((None, one.path),))} if is_kept else {}
 
@@ -133,9 +133,9 @@ def due_codes(held: SourceAssertions | None, one: FutureStatement) -> dict[str, 
 def merged(
     held: SourceAssertions | None, item: PatientStatements, now: datetime, joined: datetime | None = None, *, doubtful: bool = False
 ) -> assertions.Merged:
-    """``item``, which is due, onto what its authority stated. Of one version of a record, what begins or ends replaces what was before.
+    """Merges a due payload. Within one version of a record, what begins or ends replaces what was before.
 
-    Also where that stands for longer than it was stated: since a merge, or instead of what another record took back.
+    That also holds if the former assertion got a later time by a merge, or in place of what another record took back.
     """
     own = [name for name in item.statements if _is_own_version(name, item, held)]
     rest = replace(item, statements={name: one for name, one in item.statements.items() if name not in own}) if own else item
@@ -146,7 +146,7 @@ def merged(
 
 
 def _is_own_version(attribute: str, item: PatientStatements, held: SourceAssertions | None) -> bool:
-    """Whether what stands is of the same version of the record, and no older."""
+    """Whether the assertion is of the same version of the record, and not older than the payload."""
     old = held.current().get(attribute) if held is not None else None
     if old is None or record(old.evidence_id) != record(item.evidence_id) or old.version != item.version:
         return False
@@ -156,18 +156,18 @@ def _is_own_version(attribute: str, item: PatientStatements, held: SourceAsserti
 def _replaced(
     found: assertions.Merged, attribute: str, item: PatientStatements, now: datetime, joined: datetime | None
 ) -> assertions.Merged:
-    old, said = found.assertions[attribute], item.statements[attribute]
+    old, statement = found.assertions[attribute], item.statements[attribute]
     when = times.newest(old.effective, item.effective)
-    when = times.newest(when, times.at(joined)) if joined is not None and refuses(attribute, said.value) else when
-    new = Assertion(said.value, when, now, item.evidence_id, said.path, item.version, mapping=item.mapping)
+    when = times.newest(when, times.at(joined)) if joined is not None and refuses(attribute, statement.value) else when
+    new = Assertion(statement.value, when, now, item.evidence_id, statement.path, item.version, mapping=item.mapping)
     changed = {**found.changed, attribute: (old.value, new.value)} if old.value != new.value else found.changed
     outcome = RecordOutcome.APPLIED if changed else found.outcome
     return replace(found, assertions={**found.assertions, attribute: new}, changed=changed, outcome=outcome)
 
 
-def in_order(ahead: Iterable[FutureStatement], until: datetime) -> list[FutureStatement]:
-    """Those due by then, the earliest first; of one moment an end before what begins."""
-    return sorted((one for one in ahead if one.due <= until), key=lambda one: (one.due, one.value is not None, one.refuses))
+def in_order(future: Iterable[FutureStatement], until: datetime) -> list[FutureStatement]:
+    """The statements due by then, earliest first; at one moment ends come before beginnings."""
+    return sorted((one for one in future if one.due <= until), key=lambda one: (one.due, one.value is not None, one.refuses))
 
 
 def fallen(
@@ -178,38 +178,38 @@ def fallen(
     now: datetime,
     joined: datetime | None,
 ) -> tuple[assertions.Merged, list[RecordRefusal]]:
-    """What an authority asserts, and what its records refuse, once ``one`` is due. ``item`` is what of it has an effect."""
-    then = record_refusals.after(kept, one.item, held, one.patient_id, one.authority, one.origin, replaces=True)
-    mine = [refusal for refusal in then if refusal.authority == one.authority]
-    return record_refusals.restored(_ended(held, one, item, now, joined), item, held, mine, now, joined), then
+    """The assertions of an authority, and the refusals of its records, when ``one`` is due. ``item`` is its effective part."""
+    refusals = record_refusals.after(kept, one.item, held, one.patient_id, one.authority, one.origin, replaces=True)
+    own = [refusal for refusal in refusals if refusal.authority == one.authority]
+    return record_refusals.restored(_ended(held, one, item, now, joined), item, held, own, now, joined), refusals
 
 
 def _ended(
     held: SourceAssertions | None, one: FutureStatement, item: PatientStatements, now: datetime, joined: datetime | None
 ) -> assertions.Merged:
-    """Where a record ends, what was stated without one, or by another one, counts again where it refuses."""
+    """When a record ends, a refusal stated without a record, or by another one, counts again."""
     if held is not None and one.value is None and item.statements:
-        stands = records.decided(held, replace(item, codes=due_codes(held, one)), now, joined)
-        if one.attribute in stands and refuses(one.attribute, stands[one.attribute].value):
-            return assertions.merge(held, item, now, joined=joined, decided=stands)
+        decided = records.decided(held, replace(item, codes=due_codes(held, one)), now, joined)
+        if one.attribute in decided and refuses(one.attribute, decided[one.attribute].value):
+            return assertions.merge(held, item, now, joined=joined, decided=decided)
     return merged(held, item, now, joined)
 
 
 def held_at(
     by_authority: Mapping[str, SourceAssertions],
-    ahead: Iterable[FutureStatement],
+    future: Iterable[FutureStatement],
     kept: Sequence[RecordRefusal],
     enterprise: Enterprise,
     at: datetime,
     now: datetime,
     joined: datetime | None = None,
 ) -> dict[str, SourceAssertions]:
-    """What every authority asserts at a moment that is now or to come. ``kept`` is what records refuse.
+    """The assertions of every authority at a moment now or in the future. ``kept``: the refusals of records.
 
     A change due by ``now`` that permits contact waits until it is written, because the safeguard looks at it then.
     """
     held = dict(by_authority)
-    for one in in_order(ahead, at):
+    for one in in_order(future, at):
         before = held.get(one.authority)
         item = due_item(one, before)
         if before is None and not item.statements:
@@ -225,4 +225,4 @@ def held_at(
 
 
 def _in_force(held: Mapping[str, SourceAssertions], enterprise: Enterprise) -> dict[str, Any]:
-    return dict(assertions.in_force({name: one.current() for name, one in held.items()}, enterprise))
+    return dict(effective.in_force({name: one.current() for name, one in held.items()}, enterprise))

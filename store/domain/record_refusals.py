@@ -1,10 +1,10 @@
-"""What each record of a patient refuses by itself, also while something newer stands (product rules 5.1 and 5.7). Pure.
+"""The refusals of each record of a patient, also while a newer assertion is in force (product rules 5.1 and 5.7). Pure.
 
-The store keeps one assertion for each source and attribute. Of FHIR's Consents and Flags a patient has several, each with a life of its
-own: what one of them refuses counts again once what was stated after it is taken back or over. So that nothing permits that did not:
+The store keeps one assertion for each source and attribute. A patient has several FHIR Consents and Flags, each independent: a refusal of
+one counts again when what was stated after it is taken back or ends. So that nothing permits by mistake:
 
-* where nothing stands, or something is taken back, the newest refusal of a record that still refuses stands instead;
-* a newer version of the record, and the end of its period, change what the record refuses, and nothing else does.
+* where nothing is asserted, or a value is taken back, the newest refusal of a record that still refuses counts instead;
+* only a newer version of the record, or the end of its period, changes what the record refuses.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from store.times import Time
 
 
 class RecordRefusal(NamedTuple):
-    """What one record said last of one attribute, if it ever refused it. ``origin`` is the patient whose it was before a merge."""
+    """The last statement of one record about an attribute that it refused at some time. ``origin``: its patient before any merge."""
 
     patient_id: int
     authority: str
@@ -42,8 +42,8 @@ class RecordRefusal(NamedTuple):
         return refuses(self.attribute, self.value)
 
 
-def is_told(item: PatientStatements, held: SourceAssertions | None) -> bool:
-    """Whether a payload may say something about refusals of records, where none is kept of its patient so far."""
+def may_change(item: PatientStatements, held: SourceAssertions | None) -> bool:
+    """Whether a payload may change refusals of records, for a patient without any so far."""
     if not refuser(item.evidence_id):
         return False
     before = held.assertions if held is not None else {}
@@ -51,11 +51,11 @@ def is_told(item: PatientStatements, held: SourceAssertions | None) -> bool:
 
 
 def known(kept: Sequence[RecordRefusal], held: SourceAssertions | None, patient: int, authority: str) -> list[RecordRefusal]:
-    """What is kept, with what stands where nothing is kept of its record: an earlier version of the store did not keep any."""
+    """The refusals kept, with those asserted whose record has none: an earlier version of the store did not keep them."""
     have = {one[1:4] for one in kept}
-    said = held.current().items() if held is not None else ()
-    stands = [_refusal(patient, authority, name, patient, one) for name, one in said if _is_kept(name) and refuses(name, one.value)]
-    return [*kept, *(one for one in stands if one.record and one[1:4] not in have)]
+    current = held.current().items() if held is not None else ()
+    asserted = [_refusal(patient, authority, name, patient, one) for name, one in current if _is_kept(name) and refuses(name, one.value)]
+    return [*kept, *(one for one in asserted if one.record and one[1:4] not in have)]
 
 
 def after(
@@ -68,20 +68,20 @@ def after(
     *,
     replaces: bool = False,
 ) -> list[RecordRefusal]:
-    """What the records of a patient refuse once a payload is known.
+    """The refusals of a patient's records after one more payload.
 
-    ``replaces``: it is known to replace what the same version of its record stated, as what is due does.
+    ``replaces``: it replaces what the same version of its record stated, as a statement that falls due does.
     """
     found, name = known(kept, held, patient, authority), refuser(item.evidence_id)
-    for attribute, said in stated(item).items() if name else ():
+    for attribute, statement in stated(item).items() if name else ():
         if not _is_kept(attribute):
             continue
-        new = RecordRefusal(patient, authority, name, attribute, origin, said.value, said.path, *_evidence(item))
-        mine = [one for one in found if one[1:4] == new[1:4]]
-        is_late = any(_is_older(new, one, item, replaces=replaces) for one in mine)
-        if is_late or (not mine and (not new.refuses or _comes_late(attribute, item, held))):
+        new = RecordRefusal(patient, authority, name, attribute, origin, statement.value, statement.path, *_evidence(item))
+        former = [one for one in found if one[1:4] == new[1:4]]
+        is_late = any(_is_older(new, one, item, replaces=replaces) for one in former)
+        if is_late or (not former and (not new.refuses or _comes_late(attribute, item, held))):
             continue
-        found = [one for one in found if one not in mine] + [new]
+        found = [one for one in found if one not in former] + [new]
     return found
 
 
@@ -93,9 +93,9 @@ def restored(
     now: datetime,
     joined: datetime | None = None,
 ) -> Merged:
-    """What stands after a payload, with the refusals of records instead of what it takes back.
+    """The result of a payload, with the refusals of records in place of what it takes back.
 
-    ``joined``: when the patient last became one with another record; a refusal from before holds against all from before.
+    ``joined``: the patient's last merge; a refusal from before it holds against everything from before it.
     """
     names = [name for name in stated(item) if name in merged.assertions and merged.assertions[name].value is None]
     if not names:
@@ -104,9 +104,9 @@ def restored(
     if not back:
         return merged
     before = held.assertions if held is not None else {}
-    was = {name: before[name].value if name in before else None for name in back}
+    former = {name: before[name].value if name in before else None for name in back}
     changed = {name: one for name, one in merged.changed.items() if name not in back}
-    changed |= {name: (was[name], one.value) for name, one in back.items() if was[name] != one.value}
+    changed |= {name: (former[name], one.value) for name, one in back.items() if former[name] != one.value}
     outcome = RecordOutcome.APPLIED if changed else RecordOutcome.UNCHANGED if merged.outcome == RecordOutcome.APPLIED else merged.outcome
     return replace(merged, assertions={**merged.assertions, **back}, changed=changed, outcome=outcome, settled=False)
 
@@ -114,7 +114,7 @@ def restored(
 def instead(
     assertions: Mapping[str, Assertion], kept: Iterable[RecordRefusal], now: datetime, joined: datetime | None = None
 ) -> dict[str, Assertion]:
-    """The refusals that stand instead of what is taken back, as new as both, by attribute. ``kept`` is of one authority."""
+    """The refusals that count in place of what is taken back, as new as both, by attribute. ``kept`` is of one authority."""
     found: dict[str, Assertion] = {}
     for one in sorted(kept, key=lambda one: (one.effective.latest, one.effective.earliest, one.record)):
         back = assertions.get(one.attribute)
@@ -126,53 +126,53 @@ def instead(
     return found
 
 
-def standing(
+def with_refusals(
     held: Mapping[str, SourceAssertions], kept: Sequence[RecordRefusal], now: datetime, others: Collection[str] = ()
 ) -> dict[str, SourceAssertions]:
-    """What every authority asserts, with the refusals of records instead of what was taken back, or never stated.
+    """The assertions of every authority, with the refusals of records in place of what was taken back, or never stated.
 
-    ``others``: authorities that may not have stated anything else.
+    ``others``: authorities that may have no other assertions.
     """
     found = dict(held)
     for one in kept:
         if one.authority not in found and one.authority not in others:
             continue  # its source was retired
-        mine = found.get(one.authority) or SourceAssertions({}, one.effective, one.effective, "", now)
+        known = found.get(one.authority) or SourceAssertions({}, one.effective, one.effective, "", now)
         nothing = Assertion(None, one.effective, now, "", one.path)
-        said = {one.attribute: mine.current().get(one.attribute, nothing)}
-        if back := instead(said, [refusal for refusal in kept if refusal.authority == one.authority], now):
-            found[one.authority] = replace(mine, assertions={**mine.current(), **back}, effective=mine.confirmed)
+        current = {one.attribute: known.current().get(one.attribute, nothing)}
+        if back := instead(current, [refusal for refusal in kept if refusal.authority == one.authority], now):
+            found[one.authority] = replace(known, assertions={**known.current(), **back}, effective=known.confirmed)
     return found
 
 
 def without_earlier(held: Mapping[str, SourceAssertions], kept: Iterable[RecordRefusal], since: datetime) -> dict[str, SourceAssertions]:
-    """What every authority asserts, less the refusals of records that were stated before a moment, however long they stand."""
+    """The assertions of every authority without the refusals of records that were stated before a moment."""
     earlier = {(one.authority, one.attribute, one.evidence_id) for one in kept if one.refuses and one.effective.latest < since}
     found = dict(held)
     for authority, one in held.items():
-        stays = {name: said for name, said in one.assertions.items() if (authority, name, said.evidence_id) not in earlier}
+        stays = {name: each for name, each in one.assertions.items() if (authority, name, each.evidence_id) not in earlier}
         found[authority] = replace(one, assertions=stays)
     return found
 
 
 def _is_kept(attribute: str) -> bool:
-    """A death or a restriction is the patient's, and is of one record only."""
+    """Whether refusals of the attribute are kept by record: a death or a restriction is a fact about the patient."""
     return attribute not in FACTS
 
 
 def _is_refused(attribute: str, assertions: Mapping[str, Assertion]) -> bool:
-    said = assertions.get(attribute)
-    return said is not None and refuses(attribute, said.value)
+    one = assertions.get(attribute)
+    return one is not None and refuses(attribute, one.value)
 
 
 def _is_same_patient(record: str, evidence_id: str) -> bool:
-    """What a Patient resource takes back it takes back of the person, also where two of them are one."""
+    """Whether both are Patient resources: what one takes back it takes back for the person, also after a merge."""
     return record.startswith(PATIENT) and evidence_id.startswith(PATIENT)
 
 
-def _refusal(patient: int, authority: str, name: str, origin: int, said: Assertion) -> RecordRefusal:
-    stated = (said.value, said.path, said.effective, said.version, said.evidence_id, said.mapping)
-    return RecordRefusal(patient, authority, refuser(said.evidence_id), name, origin, *stated)
+def _refusal(patient: int, authority: str, name: str, origin: int, one: Assertion) -> RecordRefusal:
+    evidence = (one.effective, one.version, one.evidence_id, one.mapping)
+    return RecordRefusal(patient, authority, refuser(one.evidence_id), name, origin, one.value, one.path, *evidence)
 
 
 def _evidence(item: PatientStatements) -> tuple[Time, int, str, str]:
@@ -180,7 +180,7 @@ def _evidence(item: PatientStatements) -> tuple[Time, int, str, str]:
 
 
 def _is_older(new: RecordRefusal, one: RecordRefusal, item: PatientStatements, *, replaces: bool) -> bool:
-    """Whether what is kept of the record counts: it is newer, or refuses where nobody can tell."""
+    """Whether the kept statement of the record counts: it is newer, or it refuses and nobody can tell."""
     if (item.evidence_id, item.version, item.effective) == (one.evidence_id, one.version, one.effective):
         return one.refuses and not (new.refuses or replaces or item.mapping != one.mapping)
     newer = is_newer(item, Assertion(one.value, one.effective, one.effective.latest, one.evidence_id, one.path, one.version))
@@ -188,6 +188,6 @@ def _is_older(new: RecordRefusal, one: RecordRefusal, item: PatientStatements, *
 
 
 def _comes_late(attribute: str, item: PatientStatements, held: SourceAssertions | None) -> bool:
-    """Whether a newer version of the record was read before, which never refused."""
+    """Whether a newer version of the record, which never refused, was read before."""
     old = held.assertions.get(attribute) if held is not None else None
     return old is not None and refuser(old.evidence_id) == refuser(item.evidence_id) and is_newer(item, old) is False

@@ -11,7 +11,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from store import times
-from store.domain import assertions, local_dnc, payload, unreadable
+from store.domain import effective, local_dnc, payload, unreadable
 from store.domain.assertions import INHERITED, SourceAssertions
 from store.domain.attributes import entry
 from store.domain.contactability import is_refusable, more_restrictive, permitting_changes
@@ -112,7 +112,7 @@ def _without_losses(
 
 
 def _in_force(by_authority: ByAuthority, enterprise: Enterprise) -> dict[str, Preference]:
-    return assertions.in_force({name: held.assertions for name, held in by_authority.items()}, enterprise)
+    return effective.in_force({name: held.assertions for name, held in by_authority.items()}, enterprise)
 
 
 def _inherited(assertion: Assertion, source: str, now: datetime) -> Assertion:

@@ -1,7 +1,7 @@
-"""What today's mapping says of the codes of two records that are one person (product rules 5.7 and 5.8). Pure.
+"""Reads the codes of two merged records by today's mapping (product rules 5.7 and 5.8). Pure.
 
-A merge keeps of each record only the newest of its codes beside the other's. Where today's mapping makes nothing of those, what it makes
-of the older ones counts: the record's own side has them.
+A merge keeps only the newest codes of each record. If today's mapping makes nothing of those, the older ones count: the record's own side
+still has them.
 """
 
 from __future__ import annotations
@@ -19,58 +19,58 @@ from store.preference import Assertion, PatientStatements, Problem, Statement, b
 
 
 def with_sides(now: SourceAssertions, sides: Iterable[SourceAssertions], joined: datetime) -> SourceAssertions:
-    """What is asserted of both, with what each side says by its own codes; none of that lifts a refusal from before they were one.
+    """The assertions about both, with those that each side makes by its own codes. None of these lifts a refusal from before the merge.
 
-    What was stated since is about both, and stands.
+    What was stated since the merge is about both and counts.
     """
     kept = documents.read_codes(now.codes)[1] if now.codes is not None else {}
     names = [name for name, ones in kept.items() if not any(record_of(one.evidence_id) for one in ones)]
-    unsaid = [name for name in names if name not in now.assertions]
+    unstated = [name for name in names if name not in now.assertions]
     for side in sides:
-        now = _marked(_told(now, side, names, unsaid, joined), side, names, joined)
+        now = _with_marks(_with_assertions(now, side, names, unstated, joined), side, names, joined)
     return now
 
 
 def refusals(held: SourceAssertions) -> dict[str, Assertion]:
-    """What of it refuses."""
-    return {name: said for name, said in held.current().items() if refuses(name, said.value)}
+    """The refusals among the assertions of an authority."""
+    return {name: one for name, one in held.current().items() if refuses(name, one.value)}
 
 
 def refusing(now: SourceAssertions, kept: Mapping[str, Assertion]) -> SourceAssertions:
-    """What is asserted by the codes, and the refusals that a merge kept; what is later than those stands.
+    """The assertions by the codes, with the refusals that a merge ``kept``, unless a later statement ended them.
 
-    By time alone a permission of the other record may look newer than the merge though it came before it and says nothing of who refused:
-    a refusal in ``kept`` is as new as any such.
+    By its time alone, a permission of the other record may look newer than the merge although it came before and says nothing about the
+    record that refused. A refusal in ``kept`` therefore has the time of the merge.
     """
     kept_codes = documents.read_codes(now.codes)[1] if now.codes is not None else {}
     names = [name for name, ones in kept_codes.items() if not any(record_of(one.evidence_id) for one in ones)]
     assertions = now.current()
     for name in names:
-        said, stands = kept.get(name), assertions.get(name)
-        if said is None or (stands is not None and stands.effective.is_after(said.effective)):
+        refusal, current = kept.get(name), assertions.get(name)
+        if refusal is None or (current is not None and current.effective.is_after(refusal.effective)):
             continue
-        if stands is not None and refuses(name, stands.value) and not more_restrictive(name, said.value, stands.value):
-            assertions[name] = stands._replace(effective=times.newest(stands.effective, said.effective))
+        if current is not None and refuses(name, current.value) and not more_restrictive(name, refusal.value, current.value):
+            assertions[name] = current._replace(effective=times.newest(current.effective, refusal.effective))
         else:
-            assertions[name] = said
+            assertions[name] = refusal
     return replace(now, assertions=assertions, effective=now.confirmed)
 
 
-def _told(
-    now: SourceAssertions, side: SourceAssertions, names: Collection[str], unsaid: Collection[str], joined: datetime
+def _with_assertions(
+    now: SourceAssertions, side: SourceAssertions, names: Collection[str], unstated: Collection[str], joined: datetime
 ) -> SourceAssertions:
     assertions = dict(now.assertions)
-    for name, said in side.current().items():
-        if name in unsaid or (name in names and refuses(name, said.value)):
+    for name, one in side.current().items():
+        if name in unstated or (name in names and refuses(name, one.value)):
             item = PatientStatements(
-                (), {name: Statement(said.value, said.path)}, said.effective, said.evidence_id, said.version, mapping=said.mapping
+                (), {name: Statement(one.value, one.path)}, one.effective, one.evidence_id, one.version, mapping=one.mapping
             )
-            then = replace(now, assertions=assertions, effective=said.effective, confirmed=said.effective)
-            assertions = dict(merge(then, item, said.recorded, joined=joined).assertions)
+            before = replace(now, assertions=assertions, effective=one.effective, confirmed=one.effective)
+            assertions = dict(merge(before, item, one.recorded, joined=joined).assertions)
     return replace(now, assertions=assertions)
 
 
-def _marked(now: SourceAssertions, side: SourceAssertions, names: Collection[str], joined: datetime) -> SourceAssertions:
+def _with_marks(now: SourceAssertions, side: SourceAssertions, names: Collection[str], joined: datetime) -> SourceAssertions:
     marks = now.unreadable
     for name, mark in side.unreadable.items():
         if name in {base(one) for one in names} and name not in marks:

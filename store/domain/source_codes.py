@@ -1,11 +1,10 @@
 """The codes that an authority sent, beside what they were mapped to, so that another mapping can read them (product rule 5.8). Pure.
 
-Of each attribute the distinct codes are kept, each at the newest time at which it came. When the mapping of a source changes, what is in
-force is folded again from them: the same rules of order as if today's mapping had read every one. What came without codes, or before
-codes were kept, or from a field that today's mapping does not read, counts as it was read then.
+The distinct codes of each attribute are kept, each with the last time it was stated. When the mapping of a source changes, its assertions
+are computed again from them, by the same rules of order as if today's mapping had read every message. A statement without codes, from
+before codes were kept, or from a field that today's mapping does not read counts as it was read then.
 
-Of a Consent or a Flag there are no codes: what each of them says by its newest version is kept in their place, so that the end of one
-leaves what the others say.
+A Consent or a Flag has no codes: the statement of its newest version is kept in their place, so that the end of one leaves the others'.
 """
 
 from __future__ import annotations
@@ -24,10 +23,10 @@ from store.preference import Assertion, Codes, PatientStatements, Problem, State
 from store.times import Time
 
 MOST = 16
-"""Distinct codes kept of one attribute."""
+"""The most distinct codes kept for one attribute."""
 
 RECORD = "record"
-"""The place of what a Consent or a Flag says; beside it stands the mapping that read it."""
+"""The place of the statement of a Consent or a Flag, kept with the mapping that read it."""
 
 STATED, SILENT, UNREAD = "stated", "silent", "unread"
 
@@ -35,7 +34,7 @@ STATED, SILENT, UNREAD = "stated", "silent", "unread"
 class Reading(NamedTuple):
     """One code (or several at once) of one attribute, and what it was mapped to.
 
-    ``codes`` is ``None`` for what came without. ``outcome``: ``stated`` a value, ``silent``, or ``unread`` (``value`` is then the reason).
+    ``codes`` is ``None`` for a statement without any. ``outcome``: ``stated``, ``silent``, or ``unread`` (``value`` is then the reason).
     """
 
     codes: Codes | None
@@ -56,60 +55,66 @@ Read = tuple[Statement | None, Problem | None]
 
 
 class CodeReader(Protocol):
-    """How a source is read today."""
+    """Reads codes by today's mapping of a source."""
 
     @property
     def mapping(self) -> str:
         """The name of the mapping."""
 
     def reread(self, attribute: str, codes: Codes) -> Read | None:
-        """What it says of the codes of an attribute; ``None`` where it does not read that field."""
+        """The outcome of the codes of an attribute; ``None`` if the mapping does not read that field."""
 
 
 Folded = dict[str, tuple[Reading, ...]]
 
 
 def after(readings: Readings, item: PatientStatements, recorded: datetime, before: SourceAssertions | None, marks: Marks) -> Folded:
-    """The codes once an authority has stated one more payload. ``before``: what it held. ``marks``: what could not be read, with it."""
+    """The codes after one more payload of an authority. ``before``: what it held. ``marks``: with those of this payload."""
     kept = {name: tuple(one for one in ones if not _is_read_now(name, one, item, marks)) for name, ones in readings.items()}
     if record_of(item.evidence_id):
-        said = [name for name in item.statements if refusal(name) is not None or name in kept]
-        return kept | {name: _with_record(name, kept.get(name) or _from_before(name, before), item, recorded) for name in said}
-    counts = (one for one in item.codes if item.codes[one].silent or one in item.statements or _is_unread(one, item))
-    coded = (
-        list(item.codes) if ordering.withholds(item) else list(counts)
-    )  # what a restricted record withholds may mean something else one day
-    known = (one for one in item.statements if one in kept and not _is_known(kept[one], item))
-    unread = [one for one in unreadable.unread(item) if one in kept]  # its codes are not kept: they may be about the patient
-    for name in dict.fromkeys((*coded, *known, *unread)):
-        was = kept.get(name)
-        was = _from_before(name, before) if was is None else was
-        kept[name] = _with(name, was, _reading(name, item, recorded))
+        names = [name for name in item.statements if refusal(name) is not None or name in kept]
+        return kept | {name: _with_record(name, kept.get(name) or _from_before(name, before), item, recorded) for name in names}
+    for name in dict.fromkeys((*_coded(item), *_stated_again(item, kept), *(one for one in unreadable.unread(item) if one in kept))):
+        former = kept.get(name)
+        former = _from_before(name, before) if former is None else former
+        kept[name] = _with(name, former, _reading(name, item, recorded))
     return kept
 
 
+def _coded(item: PatientStatements) -> list[str]:
+    """The attributes whose codes are kept. Of a restricted record all are, as another mapping may read them as refusals."""
+    if ordering.withholds(item):
+        return list(item.codes)
+    return [name for name, codes in item.codes.items() if codes.silent or name in item.statements or _problem(name, item)]
+
+
+def _stated_again(item: PatientStatements, kept: Readings) -> list[str]:
+    """The attributes with kept codes that the payload states, unless it is known: an approved change, applied after it was held."""
+    return [name for name in item.statements if name in kept and not _is_known(kept[name], item)]
+
+
 def _is_read_now(name: str, one: Reading, item: PatientStatements, marks: Marks) -> bool:
-    """Whether it could not be read of this very payload, which can be now."""
+    """Whether a reading could not be read from this very payload before, and can be now."""
     return one.outcome == UNREAD and name not in marks and (one.evidence_id, one.effective) == (item.evidence_id, item.effective)
 
 
 def current(readings: Readings, held: SourceAssertions) -> Folded:
-    """The codes, those of the last payload at the newest time at which it was stated again."""
+    """The codes, those of the last payload with the time it was confirmed."""
     return {name: tuple(_current(one, held) for one in ones) for name, ones in readings.items()}
 
 
-def without_codes(readings: Readings, said: Mapping[str, Assertion], marks: Marks) -> Folded:
-    """The codes beside what came without: it counts whatever today's mapping says of them."""
+def without_codes(readings: Readings, assertions: Mapping[str, Assertion], marks: Marks) -> Folded:
+    """The codes with assertions and marks that came without any: they count whatever today's mapping makes of the codes."""
     kept = dict(readings)
-    for name in kept.keys() & said.keys():
-        kept[name] = _with(name, kept[name], _asserted(said[name]))
+    for name in kept.keys() & assertions.keys():
+        kept[name] = _with(name, kept[name], _asserted(assertions[name]))
     for name in kept.keys() & marks.keys():
         kept[name] = _with(name, kept[name], _marked(marks[name]))
     return kept
 
 
 def joined(first: Readings, second: Readings) -> Folded:
-    """The codes of two records that are one person: of each side only what nothing of that side is entirely newer than."""
+    """The codes of two merged records: of each side only those that nothing of that side is entirely newer than."""
     both: dict[str, tuple[Reading, ...]] = {}
     for name in {**first, **second}:
         sides = [_newest(side.get(name, ())) for side in (first, second)]
@@ -121,14 +126,14 @@ def joined(first: Readings, second: Readings) -> Folded:
 
 
 def fold(held: SourceAssertions, readings: Readings, reader: CodeReader, joined: datetime | None) -> tuple[SourceAssertions, Folded]:
-    """What the authority asserts by today's mapping, and the codes with what they are mapped to now."""
+    """The authority's assertions by today's mapping, and the codes with what they are mapped to now."""
     assertions = {name: one for name, one in held.current().items() if name not in readings}
     marks = {name: mark for name, mark in held.unreadable.items() if name not in readings or _has_records(readings[name])}
     now = SourceAssertions(assertions, held.confirmed, held.confirmed, held.seen, held.since, marks)
     again: dict[str, tuple[Reading, ...]] = {}
     for name, ones in readings.items():
         again[name] = tuple(_again(name, _current(one, held), reader) for one in ones)
-        now = _all_told(now, name, again[name], joined, reader.mapping)
+        now = _with_readings(now, name, again[name], joined, reader.mapping)
     same = {name: one for name, one in held.unreadable.items() if name in now.unreadable and _is_same_mark(one, now.unreadable[name])}
     return replace(now, unreadable={**now.unreadable, **same}), again
 
@@ -137,33 +142,37 @@ def _is_same_mark(one: Unreadable, other: Unreadable) -> bool:
     return (one.evidence_id, one.time) == (other.evidence_id, other.time)
 
 
-def standing(name: str, readings: tuple[Reading, ...], joined: datetime | None, mapping: str) -> Assertion | None:
-    """What stands of an attribute by all that was read; nothing where all of it was taken back."""
+def assertion_of(name: str, readings: tuple[Reading, ...], joined: datetime | None, mapping: str) -> Assertion | None:
+    """The assertion of an attribute by all its readings; ``None`` if all were taken back."""
     nothing = times.at(times.BEGINNING)
-    found = _all_told(SourceAssertions({}, nothing, nothing, "", times.BEGINNING), name, readings, joined, mapping).assertions.get(name)
+    found = _with_readings(SourceAssertions({}, nothing, nothing, "", times.BEGINNING), name, readings, joined, mapping).assertions.get(
+        name
+    )
     return found if found is not None and found.value is not None else None
 
 
-def _all_told(held: SourceAssertions, name: str, readings: tuple[Reading, ...], joined: datetime | None, mapping: str) -> SourceAssertions:
-    """The readings of one attribute, one after the other; of Consents and Flags, each of which stands until it ends, what is in force."""
+def _with_readings(
+    held: SourceAssertions, name: str, readings: tuple[Reading, ...], joined: datetime | None, mapping: str
+) -> SourceAssertions:
+    """Merges the readings of one attribute in order of receipt; of Consents and Flags, which count until they end, those in force."""
     for one in sorted((one for one in readings if not record_of(one.evidence_id)), key=lambda one: one.recorded):
-        held = _told(held, name, one, joined, mapping)
-    said = [one for one in readings if record_of(one.evidence_id)]
-    in_force = [one for one in said if one.value is not None]
+        held = _with_reading(held, name, one, joined, mapping)
+    of_records = [one for one in readings if record_of(one.evidence_id)]
+    in_force = [one for one in of_records if one.value is not None]
     if in_force and name in held.assertions and held.assertions[name].value is None:
         held = replace(held, assertions={key: one for key, one in held.assertions.items() if key != name})
-    for one in sorted(in_force or (() if name in held.assertions else said), key=lambda one: one.recorded):
-        held = _told(held, name, one, joined, read_by(one) or mapping)
+    for one in sorted(in_force or (() if name in held.assertions else of_records), key=lambda one: one.recorded):
+        held = _with_reading(held, name, one, joined, read_by(one) or mapping)
     return held
 
 
 def of_record(readings: tuple[Reading, ...], record: str) -> Reading | None:
-    """What a Consent or Flag says."""
+    """The reading of a Consent or Flag."""
     return next((one for one in readings if record_of(one.evidence_id) == record), None)
 
 
 def read_by(one: Reading) -> str:
-    """The mapping that read a Consent or a Flag; empty where that is not known."""
+    """The mapping that read a Consent or a Flag; empty if that is not known."""
     return str(one.codes.found[0][0]) if one.codes is not None and one.codes.place == RECORD else ""
 
 
@@ -172,7 +181,7 @@ def _has_records(readings: tuple[Reading, ...]) -> bool:
 
 
 def _with_record(name: str, readings: tuple[Reading, ...], item: PatientStatements, recorded: datetime) -> tuple[Reading, ...]:
-    """The readings with what the newest version of a Consent or Flag says; where nobody can tell which that is, with what refuses."""
+    """The readings with the newest version of a Consent or Flag; if nobody can tell which that is, with the one that refuses."""
     statement = item.statements[name]
     codes = Codes(RECORD, ((item.mapping, statement.path),))
     new = Reading(codes, STATED, statement.value, statement.path, item.effective, recorded, item.evidence_id, item.version, item.restricted)
@@ -186,7 +195,7 @@ def _with_record(name: str, readings: tuple[Reading, ...], item: PatientStatemen
 
 
 def _replaces(name: str, new: Reading, old: Reading, *, is_due: bool) -> bool:
-    """Whether a reading takes the place of another one of the same record. ``is_due``: a period of it has begun or ended."""
+    """Whether a reading replaces another one of the same record. ``is_due``: a period of it has begun or ended."""
     is_read_again = VERSION in new.evidence_id and read_by(new) != read_by(old)
     if new.evidence_id == old.evidence_id and (is_due or is_read_again):
         return True
@@ -198,25 +207,25 @@ def _assertion(one: Reading) -> Assertion:
     return Assertion(one.value, one.effective, one.recorded, one.evidence_id, one.path, one.version)
 
 
-def read_otherwise(was: Readings, now: Readings) -> list[PatientStatements]:
-    """What another mapping than before says of the codes, each as the payload it came with; what it says no more is taken back."""
-    pairs = ((name, pair) for name, ones in now.items() for pair in zip(was.get(name, ()), ones, strict=False))
+def read_otherwise(before: Readings, now: Readings) -> list[PatientStatements]:
+    """The changed readings, each as the payload it came with. A statement that is gone is taken back."""
+    pairs = ((name, pair) for name, ones in now.items() for pair in zip(before.get(name, ()), ones, strict=False))
     changed = [(name, old, new) for name, (old, new) in pairs if (old.outcome, old.value) != (new.outcome, new.value)]
-    return [_item(name, new if _is_said(new) else _taken_back(old)) for name, old, new in changed if _is_said(new) or _is_said(old)]
+    return [_item(name, new if _states(new) else _cleared(old)) for name, old, new in changed if _states(new) or _states(old)]
 
 
-def _is_said(one: Reading) -> bool:
+def _states(one: Reading) -> bool:
     return one.outcome == STATED and not (one.restricted and one.value is None)
 
 
-def _taken_back(one: Reading) -> Reading:
+def _cleared(one: Reading) -> Reading:
     return one._replace(value=None, restricted=False)
 
 
-def _told(held: SourceAssertions, name: str, one: Reading, joined: datetime | None, mapping: str) -> SourceAssertions:
+def _with_reading(held: SourceAssertions, name: str, one: Reading, joined: datetime | None, mapping: str) -> SourceAssertions:
     item = replace(_item(name, one), mapping=mapping)
-    then = replace(held, effective=one.effective, confirmed=one.effective)  # so that the later receipt counts
-    merged = merge(then, item, one.recorded, joined=joined)
+    before = replace(held, effective=one.effective, confirmed=one.effective)  # so that the later receipt counts
+    merged = merge(before, item, one.recorded, joined=joined)
     marks = unreadable.after(held.unreadable, held.assertions, item, whole=False)
     return SourceAssertions(merged.assertions, held.effective, held.confirmed, held.seen, held.since, marks)
 
@@ -242,31 +251,29 @@ def _mapped(one: Reading, statement: Statement | None, problem: Problem | None) 
 
 def _reading(name: str, item: PatientStatements, recorded: datetime) -> Reading:
     statement = item.statements.get(name)
-    problem = _is_unread(name, item)
-    said = (item.effective, recorded, item.evidence_id, item.version, ordering.withholds(item))
-    made = Reading(item.codes.get(name), SILENT, None, "", *said)
-    return _mapped(made, statement, problem)
+    evidence = (item.effective, recorded, item.evidence_id, item.version, ordering.withholds(item))
+    return _mapped(Reading(item.codes.get(name), SILENT, None, "", *evidence), statement, _problem(name, item))
 
 
 def _is_known(readings: tuple[Reading, ...], item: PatientStatements) -> bool:
-    """Whether a statement without codes is one of the readings, let through after the safeguard had held it."""
+    """Whether a statement is one of the readings already."""
     return any((one.evidence_id, one.effective) == (item.evidence_id, item.effective) for one in readings)
 
 
-def _is_unread(name: str, item: PatientStatements) -> Problem | None:
+def _problem(name: str, item: PatientStatements) -> Problem | None:
     return next((one for one in item.problems if one.attribute and base(name) == base(one.attribute)), None)
 
 
 def _from_before(name: str, held: SourceAssertions | None) -> tuple[Reading, ...]:
-    """What was asserted, or could not be read, before codes were kept."""
+    """The assertion and the mark from before codes were kept."""
     if held is None:
         return ()
-    said, mark = held.current().get(name), held.unreadable.get(name)
-    return (*((_asserted(said),) if said is not None else ()), *((_marked(mark),) if mark is not None else ()))
+    one, mark = held.current().get(name), held.unreadable.get(name)
+    return (*((_asserted(one),) if one is not None else ()), *((_marked(mark),) if mark is not None else ()))
 
 
-def _asserted(said: Assertion) -> Reading:
-    return Reading(None, STATED, said.value, said.path, said.effective, said.recorded, said.evidence_id, said.version, restricted=False)
+def _asserted(one: Assertion) -> Reading:
+    return Reading(None, STATED, one.value, one.path, one.effective, one.recorded, one.evidence_id, one.version, restricted=False)
 
 
 def _marked(mark: Unreadable) -> Reading:
@@ -274,9 +281,9 @@ def _marked(mark: Unreadable) -> Reading:
 
 
 def _with(name: str, readings: tuple[Reading, ...], new: Reading) -> tuple[Reading, ...]:
-    """The same codes again count at the newer time, and are known by what brought them first.
+    """The readings with one more. The same codes again count at the newer time, with the evidence that first brought them.
 
-    Past :data:`MOST` the oldest is dropped: first of what says nothing, and last of what refuses or may.
+    Past :data:`MOST` the oldest is dropped: first of those that state nothing, last of those that refuse or could.
     """
     same = next((one for one in readings if _key(one) == _key(new)), None)
     others = [one for one in readings if one is not same]
@@ -302,13 +309,13 @@ def _key(one: Reading) -> Any:
 
 
 def _newest(readings: Iterable[Reading]) -> list[Reading]:
-    """Each that nothing is entirely newer than, and what every Consent and Flag says."""
+    """The readings that nothing is entirely newer than, and those of every Consent and Flag."""
     found = list(readings)
     return [one for one in found if record_of(one.evidence_id) or not any(other.effective.is_after(one.effective) for other in found)]
 
 
 def _joined(name: str, readings: tuple[Reading, ...], one: Reading) -> tuple[Reading, ...]:
-    """The readings of two patients with that of a record, which may be known of both."""
+    """The readings of two patients with that of a record, which both may have."""
     old = of_record(readings, record_of(one.evidence_id))
     if old is not None and not _replaces(name, one, old, is_due=False):
         return readings
@@ -316,5 +323,5 @@ def _joined(name: str, readings: tuple[Reading, ...], one: Reading) -> tuple[Rea
 
 
 def _current(one: Reading, held: SourceAssertions) -> Reading:
-    """A code of the last payload counts at the newest time at which that was stated again."""
+    """A code of the last payload counts at the time that payload was confirmed."""
     return one._replace(effective=held.confirmed) if one.effective == held.effective else one

@@ -1,10 +1,9 @@
-"""Attributes that newer evidence spoke about and that could not be read (product section 9). Pure.
+"""Attributes about which newer evidence could not be read (product section 9). Pure.
 
-A payload of which a part cannot be read is applied without that part. Where the part could be a refusal, what was in force before it
-may be outdated, so the attribute is marked for the patient, by authority, since that evidence. Newer evidence that can be read removes
-the mark; so does the same payload, replayed or read by another mapping. Evidence that may be older does not, nor another message of the
-same control id and time. The marks of a source that is retired are staff's from then on,
-until another source states the attribute after that.
+A payload of which a part cannot be read is applied without that part. If the part could be a refusal, the value in force may be outdated,
+so the attribute is marked for the patient, by authority, since that evidence. Newer readable evidence removes the mark; so does the same
+payload, replayed or read by another mapping. Evidence that may be older does not, nor another message with the same control id and time.
+When a source is retired, staff inherits its marks until another source states the attribute.
 """
 
 from __future__ import annotations
@@ -22,7 +21,10 @@ from store.times import Time
 
 
 class Unreadable(NamedTuple):
-    """Since which evidence an attribute could not be read, where in it, why (a stable code), and by which mapping."""
+    """Since which evidence an attribute could not be read, where in it, why (a stable code), and by which mapping.
+
+    ``content`` is that of the payload (``PatientStatements.content``), since another message may have the same control id and time.
+    """
 
     effective: datetime
     evidence_id: str
@@ -30,6 +32,7 @@ class Unreadable(NamedTuple):
     reason: str
     latest: datetime | None = None
     mapping: str = ""
+    content: str = ""
 
     @property
     def time(self) -> Time:
@@ -42,7 +45,7 @@ Marks = Mapping[str, Unreadable]
 
 
 def unread(item: PatientStatements) -> tuple[str, ...]:
-    """The attributes of a payload that may refuse and could not be read. One that it refuses all the same is read well enough."""
+    """The attributes of a payload that could refuse and could not be read, except those it refuses all the same."""
     if not item.problems:
         return ()
     named = dict.fromkeys(base(one.attribute) for one in item.problems if refusal(one.attribute) is not None)
@@ -50,9 +53,9 @@ def unread(item: PatientStatements) -> tuple[str, ...]:
 
 
 def after(marks: Marks, before: Mapping[str, Assertion], item: PatientStatements, *, whole: bool, joined: datetime | None = None) -> Marks:
-    """The marks of an authority once it has stated one more payload. ``before``: what it had asserted. ``joined``: see ``merge.merge``.
+    """The marks of an authority after one more payload. ``before``: its assertions before. ``joined``: see ``assertions.merge``.
 
-    ``whole``: the payload itself was read, not a statement of it that was kept.
+    ``whole``: the payload itself was read, not a statement kept from it.
     """
     new = unread(item)
     if not marks and not new:
@@ -63,48 +66,51 @@ def after(marks: Marks, before: Mapping[str, Assertion], item: PatientStatements
         if name in new and not _is_older(item.effective, kept.get(name), before.get(name), joined):
             time = item.effective if name not in kept else times.newest(kept[name].time, item.effective)
             latest = None if time.latest == item.effective.earliest else time.latest
-            kept[name] = Unreadable(item.effective.earliest, item.evidence_id, problem.path, problem.reason, latest, item.mapping)
+            kept[name] = Unreadable(
+                item.effective.earliest, item.evidence_id, problem.path, problem.reason, latest, item.mapping, item.content
+            )
     return anchored(kept, joined) if joined is not None and new else kept
 
 
 def settled_by(marks: Marks, item: PatientStatements) -> Marks:
-    """What a payload of another authority leaves of the marks that staff has of a retired source."""
+    """The marks that staff inherited from a retired source, without those that another authority's payload settles."""
     return {name: mark for name, mark in marks.items() if not _settles(name, mark, item, whole=False)}
 
 
 def joined(first: Marks, second: Marks) -> Marks:
-    """The marks of two records that are one person: the newer of each."""
+    """The marks of two merged records: the newer of each."""
     both = {name: max(first[name], second[name], key=lambda one: (one.time.latest, one)) for name in first.keys() & second.keys()}
     return {**first, **second, **both}
 
 
 def anchored(marks: Marks, merged_at: datetime) -> Marks:
-    """The marks of a record that was just merged: nothing that either record said before that moment and that arrives late settles them."""
+    """The marks of a record that was just merged: late evidence from before the merge does not settle them."""
     return {name: one if one.time.latest >= merged_at else one._replace(latest=merged_at) for name, one in marks.items()}
 
 
 def in_force(by_authority: Iterable[tuple[str, Marks]], enterprise: Enterprise) -> tuple[str, ...]:
-    """The attributes that newer evidence could not be read for, sorted. Without sync, only what counts without sync."""
+    """The marked attributes, sorted. Without sync, only those that count without sync."""
     found = {name for _, marks in by_authority for name in marks}
     return tuple(sorted(name for name in found if enterprise.locks or not entry(name).needs_sync))
 
 
 def _refuses(name: str, item: PatientStatements) -> bool:
-    said = item.statements.get(name)
-    return said is not None and refuses(name, said.value)
+    statement = item.statements.get(name)
+    return statement is not None and refuses(name, statement.value)
 
 
 def _settles(name: str, mark: Unreadable, item: PatientStatements, *, whole: bool) -> bool:
-    said = stated(item).get(name)
+    statement = stated(item).get(name)
     is_of_another = record_of(item.evidence_id) != record_of(mark.evidence_id)
-    if said is not None and item.effective.is_after(mark.time) and not (said.value is None and is_of_another):
+    if statement is not None and item.effective.is_after(mark.time) and not (statement.value is None and is_of_another):
         return True
-    is_again = whole and (item.received is not None or item.mapping != mark.mapping)
+    is_read_otherwise = item.mapping != mark.mapping and item.content == mark.content
+    is_again = whole and (item.received is not None or is_read_otherwise)
     return is_again and (item.evidence_id, item.effective.earliest) == (mark.evidence_id, mark.effective)
 
 
 def _is_older(effective: Time, mark: Unreadable | None, before: Assertion | None, joined: datetime | None) -> bool:
-    """Whether newer evidence is known. What was stated of one record before a merge is not older by what was stated of the other."""
+    """Whether newer evidence is known. Before a merge, evidence of one record is not older because of the other's."""
     if mark is not None and effective.is_before(mark.time):
         return True
     if before is None or not effective.is_before(before.effective):

@@ -18,8 +18,9 @@ from sqlalchemy import Connection
 
 from store.db.database import Database
 from store.domain import local_dnc
-from store.domain.assertions import Merged, SourceAssertions, in_force
+from store.domain.assertions import Merged, SourceAssertions
 from store.domain.contactability import may_permit_more, permitting_changes
+from store.domain.effective import in_force
 from store.domain.enterprise import Enterprise
 from store.domain.ordering import stated
 from store.holds.held_changes import HeldChange, HeldChanges, HeldChangeState
@@ -47,7 +48,7 @@ class BatchGuard(ABC):
 
     def gate(self, database: Database, transaction: Connection, enterprise: Enterprise, authority: str, now: datetime) -> SourceGate:
         """The gate of one batch of one authority (``store.patients.gating.Guard``)."""
-        return SourceGate(HeldChanges(database), transaction, enterprise, authority, self, now)
+        return SourceGate(database, transaction, enterprise, authority, self, now)
 
 
 class HoldAll(BatchGuard):
@@ -70,9 +71,9 @@ class SourceGate:
     """The safeguard of one batch of one source. ``load``, then ``sift`` each payload, then ``write``."""
 
     def __init__(
-        self, held: HeldChanges, transaction: Connection, enterprise: Enterprise, authority: str, guard: BatchGuard, now: datetime
+        self, database: Database, transaction: Connection, enterprise: Enterprise, authority: str, guard: BatchGuard, now: datetime
     ) -> None:
-        self.held, self.transaction, self.enterprise = held, transaction, enterprise
+        self.database, self.transaction, self.enterprise = database, transaction, enterprise
         self.authority, self.guard, self.now = authority, guard, now
         self.known: dict[Key, HeldChange] = {}
         self.to_write: dict[Key, HeldChange] = {}
@@ -80,7 +81,7 @@ class SourceGate:
 
     def load(self, patients: Iterable[int]) -> None:
         """Reads what is already held for the patients of the batch."""
-        for row in self.held.of_patients(self.transaction, self.authority, list(patients)):
+        for row in HeldChanges(self.database).of_patients(self.transaction, self.authority, list(patients)):
             self.known[row.patient_id, row.authority, row.attribute] = row
 
     def sift(self, patient: int, by_authority: ByAuthority, item: PatientStatements, merged: Merged, *, record: int) -> frozenset[str]:
@@ -106,11 +107,13 @@ class SourceGate:
 
     def write(self) -> None:
         """Writes the newly held changes, and deletes those that newer evidence replaced."""
-        self.held.drop(self.transaction, sorted(self.replaced - self.to_write.keys()))
-        self.held.put(self.transaction, list(self.to_write.values()))
+        if self.to_write or self.replaced:
+            held = HeldChanges(self.database)
+            held.drop(self.transaction, sorted(self.replaced - self.to_write.keys()))
+            held.put(self.transaction, list(self.to_write.values()))
         self.guard.close(len(self.to_write))
         if self.replaced:
-            HeldRuns(self.held.database).close_empty(self.transaction, self.authority.removeprefix(EMR), now=self.now)
+            HeldRuns(self.database).close_empty(self.transaction, self.authority.removeprefix(EMR), now=self.now)
 
     def _keep(self, key: Key, item: PatientStatements, direction: str, known: HeldChange | None) -> None:
         again = known is not None and (known.again or known.state != HeldChangeState.HELD)
@@ -122,16 +125,16 @@ class SourceGate:
         )  # fmt: skip
 
     def _permitting(self, by_authority: ByAuthority, item: PatientStatements, merged: Merged) -> dict[str, str]:
-        lifts = local_dnc.lifts(by_authority, item)
         names = [name for name, (_, after) in merged.changed.items() if may_permit_more(name, after)]
-        names += local_dnc.may_yield_to(by_authority, item)  # also if the source only repeats its own statement
+        if STAFF in by_authority:
+            names += local_dnc.may_yield_to(by_authority, item)  # also if the source only repeats its own statement
         if not names:
             return {}
         attributes = {base(name) for name in names}  # attributes do not affect each other, so no other matters
-        stated = {name: _only(attributes, held.assertions) for name, held in by_authority.items()}
-        before = in_force(stated, self.enterprise)
-        after = stated | {self.authority: _only(attributes, merged.assertions)}
-        if lifts:
+        assertions = {name: _only(attributes, held.assertions) for name, held in by_authority.items()}
+        before = in_force(assertions, self.enterprise)
+        after = assertions | {self.authority: _only(attributes, merged.assertions)}
+        if STAFF in by_authority and local_dnc.lifts(by_authority, item):
             after[STAFF] = local_dnc.without_merge_mark(by_authority[STAFF]).assertions
         return permitting_changes(before, in_force(after, self.enterprise), names)
 
@@ -158,7 +161,7 @@ class LiveFeedGuard(BatchGuard):
         now: datetime,
         span: timedelta,
     ) -> None:
-        self.held, self.runs, self.transaction, self.room = held, HeldRuns(held.database), transaction, room
+        self.held, self.transaction, self.room = held, transaction, room
         self.source, self.enterprise = feed
         self.now, self.since = now, now - span
         self.admitted: set[int] = set()
@@ -188,7 +191,7 @@ class LiveFeedGuard(BatchGuard):
     def run_of_held(self) -> str:
         """The feed's open run in the journal, which holds changes until a person decides."""
         if self._held_run is None:
-            self._held_run = self.runs.live_run(self.transaction, self.source, self.enterprise, now=self.now)
+            self._held_run = HeldRuns(self.held.database).live_run(self.transaction, self.source, self.enterprise, now=self.now)
         return self._held_run
 
     def close(self, held: int) -> None:
@@ -196,7 +199,7 @@ class LiveFeedGuard(BatchGuard):
         if self.admitted:
             self.held.record_permitted(self.transaction, self.source, self.admitted, now=self.now, forget=self.since)
         if held:
-            self.runs.count(self.transaction, self.run_of_held(), held, now=self.now)
+            HeldRuns(self.held.database).count(self.transaction, self.run_of_held(), held, now=self.now)
 
     def _measure(self, permitted: int) -> None:
         """Computes the room from the number of synced patients. Most batches stay within the floor and never need this count."""

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection
 
 from store.db.database import Database
-from store.domain import assertions, documents
+from store.domain import documents, effective
 from store.domain.assertions import SourceAssertions
 from store.domain.contactability import permitting_changes
 from store.domain.documents import instant, interval
@@ -91,8 +91,8 @@ def configuration_impact(database: Database, connection: Connection, before: Ent
     for patient, rows in _patients(database, connection, PATIENTS, [before.name], ASSERTIONS):
         by_authority = {authority: documents.read_assertions(text) for _, authority, text in rows}
         found.synced += any(authority.startswith(EMR) for authority in by_authority)
-        current = assertions.in_force(by_authority, before)
-        found.impact.add(patient, current, permitting_changes(current, assertions.in_force(by_authority, after), current))
+        current = effective.in_force(by_authority, before)
+        found.impact.add(patient, current, permitting_changes(current, effective.in_force(by_authority, after), current))
     return found
 
 
@@ -142,7 +142,7 @@ def _source_assertions(row: Any) -> SourceAssertions:
 
 
 def _in_force(by_authority: Mapping[str, SourceAssertions], enterprise: Enterprise) -> InForce:
-    return assertions.in_force({name: held.assertions for name, held in by_authority.items()}, enterprise)
+    return effective.in_force({name: held.assertions for name, held in by_authority.items()}, enterprise)
 
 
 def _value(in_force: InForce, name: str) -> object:

@@ -16,7 +16,7 @@ from sqlalchemy import Connection
 
 from store import times
 from store.db.database import Database
-from store.domain import assertions, documents
+from store.domain import documents, effective
 from store.domain.assertions import INHERITED
 from store.domain.attributes import is_known
 from store.domain.documents import instant
@@ -90,8 +90,8 @@ class Past:
             raise PatientUnknown("nothing was known about this patient at that time")
         rules = former(self.database, self.connection, self.enterprise, at)
         by_authority = _assertions(lines, self._joined(number, at))
-        in_force = assertions.in_force(by_authority, rules)
-        contact = assertions.contact(in_force)
+        in_force = effective.in_force(by_authority, rules)
+        contact = effective.contact(in_force)
         return AsOf(shown(number), lines[-1][1], at, in_force, contact, self._opt_outs(number, numbers_on_file(by_authority.values()), at))
 
     def _records(self, ref: PatientRef) -> set[int]:
@@ -136,10 +136,10 @@ def _assertions(lines: Iterable[Any], joined: Mapping[str, Mapping[str, Mapping[
     """Authority -> attribute -> its last assertion. ``joined``: the assertions about records that were merged into this one."""
     found: dict[str, dict[str, Assertion]] = {}
     stated: dict[tuple[str, str, Any], Assertion] = {}
-    for at, _, authority, evidence_id, effective, changes in lines:
+    for at, _, authority, evidence_id, since, changes in lines:
         for attribute, (before, after, path) in documents.read(changes).items():
             if is_known(attribute):  # else an event, like a merge
-                new = Assertion(documents.as_tuples(attribute, after), times.at(instant(effective)), instant(at), evidence_id, path)
+                new = Assertion(documents.as_tuples(attribute, after), times.at(instant(since)), instant(at), evidence_id, path)
                 if not evidence_id or path.startswith(INHERITED) or (not path and authority.startswith(EMR)):
                     new = _restated(new, stated.get((_origin(authority, path), attribute, new.value)))
                 elif evidence_id in joined:

@@ -155,7 +155,7 @@ class Joining:
             survivor.touched.add(authority)
             self._record(survivor, authority, was.get(authority, {}), joined)
         kept = [*self.work.refusals_of(survivor), *self.work.refusals_of(merged)]
-        survivor.held = record_refusals.standing(survivor.held, kept, self.work.author.now) if kept else survivor.held
+        survivor.held = record_refusals.with_refusals(survivor.held, kept, self.work.author.now) if kept else survivor.held
         survivor.visible = True
         if local:
             survivor.held[STAFF] = local_dnc.with_merge_mark(survivor.held[STAFF])

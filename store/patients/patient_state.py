@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from store.db.database import Database
-from store.domain import assertions, documents
+from store.domain import assertions, documents, effective
 from store.domain.documents import instant, interval
 from store.domain.enterprise import Enterprise
 from store.domain.phone_numbers import numbers_on_file
@@ -123,8 +123,8 @@ class PatientState:
 
     def row(self, enterprise: Enterprise, now: datetime) -> tuple[Row, dict[str, int]]:
         """The next version of the patient's row, and the patient's numbers, with whether each is in force by it."""
-        in_force = assertions.in_force({name: held.assertions for name, held in self.held.items()}, enterprise)
-        contact = assertions.contact(in_force, assertions.unread(self.held, enterprise))
+        in_force = effective.in_force({name: held.assertions for name, held in self.held.items()}, enterprise)
+        contact = effective.contact(in_force, effective.unread(self.held, enterprise))
         numbers = dict.fromkeys(self.listed, 0) | {phone.number: 1 for phone in contact.phones}
         texts = documents.write(contact), documents.write_provenance(in_force)
         return (self.id, enterprise.name, self.version + 1, enterprise.basis, sources(self.held), *texts, self.created, now), numbers
@@ -167,6 +167,6 @@ def read(
 def lineages(database: Database, transaction: Connection, numbers: list[int]) -> dict[int, Lineage]:
     """The merges behind patients that have several records."""
     joins: dict[int, list[Join]] = {}
-    for number, seq, survivor, merged, effective in database.select(transaction, JOINED, [numbers]) if numbers else ():
-        joins.setdefault(number, []).append(Join(seq, survivor, merged, instant(effective)))
+    for number, seq, survivor, merged, since in database.select(transaction, JOINED, [numbers]) if numbers else ():
+        joins.setdefault(number, []).append(Join(seq, survivor, merged, instant(since)))
     return {number: Lineage(merges) for number, merges in joins.items()}

@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from store.db.database import Database
-from store.domain import assertions, documents
+from store.domain import assertions, documents, effective
 from store.domain.decision_request import KnownPatient, no_evidence
 from store.domain.documents import instant, interval
 from store.domain.enterprise import Enterprise
@@ -86,8 +86,8 @@ class PatientReader:
         return found | {patient: self._contact(held) for patient, held in outdated.items()}
 
     def _contact(self, held: Mapping[str, assertions.SourceAssertions]) -> ContactPreferences:
-        in_force = assertions.in_force({authority: one.current() for authority, one in held.items()}, self.enterprise)
-        return assertions.contact(in_force, assertions.unread(held, self.enterprise))
+        in_force = effective.in_force({authority: one.current() for authority, one in held.items()}, self.enterprise)
+        return effective.contact(in_force, effective.unread(held, self.enterprise))
 
     def _dated(self, patients: list[int]) -> dict[int, DatedPatient]:
         """Patients with future statements, and the assertions of every authority."""
@@ -147,8 +147,8 @@ class PatientReader:
         by_authority = {authority: one for authority, one, _ in held}
         if now is not None and _is_due(row, now):
             by_authority = self._dated([number])[number].assertions_at(now, now)
-        in_force = assertions.in_force({authority: one.assertions for authority, one in by_authority.items()}, self.enterprise)
-        contact = assertions.contact(in_force, assertions.unread(by_authority, self.enterprise))
+        in_force = effective.in_force({authority: one.assertions for authority, one in by_authority.items()}, self.enterprise)
+        contact = effective.contact(in_force, effective.unread(by_authority, self.enterprise))
         numbers = [phone.number for phone in contact.phones]
         return Patient(
             shown(number),

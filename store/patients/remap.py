@@ -15,8 +15,7 @@ from store.domain import documents, payload, source_codes
 from store.domain.assertions import Merged, SourceAssertions, anchored, join
 from store.domain.ordering import record_of, stated
 from store.domain.record_merge import Lineage, Side
-from store.domain.record_refusals import RecordRefusal, after
-from store.domain.record_refusals import standing as with_refusals
+from store.domain.record_refusals import RecordRefusal, after, with_refusals
 from store.domain.side_codes import refusals, refusing, with_sides
 from store.patients.patient_batch import PatientBatch
 from store.patients.patient_state import PatientState
@@ -70,7 +69,7 @@ def as_read_now(held: SourceAssertions | None, item: PatientStatements, now: dat
         return {}
     codes = source_codes.after(kept, item, now, held, held.unreadable)
     by_codes = [name for name in waiting if name in kept and not record_of(item.evidence_id) and not record_of(before[name].evidence_id)]
-    read = {name: source_codes.standing(name, codes[name], joined, item.mapping) for name in by_codes}
+    read = {name: source_codes.assertion_of(name, codes[name], joined, item.mapping) for name in by_codes}
     return {name: one or _cleared(item, name, now) for name, one in read.items()}
 
 

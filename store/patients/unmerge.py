@@ -120,7 +120,7 @@ class Unmerging:
         below = self._below(merged_id)
         kept.give_back(survivor_id, merged_id, below, since)
         of_survivor, of_merged = (
-            record_refusals.standing(parted[one], kept.of(one), self.work.author.now, was) for one in (survivor_id, merged_id)
+            record_refusals.with_refusals(parted[one], kept.of(one), self.work.author.now, was) for one in (survivor_id, merged_id)
         )
         self._drop(survivor, of_survivor)
         self._drop(merged, of_merged)

@@ -20,7 +20,7 @@ from sync.commands import configured, global_options, output, private
 from sync.commands.configured import OfEnterprise
 from sync.commands.group import ListByDefault
 from sync.commands.output import AsJson, Limit
-from sync.runtime import Parts, UsageError
+from sync.runtime import Runtime, UsageError
 
 audit = typer.Typer(help="The audit log: `audit [--patient ID]`, `audit receipts ID`, `audit verify`.", cls=ListByDefault)
 OF_PATIENT = f"VALUE, AUTHORITY|VALUE, the store's id, {private.HINT}"
@@ -39,10 +39,10 @@ def list_lines(
     as_json: AsJson = False,
 ) -> None:
     """List who viewed or changed what, newest first."""
-    with global_options.opened(context) as parts:
-        owner = configured.enterprise(parts.settings, enterprise)
-        subject = parts.preferences.find(owner, reference(patient)).id if patient else None
-        lines = [plain(audit_out(one)) for one in Audit(parts.database).newest(owner, subject, limit)]
+    with global_options.opened(context) as runtime:
+        owner = configured.enterprise(runtime.settings, enterprise)
+        subject = runtime.preferences.find(owner, reference(patient)).id if patient else None
+        lines = [plain(audit_out(one)) for one in Audit(runtime.database).newest(owner, subject, limit)]
     _show(lines, as_json)
 
 
@@ -55,10 +55,10 @@ def receipts(
     as_json: AsJson = False,
 ) -> None:
     """List decision receipts: requests and answers. Only if the enterprise keeps receipts."""
-    with global_options.opened(context) as parts:
-        owner = configured.enterprise(parts.settings, enterprise)
-        subject = _viewed(parts, owner, reference(patient)) if patient else None
-        lines = [plain(audit_out(one)) for one in Receipts(parts.database).newest(owner, subject, limit)]
+    with global_options.opened(context) as runtime:
+        owner = configured.enterprise(runtime.settings, enterprise)
+        subject = _viewed(runtime, owner, reference(patient)) if patient else None
+        lines = [plain(audit_out(one)) for one in Receipts(runtime.database).newest(owner, subject, limit)]
     _show(lines, as_json)
 
 
@@ -72,8 +72,8 @@ def verify_all(
     as_json: AsJson = False,
 ) -> None:
     """Verify the hash chains. Exit code 1 if a line was changed, removed or moved."""
-    with global_options.opened(context) as parts:
-        verdicts = verify(parts.database, enterprise, _heads(noted) if noted else ())
+    with global_options.opened(context) as runtime:
+        verdicts = verify(runtime.database, enterprise, _heads(noted) if noted else ())
     if as_json:
         output.emit({"ok": all(one.broken_at is None for one in verdicts), "chains": [_summary(one) for one in verdicts]})
     else:
@@ -83,9 +83,9 @@ def verify_all(
         raise typer.Exit(1)
 
 
-def _viewed(parts: Parts, enterprise: str, ref: PatientRef) -> str:
-    patient = parts.preferences.find(enterprise, ref).id
-    Audit(parts.database).note(enterprise, VIEWED_RECEIPTS, patient, actor=global_options.who(), now=parts.clock())
+def _viewed(runtime: Runtime, enterprise: str, ref: PatientRef) -> str:
+    patient = runtime.preferences.find(enterprise, ref).id
+    Audit(runtime.database).note(enterprise, VIEWED_RECEIPTS, patient, actor=global_options.who(), now=runtime.clock())
     return patient
 
 

@@ -1,4 +1,4 @@
-"""Opens the program's parts for a command, with the configuration from the options before it."""
+"""Opens the program's runtime for a command, with the configuration from the options before it."""
 
 from __future__ import annotations
 
@@ -13,43 +13,43 @@ from store.domain.lock import Actor
 from sync.commands import configured, output
 from sync.config import load_to_look
 from sync.proposing import held_notice
-from sync.runtime import Parts
+from sync.runtime import Runtime
 
 
 @contextmanager
-def opened(context: typer.Context) -> Iterator[Parts]:
-    """The parts for reading. The configuration in force is not changed, even if the file differs."""
-    with _closing(Parts.open_to_read(load_to_look(configured.file(context)))) as parts:
-        yield parts
+def opened(context: typer.Context) -> Iterator[Runtime]:
+    """The runtime for reading. The configuration in force is not changed, even if the file differs."""
+    with _closing(Runtime.open_to_read(load_to_look(configured.file(context)))) as runtime:
+        yield runtime
 
 
 @contextmanager
-def mapping(context: typer.Context) -> Iterator[Parts]:
-    """The parts for mapping payloads: the sources' mappings are checked first."""
-    with _closing(Parts.open_to_read(configured.settings(context))) as parts:
-        yield parts
+def mapping(context: typer.Context) -> Iterator[Runtime]:
+    """The runtime for mapping payloads: the sources' mappings are checked first."""
+    with _closing(Runtime.open_to_read(configured.settings(context))) as runtime:
+        yield runtime
 
 
 @contextmanager
-def working(context: typer.Context) -> Iterator[Parts]:
-    """The parts for applying data from EMRs: first puts the configuration in force, unless the safeguard holds it."""
-    with _closing(Parts.open(configured.settings(context))) as parts:
-        yield parts
+def working(context: typer.Context) -> Iterator[Runtime]:
+    """The runtime for applying data from EMRs: first puts the configuration in force, unless the safeguard holds it."""
+    with _closing(Runtime.open(configured.settings(context))) as runtime:
+        yield runtime
 
 
 @contextmanager
-def _closing(parts: Parts) -> Iterator[Parts]:
-    """First notes if the configuration in force differs from the file; closes the parts at the end."""
+def _closing(runtime: Runtime) -> Iterator[Runtime]:
+    """First notes if the configuration in force differs from the file; closes the runtime at the end."""
     try:
-        for name in parts.settings.enterprises:
-            current = parts.configurations.state(name)
+        for name in runtime.settings.enterprises:
+            current = runtime.configurations.state(name)
             if current.held is not None:
                 output.note(f"{name}: {held_notice(current.held)}")
-            elif current.in_force not in (None, parts.settings.enterprises[name].own_basis):
+            elif current.in_force not in (None, runtime.settings.enterprises[name].own_basis):
                 output.note(f"{name}: the changes in this file are not in force yet; serve, resync or ingest will apply them")
-        yield parts
+        yield runtime
     finally:
-        parts.close()
+        runtime.close()
 
 
 def person() -> Actor:

@@ -15,7 +15,7 @@ from sync.answers import reference
 from sync.commands import configured, global_options, output, private
 from sync.commands.configured import OfEnterprise
 from sync.commands.output import AsJson
-from sync.runtime import Parts
+from sync.runtime import Runtime
 
 SHOWN = 50
 Ids = Annotated[
@@ -35,26 +35,26 @@ def check_identities(
     as_json: AsJson = False,
 ) -> None:
     """Find patients linked by an identifier that no longer links. --split splits them; opt-outs stay with each part."""
-    with global_options.opened(context) as parts:
-        owner = configured.enterprise(parts.settings, enterprise)
-        check = IdentityCheck(parts.preferences, owner)
-        only = _numbers(parts, owner, ids or [])
+    with global_options.opened(context) as runtime:
+        owner = configured.enterprise(runtime.settings, enterprise)
+        check = IdentityCheck(runtime.preferences, owner)
+        only = _numbers(runtime, owner, ids or [])
         with output.progress("patients checked") as bar:
             found = check.find(only, bar)
         if not as_json:
             _show(found)
         splittable = [one for one in found if not one.blocked]
         if split and splittable and (yes or (not as_json and _confirmed(len(splittable)))):
-            _split(parts, check, splittable, found, as_json=as_json)
+            _split(runtime, check, splittable, found, as_json=as_json)
         elif as_json:
             output.emit({"patients": [_shape(one) for one in found], "split": 0})
 
 
-def _split(parts: Parts, check: IdentityCheck, splittable: Sequence[Joined], found: Sequence[Joined], *, as_json: bool) -> None:
+def _split(runtime: Runtime, check: IdentityCheck, splittable: Sequence[Joined], found: Sequence[Joined], *, as_json: bool) -> None:
     done = {}
     with output.progress("patients split") as bar:
         for count, one in enumerate(splittable, 1):
-            done[one.id] = check.split(parsed(one.id) or 0, actor=global_options.person(), now=parts.clock())
+            done[one.id] = check.split(parsed(one.id) or 0, actor=global_options.person(), now=runtime.clock())
             bar(count, len(splittable))
     split = {one: into for one, into in done.items() if into}
     if as_json:
@@ -63,9 +63,9 @@ def _split(parts: Parts, check: IdentityCheck, splittable: Sequence[Joined], fou
         output.say(f"{len(split)} patients were split. Run emr-sync resync SOURCE --full for their sources, to restore the unknown values")
 
 
-def _numbers(parts: Parts, enterprise: str, ids: Sequence[str]) -> list[int]:
+def _numbers(runtime: Runtime, enterprise: str, ids: Sequence[str]) -> list[int]:
     refs: list[PatientRef] = [reference(one) for one in ids]
-    return [parsed(parts.preferences.find(enterprise, ref).id) or 0 for ref in refs]
+    return [parsed(runtime.preferences.find(enterprise, ref).id) or 0 for ref in refs]
 
 
 def _show(found: Sequence[Joined]) -> None:

@@ -28,12 +28,12 @@ def create(
     as_json: AsJson = False,
 ) -> None:
     """Create a key. It is shown only once."""
-    with global_options.opened(context) as parts:
-        owner = configured.enterprise(parts.settings, enterprise)
-        now = parts.clock()
+    with global_options.opened(context) as runtime:
+        owner = configured.enterprise(runtime.settings, enterprise)
+        now = runtime.clock()
         until = times.later(now, expires, "--expires")
         grants = [one.value for one in grant or ()]
-        number, secret = parts.keys.create(name, owner, role.value, now, expires=until, grants=grants, by=global_options.who())
+        number, secret = runtime.keys.create(name, owner, role.value, now, expires=until, grants=grants, by=global_options.who())
     if as_json:
         created = {"id": number, "key": secret, "name": name, "enterprise": owner, "role": role.value, "expires": until}
         output.emit({**created, "grants": grants})
@@ -46,8 +46,8 @@ def create(
 @keys.command("list")
 def list_keys(context: typer.Context, enterprise: OfEnterprise = None, as_json: AsJson = False) -> None:
     """List all keys, without their secrets."""
-    with global_options.opened(context) as parts:
-        found = parts.keys.list(enterprise)
+    with global_options.opened(context) as runtime:
+        found = runtime.keys.list(enterprise)
     if as_json:
         output.emit([_summary(key) for key in found])
     else:
@@ -62,8 +62,8 @@ def grant(
     as_json: AsJson = False,
 ) -> None:
     """Replace the grants of a sender's key."""
-    with global_options.opened(context) as parts:
-        key = parts.keys.grant(number, [one.value for one in grants or ()], parts.clock(), by=global_options.who())
+    with global_options.opened(context) as runtime:
+        key = runtime.keys.grant(number, [one.value for one in grants or ()], runtime.clock(), by=global_options.who())
     if as_json:
         output.emit(_summary(key))
     else:
@@ -73,8 +73,8 @@ def grant(
 @keys.command("revoke")
 def revoke(context: typer.Context, number: Annotated[str, typer.Argument(metavar="ID")], as_json: AsJson = False) -> None:
     """Revoke a key, effective immediately."""
-    with global_options.opened(context) as parts:
-        key = parts.keys.revoke(number, parts.clock(), by=global_options.who())
+    with global_options.opened(context) as runtime:
+        key = runtime.keys.revoke(number, runtime.clock(), by=global_options.who())
     if as_json:
         output.emit(_summary(key))
     else:

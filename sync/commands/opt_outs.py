@@ -38,11 +38,11 @@ def opt_outs(
         raise UsageError("--csv and --json cannot be combined; use one of them")
     when = moment(since, "--since"), moment(until, "--until")
     words = _one_of(by, "--by", (PATIENT, STAFF, REVIEW)), _one_of(scope, "--scope", SCOPES)
-    with global_options.opened(context) as parts:
-        owner = configured.enterprise(parts.settings, enterprise)
-        wanted = Wanted(spelled(line, parts.preferences.numbering(owner)), *words, topic, *when)
-        Audit(parts.database).note(owner, VIEWED_OPT_OUTS, "", actor=global_options.who(), now=parts.clock(), **filters(wanted))
-        found = opted_out(parts.database, owner, wanted)
+    with global_options.opened(context) as runtime:
+        owner = configured.enterprise(runtime.settings, enterprise)
+        wanted = Wanted(spelled(line, runtime.preferences.numbering(owner)), *words, topic, *when)
+        Audit(runtime.database).note(owner, VIEWED_OPT_OUTS, "", actor=global_options.who(), now=runtime.clock(), **filters(wanted))
+        found = opted_out(runtime.database, owner, wanted)
         if plain or table:
             sys.stdout.writelines(json_pieces(found) if plain else csv_pieces(found))
             sys.stdout.write("\n" if plain else "")

@@ -21,7 +21,7 @@ from sync.commands import configured, global_options, output, private
 from sync.commands.configured import OfEnterprise
 from sync.commands.output import AsJson
 from sync.commands.times import moment
-from sync.runtime import Parts, UsageError
+from sync.runtime import Runtime, UsageError
 
 PatientId = Annotated[
     str, typer.Argument(metavar="ID", help=f"VALUE, AUTHORITY|VALUE, the store's id, {private.HINT}.", callback=private.line)
@@ -38,15 +38,15 @@ def patient(
     as_json: AsJson = False,
 ) -> None:
     """Show a patient's facesheet: values, locks, provenance and history."""
-    with global_options.opened(context) as parts:
-        owner = configured.enterprise(parts.settings, enterprise)
+    with global_options.opened(context) as runtime:
+        owner = configured.enterprise(runtime.settings, enterprise)
         if (at := moment(as_of, "--as-of")) is not None:
-            _show_past(parts, owner, parts.preferences.as_of(owner, reference(number), at), as_json=as_json)
+            _show_past(runtime, owner, runtime.preferences.as_of(owner, reference(number), at), as_json=as_json)
             return
-        found = parts.preferences.find(owner, reference(number), parts.clock())
-        Audit(parts.database).note(owner, VIEWED, found.id, actor=global_options.who(), now=parts.clock(), version=found.version)
-        sheet = sheet_of(parts, found, role)
-        history = [plain(history_line(entry)) for entry in parts.preferences.history(owner, found.id)]
+        found = runtime.preferences.find(owner, reference(number), runtime.clock())
+        Audit(runtime.database).note(owner, VIEWED, found.id, actor=global_options.who(), now=runtime.clock(), version=found.version)
+        sheet = sheet_of(runtime, found, role)
+        history = [plain(history_line(entry)) for entry in runtime.preferences.history(owner, found.id)]
     if as_json:
         output.emit(sheet | {"history": history})
     else:
@@ -55,8 +55,8 @@ def patient(
         output.table(("at", "attribute", "before", "after", "by"), rows, title="History")
 
 
-def _show_past(parts: Parts, enterprise: str, found: AsOf, *, as_json: bool) -> None:
-    Audit(parts.database).note(enterprise, VIEWED_AS_OF, found.id, actor=global_options.who(), now=parts.clock())
+def _show_past(runtime: Runtime, enterprise: str, found: AsOf, *, as_json: bool) -> None:
+    Audit(runtime.database).note(enterprise, VIEWED_AS_OF, found.id, actor=global_options.who(), now=runtime.clock())
     sheet = plain(as_of_out(found))
     if as_json:
         output.emit(sheet)
@@ -137,9 +137,9 @@ def decide(
 ) -> None:
     """Decide whether, how and where to send a message to a patient, and why."""
     names, when = _channels(channels), moment(at, "--at")
-    with global_options.opened(context) as parts:
-        owner = configured.enterprise(parts.settings, enterprise)
-        numbering = parts.preferences.numbering(owner)
+    with global_options.opened(context) as runtime:
+        owner = configured.enterprise(runtime.settings, enterprise)
+        numbering = runtime.preferences.numbering(owner)
         ask = DecisionRequest(
             message_type=message_type.value,
             channels=names,
@@ -148,7 +148,7 @@ def decide(
             appointment=Appointment(method, _number(phone, numbering)) if method or phone else None,
             at=when,
         )
-        decision = decision_of(parts, owner, reference(number), ask, global_options.who())
+        decision = decision_of(runtime, owner, reference(number), ask, global_options.who())
     if as_json:
         output.emit(decision)
     else:

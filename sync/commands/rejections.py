@@ -16,7 +16,7 @@ from sync.commands import difference, global_options, output
 from sync.commands.group import ListByDefault
 from sync.commands.output import AsJson, Limit
 from sync.replays import Replays
-from sync.runtime import Parts, UsageError
+from sync.runtime import Runtime, UsageError
 
 rejections = typer.Typer(
     help="Rejected payloads: `rejections [SOURCE]`, `rejections show ID`, `rejections replay [ID…]`, `… erase`, `… reseal`.",
@@ -41,8 +41,8 @@ def list_rejections(
     """List rejections, newest first."""
     if status not in (*RejectionStatus, "all"):
         raise UsageError(f"--status must be one of {', '.join(RejectionStatus)}, all")
-    with global_options.opened(context) as parts:
-        found = parts.journal.rejections(source=source, status=None if status == "all" else status, limit=limit)
+    with global_options.opened(context) as runtime:
+        found = runtime.journal.rejections(source=source, status=None if status == "all" else status, limit=limit)
     if as_json:
         output.emit([summary(one) for one in found])
         return
@@ -56,9 +56,9 @@ def list_rejections(
 @rejections.command("show")
 def show(context: typer.Context, number: Annotated[str, typer.Argument(metavar="ID")], as_json: AsJson = False) -> None:
     """Show one rejection with its payload, which contains patient data. The access is recorded."""
-    with global_options.opened(context) as parts:
-        found = parts.journal.rejection(number)
-        Audit(parts.database).note(found.enterprise, VIEWED_PAYLOAD, number, actor=global_options.who(), now=parts.clock())
+    with global_options.opened(context) as runtime:
+        found = runtime.journal.rejection(number)
+        Audit(runtime.database).note(found.enterprise, VIEWED_PAYLOAD, number, actor=global_options.who(), now=runtime.clock())
     payload = found.payload.decode("utf-8", "backslashreplace")
     if as_json:
         output.emit(summary(found) | {"payload": payload})
@@ -80,15 +80,15 @@ def replay_some(
     """Replay rejected payloads, for example after fixing the mapping."""
     if sum((bool(numbers), bool(source), everything)) != 1 or (numbers and reason):
         raise UsageError("name what to replay: rejection ids, or --source SOURCE, or --all (the last two also take --reason)")
-    with global_options.mapping(context) as parts:
-        found = parts.journal.rejection_store.rejections(source=source, reason=reason, limit=EVERY) if not numbers else []
+    with global_options.mapping(context) as runtime:
+        found = runtime.journal.rejection_store.rejections(source=source, reason=reason, limit=EVERY) if not numbers else []
         chosen = numbers or [one.id for one in found if one.reason != TRUNCATED]
         if dry:
-            replays = Replays(parts)
+            replays = Replays(runtime)
             difference.show(replays.preview(chosen), as_json=as_json)
             _note_unreadable(replays.unopened)
             return
-        replays = Replays(parts)
+        replays = Replays(runtime)
         done = replays.replay_all(chosen, global_options.who())
     resolved = sum(one["status"] == RejectionStatus.RESOLVED for one in done)
     if as_json:
@@ -119,18 +119,18 @@ def erase(
         age = duration(older_than)
     except ValueError as error:
         raise UsageError(f"--older-than: {error}") from error
-    with global_options.opened(context) as parts:
-        erased = parts.journal.rejection_store.erase(parts.clock() - age)
-        _note_everywhere(parts, ERASED, payloads=erased, older_than=older_than)
+    with global_options.opened(context) as runtime:
+        erased = runtime.journal.rejection_store.erase(runtime.clock() - age)
+        _note_everywhere(runtime, ERASED, payloads=erased, older_than=older_than)
     _show_number(erased, "erased", as_json=as_json)
 
 
 @rejections.command("reseal")
 def reseal(context: typer.Context, as_json: AsJson = False) -> None:
     """Re-encrypt all payloads with the current key. Then older keys can be removed from payload_keys."""
-    with global_options.opened(context) as parts:
-        resealed = parts.journal.rejection_store.reseal()
-        _note_everywhere(parts, RESEALED, payloads=resealed)
+    with global_options.opened(context) as runtime:
+        resealed = runtime.journal.rejection_store.reseal()
+        _note_everywhere(runtime, RESEALED, payloads=resealed)
     _show_number(resealed, "resealed", as_json=as_json)
 
 
@@ -141,6 +141,6 @@ def _show_number(number: int, done: str, *, as_json: bool) -> None:
         output.say(f"{output.number(number, 'payload')} {done}")
 
 
-def _note_everywhere(parts: Parts, action: str, **detail: Any) -> None:
-    for enterprise in parts.settings.enterprises:
-        Audit(parts.database).note(enterprise, action, "", actor=global_options.who(), now=parts.clock(), **detail)
+def _note_everywhere(runtime: Runtime, action: str, **detail: Any) -> None:
+    for enterprise in runtime.settings.enterprises:
+        Audit(runtime.database).note(enterprise, action, "", actor=global_options.who(), now=runtime.clock(), **detail)

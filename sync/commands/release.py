@@ -17,7 +17,7 @@ from sync.commands import global_options, output
 from sync.commands.configured import SQLITE, has_database
 from sync.commands.output import AsJson
 from sync.config import ConfigProblem, Settings
-from sync.runtime import Parts, UsageError
+from sync.runtime import Runtime, UsageError
 
 PATIENCE = 3
 """Seconds that a check of the configuration waits for a database server."""
@@ -31,24 +31,24 @@ def release(
     as_json: AsJson = False,
 ) -> None:
     """Retire a source: removes its locks and keeps its last values for staff to edit. Shows a preview and asks first."""
-    with global_options.opened(context) as parts:
-        work = Release(parts.preferences, parts.journal)
+    with global_options.opened(context) as runtime:
+        work = Release(runtime.preferences, runtime.journal)
         if undo:
-            undone = work.undo(source, global_options.person(), parts.clock())
+            undone = work.undo(source, global_options.person(), runtime.clock())
             _say({"release": undone.id, "source": undone.source, "undone": True, "patients": undone.patients}, as_json=as_json)
             return
         if source is None:
             raise UsageError(f"name the source to release{_orphans_text(work)}")
-        found = work.preview(source, parts.clock())
-        if not yes and not _confirmed(parts, found, as_json=as_json):
+        found = work.preview(source, runtime.clock())
+        if not yes and not _confirmed(runtime, found, as_json=as_json):
             return
-        done = work.release(source, global_options.person(), parts.clock())
+        done = work.release(source, global_options.person(), runtime.clock())
         _say({"release": done.id, "source": source, "undone": False, "patients": done.patients}, as_json=as_json)
 
 
-def _confirmed(parts: Parts, found: Preview, *, as_json: bool) -> bool:
+def _confirmed(runtime: Runtime, found: Preview, *, as_json: bool) -> bool:
     """Shows what would be unlocked and asks for confirmation. A script gets the preview and must use ``--yes``."""
-    configured = found.source in parts.settings.feeds
+    configured = found.source in runtime.settings.feeds
     if as_json:
         output.emit({"release": None, "preview": found._asdict() | {"configured": configured}})
         return False

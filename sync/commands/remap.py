@@ -25,14 +25,14 @@ def remap(
     as_json: AsJson = False,
 ) -> None:
     """Apply a source's current mapping to codes already received. Does not contact the EMR. The safeguard applies."""
-    with global_options.working(context) as parts:
-        feed = parts.feed(source)
+    with global_options.working(context) as runtime:
+        feed = runtime.feed(source)
         mapper = adapter(feed).mapper
         with output.progress(f"remapping {source}") as on_progress:
             if dry:
-                difference.show(remapped(parts.engine, lane(feed), mapper, on_progress), as_json=as_json)
+                difference.show(remapped(runtime.engine, lane(feed), mapper, on_progress), as_json=as_json)
                 return
-            run = parts.engine.remap(lane(feed), mapper, on_progress)
+            run = runtime.engine.remap(lane(feed), mapper, on_progress)
     show(run, as_json=as_json)
 
 

@@ -37,11 +37,11 @@ def list_replies(
     """List replies that may be opt-outs, newest first. They contain patients' own words; the access is recorded."""
     if state not in STATES:
         raise UsageError(f"--state must be one of {', '.join(STATES)}")
-    with global_options.opened(context) as parts:
-        owner = configured.enterprise(parts.settings, enterprise)
-        found = parts.preferences.replies.some(owner, state, limit)
-        Audit(parts.database).note(
-            owner, VIEWED_REPLIES, "", actor=global_options.who(), now=parts.clock(), state=state, replies=len(found)
+    with global_options.opened(context) as runtime:
+        owner = configured.enterprise(runtime.settings, enterprise)
+        found = runtime.preferences.replies.some(owner, state, limit)
+        Audit(runtime.database).note(
+            owner, VIEWED_REPLIES, "", actor=global_options.who(), now=runtime.clock(), state=state, replies=len(found)
         )
     if as_json:
         output.emit([_plain(one) for one in found])
@@ -63,9 +63,9 @@ def dismiss(context: typer.Context, number: ReplyId, reason: Reason = "", enterp
 
 
 def _decide(context: typer.Context, number: str, decision: str, reason: str, enterprise: str | None, as_json: bool) -> None:
-    with global_options.opened(context) as parts:
-        owner = configured.enterprise(parts.settings, enterprise)
-        found = parts.preferences.decide_reply(owner, number, decision, actor=global_options.person(), reason=reason, now=parts.clock())
+    with global_options.opened(context) as runtime:
+        owner = configured.enterprise(runtime.settings, enterprise)
+        found = runtime.preferences.decide_reply(owner, number, decision, actor=global_options.person(), reason=reason, now=runtime.clock())
     if as_json:
         output.emit(_plain(found))
     else:

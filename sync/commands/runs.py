@@ -21,7 +21,7 @@ from sync.commands.output import AsJson, Limit
 from sync.commands.times import moment
 from sync.dry_run import dry_run
 from sync.intake import UNDECIDED
-from sync.runtime import Parts, UsageError, adapter, lane
+from sync.runtime import Runtime, UsageError, adapter, lane
 
 PATIENCE = 3600.0
 """The seconds in total that ``resync`` waits for an EMR that prepares its response."""
@@ -75,8 +75,8 @@ def list_runs(
     as_json: AsJson = False,
 ) -> None:
     """List runs, newest first."""
-    with global_options.opened(context) as parts:
-        found, waits = parts.journal.runs(source=source, limit=limit), waiting_by_run(parts)
+    with global_options.opened(context) as runtime:
+        found, waits = runtime.journal.runs(source=source, limit=limit), waiting_by_run(runtime)
     if as_json:
         output.emit([summary(run, waits.get(run.id)) for run in found])
         return
@@ -86,16 +86,16 @@ def list_runs(
         output.say(f"held for review since {output.word(one.since)}: {one.patients} patients; see emr-sync runs show {one.run}")
 
 
-def waiting_by_run(parts: Parts) -> dict[str, AwaitingReview]:
+def waiting_by_run(runtime: Runtime) -> dict[str, AwaitingReview]:
     """Run -> what awaits review, the longest wait first."""
-    return {one.run: one for one in parts.verdicts.awaiting_review()}
+    return {one.run: one for one in runtime.verdicts.awaiting_review()}
 
 
 @runs.command("show")
 def show_run(context: typer.Context, number: RunId, as_json: AsJson = False) -> None:
     """Show one run in detail, with its held changes."""
-    with global_options.opened(context) as parts:
-        found, waiting = parts.verdicts.show(number), waiting_by_run(parts).get(number)
+    with global_options.opened(context) as runtime:
+        found, waiting = runtime.verdicts.show(number), waiting_by_run(runtime).get(number)
     if as_json:
         output.emit(preview(found, waiting))
         return
@@ -118,10 +118,10 @@ def reject(context: typer.Context, number: RunId, as_json: AsJson = False) -> No
 
 
 def _decide(context: typer.Context, number: str, as_json: bool, verdict: Callable[[HeldReview, str, Actor, datetime], HeldSet]) -> None:
-    with global_options.opened(context) as parts:
-        parts.expire(parts.journal.run(number).enterprise)
-        held = verdict(parts.verdicts, number, global_options.person(), parts.clock())
-        found = parts.verdicts.show(number)
+    with global_options.opened(context) as runtime:
+        runtime.expire(runtime.journal.run(number).enterprise)
+        held = verdict(runtime.verdicts, number, global_options.person(), runtime.clock())
+        found = runtime.verdicts.show(number)
     if as_json:
         output.emit(preview(found))
     else:
@@ -167,17 +167,19 @@ def resync(
     """Read a source now."""
     if sum((patient is not None, since is not None, full)) > 1:
         raise UsageError("--patient, --since and --full cannot be combined; use one of them")
-    with global_options.working(context) as parts:
-        feed = parts.feed(source)
-        request = Fetch(parts.journal.cursor(source), moment(since, "--since"), full, patient)
+    with global_options.working(context) as runtime:
+        feed = runtime.feed(source)
+        request = Fetch(runtime.journal.cursor(source), moment(since, "--since"), full, patient)
         with output.progress(f"reading {source}") as on_progress:
             if dry:
-                found = dry_run(parts.engine, lane(feed), parts.polled(feed), request, on_progress)
+                found = dry_run(runtime.engine, lane(feed), runtime.polled(feed), request, on_progress)
                 if full and found.whole:
-                    Findings(parts.database).keep_comparison(feed.name, feed.enterprise, found.compared, now=parts.clock())
+                    Findings(runtime.database).keep_comparison(feed.name, feed.enterprise, found.compared, now=runtime.clock())
                 difference.show(found, as_json=as_json)
                 return
-            run = parts.engine.run(lane(feed), parts.polled(feed), request, RunKind.FULL if full else RunKind.RESYNC, on_progress, PATIENCE)
+            run = runtime.engine.run(
+                lane(feed), runtime.polled(feed), request, RunKind.FULL if full else RunKind.RESYNC, on_progress, PATIENCE
+            )
     show(run, as_json=as_json)
 
 
@@ -188,11 +190,11 @@ def ingest(
     as_json: AsJson = False,
 ) -> None:
     """Load files through a source's mapping: HL7 messages or batches, NDJSON, bundles."""
-    with global_options.working(context) as parts:
-        feed = parts.feed(source)
+    with global_options.working(context) as runtime:
+        feed = runtime.feed(source)
         reader = adapter(feed)
         with output.progress(f"reading into {source}") as on_progress:
-            run = parts.engine.feed(lane(feed), reader.mapper, payloads(reader, paths), on_progress)
+            run = runtime.engine.feed(lane(feed), reader.mapper, payloads(reader, paths), on_progress)
     show(run, as_json=as_json)
 
 

@@ -43,7 +43,7 @@ def _findings(emr: RehearsalEmr, service: Service, watcher: stage.RunWatcher, ac
         "address": f"http://{service.address}",
         "runs": [summary(run) for run in watcher.runs],
         "acknowledged": acknowledged,
-        "patient": sheet_of(service.parts, patient, Role.ENTERPRISE),
+        "patient": sheet_of(service.runtime, patient, Role.ENTERPRISE),
         "refused": stage.refused_change(service, patient),
         "decisions": [{"ask": what, "answer": answer} for what, answer in stage.decisions(emr, service)],
     }
@@ -73,7 +73,7 @@ def _because(decision: dict[str, Any]) -> str:
 
 
 def _serve(service: Service, patient: str) -> None:
-    _, key = service.parts.keys.create("demo", stage.ENTERPRISE, Role.SENDER, service.parts.clock())
+    _, key = service.runtime.keys.create("demo", stage.ENTERPRISE, Role.SENDER, service.runtime.clock())
     output.note(f"\nServing at http://{service.address} until Ctrl-C. API key for a sender: {key}")
     output.note(
         f"The facesheet of this patient: http://{service.address}/patients/{patient}\nThe console: http://{service.address}/sources"

@@ -33,11 +33,11 @@ def unmerge(
     as_json: AsJson = False,
 ) -> None:
     """Undo a merge: both records get their earlier values back; opt-outs made since apply to both."""
-    with global_options.opened(context) as parts:
-        owner = configured.enterprise(parts.settings, enterprise)
+    with global_options.opened(context) as runtime:
+        owner = configured.enterprise(runtime.settings, enterprise)
         actor = Actor(Role.OPERATOR, by or getpass.getuser())
-        patients = parts.preferences.unmerge(owner, reference(number), actor=actor, reason=reason, now=parts.clock())
-        survivor, restored = (sheet_of(parts, one, Role.ENTERPRISE) for one in patients)
+        patients = runtime.preferences.unmerge(owner, reference(number), actor=actor, reason=reason, now=runtime.clock())
+        survivor, restored = (sheet_of(runtime, one, Role.ENTERPRISE) for one in patients)
     if as_json:
         output.emit({"survivor": survivor, "restored": restored})
     else:

@@ -26,17 +26,17 @@ def add(
     as_json: AsJson = False,
 ) -> None:
     """Add a user, whose first password is shown only once; or give an existing user a role in another enterprise."""
-    with global_options.opened(context) as parts:
-        owner = configured.enterprise(parts.settings, enterprise)
-        user, password = Users(parts.database).add(name, owner, role.value, parts.clock(), by=global_options.who(), provisional=True)
+    with global_options.opened(context) as runtime:
+        owner = configured.enterprise(runtime.settings, enterprise)
+        user, password = Users(runtime.database).add(name, owner, role.value, runtime.clock(), by=global_options.who(), provisional=True)
     _show(user, password, as_json=as_json)
 
 
 @users.command("list")
 def list_users(context: typer.Context, enterprise: OfEnterprise = None, as_json: AsJson = False) -> None:
     """List all users, without passwords."""
-    with global_options.opened(context) as parts:
-        found = Users(parts.database).list(enterprise)
+    with global_options.opened(context) as runtime:
+        found = Users(runtime.database).list(enterprise)
     if as_json:
         output.emit([_summary(user) for user in found])
         return
@@ -47,8 +47,8 @@ def list_users(context: typer.Context, enterprise: OfEnterprise = None, as_json:
 @users.command("disable")
 def disable(context: typer.Context, name: Name, as_json: AsJson = False) -> None:
     """Disable a user and end all their sessions."""
-    with global_options.opened(context) as parts:
-        user = Users(parts.database).disable(name, parts.clock(), by=global_options.who())
+    with global_options.opened(context) as runtime:
+        user = Users(runtime.database).disable(name, runtime.clock(), by=global_options.who())
     if as_json:
         output.emit(_summary(user))
     else:
@@ -66,8 +66,8 @@ def reset(
 
     With openid there is no password: the account goes to the next person who signs in at the provider with this name.
     """
-    with global_options.opened(context) as parts:
-        user, password = Users(parts.database).reset(name, parts.clock(), way=way.value if way else None, by=global_options.who())
+    with global_options.opened(context) as runtime:
+        user, password = Users(runtime.database).reset(name, runtime.clock(), way=way.value if way else None, by=global_options.who())
     _show(user, password, as_json=as_json)
 
 

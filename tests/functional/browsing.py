@@ -21,7 +21,7 @@ from adapters.rehearsal.emr import RehearsalEmr
 from store.users.api_keys import ApiKeys
 from store.users.users import Users
 from sync.config import load
-from sync.runtime import Parts, lane
+from sync.runtime import Runtime, lane
 from tests.functional.program import free_port, ready, serving, written
 from tests.store.web.pages.browser import PATIENCE_MS
 
@@ -75,13 +75,13 @@ class Hospital:
     def fill(self) -> None:
         """Everybody of the EMR is on file in both enterprises, and there are users of every role and a sender."""
         config = self.configured(self.folder)
-        parts = Parts.open(load(config, {}))
+        runtime = Runtime.open(load(config, {}))
         try:
-            run = parts.engine.run(lane(parts.feed(FHIR)), parts.polled(parts.feed(FHIR)), Fetch(full=True), "full")
+            run = runtime.engine.run(lane(runtime.feed(FHIR)), runtime.polled(runtime.feed(FHIR)), Fetch(full=True), "full")
             assert run.status == "done", run.error
-            self._people(parts)
+            self._people(runtime)
         finally:
-            parts.close()
+            runtime.close()
 
     def told(self, values: Iterable[str], kind: str = "automation") -> Counter[tuple[str, bool]]:
         """What a sender hears about patients: the decision, and whether Do Not Contact is among its reasons."""
@@ -103,13 +103,13 @@ class Hospital:
         people = [(population.person(index), self.emr.entry(index).person) for index in range(population.size)]
         return [one.mrn for one, now in people if one.do_not_contact and now.do_not_contact and one.deceased_on is None]
 
-    def _people(self, parts: Parts) -> None:
-        users, now = Users(parts.database), datetime.now(UTC)
+    def _people(self, runtime: Runtime) -> None:
+        users, now = Users(runtime.database), datetime.now(UTC)
         for enterprise in (CLINIC, DESK):
             for role in ("enterprise", "manager", "staff", "operator", "auditor"):
                 name = f"{role}-{enterprise}"
                 self.passwords[name] = users.add(name, enterprise, role, now)[1] or ""
-        self.key = ApiKeys(parts.database).create("sender", CLINIC, "sender", now)[1]
+        self.key = ApiKeys(runtime.database).create("sender", CLINIC, "sender", now)[1]
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from adapters.base import Batch, Fetch
 from adapters.rest.athena import AthenaAdapter
 from store.domain.patient import PatientRef
 from sync.config import load
-from sync.runtime import Parts, lane, polled
+from sync.runtime import Runtime, lane, polled
 from tests.adapters.rest.athena_server import Practice, practising
 
 CONFIG = """\
@@ -56,44 +56,44 @@ def practice() -> Iterator[Practice]:
 
 
 @pytest.fixture
-def parts(tmp_path: Path, practice: Practice) -> Iterator[Parts]:
+def runtime(tmp_path: Path, practice: Practice) -> Iterator[Runtime]:
     file = tmp_path / "config.yaml"
     file.write_text(CONFIG.format(address=practice.address))
-    opened = Parts.open(load(file, {"ATHENA_SECRET": "secret"}))
+    opened = Runtime.open(load(file, {"ATHENA_SECRET": "secret"}))
     yield opened
     opened.close()
 
 
-def refused(parts: Parts) -> dict[str, str]:
+def refused(runtime: Runtime) -> dict[str, str]:
     """Do Not Contact of everybody who is known, by the EMR's number."""
     found = {}
     for number in range(1, 6):
-        patient = parts.preferences.find("clinic", PatientRef(value=str(number), authority="ATHENA"))
+        patient = runtime.preferences.find("clinic", PatientRef(value=str(number), authority="ATHENA"))
         found[str(number)] = patient.contact.do_not_contact
     return found
 
 
 @pytest.mark.parametrize("reads", range(1, 9))
-def test_killed_between_a_read_and_its_commit_nothing_is_lost(parts: Parts, practice: Practice, reads: int) -> None:
-    feed = parts.feed("athena")
+def test_killed_between_a_read_and_its_commit_nothing_is_lost(runtime: Runtime, practice: Practice, reads: int) -> None:
+    feed = runtime.feed("athena")
     adapter = polled(feed)
     assert isinstance(adapter, AthenaAdapter)
-    parts.engine.run(lane(feed), adapter, Fetch(), "incremental")
+    runtime.engine.run(lane(feed), adapter, Fetch(), "incremental")
     for number in ("2", "4"):
         practice.change(number, donotcall=True)
     try:
-        parts.engine.run(lane(feed), Dying(adapter, reads), Fetch(), "incremental")  # type: ignore[arg-type]
+        runtime.engine.run(lane(feed), Dying(adapter, reads), Fetch(), "incremental")  # type: ignore[arg-type]
     except Killed:
-        assert parts.journal.runs(source="athena")[0].status == "failed"
-    run = parts.engine.run(lane(feed), adapter, Fetch(), "incremental")
+        assert runtime.journal.runs(source="athena")[0].status == "failed"
+    run = runtime.engine.run(lane(feed), adapter, Fetch(), "incremental")
     assert run.status == "done"
-    assert refused(parts) == {"1": "no", "2": "yes", "3": "no", "4": "yes", "5": "no"}
+    assert refused(runtime) == {"1": "no", "2": "yes", "3": "no", "4": "yes", "5": "no"}
     assert all(at is not None for at in practice.processed.values())
     assert "rejected" not in run.counts
 
 
-def test_a_second_run_finds_nothing_new(parts: Parts) -> None:
-    feed = parts.feed("athena")
-    first = parts.engine.run(lane(feed), polled(feed), Fetch(), "incremental")
-    again = parts.engine.run(lane(feed), polled(feed), Fetch(), "incremental")
+def test_a_second_run_finds_nothing_new(runtime: Runtime) -> None:
+    feed = runtime.feed("athena")
+    first = runtime.engine.run(lane(feed), polled(feed), Fetch(), "incremental")
+    again = runtime.engine.run(lane(feed), polled(feed), Fetch(), "incremental")
     assert (first.counts["applied"], set(again.counts)) == (5, {"unchanged"})

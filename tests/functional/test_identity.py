@@ -86,7 +86,7 @@ class Feed:
 
     def find(self, value: str, authority: str = "GENHOSP", kind: str | None = None) -> Patient | None:
         try:
-            return self.service.parts.preferences.find("hospital", PatientRef(authority=authority, type=kind, value=value))
+            return self.service.runtime.preferences.find("hospital", PatientRef(authority=authority, type=kind, value=value))
         except StoreError:
             return None
 

@@ -58,11 +58,11 @@ def acknowledged(connection: MllpClient, body: bytes) -> tuple[str, str, str]:
 
 def dnc(service: Service) -> str:
     ref = PatientRef(authority="GENHOSP", value="MRN10001")
-    return service.parts.preferences.find("hospital", ref).contact.do_not_contact
+    return service.runtime.preferences.find("hospital", ref).contact.do_not_contact
 
 
 def reasons(service: Service) -> list[str]:
-    return [one.reason for one in service.parts.journal.rejections(source="adt")]
+    return [one.reason for one in service.runtime.journal.rejections(source="adt")]
 
 
 def test_a_message_whose_acknowledgement_was_lost_changes_nothing_the_second_time(tmp_path: Path, database_url: str) -> None:
@@ -70,11 +70,11 @@ def test_a_message_whose_acknowledgement_was_lost_changes_nothing_the_second_tim
     with listening(tmp_path, database_url) as (service, address), MllpClient(*address) as connection:
         answers = [acknowledged(connection, body) for body in (first, second, first)]
         assert dnc(service) == "no"
-        patient = service.parts.preferences.find("hospital", PatientRef(value="MRN10001"))
+        patient = service.runtime.preferences.find("hospital", PatientRef(value="MRN10001"))
     with listening(tmp_path, database_url) as (service, address), MllpClient(*address) as connection:  # and over a restart
         again = acknowledged(connection, first)
         assert dnc(service) == "no"
-        assert service.parts.preferences.find("hospital", PatientRef(value="MRN10001")).version == patient.version
+        assert service.runtime.preferences.find("hospital", PatientRef(value="MRN10001")).version == patient.version
     assert answers[0] == answers[2] == again
     assert answers[0] != answers[1]
     assert answers[0][0] == "AA"
@@ -84,7 +84,7 @@ def test_a_code_that_could_not_be_read_is_when_the_message_comes_again_and_the_m
     body = message("C1", "NEVER")
     with listening(tmp_path, database_url) as (service, address), MllpClient(*address) as connection:
         assert acknowledged(connection, body)[0] == "AA"
-        assert service.parts.preferences.find("hospital", PatientRef(value="MRN10001")).contact.unreadable == ("do_not_contact",)
+        assert service.runtime.preferences.find("hospital", PatientRef(value="MRN10001")).contact.unreadable == ("do_not_contact",)
         assert reasons(service) == ["code_unmapped"]
     mended = "  do_not_contact: {from: ZCP-2, values: {NEVER: yes}}"
     file = tmp_path / "config.yaml"
@@ -94,7 +94,7 @@ def test_a_code_that_could_not_be_read_is_when_the_message_comes_again_and_the_m
         assert listener.bound.wait(30)
         with MllpClient(*listener.address) as connection:
             assert acknowledged(connection, body)[0] == "AA"
-        found = service.parts.preferences.find("hospital", PatientRef(value="MRN10001")).contact
+        found = service.runtime.preferences.find("hospital", PatientRef(value="MRN10001")).contact
         assert (found.do_not_contact, found.unreadable) == ("yes", ())
 
 
@@ -178,7 +178,7 @@ def test_a_merge_and_what_is_said_beside_it_are_both_applied(tmp_path: Path, dat
         acknowledged(connection, message("C2", "OK").replace(b"MRN10001", b"MRN10002"))
         assert [acknowledged(connection, merge)[0] for _ in range(2)] == ["AA", "AA"]
         assert dnc(service) == "yes"
-        gone = service.parts.preferences.find("hospital", PatientRef(authority="GENHOSP", value="MRN10002"))
+        gone = service.runtime.preferences.find("hospital", PatientRef(authority="GENHOSP", value="MRN10002"))
         assert gone.contact.do_not_contact == "yes"
 
 

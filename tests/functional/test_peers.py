@@ -43,7 +43,7 @@ def test_python_hl7s_mllp_send_is_acknowledged(tmp_path: Path) -> None:
     with serving(config, port, "--only", "listen"):
         command = [
             str(Path(sys.executable).parent / "mllp_send"),
-            "--permitting",
+            "--loose",
             "--port",
             str(port),
             "--file",

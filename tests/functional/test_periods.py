@@ -16,7 +16,7 @@ from store.domain.lock import Grant, Role
 from sync import service as services
 from sync.commands import cli
 from sync.config import load
-from sync.runtime import Parts, connected
+from sync.runtime import Runtime, connected
 from sync.service import Service
 
 CATEGORY = {"coding": [{"system": "https://codes.example", "code": "sms"}]}
@@ -171,18 +171,18 @@ def running(config: Path, emr_sync: Run, monkeypatch: pytest.MonkeyPatch) -> Ite
     ended = [consent(name, "deny", end=before) for name in "234"]
     ingested(emr_sync, config, *(patient(name) for name in "1234"), consent("1", "deny", start=moment), *ended)
     settings = load(config)
-    parts = Parts(settings, connected(settings), clock)
-    service = Service(parts, ("api", "work"))
+    runtime = Runtime(settings, connected(settings), clock)
+    service = Service(runtime, ("api", "work"))
     service.start()
     try:
         yield service, clock, moment
     finally:
         service.stop()
-        parts.close()
+        runtime.close()
 
 
 def asked(service: Service, path: str, body: Any, kind: str = "application/json") -> str:
-    key = service.parts.keys.create(f"k{time.monotonic_ns()}", "clinic", Role.SENDER, datetime.now(UTC), grants=[Grant.PATIENTS])[1]
+    key = service.runtime.keys.create(f"k{time.monotonic_ns()}", "clinic", Role.SENDER, datetime.now(UTC), grants=[Grant.PATIENTS])[1]
     headers = {"Authorization": f"Bearer {key}", "Content-Type": kind}
     data = None if body is None else body if isinstance(body, bytes) else json.dumps(body).encode()
     with urllib.request.urlopen(urllib.request.Request(f"http://{service.address}{path}", data, headers), timeout=20) as answer:

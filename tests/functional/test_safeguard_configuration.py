@@ -22,7 +22,7 @@ from sync.service import Service, serving
 from tests.factories import NOW
 from tests.functional.program import emr_sync, free_port, hospital, written
 
-PATIENTS, AT_ONCE = 2_500, 500  # in several parts, whatever reads, restates, approves or asks
+PATIENTS, AT_ONCE = 2_500, 500  # in several runtime, whatever reads, restates, approves or asks
 HOSPITAL, FIRST, SECOND = "general-hospital", "genhosp-adt", "genhosp-second"
 ALL_SILENT, ALL_SENT = {"do_not_send": PATIENTS}, {"send": PATIENTS}
 Sender = Callable[[], Counter[str]]
@@ -68,7 +68,7 @@ class Hospital:
 
 def sender(service: Service) -> Sender:
     """Asks about everybody for a reminder, over HTTP."""
-    key = service.parts.keys.create("reminders", HOSPITAL, "sender", service.parts.clock())[1]
+    key = service.runtime.keys.create("reminders", HOSPITAL, "sender", service.runtime.clock())[1]
     asks = [ask(number) for number in range(PATIENTS)]
     return lambda: answers(service, key, asks)
 
@@ -95,11 +95,11 @@ def test_sync_switched_off_by_mistake_frees_nobody_until_a_person_approves(datab
     site.written["enterprises"][HOSPITAL]["sync_contact_preferences"] = "false"
     with site.served() as (service, told):
         assert told() == ALL_SILENT
-        (held,) = service.parts.verdicts.awaiting_review()
+        (held,) = service.runtime.verdicts.awaiting_review()
         assert (held.kind, held.patients) == ("configuration", PATIENTS)
         approved = emr_sync(site.file, "runs", "approve", held.run)
         assert (approved["status"], approved["held"]["verdicts"][0]["verdict"]) == ("done", "approved")
-        service.parts.configurations.refresh()  # as it does every second
+        service.runtime.configurations.refresh()  # as it does every second
         assert told() == ALL_SENT
 
 
@@ -112,8 +112,8 @@ def test_a_source_that_leaves_or_loses_its_place_frees_nobody_until_a_person_app
     for sources in ((SECOND,), (SECOND, FIRST)):
         site.written["sources"] = {name: site.both[name] for name in sources}
         with site.served() as (service, told):
-            (held,) = service.parts.verdicts.awaiting_review()
+            (held,) = service.runtime.verdicts.awaiting_review()
             assert (held.patients, told()) == (PATIENTS, ALL_SILENT)
     emr_sync(site.file, "runs", "approve", held.run)
     with site.served() as (service, told):
-        assert (service.parts.verdicts.awaiting_review(), told()) == ([], ALL_SENT)
+        assert (service.runtime.verdicts.awaiting_review(), told()) == ([], ALL_SENT)

@@ -16,7 +16,7 @@ from store.domain.ids import shown
 from store.domain.patient import PatientRef
 from store.runs.runs import Run
 from sync.config import load
-from sync.runtime import Parts, lane
+from sync.runtime import Runtime, lane
 from tests.adapters.rest.made import RECORD
 from tests.adapters.rest.test_rest import LIST, answering
 from tests.sync.clinic import adt
@@ -93,22 +93,22 @@ class Pulled:
             clinic = {"sync_contact_preferences": True, "default_region": "US"}
             source = self.emr.source(patients, until)
             self.file.write_text(json.dumps({"database": self.url, "enterprises": {"clinic": clinic}, "sources": {SOURCE: source}}))
-            parts = self.opened(until)
-            feed = parts.feed(SOURCE)
-            return parts.engine.run(lane(feed), parts.polled(feed), Fetch(full=True), "full")
+            runtime = self.opened(until)
+            feed = runtime.feed(SOURCE)
+            return runtime.engine.run(lane(feed), runtime.polled(feed), Fetch(full=True), "full")
 
-    def opened(self, until: ExitStack) -> Parts:
-        parts = Parts.open(load(self.file, {}))
-        until.callback(parts.close)
-        return parts
+    def opened(self, until: ExitStack) -> Runtime:
+        runtime = Runtime.open(load(self.file, {}))
+        until.callback(runtime.close)
+        return runtime
 
     def everybody(self) -> dict[str, Any]:
         """What is in force of each patient, and who masters it."""
         with ExitStack() as until:
-            parts = self.opened(until)
-            with parts.database.read() as connection:
-                ids = [shown(row[0]) for row in parts.database.select(connection, "SELECT id FROM patients", [])]
-            found = [parts.preferences.find("clinic", PatientRef(id=number)) for number in ids]
+            runtime = self.opened(until)
+            with runtime.database.read() as connection:
+                ids = [shown(row[0]) for row in runtime.database.select(connection, "SELECT id FROM patients", [])]
+            found = [runtime.preferences.find("clinic", PatientRef(id=number)) for number in ids]
         return {one.id: (one.contact, [mark.source for mark in one.marks], one.identifiers) for one in found}
 
 

@@ -36,7 +36,7 @@ def sent(feed: Feed, *segments: str, code: str = "AA", problem: str = "", event:
 
 def asked(feed: Feed, *channels: str, at: datetime | None = None) -> Decision:
     now = datetime.now(UTC)
-    (known,) = feed.service.parts.preferences.known("hospital", [PatientRef(authority="GENHOSP", type="MR", value="MRN10001")], at or now)
+    (known,) = feed.service.runtime.preferences.known("hospital", [PatientRef(authority="GENHOSP", type="MR", value="MRN10001")], at or now)
     assert not isinstance(known, StoreError)
     return decide(DecisionRequest(message_type="broadcast", channels=channels), known, Policy(), at or now)
 
@@ -50,7 +50,7 @@ def test_a_cell_by_the_codes_that_are_sent_is_texted_and_a_fax_is_not_called(fee
 def test_an_opt_out_from_a_fax_of_the_patient_closes_the_line_to_texts_at_the_cell(feed: Feed) -> None:
     sent(feed, f13="2175550123^P^M~2175550199^PRN^FAX")
     now = datetime.now(UTC)
-    answer = feed.service.parts.preferences.record_reply("hospital", "+12175550190", "+12175550199", "STOP", now, now)
+    answer = feed.service.runtime.preferences.record_reply("hospital", "+12175550190", "+12175550199", "STOP", now, now)
     assert answer.patients == 1
     assert asked(feed, "sms").decision == "do_not_send"
 

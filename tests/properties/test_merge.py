@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from store import times
-from store.domain import assertions
+from store.domain import assertions, effective
 from store.domain.assertions import SourceAssertions
 from store.domain.enterprise import Enterprise, Source
 from store.preference import Assertion, Identifier, PatientStatements, Phone, Statement
@@ -49,7 +49,7 @@ def hear_all(items: list[PatientStatements]) -> SourceAssertions:
 
 
 def values(*held: SourceAssertions) -> dict[str, Any]:
-    in_force = assertions.in_force({f"emr:{name}": one.current() for name, one in zip("ab", held, strict=False)}, SITE)
+    in_force = effective.in_force({f"emr:{name}": one.current() for name, one in zip("ab", held, strict=False)}, SITE)
     return {attribute: found.value for attribute, found in in_force.items()}
 
 

@@ -8,9 +8,9 @@ import pytest
 
 from adapters.mapping.site_rules import TARGETS
 from store import times
-from store.domain.assertions import in_force
 from store.domain.attributes import ATTRIBUTES, REGISTRY, entry
 from store.domain.contactability import more_restrictive
+from store.domain.effective import in_force
 from store.domain.enterprise import Enterprise, Source
 from store.domain.lock import SourceMark, master_of
 from store.preference import REFUSALS, Assertion, family, refuses

@@ -24,7 +24,7 @@ from sync.api import metrics_text
 from sync.config.loading import load
 from sync.housekeeping import failure_watch, source_watch
 from sync.queue import Depth
-from sync.runtime import Parts
+from sync.runtime import Runtime
 from tests.functional.program import hospital, written
 from tests.store.web.conftest import running
 
@@ -32,10 +32,10 @@ ENTERPRISE, SOURCE = "general-hospital", "genhosp-adt"
 
 
 @pytest.fixture
-def parts(tmp_path: Path, database_url: str) -> Iterator[Parts]:
+def runtime(tmp_path: Path, database_url: str) -> Iterator[Runtime]:
     settings = load(written(tmp_path, hospital(database_url, 0, freshness="26h")), {})
-    Parts.open(settings).close()
-    found = Parts(settings, Database.open(database_url, replace(LIMITS, lock=0.05)))
+    Runtime.open(settings).close()
+    found = Runtime(settings, Database.open(database_url, replace(LIMITS, lock=0.05)))
     yield found
     found.close()
 
@@ -53,29 +53,29 @@ def locked(url: str) -> Iterator[None]:
             yield
 
 
-def ready(parts: Parts) -> Readiness:
-    return Health(parts.preferences, None, parts.clock, failures=parts.failures).readiness()
+def ready(runtime: Runtime) -> Readiness:
+    return Health(runtime.preferences, None, runtime.clock, failures=runtime.failures).readiness()
 
 
-def metrics(parts: Parts) -> str:
-    return metrics_text(parts, Depth(0, 0), {}).decode()
+def metrics(runtime: Runtime) -> str:
+    return metrics_text(runtime, Depth(0, 0), {}).decode()
 
 
-def test_an_outage_between_two_looks_is_seen_afterwards(parts: Parts, database_url: str) -> None:
-    assert ready(parts).failures == ()
-    with locked(database_url), pytest.raises(Exception, match=r"."), parts.database.write(ENTERPRISE) as transaction:
-        parts.database.select(transaction, "SELECT id FROM patients", [])
-    found = ready(parts)
+def test_an_outage_between_two_looks_is_seen_afterwards(runtime: Runtime, database_url: str) -> None:
+    assert ready(runtime).failures == ()
+    with locked(database_url), pytest.raises(Exception, match=r"."), runtime.database.write(ENTERPRISE) as transaction:
+        runtime.database.select(transaction, "SELECT id FROM patients", [])
+    found = ready(runtime)
     assert (found.ready, found.degraded) == (True, True)
     assert [(one.kind, one.count, one.reason) for one in found.failures] == [("database", 1, BUSY)]
     assert found.told(None) == {"ready": True}
-    assert 'emr_sync_failures_total{kind="database"} 1.0' in metrics(parts)
+    assert 'emr_sync_failures_total{kind="database"} 1.0' in metrics(runtime)
     with capture_logs() as lines:
-        failure_watch(parts)["failures logged"]()
+        failure_watch(runtime)["failures logged"]()
     assert [(line["event"], line["reason"], line["log_level"]) for line in lines] == [("the database could not be used", BUSY, "warning")]
 
 
-def test_a_long_wait_for_a_lock_is_seen_though_nothing_failed(parts: Parts, database_url: str) -> None:
+def test_a_long_wait_for_a_lock_is_seen_though_nothing_failed(runtime: Runtime, database_url: str) -> None:
     with closing(Database.open(database_url, replace(LIMITS, slow=0.0))) as database:  # any wait is a long one
         with database.write(ENTERPRISE):
             pass
@@ -84,46 +84,48 @@ def test_a_long_wait_for_a_lock_is_seen_though_nothing_failed(parts: Parts, data
     assert state.reason == WAITED
 
 
-def test_what_is_wrong_with_a_request_is_no_outage(parts: Parts) -> None:
-    with pytest.raises(ValueError, match="ours"), parts.database.read():
+def test_what_is_wrong_with_a_request_is_no_outage(runtime: Runtime) -> None:
+    with pytest.raises(ValueError, match="ours"), runtime.database.read():
         raise ValueError("ours")
-    assert ready(parts).failures == ()
+    assert ready(runtime).failures == ()
 
 
-def test_lack_of_memory_shows(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert 'emr_sync_failures_total{kind="memory"} 0.0' in metrics(parts)
-    assert "emr_sync_memory_available_bytes " in metrics(parts)
+def test_lack_of_memory_shows(runtime: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert 'emr_sync_failures_total{kind="memory"} 0.0' in metrics(runtime)
+    assert "emr_sync_memory_available_bytes " in metrics(runtime)
     monkeypatch.setattr(memory, "LOW", 1 << 62)  # so that whatever is left is too little
-    found = ready(parts)
+    found = ready(runtime)
     assert [(one.kind, one.reason) for one in found.failures] == [("memory", memory.SHORT)]
     assert (found.ready, found.degraded) == (True, True)
     with capture_logs() as lines:
-        failure_watch(parts)["failures logged"]()
+        failure_watch(runtime)["failures logged"]()
     assert [line["event"] for line in lines] == ["memory is short"]
 
 
-def test_a_request_that_failed_for_lack_of_memory_is_counted(parts: Parts) -> None:
+def test_a_request_that_failed_for_lack_of_memory_is_counted(runtime: Runtime) -> None:
     def fails() -> bytes:
         raise MemoryError
 
-    app = create_app(parts.preferences, parts.journal, parts.keys, metrics=fails, out_of_memory=lambda: parts.memory.add(memory.FAILED))
+    app = create_app(
+        runtime.preferences, runtime.journal, runtime.keys, metrics=fails, out_of_memory=lambda: runtime.memory.add(memory.FAILED)
+    )
     with running(app) as port, pytest.raises(HTTPError, match="500"):
         urlopen(f"http://127.0.0.1:{port}/metrics")
-    assert [one.reason for one in ready(parts).failures] == [memory.FAILED]
+    assert [one.reason for one in ready(runtime).failures] == [memory.FAILED]
 
 
-def test_a_silent_source_shows(parts: Parts) -> None:
-    look = source_watch(parts)["sources checked"]
+def test_a_silent_source_shows(runtime: Runtime) -> None:
+    look = source_watch(runtime)["sources checked"]
     with capture_logs() as lines:
         look()
         look()
     assert [(line["event"], line["source"], line["log_level"]) for line in lines] == [
         ("no data from a source for longer than its freshness", SOURCE, "warning")
     ]
-    assert [one.state for one in ready(parts).sources] == ["stale"]
-    assert ready(parts).degraded
-    assert f'emr_sync_stale_sources{{source="{SOURCE}"}} 1.0' in metrics(parts)
-    with parts.database.write(ENTERPRISE) as transaction:
-        parts.journal.mark_received(transaction, SOURCE, ENTERPRISE, now=parts.clock())
-    heard = Parts(parts.settings, parts.database)  # the other keeps for a second what it read
+    assert [one.state for one in ready(runtime).sources] == ["stale"]
+    assert ready(runtime).degraded
+    assert f'emr_sync_stale_sources{{source="{SOURCE}"}} 1.0' in metrics(runtime)
+    with runtime.database.write(ENTERPRISE) as transaction:
+        runtime.journal.mark_received(transaction, SOURCE, ENTERPRISE, now=runtime.clock())
+    heard = Runtime(runtime.settings, runtime.database)  # the other keeps for a second what it read
     assert f'emr_sync_stale_sources{{source="{SOURCE}"}} 0.0' in metrics(heard)

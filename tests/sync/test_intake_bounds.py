@@ -166,7 +166,7 @@ def until(true: Callable[[], bool]) -> None:
 def test_a_store_that_hangs_is_answered_for_and_seen_until_it_commits_again(settings: Settings, sqlite_url: str) -> None:
     with serving(settings, ["api", "listen"]) as service:
         listener: Any = service.listeners[0].listener
-        key = service.parts.keys.create("kim", "clinic", "operator", service.parts.clock())[1]
+        key = service.runtime.keys.create("kim", "clinic", "operator", service.runtime.clock())[1]
         assert listener.bound.wait(30)
         with closing(sqlite3.connect(sqlite_url.removeprefix("sqlite:///"), isolation_level=None)) as other:
             other.execute("BEGIN IMMEDIATE")
@@ -200,9 +200,9 @@ def closed_to_writing(engine: Any) -> Iterator[None]:
 def test_a_database_without_room_is_seen_with_its_reason(settings: Settings, sqlite_url: str) -> None:
     with serving(settings, ["api", "listen"]) as service:
         listener: Any = service.listeners[0].listener
-        key = service.parts.keys.create("kim", "clinic", "operator", service.parts.clock())[1]
+        key = service.runtime.keys.create("kim", "clinic", "operator", service.runtime.clock())[1]
         assert listener.bound.wait(30)
-        engine = service.parts.database.engine
+        engine = service.runtime.database.engine
         with closed_to_writing(engine), MllpClient(*listener.address) as emr:
             assert b"MSA|AR|" in emr.send(adt(control="C1").encode())
             (state,) = json.loads(asked(service, "/readyz", key))["intake"]

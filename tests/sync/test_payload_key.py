@@ -20,7 +20,7 @@ from sync.config import ConfigError, inspect, load
 from sync.config.problems import UsageError
 from sync.config.settings import Logging
 from sync.housekeeping import Housekeeping, attestation, chores
-from sync.runtime import Parts
+from sync.runtime import Runtime
 from tests.factories import NOW, sealing, statements
 
 TOP = "database: sqlite:///x.db\nenterprises: {e: {}}\n"
@@ -103,15 +103,15 @@ def test_a_key_in_clear_is_a_warning(tmp_path: Path) -> None:
 
 
 def test_a_program_on_sqlite_opens_what_it_kept(tmp_path: Path) -> None:
-    parts = Parts.open(load(written(tmp_path)))
-    with parts.database.write("e") as transaction:
+    runtime = Runtime.open(load(written(tmp_path)))
+    with runtime.database.write("e") as transaction:
         row = Rejected("code_unmapped", "no such code", "ZCP-2", "a:1", b"kept")
-        parts.journal.reject(transaction, [row], source="adt", enterprise="e", run_id=None, now=NOW)
-    number = parts.journal.rejections()[0].id
-    parts.close()
-    parts = Parts.open(load(written(tmp_path)))
-    assert parts.journal.rejection(number).payload == b"kept"
-    parts.close()
+        runtime.journal.reject(transaction, [row], source="adt", enterprise="e", run_id=None, now=NOW)
+    number = runtime.journal.rejections()[0].id
+    runtime.close()
+    runtime = Runtime.open(load(written(tmp_path)))
+    assert runtime.journal.rejection(number).payload == b"kept"
+    runtime.close()
 
 
 def test_how_long_receipts_and_the_audit_log_are_kept_is_a_setting(tmp_path: Path) -> None:
@@ -127,41 +127,41 @@ def test_how_long_receipts_and_the_audit_log_are_kept_is_a_setting(tmp_path: Pat
     [("", (0, 1)), ("keep_audit_log: 30d\nkeep_receipts: 29.5d\n", (1, 2)), ("keep_receipts: forever\n", (0, 0))],
 )
 def test_housekeeping_removes_what_was_kept_long_enough_by_whole_days(tmp_path: Path, more: str, removed: tuple[int, int]) -> None:
-    parts = Parts.open(load(written(tmp_path, more)))
+    runtime = Runtime.open(load(written(tmp_path, more)))
     for name in ("audit", "receipts"):
         days = (2000, 31, 1) if name == "receipts" else (31, 30, 1)
-        Chain(parts.database, name).add("e", [ChainLine(NOW - timedelta(days=day), "staff:sam", "did", "", "{}") for day in days])
-    parts.clock = lambda: NOW
-    Housekeeping(chores(parts)).once()
-    verdicts = {one.head.chain: one for one in verify(parts.database)}
+        Chain(runtime.database, name).add("e", [ChainLine(NOW - timedelta(days=day), "staff:sam", "did", "", "{}") for day in days])
+    runtime.clock = lambda: NOW
+    Housekeeping(chores(runtime)).once()
+    verdicts = {one.head.chain: one for one in verify(runtime.database)}
     assert [one.broken_at for one in verdicts.values()] == [None, None]
     assert tuple(one.cut.upto if (one := verdicts[name]).cut else 0 for name in ("audit", "receipts")) == removed
-    parts.close()
+    runtime.close()
 
 
 def test_the_head_of_every_chain_is_logged_so_that_a_log_server_keeps_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     logs.configure(Logging("info", "json"))
-    parts = Parts.open(load(written(tmp_path, "")))
+    runtime = Runtime.open(load(written(tmp_path, "")))
     for enterprise in ("e", "f"):
-        Chain(parts.database, "audit").add(enterprise, [ChainLine(NOW, "staff:sam", "did", "", "{}")])
-    Housekeeping(chores(parts)).once()
+        Chain(runtime.database, "audit").add(enterprise, [ChainLine(NOW, "staff:sam", "did", "", "{}")])
+    Housekeeping(chores(runtime)).once()
     lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
     said = {(one["enterprise"], one["chain"], one["lines"], one["hash"]) for one in lines if one["event"] == "head of chain"}
-    assert said == {tuple(one.head) for one in verify(parts.database)}
+    assert said == {tuple(one.head) for one in verify(runtime.database)}
     assert len(said) == 2
-    parts.close()
+    runtime.close()
 
 
 def test_what_was_written_is_attested_for_every_enterprise(tmp_path: Path) -> None:
-    parts = Parts.open(load(written(tmp_path, top="database: sqlite:///x.db\nenterprises: {e: {}, f: {}}\n")))
+    runtime = Runtime.open(load(written(tmp_path, top="database: sqlite:///x.db\nenterprises: {e: {}, f: {}}\n")))
     for enterprise in ("e", "f"):
-        with parts.database.write(enterprise) as transaction:
-            parts.preferences.apply_many(transaction, enterprise, "adt", [statements()], now=NOW)
-        parts.preferences.record_reply(enterprise, "55555", "+12175550101", "STOP", NOW, NOW)
-    Housekeeping(attestation(parts)).once()
-    attested = {(one.head.enterprise, one.head.chain) for one in verify(parts.database)}
+        with runtime.database.write(enterprise) as transaction:
+            runtime.preferences.apply_many(transaction, enterprise, "adt", [statements()], now=NOW)
+        runtime.preferences.record_reply(enterprise, "55555", "+12175550101", "STOP", NOW, NOW)
+    Housekeeping(attestation(runtime)).once()
+    attested = {(one.head.enterprise, one.head.chain) for one in verify(runtime.database)}
     assert attested == {(name, chain) for name in ("e", "f") for chain in ("history", "sms_consent", "audit")}
-    parts.close()
+    runtime.close()
 
 
 def test_a_chore_that_fails_is_in_the_log_and_the_others_are_done(capsys: pytest.CaptureFixture[str]) -> None:

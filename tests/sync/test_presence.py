@@ -16,7 +16,7 @@ from store.runs.processes import Place, Processes, Seen, standing
 from store.web.api.health import Health, Readiness
 from sync.config.loading import load
 from sync.presence import Presence
-from sync.runtime import Parts
+from sync.runtime import Runtime
 from sync.service import Service
 from tests.functional.program import hospital, written
 
@@ -25,14 +25,14 @@ LISTENER = Place("listen", SOURCE, ENTERPRISE)
 
 
 @pytest.fixture
-def parts(tmp_path: Path, database_url: str) -> Iterator[Parts]:
-    found = Parts.open(load(written(tmp_path, hospital(database_url, 0)), {}))
+def runtime(tmp_path: Path, database_url: str) -> Iterator[Runtime]:
+    found = Runtime.open(load(written(tmp_path, hospital(database_url, 0)), {}))
     yield found
     found.close()
 
 
-def ready(parts: Parts) -> Readiness:
-    return Health(parts.preferences, None, parts.clock, intake=parts.intake_health.failing).readiness()
+def ready(runtime: Runtime) -> Readiness:
+    return Health(runtime.preferences, None, runtime.clock, intake=runtime.intake_health.failing).readiness()
 
 
 def witness(now: datetime) -> Seen:
@@ -40,64 +40,64 @@ def witness(now: datetime) -> Seen:
     return Seen("here:1", Place("api"), now - timedelta(hours=1), now - timedelta(hours=1), now)
 
 
-def told(parts: Parts, enterprise: str) -> Any:
-    answer = ready(parts).told(enterprise)
+def told(runtime: Runtime, enterprise: str) -> Any:
+    answer = ready(runtime).told(enterprise)
     assert isinstance(answer, Readiness)
     return answer
 
 
-def test_what_a_listener_elsewhere_cannot_take_is_in_the_readiness(parts: Parts) -> None:
+def test_what_a_listener_elsewhere_cannot_take_is_in_the_readiness(runtime: Runtime) -> None:
     since = datetime.now(UTC).replace(microsecond=0) - timedelta(minutes=3)
-    there, here = IntakeState(ENTERPRISE, SOURCE, since, 20, "the disk is full"), Processes(parts.database, "elsewhere:1")
+    there, here = IntakeState(ENTERPRISE, SOURCE, since, 20, "the disk is full"), Processes(runtime.database, "elsewhere:1")
     here.beat([LISTENER], since, [there])
-    assert told(parts, ENTERPRISE).intake == (there,)
-    assert ready(parts).degraded
-    assert told(parts, "another-hospital").intake == ()
-    parts.intake_health.failed(SOURCE, ENTERPRISE, 3, "the database is locked")
-    assert told(parts, ENTERPRISE).intake == (IntakeState(ENTERPRISE, SOURCE, since, 23, "the disk is full"),)
-    parts.intake_health.committed(SOURCE)
+    assert told(runtime, ENTERPRISE).intake == (there,)
+    assert ready(runtime).degraded
+    assert told(runtime, "another-hospital").intake == ()
+    runtime.intake_health.failed(SOURCE, ENTERPRISE, 3, "the database is locked")
+    assert told(runtime, ENTERPRISE).intake == (IntakeState(ENTERPRISE, SOURCE, since, 23, "the disk is full"),)
+    runtime.intake_health.committed(SOURCE)
     here.beat([LISTENER], since)
-    assert told(parts, ENTERPRISE).intake == ()
+    assert told(runtime, ENTERPRISE).intake == ()
 
 
-def test_a_process_that_is_gone_is_in_the_readiness_and_once_in_the_log(parts: Parts) -> None:
-    parts.database.clock = lambda: datetime.now(UTC) - timedelta(minutes=1)
-    Processes(parts.database, "elsewhere:1").beat([LISTENER, Place("work")], datetime.now(UTC) - timedelta(hours=1))
-    parts.database.clock = lambda: datetime.now(UTC)
-    parts.database.skew = timedelta(0)
-    presence = Presence(parts, [Place("api")])
-    Processes(parts.database, "here:1").beat([Place("schedule")], datetime.now(UTC) - timedelta(minutes=2))
+def test_a_process_that_is_gone_is_in_the_readiness_and_once_in_the_log(runtime: Runtime) -> None:
+    runtime.database.clock = lambda: datetime.now(UTC) - timedelta(minutes=1)
+    Processes(runtime.database, "elsewhere:1").beat([LISTENER, Place("work")], datetime.now(UTC) - timedelta(hours=1))
+    runtime.database.clock = lambda: datetime.now(UTC)
+    runtime.database.skew = timedelta(0)
+    presence = Presence(runtime, [Place("api")])
+    Processes(runtime.database, "here:1").beat([Place("schedule")], datetime.now(UTC) - timedelta(minutes=2))
     with capture_logs() as log:
         presence._tend()
         presence._tend()
     assert [(one["role"], one["source"]) for one in log if one["event"] == "a process is gone"] == [("listen", SOURCE), ("work", None)]
-    assert [(one.role, one.source) for one in told(parts, ENTERPRISE).processes] == [("listen", SOURCE), ("work", "")]
-    assert [(one.role, one.source) for one in told(parts, "another-hospital").processes] == [("work", "")]
-    assert ready(parts).degraded
-    Presence(parts, [LISTENER, Place("work")])._tend()
-    assert ready(parts).processes == ()
+    assert [(one.role, one.source) for one in told(runtime, ENTERPRISE).processes] == [("listen", SOURCE), ("work", "")]
+    assert [(one.role, one.source) for one in told(runtime, "another-hospital").processes] == [("work", "")]
+    assert ready(runtime).degraded
+    Presence(runtime, [LISTENER, Place("work")])._tend()
+    assert ready(runtime).processes == ()
 
 
-def test_metrics_tell_of_all_processes(parts: Parts) -> None:
+def test_metrics_tell_of_all_processes(runtime: Runtime) -> None:
     since = datetime.now(UTC) - timedelta(minutes=3)
-    elsewhere = Processes(parts.database, "elsewhere:1")
+    elsewhere = Processes(runtime.database, "elsewhere:1")
     elsewhere.beat([LISTENER, Place("work")], since, [IntakeState(ENTERPRISE, SOURCE, since, 20, "the disk is full")])
-    text = parts.metrics.text({}, processes=standing(elsewhere.read(), elsewhere.now())).decode()
+    text = runtime.metrics.text({}, processes=standing(elsewhere.read(), elsewhere.now())).decode()
     assert 'emr_sync_processes{role="listen",state="alive"} 1.0' in text
     assert f'emr_sync_intake_failing_messages{{source="{SOURCE}"}} 20.0' in text
-    text = parts.metrics.text({}, processes=standing(elsewhere.read(), elsewhere.now() + timedelta(minutes=1))).decode()
+    text = runtime.metrics.text({}, processes=standing(elsewhere.read(), elsewhere.now() + timedelta(minutes=1))).decode()
     assert 'state="gone"' not in text, "nobody is there to miss them"
     found = [*elsewhere.read(), witness(elsewhere.now() + timedelta(minutes=1))]
-    text = parts.metrics.text({}, processes=standing(found, elsewhere.now() + timedelta(minutes=1))).decode()
+    text = runtime.metrics.text({}, processes=standing(found, elsewhere.now() + timedelta(minutes=1))).decode()
     assert 'emr_sync_processes{role="work",state="gone"} 1.0' in text
     assert "emr_sync_intake_failing_messages{" not in text
 
 
-def test_a_process_shows_its_roles_while_it_serves(parts: Parts) -> None:
-    service = Service(parts, ["api", "schedule", "listen"])
+def test_a_process_shows_its_roles_while_it_serves(runtime: Runtime) -> None:
+    service = Service(runtime, ["api", "schedule", "listen"])
     service.start()
     try:
-        found = Processes(parts.database)
+        found = Processes(runtime.database)
         for _ in range(400):
             if len(found.read()) == 3:
                 break
@@ -105,11 +105,11 @@ def test_a_process_shows_its_roles_while_it_serves(parts: Parts) -> None:
         assert sorted(one.place for one in found.read()) == [Place("api"), LISTENER, Place("schedule")]
     finally:
         service.stop()
-    assert Processes(parts.database).read() == []
+    assert Processes(runtime.database).read() == []
 
 
-def test_a_readiness_is_json(parts: Parts) -> None:
+def test_a_readiness_is_json(runtime: Runtime) -> None:
     import msgspec
 
-    Processes(parts.database, "elsewhere:1").beat([LISTENER], datetime.now(UTC))
-    assert json.loads(msgspec.json.encode(ready(parts)))["processes"] == []
+    Processes(runtime.database, "elsewhere:1").beat([LISTENER], datetime.now(UTC))
+    assert json.loads(msgspec.json.encode(ready(runtime)))["processes"] == []

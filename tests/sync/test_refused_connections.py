@@ -8,15 +8,15 @@ from pathlib import Path
 from structlog.testing import capture_logs
 
 from sync.config.loading import load
-from sync.runtime import Parts
+from sync.runtime import Runtime
 from sync.service import Service
 from tests.functional.program import free_port, hospital, written
 
 
 def test_refused_connections_are_counted_and_logged_once_a_minute(tmp_path: Path, sqlite_url: str) -> None:
     port = free_port()
-    parts = Parts.open(load(written(tmp_path, hospital(sqlite_url, port, peers=["10.0.0.0/8"])), {}))
-    service = Service(parts, ["listen"])
+    runtime = Runtime.open(load(written(tmp_path, hospital(sqlite_url, port, peers=["10.0.0.0/8"])), {}))
+    service = Service(runtime, ["listen"])
     with capture_logs() as log:
         service.start()
         try:
@@ -26,7 +26,7 @@ def test_refused_connections_are_counted_and_logged_once_a_minute(tmp_path: Path
                     assert connection.recv(1) == b"", "it is closed"
         finally:
             service.stop()
-            parts.close()
-    assert 'emr_sync_refused_connections_total{reason="not_a_peer",source="genhosp-adt"} 5.0' in parts.metrics.text({}).decode()
+            runtime.close()
+    assert 'emr_sync_refused_connections_total{reason="not_a_peer",source="genhosp-adt"} 5.0' in runtime.metrics.text({}).decode()
     told = [(one["source"], one["reason"]) for one in log if one["event"] == "connections refused"]
     assert told == [("genhosp-adt", "not_a_peer")]

@@ -13,7 +13,7 @@ import pytest
 from adapters.base import Payload
 from store.domain.patient import PatientRef
 from sync.config import Settings, load
-from sync.runtime import Parts, adapter, lane
+from sync.runtime import Runtime, adapter, lane
 from sync.service import Service, serving
 from tests.sync.clinic import CONFIG, KEYS, adt
 
@@ -31,20 +31,20 @@ def settings(folder: Path, url: str, text: str) -> Settings:
 @pytest.fixture
 def service(tmp_path: Path, database_url: str) -> Iterator[Service]:
     """Three patients who said no, then something that nobody could read; the mapping is mended since. The fourth said yes, then NEVER."""
-    parts = Parts.open(settings(tmp_path, database_url, SAFEGUARDD))
-    feed = parts.feed("adt")
+    runtime = Runtime.open(settings(tmp_path, database_url, SAFEGUARDD))
+    feed = runtime.feed("adt")
     texts = [adt(mrn, control=f"{mrn}-1") for mrn in PATIENTS] + [adt("MRN4", dnc="OK", control="MRN4-1")]
     later = [adt(mrn, dnc="MAYBE", control=f"{mrn}-2") for mrn in PATIENTS] + [adt("MRN4", dnc="NEVER", control="MRN4-2")]
     for text in (*texts, *(one.replace("20261101083000", "20261101093000") for one in later)):
-        parts.engine.ingest(lane(feed), adapter(feed).mapper, [Payload(text.encode(), "test:1", parts.clock())])
-    parts.close()
+        runtime.engine.ingest(lane(feed), adapter(feed).mapper, [Payload(text.encode(), "test:1", runtime.clock())])
+    runtime.close()
     with serving(settings(tmp_path, database_url, MENDED), ["api"]) as running:
         yield running
 
 
 def post(service: Service, path: str, body: Any) -> tuple[int, Any]:
     assert service.address is not None
-    key = service.parts.keys.create("kim", "clinic", "operator", service.parts.clock())[1]
+    key = service.runtime.keys.create("kim", "clinic", "operator", service.runtime.clock())[1]
     connection = HTTPConnection(*service.address, timeout=30)
     connection.request("POST", path, json.dumps(body), {"Authorization": f"Bearer {key}"})
     answer = connection.getresponse()
@@ -54,7 +54,7 @@ def post(service: Service, path: str, body: Any) -> tuple[int, Any]:
 
 
 def dnc(service: Service) -> list[str]:
-    find = service.parts.preferences.find
+    find = service.runtime.preferences.find
     return [find("clinic", PatientRef(value=mrn)).contact.do_not_contact for mrn in (*PATIENTS, "MRN4")]
 
 
@@ -75,21 +75,21 @@ def test_a_replay_restricts_at_once_and_loosens_as_far_as_the_hour_allows(servic
     assert sorted(one["outcome"] for one in done["rejections"]) == ["applied", "applied", "held", "held"]
     values = dnc(service)
     assert (values[3], sorted(values[:3])) == ("yes", ["no", "yes", "yes"])
-    assert service.parts.journal.rejections("clinic", "adt") == []
-    lines = service.parts.verdicts.audit.newest("clinic")
+    assert service.runtime.journal.rejections("clinic", "adt") == []
+    lines = service.runtime.verdicts.audit.newest("clinic")
     assert [one.line.actor for one in lines if one.line.action == "replayed_rejection"] == ["operator:kim"] * 4
 
 
 def test_a_selection_by_ids_replays_those_only(service: Service) -> None:
-    chosen = [one.id for one in service.parts.journal.rejections("clinic", "adt")][:2]
+    chosen = [one.id for one in service.runtime.journal.rejections("clinic", "adt")][:2]
     _, done = post(service, "/v1/rejections/replay", {"ids": chosen})
     assert (done["replayed"], [one["id"] for one in done["rejections"]]) == (2, chosen)
-    assert len(service.parts.journal.rejections("clinic", "adt")) == 2
+    assert len(service.runtime.journal.rejections("clinic", "adt")) == 2
 
 
 def test_an_erased_payload_does_not_stop_the_others(service: Service) -> None:
-    first = service.parts.journal.rejections("clinic", "adt")[0]
-    with service.parts.database.write("clinic") as transaction:
+    first = service.runtime.journal.rejections("clinic", "adt")[0]
+    with service.runtime.database.write("clinic") as transaction:
         transaction.exec_driver_sql(f"UPDATE rejections SET key_id = NULL WHERE id = '{first.id}'")
     _, done = post(service, "/v1/rejections/replay", {"source": "adt"})
     assert (done["replayed"], done["resolved"]) == (4, 3)
@@ -97,8 +97,8 @@ def test_an_erased_payload_does_not_stop_the_others(service: Service) -> None:
 
 
 def test_a_selection_of_a_source_that_left_the_configuration_is_refused(service: Service) -> None:
-    chosen = [service.parts.journal.rejections("clinic", "adt")[0].id]
-    service.parts.settings.feeds.pop("adt")  # type: ignore[attr-defined]
+    chosen = [service.runtime.journal.rejections("clinic", "adt")[0].id]
+    service.runtime.settings.feeds.pop("adt")  # type: ignore[attr-defined]
     for path in ("/v1/rejections/replay", "/v1/rejections/replay/preview"):
         status, problem = post(service, path, {"ids": chosen})
         assert (status, "unknown source" in problem["detail"]) == (422, True)

@@ -24,7 +24,7 @@ from sync.demo import ADT, ENTERPRISE, FHIR, configuration
 from sync.housekeeping import database_watch
 from sync.queue import Job
 from sync.run import Progress, no_progress
-from sync.runtime import Parts, UsageError
+from sync.runtime import Runtime, UsageError
 from sync.service import Service, serving
 
 
@@ -72,7 +72,7 @@ def call(service: Service, method: str, path: str, key: str, body: Any = None) -
 
 
 def key(service: Service, role: str) -> str:
-    return service.parts.keys.create(role, ENTERPRISE, role, service.parts.clock())[1]
+    return service.runtime.keys.create(role, ENTERPRISE, role, service.runtime.clock())[1]
 
 
 def test_the_scheduler_has_the_source_read_and_a_sender_is_answered(settings: Settings, emr: RehearsalEmr) -> None:
@@ -92,7 +92,7 @@ def test_an_operator_starts_a_resync_and_follows_it(settings: Settings) -> None:
     with serving(settings, ["api", "work"], watch) as service:
         operator = key(service, "operator")
         status, begun = call(service, "POST", f"/v1/sources/{FHIR}/resync", operator)
-        on_sqlite = service.parts.database.is_sqlite
+        on_sqlite = service.runtime.database.is_sqlite
         assert (status, begun["status"]) == (202, "running" if on_sqlite else "queued")
         watch.wait()
         status, run = call(service, "GET", f"/v1/runs/{begun['run']}", operator)
@@ -107,25 +107,25 @@ def test_what_the_emr_sends_is_acknowledged_after_commit(settings: Settings, emr
         report = emr.send(*listener.address)
         assert report.codes == {"AA": 60}
         mrn = emr.entry(7).person.mrn
-        assert service.parts.preferences.find(ENTERPRISE, PatientRef(value=mrn)).marks[0].source == ADT
+        assert service.runtime.preferences.find(ENTERPRISE, PatientRef(value=mrn)).marks[0].source == ADT
 
 
 def test_a_database_that_cannot_be_used_is_said_in_the_log(settings: Settings, capsys: pytest.CaptureFixture[str]) -> None:
-    parts = Parts.open(settings)
-    look = database_watch(parts)["database checked"]
+    runtime = Runtime.open(settings)
+    look = database_watch(runtime)["database checked"]
     look()
     assert capsys.readouterr().out == ""
-    with parts.database.write("schema") as transaction:
+    with runtime.database.write("schema") as transaction:
         transaction.exec_driver_sql("UPDATE alembic_version SET version_num = '9001'")
     look()
     assert "the database cannot be used" in capsys.readouterr().out
-    if not parts.database.is_sqlite:
-        with parts.database.write("schema") as transaction:
+    if not runtime.database.is_sqlite:
+        with runtime.database.write("schema") as transaction:
             transaction.exec_driver_sql(f"UPDATE alembic_version SET version_num = '{schema.head()}'")
-        parts.database.clock = lambda: datetime.now(UTC) - timedelta(seconds=40)
+        runtime.database.clock = lambda: datetime.now(UTC) - timedelta(seconds=40)
         look()
         assert "clock differs" in capsys.readouterr().out
-    parts.close()
+    runtime.close()
 
 
 def test_messages_to_a_file_that_was_deleted_are_acknowledged_by_nobody(settings: Settings, emr: RehearsalEmr) -> None:
@@ -139,7 +139,7 @@ def test_messages_to_a_file_that_was_deleted_are_acknowledged_by_nobody(settings
         status, ready = call(service, "GET", "/readyz", "none")
         assert (status, ready) == (503, {"ready": False})
     with pytest.raises(UsageError, match="the database file is gone or empty: restore it"):
-        Parts.open(settings)
+        Runtime.open(settings)
 
 
 def test_bytes_that_are_no_message_become_a_rejection(settings: Settings) -> None:
@@ -151,21 +151,21 @@ def test_bytes_that_are_no_message_become_a_rejection(settings: Settings) -> Non
         with socket.create_connection(listener.address, timeout=30) as connection:
             connection.sendall(b"GET / HTTP/1.1\r\n\r\n")
             assert connection.recv(100) == b""  # that connection is closed
-    parts = Parts.open(settings)
-    (rejection,) = parts.journal.rejections(source=ADT)
-    assert parts.journal.rejection(rejection.id).payload.startswith(b"GET / HTTP")
-    parts.close()
+    runtime = Runtime.open(settings)
+    (rejection,) = runtime.journal.rejections(source=ADT)
+    assert runtime.journal.rejection(rejection.id).payload.startswith(b"GET / HTTP")
+    runtime.close()
 
 
 def test_a_rejection_is_replayed_over_http(settings: Settings, tmp_path: Path) -> None:
     with serving(settings, ["api"]) as service:
-        parts = service.parts
+        runtime = service.runtime
         from adapters.base import Payload
         from sync.runtime import adapter, lane
 
-        feed = parts.feed(ADT)
-        parts.engine.ingest(lane(feed), adapter(feed).mapper, [Payload(b"not hl7 at all", "test:1", parts.clock())])
-        (rejection,) = parts.journal.rejections(source=ADT)
+        feed = runtime.feed(ADT)
+        runtime.engine.ingest(lane(feed), adapter(feed).mapper, [Payload(b"not hl7 at all", "test:1", runtime.clock())])
+        (rejection,) = runtime.journal.rejections(source=ADT)
         status, answer = call(service, "POST", f"/v1/rejections/{rejection.id}/replay", key(service, "operator"))
     assert (status, answer["outcome"]) == (200, "rejected")
 
@@ -175,7 +175,7 @@ def test_metrics_count_what_was_done(settings: Settings) -> None:
     with serving(settings, ["api", "work"], watch) as service:
         service.queue.put(Job(FHIR))
         watch.wait()
-        text = service.parts.metrics.text(service.parts.journal.last_heard()).decode()
+        text = service.runtime.metrics.text(service.runtime.journal.last_heard()).decode()
     assert f'emr_sync_records_total{{outcome="applied",source="{FHIR}"}} 60.0' in text
     assert f'emr_sync_runs_total{{kind="incremental",source="{FHIR}",status="done"}} 1.0' in text
     assert f'emr_sync_last_heard_timestamp_seconds{{source="{FHIR}"}}' in text
@@ -196,14 +196,14 @@ class Meeting:
 
 
 def test_roles_stop_at_the_same_time_so_that_their_waits_do_not_add_up(settings: Settings) -> None:
-    parts = Parts.open(settings)
+    runtime = Runtime.open(settings)
     try:
-        service, barrier = Service(parts, ["api"]), threading.Barrier(2, timeout=20)
+        service, barrier = Service(runtime, ["api"]), threading.Barrier(2, timeout=20)
         service._started += [Meeting(barrier), Meeting(barrier)]
         service.stop()
         assert not barrier.broken
     finally:
-        parts.close()
+        runtime.close()
 
 
 def test_a_port_that_is_taken_is_said_before_anything_starts(settings: Settings) -> None:

@@ -12,7 +12,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from sync.config.loading import load
-from sync.runtime import Parts
+from sync.runtime import Runtime
 from sync.service import Service
 from tests.functional.program import hospital, written
 
@@ -23,12 +23,12 @@ ENTERPRISE, JSON, NDJSON = "general-hospital", "application/json", "application/
 def service(tmp_path: Path, sqlite_url: str) -> Iterator[Service]:
     configuration = hospital(sqlite_url, 0)
     configuration["api"] = {"listen": "127.0.0.1:0", "unknown_patients": {"floor": 5, "percent": 50}}
-    parts = Parts.open(load(written(tmp_path, configuration), {}))
-    found = Service(parts, ["api"])
+    runtime = Runtime.open(load(written(tmp_path, configuration), {}))
+    found = Service(runtime, ["api"])
     found.start()
     yield found
     found.stop()
-    parts.close()
+    runtime.close()
 
 
 def call(service: Service, method: str, path: str, key: str, body: str | None = None, kind: str = JSON) -> tuple[int, str]:
@@ -56,8 +56,8 @@ def ways(service: Service, key: str) -> None:
 
 
 def test_a_key_that_asks_about_unknown_patients_shows(service: Service) -> None:
-    keys = service.parts.keys
-    number, key = keys.create("reminders", ENTERPRISE, "sender", service.parts.clock(), grants=["patients"])
+    keys = service.runtime.keys
+    number, key = keys.create("reminders", ENTERPRISE, "sender", service.runtime.clock(), grants=["patients"])
     assert json.loads(call(service, "GET", "/readyz", key)[1])["unknown_patients"] == []
     with capture_logs() as log:
         ways(service, key)

@@ -9,7 +9,7 @@ from store.web.http.work import UnmappedCode
 from sync.api import OnRequest
 from sync.config import load
 from sync.queue import LocalQueue
-from sync.runtime import Parts
+from sync.runtime import Runtime
 from sync.unmapped import ranked
 from sync.worker import Worker
 from tests.sync.clinic import adt
@@ -22,12 +22,12 @@ def test_a_code_that_several_records_bear_is_told_and_a_rare_one_is_covered(emr_
     for number, code in enumerate(["NOCALL", "NOCALL", "NOCALL", "NOCALL", "Smith", "DNC"]):
         (folder / f"{number}.hl7").write_text(adt(f"MRN{number}", dnc=code, control=f"C{number}"), newline="")
     assert emr_sync("ingest", "adt", folder, "--json").value["counts"]["applied"] == 6
-    parts = Parts.open(load(config))
+    runtime = Runtime.open(load(config))
     try:
-        found = OnRequest(parts, LocalQueue(Worker(parts), 1)).codes("adt", "olga")
-        (line,) = Audit(parts.database).newest("clinic", limit=1)
+        found = OnRequest(runtime, LocalQueue(Worker(runtime), 1)).codes("adt", "olga")
+        (line,) = Audit(runtime.database).newest("clinic", limit=1)
     finally:
-        parts.close()
+        runtime.close()
     assert found == [UnmappedCode("ZCP-2", "NOCALL", 4), UnmappedCode("ZCP-2", "", 1)]
     assert (line.line.action, line.line.actor) == (VIEWED_PAYLOAD, "operator:olga")
 

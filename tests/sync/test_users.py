@@ -9,7 +9,7 @@ from store.users.sessions import Sessions
 from store.users.users import Users
 from sync.config import load
 from sync.housekeeping import chores
-from sync.runtime import Parts
+from sync.runtime import Runtime
 from tests.sync.conftest import EmrSync
 
 CONFIG = """\
@@ -77,11 +77,11 @@ def test_a_user_is_given_over_to_the_provider_and_back(emr_sync: EmrSync) -> Non
 
 
 def test_sessions_that_ran_out_are_ended_without_anybody_coming_by(tmp_path: Path) -> None:
-    parts = Parts.open(load(tmp_path / "config.yaml"))
+    runtime = Runtime.open(load(tmp_path / "config.yaml"))
     try:
-        yesterday = parts.clock() - timedelta(days=1)
-        user, _ = Users(parts.database).add("pat", "clinic", "staff", yesterday)
-        Sessions(parts.database, idle=timedelta(minutes=30), longest=timedelta(hours=12)).begin(user, "clinic", yesterday)
-        assert [chores(parts)["sessions ended"]() for _ in range(2)] == [1, 0]
+        yesterday = runtime.clock() - timedelta(days=1)
+        user, _ = Users(runtime.database).add("pat", "clinic", "staff", yesterday)
+        Sessions(runtime.database, idle=timedelta(minutes=30), longest=timedelta(hours=12)).begin(user, "clinic", yesterday)
+        assert [chores(runtime)["sessions ended"]() for _ in range(2)] == [1, 0]
     finally:
-        parts.close()
+        runtime.close()

@@ -16,7 +16,7 @@ from store.holds.review import AwaitingReview
 from store.web.api.health import Health, Readiness
 from sync.config import load
 from sync.housekeeping import chores, restatement
-from sync.runtime import Parts, adapter, lane
+from sync.runtime import Runtime, adapter, lane
 from tests.fakes import FakeClock
 from tests.sync.clinic import CONFIG, KEYS, adt
 
@@ -32,40 +32,40 @@ class Clinic:
         file = folder / "config.yaml"
         file.write_text(f"database: {url}\n{KEYS}{SAFEGUARDD}")
         self.clock = FakeClock(BEGIN)
-        self.parts = Parts(load(file, {}), Database.open(url), self.clock)
-        self.parts.propose()
+        self.runtime = Runtime(load(file, {}), Database.open(url), self.clock)
+        self.runtime.propose()
         self.minute = 0
         self.says(adt("MRN1"), adt("MRN2"))
 
     def says(self, *texts: str) -> list[str]:
         """One group of messages, newer than all before."""
         self.minute += 1
-        feed = self.parts.feed("adt")
+        feed = self.runtime.feed("adt")
         sent = [text.replace("0830", f"08{self.minute:02}").replace("C1", f"C{self.minute}{place}") for place, text in enumerate(texts)]
         payloads = [Payload(text.encode(), "test:1", self.clock()) for text in sent]
-        return [one.outcome for one in self.parts.engine.ingest(lane(feed), adapter(feed).mapper, payloads)]
+        return [one.outcome for one in self.runtime.engine.ingest(lane(feed), adapter(feed).mapper, payloads)]
 
     def waiting(self) -> list[AwaitingReview]:
-        return self.parts.verdicts.awaiting_review()
+        return self.runtime.verdicts.awaiting_review()
 
     def statuses(self) -> list[tuple[str, str | None]]:
-        return [(run.status, run.error) for run in self.parts.journal.runs(source="adt")]
+        return [(run.status, run.error) for run in self.runtime.journal.runs(source="adt")]
 
     def ready(self) -> Readiness:
-        return Health(self.parts.preferences, None, self.clock).readiness()
+        return Health(self.runtime.preferences, None, self.clock).readiness()
 
     def metrics(self) -> str:
-        return self.parts.metrics.text({}, self.waiting()).decode()
+        return self.runtime.metrics.text({}, self.waiting()).decode()
 
     def dnc(self, mrn: str) -> str:
-        return self.parts.preferences.find("clinic", PatientRef(value=mrn)).contact.do_not_contact
+        return self.runtime.preferences.find("clinic", PatientRef(value=mrn)).contact.do_not_contact
 
 
 @pytest.fixture
 def clinic(database_url: str, tmp_path: Path) -> Iterator[Clinic]:
     found = Clinic(database_url, tmp_path)
     yield found
-    found.parts.close()
+    found.runtime.close()
 
 
 FREE = (adt("MRN1", dnc="OK"), adt("MRN2", dnc="OK"))
@@ -111,14 +111,14 @@ def test_newer_refusals_end_it_without_a_run_and_without_a_person(clinic: Clinic
 
 def test_it_expires_without_a_run_and_is_in_the_audit_log(clinic: Clinic) -> None:
     clinic.says(*FREE)
-    expire = chores(clinic.parts)["held sets expired"]
+    expire = chores(clinic.runtime)["held sets expired"]
     clinic.clock.now += timedelta(hours=47)
     assert (expire(), len(clinic.waiting())) == (0, 1)
     clinic.clock.now += timedelta(hours=2)
     assert (expire(), expire(), clinic.waiting(), clinic.ready().degraded) == (1, 0, [], False)
-    (verdict,) = clinic.parts.verdicts.show(clinic.parts.journal.runs(source="adt")[0].id).verdicts
+    (verdict,) = clinic.runtime.verdicts.show(clinic.runtime.journal.runs(source="adt")[0].id).verdicts
     assert (verdict.verdict, verdict.actor, verdict.patients) == ("expired", "", 2)
-    (line,) = [one.line for one in clinic.parts.verdicts.audit.newest("clinic") if one.line.action == "expired_held_changes"]
+    (line,) = [one.line for one in clinic.runtime.verdicts.audit.newest("clinic") if one.line.action == "expired_held_changes"]
     assert line.actor == "expiry"
     assert clinic.dnc("MRN1") == "yes"
     assert clinic.says(adt("MRN1", dnc="OK")) == ["held"], "expired is rejected: the same word waits again"
@@ -129,23 +129,23 @@ def test_a_word_that_comes_anew_begins_its_time_anew(clinic: Clinic) -> None:
     clinic.clock.now += timedelta(hours=47)
     clinic.says(adt("MRN2", dnc="OK"))
     clinic.clock.now += timedelta(hours=2)
-    assert chores(clinic.parts)["held sets expired"]() == 0, "the newest of the set is two hours old"
+    assert chores(clinic.runtime)["held sets expired"]() == 0, "the newest of the set is two hours old"
 
 
 def test_a_configuration_that_came_into_force_is_in_the_feed_soon(clinic: Clinic, tmp_path: Path) -> None:
     file = tmp_path / "config.yaml"
     file.write_text(file.read_text().replace("floor: 0", "floor: 9").replace("preferences: true", "preferences: false"))
-    parts = Parts.open(load(file, {}))
-    last = parts.preferences.changes("clinic", 0, 100)[-1].seq
-    assert restatement(parts)["values in force recomputed"]() == 2
-    assert len(parts.preferences.changes("clinic", last, 100)) == 2
-    parts.close()
+    runtime = Runtime.open(load(file, {}))
+    last = runtime.preferences.changes("clinic", 0, 100)[-1].seq
+    assert restatement(runtime)["values in force recomputed"]() == 2
+    assert len(runtime.preferences.changes("clinic", last, 100)) == 2
+    runtime.close()
 
 
 def test_a_new_set_begins_after_a_verdict(clinic: Clinic) -> None:
     clinic.says(adt("MRN1", dnc="OK"))
     (first,) = clinic.waiting()
-    clinic.parts.verdicts.reject(first.run, PERSON, clinic.clock())
+    clinic.runtime.verdicts.reject(first.run, PERSON, clinic.clock())
     clinic.says(adt("MRN2", dnc="OK"))
     (second,) = clinic.waiting()
     assert second.run != first.run

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from store import times
-from store.domain import assertions
+from store.domain import effective
 from store.domain.enterprise import Enterprise
 from store.preference import Assertion, Phone
 from tests.store.site import CELL, HOME, LOCAL, SYNCED, WORK, at, cell
@@ -24,7 +24,7 @@ def in_force(said: dict[str, dict[str, Any]], enterprise: Enterprise = SYNCED) -
         authority: {name: Assertion(value, times.at(at(authority != STAFF)), at(0), "E", "path") for name, value in statements.items()}
         for authority, statements in said.items()
     }
-    return {name: (one.value, one.authority) for name, one in assertions.in_force(asserted, enterprise).items()}
+    return {name: (one.value, one.authority) for name, one in effective.in_force(asserted, enterprise).items()}
 
 
 class Row(NamedTuple):
@@ -144,4 +144,4 @@ def test_a_preferred_number_that_is_not_on_file_is_no_preference() -> None:
             for name, value in {"preferred_phone": HOME, "phones": (cell(),)}.items()
         }
     }
-    assert assertions.contact(assertions.in_force(asserted, SYNCED)).preferred_phone is None
+    assert effective.contact(effective.in_force(asserted, SYNCED)).preferred_phone is None

@@ -150,6 +150,15 @@ def test_a_late_denial_of_the_same_old_second_counts(site: Site) -> None:
     assert site.value("1", "consent.sms") == "denied"
 
 
+def test_another_message_with_the_same_control_id_does_not_permit_by_another_mapping(site: Site) -> None:
+    """Only the very same payload is read again by a changed mapping (product rule 5.8); two messages of one time tie."""
+    site.apply(replace(says("1", 5, YES, evidence="M"), content="first", mapping="m1"))
+    site.apply(replace(says("1", 5, NO, evidence="M"), content="other", mapping="m2"))
+    assert site.dnc("1") == "yes"
+    site.apply(replace(says("1", 5, NO, evidence="M"), content="first", mapping="m2"))
+    assert site.dnc("1") == "no"
+
+
 def test_a_message_sent_again_under_another_control_id_does_not_loosen(site: Site) -> None:
     site.apply(says("1", 1, NO, evidence="A"))
     site.apply(says("1", 1, YES, evidence="B"))

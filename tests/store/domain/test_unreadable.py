@@ -126,6 +126,15 @@ def test_another_message_of_the_same_control_id_and_time_settles_nothing(site: S
     assert sends(site)
 
 
+@pytest.mark.parametrize("content", ["other", ""])
+def test_another_message_of_the_same_control_id_and_time_settles_nothing_by_another_mapping(site: Site, content: str) -> None:
+    site.apply(says("1", 0, OK), replace(unread(5, evidence="M"), content="first", mapping="m1"))
+    site.apply(replace(says("1", 5, {"phones": (cell(),)}, evidence="M"), content=content, mapping="m2"))
+    assert not sends(site)
+    site.apply(replace(says("1", 5, {"phones": (cell(),)}, evidence="M"), content="first", mapping="m2"))
+    assert sends(site)
+
+
 def test_a_replay_that_is_still_unreadable_settles_nothing(site: Site) -> None:
     site.apply(says("1", 0, OK), unread(5, evidence="M"))
     site.apply(unread(5, evidence="M"))

@@ -19,6 +19,7 @@ from store.domain.patient import PatientRef
 from store.errors import FeedRestarted, PatientUnknown
 from store.holds import impact
 from store.holds.configuration import ConfigurationRows
+from store.holds.configuration_change import Proposal
 from store.holds.falling_due import DueChanges
 from store.holds.gate import HoldAll
 from store.holds.recompute import Recomputation
@@ -31,7 +32,7 @@ from store.patients.period_rows import patients_due, sources_due
 from store.patients.replies import Replies, Unclear
 from store.preference import Codes, Later, emr
 from store.runs.rejections import Rejected, RejectionStore
-from store.runs.runs import Journal
+from store.runs.runs import Journal, RunKind
 from store.runs.source_checks import Findings, newest
 from store.runs.source_stats import Arrivals, open_rejections, ranked
 from tests.store.site import ADT, CELL, FHIR, HOME, LINE, SYNCED, WORK, Site, at, cell, merges, says
@@ -243,3 +244,27 @@ class Silent:
 
     def reread(self, attribute: str, codes: Codes) -> tuple[None, None]:
         return None, None
+
+
+def test_a_configuration_that_waited_in_one_enterprise_does_not_count_in_the_past_of_the_other(two: Two) -> None:
+    two.lives("birch", refuses=False)
+    waits = replace(HERE, sources=HERE.sources[::-1])
+    here, there = two.of("alder"), two.of("birch")
+    before = there.store.as_of("birch", PatientRef(authority="GENHOSP", value="1"), two.now).contact
+    assert before.preferred_method == "sms"
+    with two.database.write("alder") as transaction:
+        ConfigurationRows(two.database).put_in_force(transaction, "alder", HERE.own_basis, now=here.tick())
+    assert Proposal(two.database, waits).propose(lambda synced, patients: False, here.tick()) is not None
+    assert there.store.as_of("birch", PatientRef(authority="GENHOSP", value="1"), THEN).contact == before
+
+
+def test_a_full_read_of_one_enterprise_is_no_comparison_of_the_other(two: Two) -> None:
+    """Of a source of the same name."""
+    two.lives("birch", refuses=False)
+    before = newest(two.database, "birch", ADT)
+    run = two.journal.start(ADT, "alder", RunKind.FULL, now=two.tick())
+    with two.database.write("alder") as transaction:
+        two.journal.progress(transaction, run, {"unchanged": 7}, None, now=two.now)
+    two.journal.finish(run, "done", None, two.tick())
+    assert newest(two.database, "alder", ADT) is not None
+    assert newest(two.database, "birch", ADT) == before
