@@ -28,7 +28,7 @@ from sync.runtime import Runtime, UsageError
 from sync.service import Service, serving
 
 
-class AwaitingReview:
+class Waiting:
     """Looks on, so that a test can wait for a run to end."""
 
     def __init__(self) -> None:
@@ -76,7 +76,7 @@ def key(service: Service, role: str) -> str:
 
 
 def test_the_scheduler_has_the_source_read_and_a_sender_is_answered(settings: Settings, emr: RehearsalEmr) -> None:
-    watch = AwaitingReview()
+    watch = Waiting()
     with serving(settings, watch=watch) as service:
         assert watch.wait().counts == {"applied": 60}
         patient = {"authority": "GENHOSP", "value": emr.entry(0).person.mrn}
@@ -88,7 +88,7 @@ def test_the_scheduler_has_the_source_read_and_a_sender_is_answered(settings: Se
 
 
 def test_an_operator_starts_a_resync_and_follows_it(settings: Settings) -> None:
-    watch = AwaitingReview()
+    watch = Waiting()
     with serving(settings, ["api", "work"], watch) as service:
         operator = key(service, "operator")
         status, begun = call(service, "POST", f"/v1/sources/{FHIR}/resync", operator)
@@ -171,7 +171,7 @@ def test_a_rejection_is_replayed_over_http(settings: Settings, tmp_path: Path) -
 
 
 def test_metrics_count_what_was_done(settings: Settings) -> None:
-    watch = AwaitingReview()
+    watch = Waiting()
     with serving(settings, ["api", "work"], watch) as service:
         service.queue.put(Job(FHIR))
         watch.wait()
