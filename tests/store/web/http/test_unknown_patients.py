@@ -32,7 +32,7 @@ def site() -> Site:
 
 
 @pytest.mark.parametrize(
-    ("asked", "unknown", "rings"),
+    ("requested", "unknown", "rings"),
     [(11, 11, True), (10, 10, False), (55, 11, True), (56, 11, False), (1000, 200, True), (1000, 199, False), (0, 0, False)],
 )
 def test_the_alarm_needs_a_count_and_a_share(site: Site, requested: int, unknown: int, rings: bool) -> None:

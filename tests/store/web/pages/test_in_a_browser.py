@@ -15,7 +15,7 @@ from tests.store.web.pages.browser import PATIENCE_MS
 from tests.store.web.pages.browser import chrome as chrome
 from tests.store.web.pages.conftest import Pages
 from tests.store.web.pages.test_console import dnc, held, rejected
-from tests.store.web.pages.test_sources import came
+from tests.store.web.pages.test_sources import record_intake
 
 SERIOUS = {"serious", "critical"}
 PHONE, DESK = 320, 1280
@@ -134,7 +134,7 @@ def test_a_running_run_refreshes_itself(tab: Page, fresh_pages: Pages) -> None:
 
 
 def test_a_refresh_keeps_opened_sections_and_keyboard_focus(tab: Page, fresh_pages: Pages) -> None:
-    came(fresh_pages, applied=7)
+    record_intake(fresh_pages, applied=7)
     enter(tab, fresh_pages, "operator")
     tab.goto("/sources/genhosp-adt")
     tab.get_by_text("Show as table").focus()
@@ -143,7 +143,7 @@ def test_a_refresh_keeps_opened_sections_and_keyboard_focus(tab: Page, fresh_pag
     expect(region).to_contain_text("7")
     tab.evaluate("document.querySelector('[data-live]').dataset.live = '1'")
     tab.evaluate("later()")
-    came(fresh_pages, applied=1992)
+    record_intake(fresh_pages, applied=1992)
     expect(region).to_contain_text("1,999", timeout=20_000)
     expect(tab.get_by_text("Show as table")).to_be_focused()
 
