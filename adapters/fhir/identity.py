@@ -43,7 +43,8 @@ def identifiers(resource: dict[str, Any], settings: SourceSettings, today: str) 
 
 def described(resource: dict[str, Any], settings: SourceSettings, today: str) -> str:
     """The issuers and types of a Patient's identifiers for an error message, and which of them have ended."""
-    entries = [one for one in resource.get("identifier") or () if type(one) is dict]
+    listed = resource.get("identifier")
+    entries = [one for one in listed if type(one) is dict] if type(listed) is list else []
     timeless = [(one, _identifier({key: one[key] for key in one.keys() - {"period", "use"}}, settings, "")) for one in entries]
     found = [(identifier, "" if _identifier(one, settings, today) else "ended") for one, identifier in timeless if identifier]
     return describe(found, set(settings.authorities.values()))

@@ -12,7 +12,8 @@ START, END = b"\x0b", b"\x1c"
 BETWEEN = b"\r\n\x00 \t\x1c"
 DEFAULT_LIMIT = 1024 * 1024
 HEAD = 4096  # bytes kept of a frame beyond the limit and of an incomplete frame
-_WIDE = (b"M\x00", b"\x00M", b"\xff\xfe", b"\xfe\xff")  # UTF-16 text, in which END may be half of a letter
+_WIDE = (b"M\x00", b"\x00M", b"\xff\xfeM\x00", b"\xfe\xff\x00M", b"\xff\xfe\x00\x00")
+"""How UTF-16 and UTF-32 text of a message starts, in which END may be a part of a letter. A byte order mark alone does not tell."""
 
 
 class FrameError(ValueError):
@@ -99,7 +100,7 @@ class Deframer:
     def _end_offset(self) -> int:
         """The offset at which the frame ends, or -1."""
         at = self._buffer.find(END, self._searched)
-        if at < 0 or not (self._head if self._head is not None else self._buffer[:2]).startswith(_WIDE):
+        if at < 0 or not (self._head if self._head is not None else self._buffer[:4]).startswith(_WIDE):
             return at
         while at >= 0 and not self._is_frame_end(at):
             at = self._buffer.find(END, at + 1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from adapters.base import Filtered, Payload, Unmappable
@@ -58,6 +58,7 @@ POINT = st.fixed_dictionaries({}, optional={"system": TEXTS, "value": TEXTS, "us
 
 
 @given(st.one_of(RESOURCE, JSON))
+@example({"resourceType": "Patient", "identifier": 1})
 def test_any_json_is_mapped_and_explained(resource: Any) -> None:
     items = MAPPER.read(payload(resource))
     assert all(isinstance(item, PatientStatements | PatientMerge | Filtered | Unmappable) for item in items)

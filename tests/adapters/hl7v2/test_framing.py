@@ -102,5 +102,14 @@ def test_the_frame_itself_may_be_utf_16(codec: str) -> None:
         read(Deframer().feed("\x0bMSH|^~\\&|A\rPID|1||\u017e\r\x1c\r".encode(codec))[0])
 
 
+@pytest.mark.parametrize("mark", [b"\xff\xfe", b"\xfe\xff"])
+@pytest.mark.parametrize("size", [1, 1000])
+def test_a_byte_order_mark_before_text_of_single_bytes_does_not_hide_the_end_of_the_frame(mark: bytes, size: int) -> None:
+    body = mark + b"MSH|^~\\&|A\rPID|1"
+    wire = frame(body) + frame(body + b"|") + frame(b"MSH|two")
+    deframer = Deframer()
+    assert [one for at in range(0, len(wire), size) for one in deframer.feed(wire[at : at + size])] == [body, body + b"|", b"MSH|two"]
+
+
 def test_an_empty_frame_is_not_a_message() -> None:
     assert Deframer().feed(frame(b"") + frame(b"one")) == [b"one"]
