@@ -1,7 +1,7 @@
 """What one authority asserts: merges its payloads and its records (product section 5). Pure.
 
-The newer statement counts, attribute by attribute. ``store.domain.ordering`` decides which that is, and which counts if nobody can tell.
-What is in force for the patient follows from the assertions of all authorities (``store.domain.effective``).
+The newer statement counts, attribute by attribute. ``store.domain.ordering`` decides which that is, and which one counts when nobody can
+tell. What is in force for the patient follows from the assertions of all authorities (``store.domain.effective``).
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ class Merged:
 
 
 def merge(
-    held: SourceAssertions | None,
+    asserted: SourceAssertions | None,
     item: PatientStatements,
     recorded: datetime,
     *,
@@ -85,30 +85,30 @@ def merge(
 ) -> Merged:
     """Merges a payload into the assertions of its authority. ``recorded`` is the time of receipt.
 
-    A repeat must not be passed: it changes nothing. ``doubtful``: the payload does not count as received later, except beside assertions
+    Callers filter out repeats. ``doubtful``: the payload does not count as received later, except beside assertions
     with its own evidence id, whose record was changed without a new version or time. ``joined``: the patient's last merge; see
-    :func:`_is_late_refusal_of_other_record`. ``decided``: assertions that hold whatever is newer (``store.domain.records``).
+    :func:`_is_late_refusal_of_other_record`. ``decided``: assertions that win whatever is newer (``store.domain.records``).
     """
-    if held is None:
+    if asserted is None:
         return _first(item, recorded, joined)
-    assertions = held.current()
-    received_later = not item.effective.is_before(held.confirmed)
+    assertions = asserted.current()
+    received_later = not item.effective.is_before(asserted.confirmed)
     changed: dict[str, tuple[Any, Any]] = {}
     late, undecided = False, 0
     for attribute, statement in stated(item).items():
         old, new = assertions.get(attribute), _asserted(attribute, statement, item, recorded, joined)
         if old is None or attribute in decided:
-            now, is_open = decided.get(attribute, new), False
+            current, is_undecided = decided.get(attribute, new), False
         else:
             is_later = received_later and (not doubtful or item.evidence_id == old.evidence_id)
-            now, is_open = _winner(attribute, item, old, new, received_later=is_later, joined=joined)
+            current, is_undecided = _winner(attribute, item, old, new, received_later=is_later, joined=joined)
         before = old.value if old is not None else None
-        if before != now.value:
-            changed[attribute] = (before, now.value)
-        late = late or now.value != new.value or (now is old and item.effective.is_before(now.effective))
-        undecided += is_open
-        assertions[attribute] = now
-    newest = times.newest(held.confirmed, item.effective)
+        if before != current.value:
+            changed[attribute] = (before, current.value)
+        late = late or current.value != new.value or (current is old and item.effective.is_before(current.effective))
+        undecided += is_undecided
+        assertions[attribute] = current
+    newest = times.newest(asserted.confirmed, item.effective)
     outcome = "applied" if changed else "stale" if late else "unchanged"
     settled = not late and not decided and _are_exactly(assertions, item, newest)
     return Merged(assertions, changed, outcome, settled, newest, undecided)
@@ -130,12 +130,12 @@ def _winner(
     newer = is_newer(item, old)
     if new.value == old.value and newer is not False:
         return _confirmed(old, item, new), False
-    is_open = newer is None and not _is_read_again(attribute, item, old)
-    if is_open:
+    is_undecided = newer is None and not _is_read_again(attribute, item, old)
+    if is_undecided:
         newer = ordering.wins(attribute, new.value, old.value, received_later=received_later)
     is_kept_refusal = joined is not None and _is_late_refusal_of_other_record(attribute, new.value, item, old, joined)
     winner, other = (new, old) if newer is not False or is_kept_refusal else (old, new)
-    if not is_open:
+    if not is_undecided:
         return winner, False
     when = winner.effective if refuses(attribute, winner.value) else times.newest(winner.effective, other.effective)
     return winner._replace(undecided=True, effective=when), True
@@ -153,7 +153,7 @@ def _first(item: PatientStatements, recorded: datetime, joined: datetime | None)
 def _is_read_again(attribute: str, item: PatientStatements, old: Assertion) -> bool:
     """Whether it is the payload of the assertion itself, read by another mapping (product rule 5.8).
 
-    A refusal ends so only by the very same content, since HL7 senders may use a control id for several messages.
+    This way, only identical content can end a refusal: HL7 senders may use one control id for several messages.
     """
     is_same = not refuses(attribute, old.value) or item.content == old.content
     return is_same and item.evidence_id == old.evidence_id and item.mapping != old.mapping
@@ -180,7 +180,7 @@ def _are_exactly(assertions: Mapping[str, Assertion], item: PatientStatements, n
 
 
 def _is_late_refusal_of_other_record(attribute: str, value: Any, item: PatientStatements, old: Assertion, joined: datetime) -> bool:
-    """Whether it is a refusal from before a merge that arrives after it and is older only than a statement about the other record.
+    """Whether it is a refusal from before a merge that arrives after it, and only a statement about the other record is newer.
 
     In time, it would have survived the merge (product rule 5.7). What was stated since the merge is about both, and counts.
     """
@@ -208,14 +208,14 @@ def join(first: SourceAssertions, second: SourceAssertions) -> SourceAssertions:
     return SourceAssertions(assertions, newest, newest, duplicates.joined(first.seen, second.seen), min(first.since, second.since), marks)
 
 
-def anchored(held: SourceAssertions, merged_at: datetime) -> SourceAssertions:
+def anchored(asserted: SourceAssertions, merged_at: datetime) -> SourceAssertions:
     """The assertions of a record that was just merged: its refusals hold against late evidence from before the merge."""
     assertions = {
         name: one._replace(effective=times.newest(one.effective, times.at(merged_at))) if refuses(name, one.value) else one
-        for name, one in held.current().items()
+        for name, one in asserted.current().items()
     }
-    marks = unreadable.anchored(held.unreadable, merged_at)
-    return replace(held, assertions=assertions, effective=held.confirmed, unreadable=marks)
+    marks = unreadable.anchored(asserted.unreadable, merged_at)
+    return replace(asserted, assertions=assertions, effective=asserted.confirmed, unreadable=marks)
 
 
 def _joined_assertion(attribute: str, first: Assertion, second: Assertion) -> Assertion:

@@ -41,7 +41,7 @@ Ranked = list[tuple[str, Mapping[str, Assertion]]]
 
 
 def in_force(by_authority: Mapping[str, Mapping[str, Assertion]], enterprise: Enterprise) -> dict[str, Preference]:
-    """The preferences in force: attribute (slots joined) -> value and origin. Unknown ones are left out."""
+    """The preferences in force: attribute -> value and origin. Slots of a list are joined; attributes without a value are left out."""
     found = _under_rules(by_authority, enterprise)
     if enterprise.held is None:
         return found
@@ -49,9 +49,9 @@ def in_force(by_authority: Mapping[str, Mapping[str, Assertion]], enterprise: En
     return found | {name: held[name] for name in permitting_changes(held, found, held) if name != PHONES}
 
 
-def unread(held: Mapping[str, SourceAssertions], enterprise: Enterprise) -> tuple[str, ...]:
+def unread(asserted: Mapping[str, SourceAssertions], enterprise: Enterprise) -> tuple[str, ...]:
     """The attributes about which newer evidence could not be read, as far as they count in the enterprise."""
-    return unreadable.in_force(((authority, one.unreadable) for authority, one in held.items()), enterprise)
+    return unreadable.in_force(((authority, one.unreadable) for authority, one in asserted.items()), enterprise)
 
 
 def _under_rules(by_authority: Mapping[str, Mapping[str, Assertion]], enterprise: Enterprise) -> dict[str, Preference]:
@@ -104,12 +104,12 @@ def _joined(first: Iterable[Any], second: Iterable[Any]) -> tuple[Any, ...]:
 
 
 def yields(attribute: str, of_staff: Assertion) -> bool:
-    """Whether an assertion of staff ends by an EMR's later statement: a local Do Not Contact, or one inherited from a retired source."""
+    """Whether an EMR's later statement ends an assertion of staff: a local Do Not Contact, or one inherited from a retired source."""
     return is_refusable(attribute) and (attribute == DO_NOT_CONTACT or of_staff.path.startswith(INHERITED))
 
 
 def _end_staff_refusals(result: dict[str, Preference], ranked: Ranked) -> None:
-    """Ends what staff holds once an EMR has stated its own, entirely later (product section 4)."""
+    """Ends staff's assertions once an EMR has stated a value that is certainly later (product section 4)."""
     of_staff = next((assertions for authority, assertions in ranked if authority == STAFF), {})
     for name, one in of_staff.items():
         current = result.get(name)

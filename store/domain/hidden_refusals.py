@@ -31,8 +31,8 @@ def uncovered(
 ) -> dict[str, SourceAssertions]:
     """The assertions with the refusals that would count again on some day, but not those that only begin then."""
     future = [one for one in ahead if one.authority == authority]
-    held = by_authority[authority]
-    current = held.current()
+    asserted = by_authority[authority]
+    current = asserted.current()
     found: dict[str, Assertion] = {}
     for moment in sorted({one.due for one in future}):
         then = held_at(by_authority, future, kept, enterprise, moment, now, joined)[authority].assertions
@@ -40,7 +40,7 @@ def uncovered(
         found |= {name: _as_new_as(one, current.get(name)) for name, one in hidden.items()}
     if not found:
         return {**by_authority}
-    return {**by_authority, authority: replace(held, assertions={**current, **found}, effective=held.confirmed)}
+    return {**by_authority, authority: replace(asserted, assertions={**current, **found}, effective=asserted.confirmed)}
 
 
 def covered(

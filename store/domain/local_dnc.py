@@ -18,39 +18,39 @@ from store.preference import DO_NOT_CONTACT, EMR, STAFF, YES, Assertion, Patient
 Records = Mapping[str, SourceAssertions]
 
 
-def is_in_force(held: Records, enterprise: Enterprise) -> bool:
+def is_in_force(asserted: Records, enterprise: Enterprise) -> bool:
     """Whether a local Do Not Contact is in force, or would be as soon as the enterprise syncs."""
-    by_authority = {authority: one.assertions for authority, one in held.items()}
+    by_authority = {authority: one.assertions for authority, one in asserted.items()}
     found = effective.in_force(by_authority, replace(enterprise, syncs=True)).get(DO_NOT_CONTACT)
     return found is not None and (found.authority, found.value) == (STAFF, YES)
 
 
-def is_kept(held: Records) -> bool:
+def is_kept(asserted: Records) -> bool:
     """Whether a merge keeps a local Do Not Contact in force."""
-    local = _local(held)
+    local = _local(asserted)
     return local is not None and local.path == BY_MERGE
 
 
-def may_yield_to(held: Records, item: PatientStatements) -> list[str]:
+def may_yield_to(asserted: Records, item: PatientStatements) -> list[str]:
     """The attributes of a payload whose local refusal may yield to it."""
-    return [name for name in may_yield(held) if name in item.statements]
+    return [name for name in may_yield(asserted) if name in item.statements]
 
 
-def may_yield(held: Records) -> list[str]:
+def may_yield(asserted: Records) -> list[str]:
     """The attributes whose local refusal an EMR's next payload may lift, even one that only repeats what it stated before.
 
     They are a local Do Not Contact, and whatever staff inherited from a retired source.
     """
-    assertions_here = held[STAFF].assertions if STAFF in held else {}
+    assertions_here = asserted[STAFF].assertions if STAFF in asserted else {}
     return [name for name, one in assertions_here.items() if refuses(name, one.value) and effective.yields(name, one)]
 
 
-def has_not_yielded(held: Records) -> bool:
+def has_not_yielded(asserted: Records) -> bool:
     """Whether somebody here set Do Not Contact, and no EMR has stated a later one."""
-    own = _local(held)
+    own = _local(asserted)
     if own is None or own.value != YES or own.path.startswith(assertions.INHERITED):
         return False
-    stated = (one.current().get(DO_NOT_CONTACT) for authority, one in held.items() if authority.startswith(EMR))
+    stated = (one.current().get(DO_NOT_CONTACT) for authority, one in asserted.items() if authority.startswith(EMR))
     return not any(one is not None and one.value is not None and one.effective.is_after(own.effective) for one in stated)
 
 
@@ -64,16 +64,16 @@ def without_merge_mark(staff: SourceAssertions) -> SourceAssertions:
     return _with_path(staff, "")
 
 
-def lifts(held: Records, item: PatientStatements) -> bool:
+def lifts(asserted: Records, item: PatientStatements) -> bool:
     """Whether a marked Do Not Contact yields to an EMR's payload."""
     statement = stated(item).get(DO_NOT_CONTACT)
-    if statement is None or statement.value is None or not is_kept(held):
+    if statement is None or statement.value is None or not is_kept(asserted):
         return False
-    return item.effective.is_after(held[STAFF].current()[DO_NOT_CONTACT].effective)
+    return item.effective.is_after(asserted[STAFF].current()[DO_NOT_CONTACT].effective)
 
 
-def _local(held: Records) -> Assertion | None:
-    return held[STAFF].current().get(DO_NOT_CONTACT) if STAFF in held else None
+def _local(asserted: Records) -> Assertion | None:
+    return asserted[STAFF].current().get(DO_NOT_CONTACT) if STAFF in asserted else None
 
 
 def _with_path(staff: SourceAssertions, path: str) -> SourceAssertions:

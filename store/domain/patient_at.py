@@ -27,8 +27,8 @@ class DatedPatient(NamedTuple):
 
     def assertions_at(self, at: datetime, now: datetime) -> dict[str, SourceAssertions]:
         """What each authority asserts at a moment that is now or later."""
-        held = held_at(self.by_authority, self.future, self.refusals, self.enterprise, at, now, self.joined)
-        return {name: replace(one, assertions=one.current(), effective=one.confirmed) for name, one in held.items()}
+        asserted = held_at(self.by_authority, self.future, self.refusals, self.enterprise, at, now, self.joined)
+        return {name: replace(one, assertions=one.current(), effective=one.confirmed) for name, one in asserted.items()}
 
     def known(self, stored: KnownPatient, due: datetime, now: datetime) -> KnownPatient:
         """What a decision uses: as of now, and by ``at_later`` as of a later moment. A past moment is answered as of now."""
@@ -39,9 +39,9 @@ class DatedPatient(NamedTuple):
         return at_later(now)._replace(at_later=at_later)
 
     def _at(self, stored: KnownPatient, at: datetime, now: datetime) -> KnownPatient:
-        held = self.assertions_at(at, now)
-        in_force = effective.in_force({name: one.assertions for name, one in held.items()}, self.enterprise)
-        contact = effective.contact(in_force, effective.unread(held, self.enterprise))
+        asserted = self.assertions_at(at, now)
+        in_force = effective.in_force({name: one.assertions for name, one in asserted.items()}, self.enterprise)
+        contact = effective.contact(in_force, effective.unread(asserted, self.enterprise))
         return stored._replace(contact=contact, evidence=_Evidence(in_force))
 
 

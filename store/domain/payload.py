@@ -27,9 +27,9 @@ def as_received(item: PatientStatements, receipt: datetime) -> PatientStatements
     return item if effective is item.effective else replace(item, effective=effective)
 
 
-def of_restricted(held: assertions.SourceAssertions | None, item: PatientStatements) -> PatientStatements:
+def of_restricted(asserted: assertions.SourceAssertions | None, item: PatientStatements) -> PatientStatements:
     """The payload, restricted if its authority's record still is: it takes nothing back (product rule 5.6)."""
-    before, new = (held.assertions if held is not None else {}).get(RESTRICTED), item.statements.get(RESTRICTED)
+    before, new = (asserted.assertions if asserted is not None else {}).get(RESTRICTED), item.statements.get(RESTRICTED)
     stays = before is not None and before.value is True and (new is None or new.value is not False)
     return replace(item, restricted=True) if stays and not item.restricted else item
 
@@ -47,38 +47,38 @@ def refusals(item: PatientStatements) -> PatientStatements:
     return replace(item, statements=refused, problems=unread, restricted=False, codes={}, later=())
 
 
-def was_read_otherwise(held: assertions.SourceAssertions, item: PatientStatements) -> bool:
+def was_read_otherwise(asserted: assertions.SourceAssertions, item: PatientStatements) -> bool:
     """Whether an assertion or mark by a payload that is known comes from another mapping than the one that read it now."""
-    names = (name for name in (*item.statements, *unreadable.unread(item)) if name in held.assertions)
-    known = [(one.evidence_id, one.mapping) for one in (held.assertions[name] for name in names)]
-    known += [(one.evidence_id, one.mapping) for one in held.unreadable.values()]
+    names = (name for name in (*item.statements, *unreadable.unread(item)) if name in asserted.assertions)
+    known = [(one.evidence_id, one.mapping) for one in (asserted.assertions[name] for name in names)]
+    known += [(one.evidence_id, one.mapping) for one in asserted.unreadable.values()]
     return any(evidence == item.evidence_id and mapping != item.mapping for evidence, mapping in known)
 
 
 def repeated(
-    held: Mapping[str, assertions.SourceAssertions], item: PatientStatements, merged: assertions.Merged
+    asserted: Mapping[str, assertions.SourceAssertions], item: PatientStatements, merged: assertions.Merged
 ) -> dict[str, tuple[Any, Any]]:
     """Values stated again beside a refusal of staff that may end by that: they get a line in the history."""
-    again = {name: merged.assertions[name] for name in local_dnc.may_yield_to(held, item) if name in merged.assertions}
+    again = {name: merged.assertions[name] for name in local_dnc.may_yield_to(asserted, item) if name in merged.assertions}
     return {name: (one.value, one.value) for name, one in again.items() if not item.effective.is_before(one.effective)}
 
 
-def is_of_another_mapping(held: assertions.SourceAssertions, item: PatientStatements) -> bool:
+def is_of_another_mapping(asserted: assertions.SourceAssertions, item: PatientStatements) -> bool:
     """Whether a payload was read by another mapping than the codes of its authority."""
-    return bool(item.mapping) and held.codes is not None and documents.read_codes(held.codes)[0] != item.mapping
+    return bool(item.mapping) and asserted.codes is not None and documents.read_codes(asserted.codes)[0] != item.mapping
 
 
-def to_read_again(held: assertions.SourceAssertions, item: PatientStatements, now: datetime) -> assertions.SourceAssertions:
+def to_read_again(asserted: assertions.SourceAssertions, item: PatientStatements, now: datetime) -> assertions.SourceAssertions:
     """The assertions of an authority, with the codes of one more payload that is to be read again."""
-    _, kept = codes_of(held)
+    _, kept = codes_of(asserted)
     coded = replace(item, statements={name: one for name, one in item.statements.items() if name in item.codes})
-    return replace(held, codes=documents.write_codes("", source_codes.after(kept or {}, coded, now, held, held.unreadable)))
+    return replace(asserted, codes=documents.write_codes("", source_codes.after(kept or {}, coded, now, asserted, asserted.unreadable)))
 
 
-def to_be_joined(held: assertions.SourceAssertions) -> assertions.SourceAssertions:
+def to_be_joined(asserted: assertions.SourceAssertions) -> assertions.SourceAssertions:
     """The assertions about a record before a merge, with its newest codes only."""
-    by, kept = codes_of(held)
-    return replace(held, codes=documents.write_codes(by, source_codes.joined(kept, {}))) if kept else held
+    by, kept = codes_of(asserted)
+    return replace(asserted, codes=documents.write_codes(by, source_codes.joined(kept, {}))) if kept else asserted
 
 
 def joined(survivor: assertions.SourceAssertions, merged: assertions.SourceAssertions) -> assertions.SourceAssertions:
@@ -89,25 +89,25 @@ def joined(survivor: assertions.SourceAssertions, merged: assertions.SourceAsser
     return replace(assertions.join(survivor, merged), codes=documents.write_codes(by, kept) if kept is not None else None)
 
 
-def with_more(held: assertions.SourceAssertions, more: Mapping[str, Assertion], marks: Marks) -> assertions.SourceAssertions:
+def with_more(asserted: assertions.SourceAssertions, more: Mapping[str, Assertion], marks: Marks) -> assertions.SourceAssertions:
     """The assertions of an authority with further ones and marks that came without codes, so that no mapping removes them."""
-    by, kept = codes_of(held)
+    by, kept = codes_of(asserted)
     codes = documents.write_codes(by, source_codes.without_codes(kept, more, marks)) if kept is not None else None
-    return replace(held, assertions={**held.current(), **more}, effective=held.confirmed, unreadable=marks, codes=codes)
+    return replace(asserted, assertions={**asserted.current(), **more}, effective=asserted.confirmed, unreadable=marks, codes=codes)
 
 
-def codes(held: assertions.SourceAssertions | None, item: PatientStatements, now: datetime, marks: Marks) -> str | None:
+def codes(asserted: assertions.SourceAssertions | None, item: PatientStatements, now: datetime, marks: Marks) -> str | None:
     """The codes of the authority with those of one more payload, as stored; ``None`` if there were never any."""
-    by, kept = codes_of(held) if held is not None else ("", None)
+    by, kept = codes_of(asserted) if asserted is not None else ("", None)
     if kept is None and not item.codes and not ordering.record_of(item.evidence_id):
         return None
-    new = source_codes.after(kept or {}, item, now, held, marks)
+    new = source_codes.after(kept or {}, item, now, asserted, marks)
     return documents.write_codes(by if kept is not None else item.mapping, new) if new else None
 
 
-def codes_of(held: assertions.SourceAssertions) -> tuple[str, Readings | None]:
+def codes_of(asserted: assertions.SourceAssertions) -> tuple[str, Readings | None]:
     """The mapping that read the codes, and the codes if there are any, each at the last time it was stated."""
-    if held.codes is None:
+    if asserted.codes is None:
         return "", None
-    by, kept = documents.read_codes(held.codes)
-    return by, source_codes.current(kept, held)
+    by, kept = documents.read_codes(asserted.codes)
+    return by, source_codes.current(kept, asserted)

@@ -93,12 +93,12 @@ def _is_newer(item: PatientStatements, one: FutureStatement) -> bool | None:
     return is_newer(item, Assertion(one.value, one.effective, one.due, one.evidence_id, one.path, one.version))
 
 
-def until_then(held: SourceAssertions | None, item: PatientStatements) -> PatientStatements:
+def until_then(asserted: SourceAssertions | None, item: PatientStatements) -> PatientStatements:
     """A payload that takes back what an earlier version of its record permitted, if it now states something for later only."""
-    if held is None:
+    if asserted is None:
         return item
     names = dict.fromkeys(one.attribute for one in item.later if one.attribute not in item.statements and counts(one, item))
-    back = {name: Statement(None, _path(item, name)) for name in names if _permitted(name, held.assertions.get(name), item)}
+    back = {name: Statement(None, _path(item, name)) for name in names if _permitted(name, asserted.assertions.get(name), item)}
     return replace(item, statements={**item.statements, **back}) if back else item
 
 
@@ -113,41 +113,41 @@ def _permitted(attribute: str, old: Assertion | None, item: PatientStatements) -
     return record(old.evidence_id) == record(item.evidence_id)
 
 
-def due_item(one: FutureStatement, held: SourceAssertions | None) -> PatientStatements:
+def due_item(one: FutureStatement, asserted: SourceAssertions | None) -> PatientStatements:
     """A due statement as a payload of its authority; without the statement if it has no effect.
 
     An end takes back only what its own record stated. If the authority asserts nothing, only a refusal counts.
     """
-    old = held.assertions.get(one.attribute) if held is not None else None
+    old = asserted.assertions.get(one.attribute) if asserted is not None else None
     is_own = old is not None and record(old.evidence_id) == one.record
-    counts = one.refuses if held is None else is_own or one.value is not None
+    counts = one.refuses if asserted is None else is_own or one.value is not None
     return one.item if counts else replace(one.item, statements={})
 
 
-def due_codes(held: SourceAssertions | None, one: FutureStatement) -> dict[str, Codes]:
+def due_codes(asserted: SourceAssertions | None, one: FutureStatement) -> dict[str, Codes]:
     """An entry among the attribute's kept codes that no rule reads, so that the due statement counts when the others are read again."""
-    is_kept = held is not None and held.codes is not None and one.attribute in documents.read_codes(held.codes)[1]
+    is_kept = asserted is not None and asserted.codes is not None and one.attribute in documents.read_codes(asserted.codes)[1]
     return {one.attribute: Codes(one.record, ((None, one.path),))} if is_kept else {}
 
 
 def merged(
-    held: SourceAssertions | None, item: PatientStatements, now: datetime, joined: datetime | None = None, *, doubtful: bool = False
+    asserted: SourceAssertions | None, item: PatientStatements, now: datetime, joined: datetime | None = None, *, doubtful: bool = False
 ) -> assertions.Merged:
     """Merges a due payload. Within one version of a record, what begins or ends replaces what was before.
 
     That also holds if the former assertion got a later time by a merge, or in place of what another record took back.
     """
-    own = [name for name in item.statements if _is_own_version(name, item, held)]
+    own = [name for name in item.statements if _is_own_version(name, item, asserted)]
     rest = replace(item, statements={name: one for name, one in item.statements.items() if name not in own}) if own else item
-    found = assertions.merge(held, rest, now, doubtful=doubtful, joined=joined)
+    found = assertions.merge(asserted, rest, now, doubtful=doubtful, joined=joined)
     for name in own:
         found = _replaced(found, name, item, now, joined)
     return found
 
 
-def _is_own_version(attribute: str, item: PatientStatements, held: SourceAssertions | None) -> bool:
+def _is_own_version(attribute: str, item: PatientStatements, asserted: SourceAssertions | None) -> bool:
     """Whether the assertion is of the same version of the record, and not older than the payload."""
-    old = held.current().get(attribute) if held is not None else None
+    old = asserted.current().get(attribute) if asserted is not None else None
     if old is None or record(old.evidence_id) != record(item.evidence_id) or old.version != item.version:
         return False
     return is_newer(item, old) is not True
@@ -171,7 +171,7 @@ def in_order(future: Iterable[FutureStatement], until: datetime) -> list[FutureS
 
 
 def fallen(
-    held: SourceAssertions | None,
+    asserted: SourceAssertions | None,
     kept: Sequence[RecordRefusal],
     one: FutureStatement,
     item: PatientStatements,
@@ -179,20 +179,20 @@ def fallen(
     joined: datetime | None,
 ) -> tuple[assertions.Merged, list[RecordRefusal]]:
     """The assertions of an authority, and the refusals of its records, when ``one`` is due. ``item`` is its effective part."""
-    refusals = record_refusals.after(kept, one.item, held, one.patient_id, one.authority, one.origin, replaces=True)
+    refusals = record_refusals.after(kept, one.item, asserted, one.patient_id, one.authority, one.origin, replaces=True)
     own = [refusal for refusal in refusals if refusal.authority == one.authority]
-    return record_refusals.restored(_ended(held, one, item, now, joined), item, held, own, now, joined), refusals
+    return record_refusals.restored(_ended(asserted, one, item, now, joined), item, asserted, own, now, joined), refusals
 
 
 def _ended(
-    held: SourceAssertions | None, one: FutureStatement, item: PatientStatements, now: datetime, joined: datetime | None
+    asserted: SourceAssertions | None, one: FutureStatement, item: PatientStatements, now: datetime, joined: datetime | None
 ) -> assertions.Merged:
     """When a record ends, a refusal stated without a record, or by another one, counts again."""
-    if held is not None and one.value is None and item.statements:
-        decided = records.decided(held, replace(item, codes=due_codes(held, one)), now, joined)
+    if asserted is not None and one.value is None and item.statements:
+        decided = records.decided(asserted, replace(item, codes=due_codes(asserted, one)), now, joined)
         if one.attribute in decided and refuses(one.attribute, decided[one.attribute].value):
-            return assertions.merge(held, item, now, joined=joined, decided=decided)
-    return merged(held, item, now, joined)
+            return assertions.merge(asserted, item, now, joined=joined, decided=decided)
+    return merged(asserted, item, now, joined)
 
 
 def held_at(
@@ -208,9 +208,9 @@ def held_at(
 
     A change due by ``now`` that permits contact waits until it is written, because the safeguard looks at it then.
     """
-    held = dict(by_authority)
+    asserted = dict(by_authority)
     for one in in_order(future, at):
-        before = held.get(one.authority)
+        before = asserted.get(one.authority)
         item = due_item(one, before)
         if before is None and not item.statements:
             continue
@@ -218,11 +218,11 @@ def held_at(
         begun = before or SourceAssertions({}, one.effective, one.effective, "", one.due)
         codes = payload.codes(before, replace(one.item, codes=due_codes(before, one)), one.due, begun.unreadable)
         changed = replace(begun, assertions=found.assertions, effective=found.confirmed, confirmed=found.confirmed, codes=codes)
-        then = {**held, one.authority: changed}
-        if one.due > now or not permitting_changes(_in_force(held, enterprise), _in_force(then, enterprise), found.changed):
-            held, kept = then, refused
-    return held
+        then = {**asserted, one.authority: changed}
+        if one.due > now or not permitting_changes(_in_force(asserted, enterprise), _in_force(then, enterprise), found.changed):
+            asserted, kept = then, refused
+    return asserted
 
 
-def _in_force(held: Mapping[str, SourceAssertions], enterprise: Enterprise) -> dict[str, Any]:
-    return dict(effective.in_force({name: one.current() for name, one in held.items()}, enterprise))
+def _in_force(asserted: Mapping[str, SourceAssertions], enterprise: Enterprise) -> dict[str, Any]:
+    return dict(effective.in_force({name: one.current() for name, one in asserted.items()}, enterprise))

@@ -97,16 +97,18 @@ def split(
     now: Records, survivor: UnmergedRecord, merged: UnmergedRecord, merge: Merge
 ) -> tuple[dict[str, SourceAssertions], dict[str, SourceAssertions]]:
     """The survivor and the merged record after the undoing. ``now``: what is in force for both together."""
-    stated = {authority: _stated_since(authority, held, (survivor.at_merge, merged.at_merge), merge) for authority, held in now.items()}
+    stated = {
+        authority: _stated_since(authority, asserted, (survivor.at_merge, merged.at_merge), merge) for authority, asserted in now.items()
+    }
     # If the survivor has got other numbers since, its own are not on file any more, and neither are their opt-outs.
     other_numbers = any(base(name) == PHONES for since in stated.values() for name in since)
     of_survivor, of_merged = dict(survivor.own), dict(merged.own)
-    for authority, held in now.items():
+    for authority, asserted in now.items():
         since = {name: one for name, one in stated[authority].items() if other_numbers or not _is_written_by(merge, one)}
         stays = {} if authority.startswith(EMR) else {name: one for name, one in since.items() if not _inherited(one)}
         is_about_survivor, is_about_merged = (_may_be_about(authority, *pair, merge) for pair in ((survivor, merged), (merged, survivor)))
-        _add(of_survivor, authority, stays | (_missing_refusals(since, of_survivor.get(authority)) if is_about_survivor else {}), held)
-        _add(of_merged, authority, _missing_refusals(since, of_merged.get(authority)) if is_about_merged else {}, held)
+        _add(of_survivor, authority, stays | (_missing_refusals(since, of_survivor.get(authority)) if is_about_survivor else {}), asserted)
+        _add(of_merged, authority, _missing_refusals(since, of_merged.get(authority)) if is_about_merged else {}, asserted)
     for record, before in ((of_survivor, survivor.at_merge), (of_merged, merged.at_merge)):
         if kept := _refusals_of_retired(now, before):
             _add(record, STAFF, _missing_refusals(kept, record.get(STAFF)), now[STAFF])
@@ -128,14 +130,14 @@ def _may_be_about(authority: str, one: UnmergedRecord, other: UnmergedRecord, me
 def _with_unreadable(records: Mapping[str, SourceAssertions], now: Records) -> dict[str, SourceAssertions]:
     """Adds the unreadable marks of the merged patient to each record: nobody can tell which of the two they are about."""
     return {
-        name: payload.with_more(held, {}, unreadable.joined(held.unreadable, now[name].unreadable)) if name in now else held
-        for name, held in records.items()
+        name: payload.with_more(asserted, {}, unreadable.joined(asserted.unreadable, now[name].unreadable)) if name in now else asserted
+        for name, asserted in records.items()
     }
 
 
-def _stated_since(authority: str, held: SourceAssertions, at_merge: tuple[Records, Records], merge: Merge) -> dict[str, Assertion]:
+def _stated_since(authority: str, asserted: SourceAssertions, at_merge: tuple[Records, Records], merge: Merge) -> dict[str, Assertion]:
     """What was stated, or stated again, after the merge."""
-    return {name: one for name, one in held.current().items() if _is_new(one, _origins(authority, name, one, at_merge), merge)}
+    return {name: one for name, one in asserted.current().items() if _is_new(one, _origins(authority, name, one, at_merge), merge)}
 
 
 def _origins(authority: str, name: str, one: Assertion, at_merge: tuple[Records, Records]) -> list[Assertion]:

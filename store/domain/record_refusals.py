@@ -42,26 +42,26 @@ class RecordRefusal(NamedTuple):
         return refuses(self.attribute, self.value)
 
 
-def may_change(item: PatientStatements, held: SourceAssertions | None) -> bool:
+def may_change(item: PatientStatements, asserted: SourceAssertions | None) -> bool:
     """Whether a payload may change refusals of records, for a patient without any so far."""
     if not refuser(item.evidence_id):
         return False
-    before = held.assertions if held is not None else {}
+    before = asserted.assertions if asserted is not None else {}
     return any(refuses(name, one.value) or _is_refused(name, before) for name, one in item.statements.items() if _is_kept(name))
 
 
-def known(kept: Sequence[RecordRefusal], held: SourceAssertions | None, patient: int, authority: str) -> list[RecordRefusal]:
+def known(kept: Sequence[RecordRefusal], asserted: SourceAssertions | None, patient: int, authority: str) -> list[RecordRefusal]:
     """The refusals kept, with those asserted whose record has none: an earlier version of the store did not keep them."""
     have = {one[1:4] for one in kept}
-    current = held.current().items() if held is not None else ()
-    asserted = [_refusal(patient, authority, name, patient, one) for name, one in current if _is_kept(name) and refuses(name, one.value)]
-    return [*kept, *(one for one in asserted if one.record and one[1:4] not in have)]
+    current = asserted.current().items() if asserted is not None else ()
+    refused = [_refusal(patient, authority, name, patient, one) for name, one in current if _is_kept(name) and refuses(name, one.value)]
+    return [*kept, *(one for one in refused if one.record and one[1:4] not in have)]
 
 
 def after(
     kept: Sequence[RecordRefusal],
     item: PatientStatements,
-    held: SourceAssertions | None,
+    asserted: SourceAssertions | None,
     patient: int,
     authority: str,
     origin: int,
@@ -72,14 +72,14 @@ def after(
 
     ``replaces``: it replaces what the same version of its record stated, as a statement that falls due does.
     """
-    found, name = known(kept, held, patient, authority), refuser(item.evidence_id)
+    found, name = known(kept, asserted, patient, authority), refuser(item.evidence_id)
     for attribute, statement in stated(item).items() if name else ():
         if not _is_kept(attribute):
             continue
         new = RecordRefusal(patient, authority, name, attribute, origin, statement.value, statement.path, *_evidence(item))
         former = [one for one in found if one[1:4] == new[1:4]]
         is_late = any(_is_older(new, one, item, replaces=replaces) for one in former)
-        if is_late or (not former and (not new.refuses or _comes_late(attribute, item, held))):
+        if is_late or (not former and (not new.refuses or _comes_late(attribute, item, asserted))):
             continue
         found = [one for one in found if one not in former] + [new]
     return found
@@ -88,7 +88,7 @@ def after(
 def restored(
     merged: Merged,
     item: PatientStatements,
-    held: SourceAssertions | None,
+    asserted: SourceAssertions | None,
     kept: Iterable[RecordRefusal],
     now: datetime,
     joined: datetime | None = None,
@@ -103,7 +103,7 @@ def restored(
     back = instead({name: merged.assertions[name] for name in names}, kept, now, joined)
     if not back:
         return merged
-    before = held.assertions if held is not None else {}
+    before = asserted.assertions if asserted is not None else {}
     former = {name: before[name].value if name in before else None for name in back}
     changed = {name: one for name, one in merged.changed.items() if name not in back}
     changed |= {name: (former[name], one.value) for name, one in back.items() if former[name] != one.value}
@@ -127,13 +127,13 @@ def instead(
 
 
 def with_refusals(
-    held: Mapping[str, SourceAssertions], kept: Sequence[RecordRefusal], now: datetime, others: Collection[str] = ()
+    asserted: Mapping[str, SourceAssertions], kept: Sequence[RecordRefusal], now: datetime, others: Collection[str] = ()
 ) -> dict[str, SourceAssertions]:
     """The assertions of every authority, with the refusals of records in place of what was taken back, or never stated.
 
     ``others``: authorities that may have no other assertions.
     """
-    found = dict(held)
+    found = dict(asserted)
     for one in kept:
         if one.authority not in found and one.authority not in others:
             continue  # its source was retired
@@ -145,11 +145,13 @@ def with_refusals(
     return found
 
 
-def without_earlier(held: Mapping[str, SourceAssertions], kept: Iterable[RecordRefusal], since: datetime) -> dict[str, SourceAssertions]:
+def without_earlier(
+    asserted: Mapping[str, SourceAssertions], kept: Iterable[RecordRefusal], since: datetime
+) -> dict[str, SourceAssertions]:
     """The assertions of every authority without the refusals of records that were stated before a moment."""
     earlier = {(one.authority, one.attribute, one.evidence_id) for one in kept if one.refuses and one.effective.latest < since}
-    found = dict(held)
-    for authority, one in held.items():
+    found = dict(asserted)
+    for authority, one in asserted.items():
         stays = {name: each for name, each in one.assertions.items() if (authority, name, each.evidence_id) not in earlier}
         found[authority] = replace(one, assertions=stays)
     return found
@@ -187,7 +189,7 @@ def _is_older(new: RecordRefusal, one: RecordRefusal, item: PatientStatements, *
     return newer is False or (newer is None and one.refuses and not new.refuses)
 
 
-def _comes_late(attribute: str, item: PatientStatements, held: SourceAssertions | None) -> bool:
+def _comes_late(attribute: str, item: PatientStatements, asserted: SourceAssertions | None) -> bool:
     """Whether a newer version of the record, which never refused, was read before."""
-    old = held.assertions.get(attribute) if held is not None else None
+    old = asserted.assertions.get(attribute) if asserted is not None else None
     return old is not None and refuser(old.evidence_id) == refuser(item.evidence_id) and is_newer(item, old) is False

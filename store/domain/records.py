@@ -15,15 +15,15 @@ from store.domain.source_codes import Readings
 from store.preference import Assertion, PatientStatements, Statement
 
 
-def decided(held: SourceAssertions | None, item: PatientStatements, now: datetime, joined: datetime | None) -> dict[str, Assertion]:
+def decided(asserted: SourceAssertions | None, item: PatientStatements, now: datetime, joined: datetime | None) -> dict[str, Assertion]:
     """The assertions of a payload's attributes that do not depend on which statement is newer (``assertions.merge``)."""
-    if held is None:
+    if asserted is None:
         return {}
-    before, record, statements = held.current(), record_of(item.evidence_id), stated(item)
+    before, record, statements = asserted.current(), record_of(item.evidence_id), stated(item)
     if not any(name in before and (record or record_of(before[name].evidence_id)) for name in statements):
         return {}
-    by, kept = payload.codes_of(held)
-    former, readings = kept or {}, source_codes.after(kept or {}, item, now, held, held.unreadable)
+    by, kept = payload.codes_of(asserted)
+    former, readings = kept or {}, source_codes.after(kept or {}, item, now, asserted, asserted.unreadable)
     found: dict[str, Assertion] = {}
     for name, statement in statements.items():
         old = before.get(name)

@@ -44,7 +44,7 @@ def inherit(by_authority: ByAuthority, authority: str, source: str, enterprise: 
             if old is not None and is_inherited(old) and old.value == one.value:
                 one = one._replace(effective=times.newest(old.effective, one.effective))
             kept[name] = _inherited(one, source, now)
-    rest = {name: held for name, held in by_authority.items() if name != authority}
+    rest = {name: asserted for name, asserted in by_authority.items() if name != authority}
     marks = unreadable.joined(staff.unreadable, unreadable.anchored(retired.unreadable, now))
     return _without_losses(by_authority, rest, _staff(staff, kept, marks, now), source, enterprise, now)
 
@@ -108,11 +108,15 @@ def _without_losses(
     names = [name for name in old if is_refusable(name)]
     lost = {name: _inherited(old[name].assertion, source, now) for name in permitting_changes(old, new, names)}
     staff = replace(staff, assertions={**staff.assertions, **lost})
-    return {**rest, STAFF: staff} if staff.assertions or staff.unreadable else {name: held for name, held in rest.items() if name != STAFF}
+    return (
+        {**rest, STAFF: staff}
+        if staff.assertions or staff.unreadable
+        else {name: asserted for name, asserted in rest.items() if name != STAFF}
+    )
 
 
 def _in_force(by_authority: ByAuthority, enterprise: Enterprise) -> dict[str, Preference]:
-    return effective.in_force({name: held.assertions for name, held in by_authority.items()}, enterprise)
+    return effective.in_force({name: asserted.assertions for name, asserted in by_authority.items()}, enterprise)
 
 
 def _inherited(assertion: Assertion, source: str, now: datetime) -> Assertion:
@@ -120,9 +124,9 @@ def _inherited(assertion: Assertion, source: str, now: datetime) -> Assertion:
     return assertion._replace(recorded=now, path=f"{INHERITED}{source}:{path}")
 
 
-def _evidence(name: str, held: SourceAssertions) -> str | None:
+def _evidence(name: str, asserted: SourceAssertions) -> str | None:
     """The evidence of an authority that could not be read for an attribute."""
-    return held.unreadable[name].evidence_id if name in held.unreadable else None
+    return asserted.unreadable[name].evidence_id if name in asserted.unreadable else None
 
 
 def _staff(staff: SourceAssertions, kept: Mapping[str, Assertion], marks: Marks, now: datetime) -> SourceAssertions:

@@ -31,9 +31,9 @@ def with_sides(now: SourceAssertions, sides: Iterable[SourceAssertions], joined:
     return now
 
 
-def refusals(held: SourceAssertions) -> dict[str, Assertion]:
+def refusals(asserted: SourceAssertions) -> dict[str, Assertion]:
     """The refusals among the assertions of an authority."""
-    return {name: one for name, one in held.current().items() if refuses(name, one.value)}
+    return {name: one for name, one in asserted.current().items() if refuses(name, one.value)}
 
 
 def refusing(now: SourceAssertions, kept: Mapping[str, Assertion]) -> SourceAssertions:

@@ -98,9 +98,9 @@ def _is_read_now(name: str, one: Reading, item: PatientStatements, marks: Marks)
     return one.outcome == UNREAD and name not in marks and (one.evidence_id, one.effective) == (item.evidence_id, item.effective)
 
 
-def current(readings: Readings, held: SourceAssertions) -> Folded:
+def current(readings: Readings, asserted: SourceAssertions) -> Folded:
     """The codes, those of the last payload with the time it was confirmed."""
-    return {name: tuple(_current(one, held) for one in ones) for name, ones in readings.items()}
+    return {name: tuple(_current(one, asserted) for one in ones) for name, ones in readings.items()}
 
 
 def without_codes(readings: Readings, assertions: Mapping[str, Assertion], marks: Marks) -> Folded:
@@ -125,16 +125,16 @@ def joined(first: Readings, second: Readings) -> Folded:
     return both
 
 
-def fold(held: SourceAssertions, readings: Readings, reader: CodeReader, joined: datetime | None) -> tuple[SourceAssertions, Folded]:
+def fold(asserted: SourceAssertions, readings: Readings, reader: CodeReader, joined: datetime | None) -> tuple[SourceAssertions, Folded]:
     """The authority's assertions by today's mapping, and the codes with what they are mapped to now."""
-    assertions = {name: one for name, one in held.current().items() if name not in readings}
-    marks = {name: mark for name, mark in held.unreadable.items() if name not in readings or _has_records(readings[name])}
-    now = SourceAssertions(assertions, held.confirmed, held.confirmed, held.seen, held.since, marks)
+    assertions = {name: one for name, one in asserted.current().items() if name not in readings}
+    marks = {name: mark for name, mark in asserted.unreadable.items() if name not in readings or _has_records(readings[name])}
+    now = SourceAssertions(assertions, asserted.confirmed, asserted.confirmed, asserted.seen, asserted.since, marks)
     again: dict[str, tuple[Reading, ...]] = {}
     for name, ones in readings.items():
-        again[name] = tuple(_again(name, _current(one, held), reader) for one in ones)
+        again[name] = tuple(_again(name, _current(one, asserted), reader) for one in ones)
         now = _with_readings(now, name, again[name], joined, reader.mapping)
-    same = {name: one for name, one in held.unreadable.items() if name in now.unreadable and _is_same_mark(one, now.unreadable[name])}
+    same = {name: one for name, one in asserted.unreadable.items() if name in now.unreadable and _is_same_mark(one, now.unreadable[name])}
     return replace(now, unreadable={**now.unreadable, **same}), again
 
 
@@ -152,18 +152,18 @@ def assertion_of(name: str, readings: tuple[Reading, ...], joined: datetime | No
 
 
 def _with_readings(
-    held: SourceAssertions, name: str, readings: tuple[Reading, ...], joined: datetime | None, mapping: str
+    asserted: SourceAssertions, name: str, readings: tuple[Reading, ...], joined: datetime | None, mapping: str
 ) -> SourceAssertions:
     """Merges the readings of one attribute in order of receipt; of Consents and Flags, which count until they end, those in force."""
     for one in sorted((one for one in readings if not record_of(one.evidence_id)), key=lambda one: one.recorded):
-        held = _with_reading(held, name, one, joined, mapping)
+        asserted = _with_reading(asserted, name, one, joined, mapping)
     of_records = [one for one in readings if record_of(one.evidence_id)]
     in_force = [one for one in of_records if one.value is not None]
-    if in_force and name in held.assertions and held.assertions[name].value is None:
-        held = replace(held, assertions={key: one for key, one in held.assertions.items() if key != name})
-    for one in sorted(in_force or (() if name in held.assertions else of_records), key=lambda one: one.recorded):
-        held = _with_reading(held, name, one, joined, read_by(one) or mapping)
-    return held
+    if in_force and name in asserted.assertions and asserted.assertions[name].value is None:
+        asserted = replace(asserted, assertions={key: one for key, one in asserted.assertions.items() if key != name})
+    for one in sorted(in_force or (() if name in asserted.assertions else of_records), key=lambda one: one.recorded):
+        asserted = _with_reading(asserted, name, one, joined, read_by(one) or mapping)
+    return asserted
 
 
 def of_record(readings: tuple[Reading, ...], record: str) -> Reading | None:
@@ -222,12 +222,12 @@ def _cleared(one: Reading) -> Reading:
     return one._replace(value=None, restricted=False)
 
 
-def _with_reading(held: SourceAssertions, name: str, one: Reading, joined: datetime | None, mapping: str) -> SourceAssertions:
+def _with_reading(asserted: SourceAssertions, name: str, one: Reading, joined: datetime | None, mapping: str) -> SourceAssertions:
     item = replace(_item(name, one), mapping=mapping)
-    before = replace(held, effective=one.effective, confirmed=one.effective)  # so that the later receipt counts
+    before = replace(asserted, effective=one.effective, confirmed=one.effective)  # so that the later receipt counts
     merged = merge(before, item, one.recorded, joined=joined)
-    marks = unreadable.after(held.unreadable, held.assertions, item, whole=False)
-    return SourceAssertions(merged.assertions, held.effective, held.confirmed, held.seen, held.since, marks)
+    marks = unreadable.after(asserted.unreadable, asserted.assertions, item, whole=False)
+    return SourceAssertions(merged.assertions, asserted.effective, asserted.confirmed, asserted.seen, asserted.since, marks)
 
 
 def _item(name: str, one: Reading) -> PatientStatements:
@@ -264,11 +264,11 @@ def _problem(name: str, item: PatientStatements) -> Problem | None:
     return next((one for one in item.problems if one.attribute and base(name) == base(one.attribute)), None)
 
 
-def _from_before(name: str, held: SourceAssertions | None) -> tuple[Reading, ...]:
+def _from_before(name: str, asserted: SourceAssertions | None) -> tuple[Reading, ...]:
     """The assertion and the mark from before codes were kept."""
-    if held is None:
+    if asserted is None:
         return ()
-    one, mark = held.current().get(name), held.unreadable.get(name)
+    one, mark = asserted.current().get(name), asserted.unreadable.get(name)
     return (*((_asserted(one),) if one is not None else ()), *((_marked(mark),) if mark is not None else ()))
 
 
@@ -322,6 +322,6 @@ def _joined(name: str, readings: tuple[Reading, ...], one: Reading) -> tuple[Rea
     return (*(other for other in readings if other is not old), one)
 
 
-def _current(one: Reading, held: SourceAssertions) -> Reading:
+def _current(one: Reading, asserted: SourceAssertions) -> Reading:
     """A code of the last payload counts at the time that payload was confirmed."""
-    return one._replace(effective=held.confirmed) if one.effective == held.effective else one
+    return one._replace(effective=asserted.confirmed) if one.effective == asserted.effective else one

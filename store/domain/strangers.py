@@ -55,14 +55,14 @@ def strangers(rows: Sequence[KnownIdentifier], sources: Sequence[Naming]) -> Str
     return Strangers(parts, _why(largest, groups)) if len(parts) > 1 else None
 
 
-def refusals_to_keep(held: Mapping[str, SourceAssertions], history: Iterable[HistoryLine]) -> dict[str, dict[str, Assertion]]:
+def refusals_to_keep(asserted: Mapping[str, SourceAssertions], history: Iterable[HistoryLine]) -> dict[str, dict[str, Assertion]]:
     """What stops contact, by authority: what it asserts now, or what an EMR stated in the past; the newest of each attribute."""
-    found: dict[str, dict[str, Assertion]] = {authority: {} for authority in held}
+    found: dict[str, dict[str, Assertion]] = {authority: {} for authority in asserted}
     for at, authority, evidence_id, effective, changes in history:
         for attribute, (_, after, path) in changes.items():
-            if authority in held and authority.startswith(EMR) and refuses(attribute, after):
+            if authority in asserted and authority.startswith(EMR) and refuses(attribute, after):
                 found[authority][attribute] = Assertion(after, times.at(effective), at, evidence_id, path)
-    for authority, one in held.items():
+    for authority, one in asserted.items():
         found[authority] |= {name: assertion for name, assertion in one.current().items() if refuses(name, assertion.value)}
     return found
 

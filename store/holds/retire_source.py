@@ -148,8 +148,10 @@ class Release:
         authority = emr(source)
         saved = []
         for patient in work.resume(patients).values():
-            saved.append((number, patient.id, *(text(patient.held.get(one), patient.last_received.get(one)) for one in (authority, STAFF))))
-            held = patient.held
+            saved.append(
+                (number, patient.id, *(text(patient.asserted.get(one), patient.last_received.get(one)) for one in (authority, STAFF)))
+            )
+            held = patient.asserted
             if patient.has_future:
                 held = uncovered(held, authority, work.future.of(patient.id), work.refusals_of(patient), rules, now, patient.joined)
             _change(work, patient, inherit(held, authority, source, rules, now), now)
@@ -177,7 +179,11 @@ class Release:
             for side in patient.lineage.sides(number) if patient.lineage is not None else ():
                 if side.seq in merges:  # the source was retired when the records were merged
                     work.sides.put(side, restore(work.sides.own(side), authority, source, before, rules, now))
-            held = covered(patient.held, source, saved_mark, work.future.of(patient.id), authority) if patient.has_future else patient.held
+            held = (
+                covered(patient.asserted, source, saved_mark, work.future.of(patient.id), authority)
+                if patient.has_future
+                else patient.asserted
+            )
             _change(work, patient, restore(held, authority, source, before, rules, now), now, last_received(mark))
             work.changes.append(work.line(patient, {"mastered_by": (None, source, "")}, "", now))
         self._finish(transaction, work, STAFF)
@@ -188,7 +194,7 @@ class Release:
 
     def _finish(self, transaction: Connection, work: Application, authority: str) -> None:
         work.finish()
-        removed = [(patient.id, authority) for patient in work.open.values() if authority not in patient.held]
+        removed = [(patient.id, authority) for patient in work.open.values() if authority not in patient.asserted]
         self.database.delete(transaction, AssertionRow, ("patient_id", "authority"), removed)
 
     def _reject_held(self, source: str, actor: Actor, now: datetime) -> None:
@@ -232,8 +238,8 @@ def _load_patient(work: Application, number: int) -> PatientState:
 def _record_handover(work: Application, patient: PatientState, held: dict[str, SourceAssertions]) -> None:
     """Writes history lines for what changes hands, so that every moment can be reconstructed (``store.patients.as_of``)."""
     by = work.author
-    for authority in sorted({*patient.held, *held}):
-        before, after = (one[authority].assertions if authority in one else {} for one in (patient.held, held))
+    for authority in sorted({*patient.asserted, *held}):
+        before, after = (one[authority].assertions if authority in one else {} for one in (patient.asserted, held))
         compared = {name: _handover(before.get(name), after.get(name)) for name in {**before, **after}}
         changes = {name: one for name, one in compared.items() if one is not None}
         if changes:
@@ -254,5 +260,5 @@ def _change(
     for authority in held:  # also authorities without a change: repeating their statement may now end a kept refusal
         patient.content[authority] = None
         patient.last_received.setdefault(authority, received or now)
-    patient.held, patient.touched = held, set(held)
+    patient.asserted, patient.touched = held, set(held)
     patient.visible = patient.recorded = True

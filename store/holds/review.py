@@ -152,7 +152,7 @@ class HeldReview:
         return overdue
 
     def settle(self, run: Run, releases: Releases, *, now: datetime) -> RunDecision:
-        """Ends a run: its held changes all take effect, or all stay held. Content that was rejected before stays held in any case."""
+        """Ends a run: its new changes all take effect, or all stay held (``releases``). What was rejected before stays held in any case."""
         with self.database.write(run.enterprise) as transaction:
             self.held.adopt(transaction, run.source, run.id)
             self.runs.close_empty(transaction, run.source, now=now)

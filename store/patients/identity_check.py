@@ -112,9 +112,13 @@ class IdentityCheck:
         patient = opens[rows[0].patient]
         author = Author(STAFF, patient.created)
         kept = Splitting(Application(self.database, connection, self.enterprise, author, self.store.ids)).kept(patient)
-        stays = {name: one.value for held in kept.values() for name, one in held.items()}
-        had = {(authority, name): one.value for authority, held in patient.held.items() for name, one in held.assertions.items()}
-        returning = {name for authority, held in kept.items() for name, one in held.items() if had.get((authority, name)) != one.value}
+        stays = {name: one.value for asserted in kept.values() for name, one in asserted.items()}
+        had = {
+            (authority, name): one.value for authority, asserted in patient.asserted.items() for name, one in asserted.assertions.items()
+        }
+        returning = {
+            name for authority, asserted in kept.items() for name, one in asserted.items() if had.get((authority, name)) != one.value
+        }
         unknown = {name for (_, name), value in had.items() if value is not None and name not in stays}
         blocked = MERGED if patient.lineage is not None else HELD if patient.id in waiting else ""
         assigned = [row for part in found.parts for row in part]

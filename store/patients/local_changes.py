@@ -82,6 +82,6 @@ class LocalChange:
 
 def _later_than_known(patient: PatientState, now: datetime) -> datetime:
     """The time of a change made here: later than every former change and everything received, whatever the clocks say."""
-    own = patient.held.get(STAFF)
+    own = patient.asserted.get(STAFF)
     known = [own.confirmed.latest, *(one.effective.latest for one in own.assertions.values())] if own is not None else []
     return max([now, *patient.last_received.values(), *(one + times.STEP for one in known)])

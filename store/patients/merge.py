@@ -140,14 +140,16 @@ class Joining:
 
     def _take_over(self, survivor: PatientState, merged: PatientState) -> None:
         """Joins the assertions about both into the survivor."""
-        was = {name: {attribute: one.value for attribute, one in held.assertions.items()} for name, held in survivor.held.items()}
+        was = {
+            name: {attribute: one.value for attribute, one in asserted.assertions.items()} for name, asserted in survivor.asserted.items()
+        }
         for one in (survivor, merged):
-            one.held = {authority: payload.to_be_joined(held) for authority, held in one.held.items()}
-        local = any(local_dnc.is_in_force(one.held, self.work.enterprise) for one in (survivor, merged))
-        for authority, held in merged.held.items():
-            own = survivor.held.get(authority)
-            joined = payload.joined(own, held) if own else held
-            survivor.held[authority] = joined
+            one.asserted = {authority: payload.to_be_joined(asserted) for authority, asserted in one.asserted.items()}
+        local = any(local_dnc.is_in_force(one.asserted, self.work.enterprise) for one in (survivor, merged))
+        for authority, asserted in merged.asserted.items():
+            own = survivor.asserted.get(authority)
+            joined = payload.joined(own, asserted) if own else asserted
+            survivor.asserted[authority] = joined
             survivor.content[authority] = None  # the next payload is merged, not only compared
             survivor.last_received[authority] = max(
                 survivor.last_received.get(authority, merged.last_received[authority]), merged.last_received[authority]
@@ -155,15 +157,15 @@ class Joining:
             survivor.touched.add(authority)
             self._record(survivor, authority, was.get(authority, {}), joined)
         kept = [*self.work.refusals_of(survivor), *self.work.refusals_of(merged)]
-        survivor.held = record_refusals.with_refusals(survivor.held, kept, self.work.author.now) if kept else survivor.held
+        survivor.asserted = record_refusals.with_refusals(survivor.asserted, kept, self.work.author.now) if kept else survivor.asserted
         survivor.visible = True
         if local:
-            survivor.held[STAFF] = local_dnc.with_merge_mark(survivor.held[STAFF])
+            survivor.asserted[STAFF] = local_dnc.with_merge_mark(survivor.asserted[STAFF])
             survivor.touched.add(STAFF)
 
     def _anchor(self, survivor: PatientState) -> None:
-        for authority, held in survivor.held.items():
-            survivor.held[authority] = assertions.anchored(held, self.item.effective.latest)
+        for authority, asserted in survivor.asserted.items():
+            survivor.asserted[authority] = assertions.anchored(asserted, self.item.effective.latest)
             survivor.content[authority] = None
             survivor.touched.add(authority)
 

@@ -105,17 +105,17 @@ class Sides:
 
 def _merged(records: Records, received: ReceivedPayload, joined: datetime | None) -> Records | None:
     """A side with one more payload; ``None`` if it knows that payload already, read by the same mapping."""
-    item, held = received.item, records.get(received.authority)
+    item, asserted = received.item, records.get(received.authority)
     key = duplicates.key(received.digest, item.effective, item.version, item.evidence_id)
-    if held is not None and duplicates.knows(held.seen, key) and not payload.was_read_otherwise(held, item):
+    if asserted is not None and duplicates.knows(asserted.seen, key) and not payload.was_read_otherwise(asserted, item):
         return None
-    item = without_late(records, received.authority, payload.of_restricted(held, item))
-    stated_by_records = decided(held, item, received.now, joined)
-    merged = assertions.merge(held, item, received.now, joined=joined, decided=stated_by_records)
-    seen, since = (duplicates.remember(held.seen, key), held.since) if held is not None else (key, received.now)
-    marks, before = (held.unreadable, held.current()) if held is not None else ({}, {})
+    item = without_late(records, received.authority, payload.of_restricted(asserted, item))
+    stated_by_records = decided(asserted, item, received.now, joined)
+    merged = assertions.merge(asserted, item, received.now, joined=joined, decided=stated_by_records)
+    seen, since = (duplicates.remember(asserted.seen, key), asserted.since) if asserted is not None else (key, received.now)
+    marks, before = (asserted.unreadable, asserted.current()) if asserted is not None else ({}, {})
     marks = unreadable.after(marks, before, item, whole=True, joined=joined)
-    codes = payload.codes(held, item, received.now, marks)
+    codes = payload.codes(asserted, item, received.now, marks)
     now = SourceAssertions(merged.assertions, merged.confirmed, merged.confirmed, seen, since, marks, codes)
     after = {**records, received.authority: now}
     if received.authority.startswith(EMR) and local_dnc.lifts(after, item):
@@ -128,10 +128,21 @@ def written(own: Mapping[int, Mapping[str, SourceAssertions]]) -> str:
     return documents.write({str(record): [_row(*one) for one in sorted(records.items())] for record, records in own.items()})
 
 
-def _row(authority: str, held: SourceAssertions) -> tuple[Any, ...]:
-    stated, confirmed = held.effective, held.confirmed
-    text, marks = documents.write_assertions(held.assertions), documents.write_marks(held.unreadable)
-    return authority, text, stated.earliest, confirmed.earliest, held.seen, held.since, stated.end, confirmed.end, marks, held.codes
+def _row(authority: str, asserted: SourceAssertions) -> tuple[Any, ...]:
+    stated, confirmed = asserted.effective, asserted.confirmed
+    text, marks = documents.write_assertions(asserted.assertions), documents.write_marks(asserted.unreadable)
+    return (
+        authority,
+        text,
+        stated.earliest,
+        confirmed.earliest,
+        asserted.seen,
+        asserted.since,
+        stated.end,
+        confirmed.end,
+        marks,
+        asserted.codes,
+    )
 
 
 def _records(rows: Any) -> Records:

@@ -148,8 +148,8 @@ class PatientBatch:
     def learn_refusals(self, patient: PatientState) -> None:
         """Keeps the refusals of a patient's records before they are joined with another patient's."""
         kept = self.refusals_of(patient)
-        for authority, held in patient.held.items():
-            kept = record_refusals.known(kept, held, patient.id, authority)
+        for authority, asserted in patient.asserted.items():
+            kept = record_refusals.known(kept, asserted, patient.id, authority)
         self.refusals.put(patient.id, kept)
         patient.is_refused = patient.is_refused or bool(kept)
 

@@ -54,7 +54,7 @@ Row = tuple[Any, ...]
 class PatientState:
     """A patient while a batch works on it.
 
-    ``numbers``: the phone numbers in the patient's rows, each with whether it is in force (1 or 0). ``held``: what each authority
+    ``numbers``: the phone numbers in the patient's rows, each with whether it is in force (1 or 0). ``asserted``: what each authority
     asserts. ``is_held``: the safeguard holds changes of it. ``has_future``: a period will change it. ``is_refused``: one of its records
     refuses something, or did. ``visible``: what people and senders see of it changes. ``recorded``: its history has a new line.
     ``lineage`` and ``joined``: the records it was merged from, and the last merge; ``None`` for a single record.
@@ -64,7 +64,7 @@ class PatientState:
     created: datetime
     version: int = 0
     numbers: Mapping[str, int] = field(default_factory=dict)
-    held: dict[str, assertions.SourceAssertions] = field(default_factory=dict)
+    asserted: dict[str, assertions.SourceAssertions] = field(default_factory=dict)
     content: dict[str, str | None] = field(default_factory=dict)
     last_received: dict[str, datetime] = field(default_factory=dict)
     is_new: bool = False
@@ -85,7 +85,7 @@ class PatientState:
     def hold(self, row: Sequence[Any]) -> None:
         """Adds what one authority asserts, from a row of :data:`ASSERTION_COLUMNS` without the patient."""
         authority, text, effective, confirmed, content, seen, since, last_received, marks, latest, confirmed_latest, codes = row
-        self.held[authority] = assertions.SourceAssertions(
+        self.asserted[authority] = assertions.SourceAssertions(
             documents.read_assertions(text),
             interval(effective, latest),
             interval(confirmed, confirmed_latest),
@@ -99,35 +99,35 @@ class PatientState:
     def assertion_rows(self) -> Iterator[Row]:
         """A row of :data:`ASSERTION_COLUMNS` for each authority that was touched."""
         for authority in self.touched:
-            held = self.held[authority]
+            asserted = self.asserted[authority]
             yield (
                 self.id,
                 authority,
-                documents.write_assertions(held.assertions),
-                held.effective.earliest,
-                held.confirmed.earliest,
+                documents.write_assertions(asserted.assertions),
+                asserted.effective.earliest,
+                asserted.confirmed.earliest,
                 self.content.get(authority),
-                held.seen,
-                held.since,
+                asserted.seen,
+                asserted.since,
                 self.last_received[authority],
-                documents.write_marks(held.unreadable),
-                held.effective.end,
-                held.confirmed.end,
-                held.codes,
+                documents.write_marks(asserted.unreadable),
+                asserted.effective.end,
+                asserted.confirmed.end,
+                asserted.codes,
             )
 
     @property
     def listed(self) -> frozenset[str]:
         """The numbers that any authority lists."""
-        return numbers_on_file(held.assertions for held in self.held.values())
+        return numbers_on_file(asserted.assertions for asserted in self.asserted.values())
 
     def row(self, enterprise: Enterprise, now: datetime) -> tuple[Row, dict[str, int]]:
         """The next version of the patient's row, and the patient's numbers, with whether each is in force by it."""
-        in_force = effective.in_force({name: held.assertions for name, held in self.held.items()}, enterprise)
-        contact = effective.contact(in_force, effective.unread(self.held, enterprise))
+        in_force = effective.in_force({name: asserted.assertions for name, asserted in self.asserted.items()}, enterprise)
+        contact = effective.contact(in_force, effective.unread(self.asserted, enterprise))
         numbers = dict.fromkeys(self.listed, 0) | {phone.number: 1 for phone in contact.phones}
         texts = documents.write(contact), documents.write_provenance(in_force)
-        return (self.id, enterprise.name, self.version + 1, enterprise.basis, sources(self.held), *texts, self.created, now), numbers
+        return (self.id, enterprise.name, self.version + 1, enterprise.basis, sources(self.asserted), *texts, self.created, now), numbers
 
 
 def sources(authorities: Iterable[str]) -> str:

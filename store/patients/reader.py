@@ -83,26 +83,26 @@ class PatientReader:
         if outdated:
             for row in self._select(ASSERTIONS, [list(outdated)]):
                 outdated[row[0]][row[1]] = _held(row)
-        return found | {patient: self._contact(held) for patient, held in outdated.items()}
+        return found | {patient: self._contact(asserted) for patient, asserted in outdated.items()}
 
-    def _contact(self, held: Mapping[str, assertions.SourceAssertions]) -> ContactPreferences:
-        in_force = effective.in_force({authority: one.current() for authority, one in held.items()}, self.enterprise)
-        return effective.contact(in_force, effective.unread(held, self.enterprise))
+    def _contact(self, asserted: Mapping[str, assertions.SourceAssertions]) -> ContactPreferences:
+        in_force = effective.in_force({authority: one.current() for authority, one in asserted.items()}, self.enterprise)
+        return effective.contact(in_force, effective.unread(asserted, self.enterprise))
 
     def _dated(self, patients: list[int]) -> dict[int, DatedPatient]:
         """Patients with future statements, and the assertions of every authority."""
         if not patients:
             return {}
-        held: dict[int, dict[str, assertions.SourceAssertions]] = {number: {} for number in patients}
+        asserted: dict[int, dict[str, assertions.SourceAssertions]] = {number: {} for number in patients}
         for row in self._select(ASSERTIONS, [patients]):
-            held[row[0]][row[1]] = _held(row)
+            asserted[row[0]][row[1]] = _held(row)
         future = of(self.database, self.connection, patients)
         refusals = refusal_rows.of(self.database, self.connection, patients)
         lineages = patient_state.lineages(self.database, self.connection, patients)
         joined = {number: one.joined for number, one in lineages.items()}
         return {
             number: DatedPatient(
-                held[number], tuple(future.get(number, ())), self.enterprise, tuple(refusals.get(number, ())), joined.get(number)
+                asserted[number], tuple(future.get(number, ())), self.enterprise, tuple(refusals.get(number, ())), joined.get(number)
             )
             for number in patients
         }
@@ -125,13 +125,19 @@ class PatientReader:
                 found[patient] = in_force(of_phones, bound.get(patient, ()))
         return found
 
-    def held(self, patient: int) -> list[tuple[str, assertions.SourceAssertions, SourceMark]]:
+    def asserted(self, patient: int) -> list[tuple[str, assertions.SourceAssertions, SourceMark]]:
         """What each authority asserts about one patient, and its mark."""
         found: list[tuple[str, assertions.SourceAssertions, SourceMark]] = []
         for row in self._select(ASSERTIONS, [[patient]]):
-            held, authority, last_received = _held(row), row[1], instant(row[6])
-            held = replace(held, assertions=held.current(), effective=held.confirmed)
-            found.append((authority, held, SourceMark(authority.removeprefix(EMR), held.since, last_received, frozenset(held.assertions))))
+            asserted, authority, last_received = _held(row), row[1], instant(row[6])
+            asserted = replace(asserted, assertions=asserted.current(), effective=asserted.confirmed)
+            found.append(
+                (
+                    authority,
+                    asserted,
+                    SourceMark(authority.removeprefix(EMR), asserted.since, last_received, frozenset(asserted.assertions)),
+                )
+            )
         return found
 
     def patient(self, ref: PatientRef, now: datetime | None = None) -> Patient:
@@ -143,8 +149,8 @@ class PatientReader:
         if isinstance(row, StoreError):
             raise row
         number = row[3]
-        held = self.held(number)
-        by_authority = {authority: one for authority, one, _ in held}
+        asserted = self.asserted(number)
+        by_authority = {authority: one for authority, one, _ in asserted}
         if now is not None and _is_due(row, now):
             by_authority = self._dated([number])[number].assertions_at(now, now)
         in_force = effective.in_force({authority: one.assertions for authority, one in by_authority.items()}, self.enterprise)
@@ -155,7 +161,7 @@ class PatientReader:
             row[4],
             self.enterprise.name,
             tuple(Identifier(*one) for one in self._select(IDENTIFIERS, [number])),
-            tuple(mark for authority, _, mark in held if authority.startswith(EMR)),
+            tuple(mark for authority, _, mark in asserted if authority.startswith(EMR)),
             in_force,
             contact,
             self.opt_outs({number: contact}).get(number, ()),
@@ -163,7 +169,7 @@ class PatientReader:
             dict(self._select(SHARED, [self.enterprise.name, numbers])) if numbers else {},
             tuple(
                 UnreadAttribute(name, authority.removeprefix(EMR), mark.effective, mark.reason)
-                for authority, one, _ in held
+                for authority, one, _ in asserted
                 for name, mark in sorted(one.unreadable.items())
                 if name in contact.unreadable
             ),

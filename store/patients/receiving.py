@@ -1,4 +1,4 @@
-"""What one payload changes of one patient: now, when a statement of it falls due, and when a held one is approved."""
+"""What one payload changes of one patient: now, when one of its statements falls due, or when a held one is approved."""
 
 from __future__ import annotations
 
@@ -22,24 +22,24 @@ class Receiving(PatientBatch):
         """Merges one payload into an open patient; returns the outcome. ``record`` is the one it is about, where there are several."""
         receipt = self._receipt(patient)
         reread = self.read_again(patient, record)
-        held = patient.held.get(self.author.authority)
-        seen = held.seen if held is not None else ""
+        asserted = patient.asserted.get(self.author.authority)
+        seen = asserted.seen if asserted is not None else ""
         key = duplicates.key(digest, item.effective, item.version, item.evidence_id)
-        if held is not None and duplicates.knows(seen, key) and not payload.was_read_otherwise(held, item):
+        if asserted is not None and duplicates.knows(seen, key) and not payload.was_read_otherwise(asserted, item):
             return reread or RecordOutcome.UNCHANGED
         first = duplicates.first_receipt(seen, item.content, item.effective, item.evidence_id)
         seen = duplicates.remember(duplicates.with_receipt(seen, item.content, item.effective, item.evidence_id, receipt), key)
-        item = payload.of_restricted(held, payload.as_received(item, first or receipt))
+        item = payload.of_restricted(asserted, payload.as_received(item, first or receipt))
         has_future_news = self._keep_future(patient, item, record)
-        item = periods.until_then(held, item) if item.later else item
+        item = periods.until_then(asserted, item) if item.later else item
         merged = self._merge(patient, item, digest, record, seen)
-        marks = held.unreadable if held is not None else {}
-        if merged.outcome == RecordOutcome.UNCHANGED and (has_future_news or patient.held[self.author.authority].unreadable != marks):
+        marks = asserted.unreadable if asserted is not None else {}
+        if merged.outcome == RecordOutcome.UNCHANGED and (has_future_news or patient.asserted[self.author.authority].unreadable != marks):
             return RecordOutcome.APPLIED
         return reread if reread and merged.outcome in (RecordOutcome.UNCHANGED, RecordOutcome.STALE) else merged.outcome
 
     def _receipt(self, patient: PatientState) -> datetime:
-        """When this payload was received: never before the patient's last, as our clock may have been set back or be another machine's."""
+        """When this payload was received: never earlier than the patient's previous receipt, as clocks may differ or be set back."""
         receipt = max([self.author.now, *patient.last_received.values()])
         patient.last_received[self.author.authority] = receipt
         patient.touched.add(self.author.authority)
@@ -50,7 +50,7 @@ class Receiving(PatientBatch):
         return remap.read_again(self, patient, record or patient.id)
 
     def _keep_future(self, patient: PatientState, item: PatientStatements, record: int | None) -> bool:
-        """Keeps the statements of a payload that begin or end later; whether they differ from those known before."""
+        """Keeps the statements of a payload that begin or end later. Returns whether they differ from those known before."""
         if not item.later and not patient.has_future:
             return False
         changed = self.future.replace(patient.id, self.author.authority, item, record or patient.id, known=not patient.is_new)
@@ -59,42 +59,42 @@ class Receiving(PatientBatch):
         return changed
 
     def _merge(self, patient: PatientState, item: PatientStatements, digest: str, record: int | None, seen: str) -> assertions.Merged:
-        """Merges what may take effect now. What the gate holds back waits for a person; the record itself is told of the rest."""
+        """Merges what may take effect now. What the gate holds back waits for a person; everything else also goes to the record itself."""
         effective = self._without_late(patient, item)
-        merged, refused = self._merged(patient, effective, record)
+        merged, refused = self._with_refusals(patient, effective, record)
         back: frozenset[str] = frozenset()
         if self.gate is not None and not patient.is_new:
-            back = self.gate.sift(patient.id, patient.held, effective, merged, record=record or patient.id)
+            back = self.gate.sift(patient.id, patient.asserted, effective, merged, record=record or patient.id)
         if back:
             effective = payload.without(effective, back)
-            merged, refused = self._merged(patient, effective, record)
+            merged, refused = self._with_refusals(patient, effective, record)
             merged = replace(merged, outcome=RecordOutcome.HELD)
         merged = merged if effective is item else replace(merged, settled=False)
         self.undecided += merged.undecided
         self._keep(patient, effective, merged, digest, seen)
         self.keep_refusals(patient, refused)
-        self._update_side(patient, payload.without(item, back) if back else item, digest, record)
+        self._update_merged_record(patient, payload.without(item, back) if back else item, digest, record)
         return merged
 
     def _without_late(self, patient: PatientState, item: PatientStatements) -> PatientStatements:
         """A payload without what is older than a refusal that staff inherited from its source (``store.domain.retirement``)."""
-        return without_late(patient.held, self.author.authority, item) if STAFF in patient.held else item
+        return without_late(patient.asserted, self.author.authority, item) if STAFF in patient.asserted else item
 
-    def _merged(
+    def _with_refusals(
         self, patient: PatientState, item: PatientStatements, record: int | None, *, doubtful: bool = False, is_due: bool = False
     ) -> tuple[assertions.Merged, list[RecordRefusal] | None]:
-        """The assertions with a payload, and the refusals of records where there are any. ``is_due``: it was stated or held before."""
+        """The assertions after merging a payload, and the refusals of records, if any. ``is_due``: it was stated or held before."""
         authority, now = self.author.authority, self.author.now
-        held = patient.held.get(authority)
-        merging = periods.merged if is_due else _merged
-        merged = merging(held, item, now, doubtful=doubtful, joined=patient.joined)
-        if not patient.is_refused and not record_refusals.may_change(item, held):
+        asserted = patient.asserted.get(authority)
+        merging = periods.merged if is_due else _merge_as_read_now
+        merged = merging(asserted, item, now, doubtful=doubtful, joined=patient.joined)
+        if not patient.is_refused and not record_refusals.may_change(item, asserted):
             return merged, None
         refusals = record_refusals.after(
-            self.refusals_of(patient), item, held, patient.id, authority, record or patient.id, replaces=is_due
+            self.refusals_of(patient), item, asserted, patient.id, authority, record or patient.id, replaces=is_due
         )
         own = [one for one in refusals if one.authority == authority]
-        return record_refusals.restored(merged, item, held, own, now, patient.joined), refusals
+        return record_refusals.restored(merged, item, asserted, own, now, patient.joined), refusals
 
     def fall_due(self, patient: PatientState) -> None:
         """Applies the author's statements whose moment has come, with the time of their payload."""
@@ -102,102 +102,104 @@ class Receiving(PatientBatch):
         kept = self.future.of(patient.id)
         due = [one for one in periods.in_order(kept, now) if one.authority == authority]
         for one in due:
-            self._fall_due(patient, patient.held.get(authority), one)
+            self._fall_due(patient, patient.asserted.get(authority), one)
         self.future.put(patient.id, [one for one in kept if one not in due])
 
-    def _fall_due(self, patient: PatientState, held: assertions.SourceAssertions | None, one: periods.FutureStatement) -> None:
+    def _fall_due(self, patient: PatientState, asserted: assertions.SourceAssertions | None, one: periods.FutureStatement) -> None:
         authority, now, item = self.author.authority, self.author.now, one.item
-        effective = self._without_late(patient, periods.due_item(one, held))
-        if held is None and not effective.statements:
+        effective = self._without_late(patient, periods.due_item(one, asserted))
+        if asserted is None and not effective.statements:
             return
-        due = replace(item, codes=periods.due_codes(held, one))
+        due = replace(item, codes=periods.due_codes(asserted, one))
         effective = replace(effective, codes=due.codes if effective.statements else {})
-        merged, refused = periods.fallen(held, self.refusals_of(patient), one, effective, now, patient.joined)
-        if self.gate is not None and self.gate.sift(patient.id, patient.held, due, merged, record=one.origin):
+        merged, refused = periods.fallen(asserted, self.refusals_of(patient), one, effective, now, patient.joined)
+        if self.gate is not None and self.gate.sift(patient.id, patient.asserted, due, merged, record=one.origin):
             return
         patient.touched.add(authority)
         patient.last_received.setdefault(authority, now)
         patient.visible = True  # also if the value is the same, such as of phones that keep their periods
         self._keep(patient, effective, replace(merged, settled=False), "", "")
-        if held is not None and not effective.statements:  # it still counts for the record itself
-            patient.held[authority] = replace(patient.held[authority], codes=payload.codes(held, due, now, held.unreadable))
+        if asserted is not None and not effective.statements:  # it still counts for the record itself
+            patient.asserted[authority] = replace(patient.asserted[authority], codes=payload.codes(asserted, due, now, asserted.unreadable))
         self.keep_refusals(patient, refused)
-        self._update_side(patient, effective, documents.digest((), effective.statements, item.version), one.origin)
+        self._update_merged_record(patient, effective, documents.digest((), effective.statements, item.version), one.origin)
 
-    def _update_side(self, patient: PatientState, item: PatientStatements, digest: str, record: int | None) -> None:
+    def _update_merged_record(self, patient: PatientState, item: PatientStatements, digest: str, record: int | None) -> None:
         """Merges a payload into the record it is about, beside the patient, so that an unmerge can restore that record."""
         if patient.lineage is not None and record is not None:
             self.sides.receive(patient.lineage, record, ReceivedPayload(self.author.authority, item, digest, self.author.now))
 
     def apply_held(self, patient: PatientState, item: PatientStatements, *, doubtful: bool, record: int | None = None) -> bool:
-        """Merges an approved statement with the time it has; whether it still changes anything.
+        """Merges an approved statement, keeping its original time. Returns whether it still changes anything.
 
-        One that was read by another mapping than today's is not applied: it is read again, with the next message or by ``remap``.
+        One that was read by a mapping other than today's is not applied: it is read again, with the next message or by ``remap``.
         """
         authority, now = self.author.authority, self.author.now
         patient.touched.add(authority)
         patient.last_received.setdefault(authority, now)
-        held = patient.held.get(authority)
+        asserted = patient.asserted.get(authority)
         is_reading = remap.OF_KEPT in item.codes.values()
-        if held is not None and payload.is_of_another_mapping(held, item):
+        if asserted is not None and payload.is_of_another_mapping(asserted, item):
             self.outdated.add(patient.id)
-            patient.held[authority] = held if is_reading else payload.to_read_again(held, item, now)
+            patient.asserted[authority] = asserted if is_reading else payload.to_read_again(asserted, item, now)
             return False
-        if held is not None and is_reading:
-            return remap.apply_held(self, patient, held, item.statements)
+        if asserted is not None and is_reading:
+            return remap.apply_held(self, patient, asserted, item.statements)
         effective = self._without_late(patient, item)
-        merged, refused = self._merged(patient, effective, record, doubtful=doubtful, is_due=bool(ordering.refuser(item.evidence_id)))
+        merged, refused = self._with_refusals(
+            patient, effective, record, doubtful=doubtful, is_due=bool(ordering.refuser(item.evidence_id))
+        )
         self._keep(patient, effective, replace(merged, settled=False), "", "")
         self.keep_refusals(patient, refused)
-        self._update_side(patient, item, documents.digest((), item.statements, item.version), record)
+        self._update_merged_record(patient, item, documents.digest((), item.statements, item.version), record)
         return bool(merged.changed)
 
     def _keep(self, patient: PatientState, item: PatientStatements, merged: assertions.Merged, digest: str, seen: str) -> None:
         """Puts the merged assertions in place. ``seen``: the payloads known, with this one; "" for a statement that was kept."""
-        authority, now, held = self.author.authority, self.author.now, patient.held.get(self.author.authority)
-        marks = marks_before = held.unreadable if held is not None else {}
+        authority, now, asserted = self.author.authority, self.author.now, patient.asserted.get(self.author.authority)
+        marks = marks_before = asserted.unreadable if asserted is not None else {}
         if marks_before or item.problems:
-            before = held.current() if held is not None else {}
+            before = asserted.current() if asserted is not None else {}
             marks = unreadable.after(marks_before, before, item, whole=bool(seen), joined=patient.joined)
-        patient.held[authority] = assertions.SourceAssertions(
+        patient.asserted[authority] = assertions.SourceAssertions(
             merged.assertions,
             merged.confirmed,
             merged.confirmed,
-            seen or (held.seen if held is not None else ""),
-            held.since if held is not None else now,
+            seen or (asserted.seen if asserted is not None else ""),
+            asserted.since if asserted is not None else now,
             marks,
-            payload.codes(held, item, now, marks),
+            payload.codes(asserted, item, now, marks),
         )
-        if authority.startswith(EMR) and STAFF in patient.held:
+        if authority.startswith(EMR) and STAFF in patient.asserted:
             self._yield_staff(patient, item)
         patient.content[authority] = digest if merged.settled and _may_be_repeated(patient) else None
         changed = dict(merged.changed)
-        if STAFF in patient.held:
-            changed = {**payload.repeated(patient.held, item, merged), **changed}
-        patient.visible = patient.visible or held is None or bool(changed) or marks != marks_before
+        if STAFF in patient.asserted:
+            changed = {**payload.repeated(patient.asserted, item, merged), **changed}
+        patient.visible = patient.visible or asserted is None or bool(changed) or marks != marks_before
         if changed:
             self.record(patient, item, changed)
 
     def _yield_staff(self, patient: PatientState, item: PatientStatements) -> None:
-        """Ends what staff holds since a merge or a retirement, once an EMR states something later."""
-        before = patient.held[STAFF]
-        after = local_dnc.without_merge_mark(before) if local_dnc.lifts(patient.held, item) else before
+        """Ends staff's assertions since a merge or a retirement, once an EMR states something later."""
+        before = patient.asserted[STAFF]
+        after = local_dnc.without_merge_mark(before) if local_dnc.lifts(patient.asserted, item) else before
         marks = unreadable.settled_by(before.unreadable, item)
         if after is before and marks == before.unreadable:
             return
-        patient.held[STAFF] = replace(after, unreadable=marks)
+        patient.asserted[STAFF] = replace(after, unreadable=marks)
         patient.touched.add(STAFF)
         patient.visible = True
 
 
 def _may_be_repeated(patient: PatientState) -> bool:
     """Whether the same content may confirm the patient without being merged: nothing in it would settle or lift anything."""
-    is_read = not any(one.unreadable for one in patient.held.values())
-    return patient.lineage is None and is_read and not (STAFF in patient.held and local_dnc.may_yield(patient.held))
+    all_readable = not any(one.unreadable for one in patient.asserted.values())
+    return patient.lineage is None and all_readable and not (STAFF in patient.asserted and local_dnc.may_yield(patient.asserted))
 
 
-def _merged(
-    held: assertions.SourceAssertions | None, item: PatientStatements, now: datetime, *, joined: datetime | None, doubtful: bool
+def _merge_as_read_now(
+    asserted: assertions.SourceAssertions | None, item: PatientStatements, now: datetime, *, joined: datetime | None, doubtful: bool
 ) -> assertions.Merged:
-    decided = records.decided(held, item, now, joined) | remap.as_read_now(held, item, now, joined)
-    return assertions.merge(held, item, now, doubtful=doubtful, joined=joined, decided=decided)
+    decided = records.decided(asserted, item, now, joined) | remap.as_read_now(asserted, item, now, joined)
+    return assertions.merge(asserted, item, now, doubtful=doubtful, joined=joined, decided=decided)

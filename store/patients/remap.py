@@ -31,43 +31,43 @@ OF_KEPT = Codes("", ())
 
 def read_again(work: PatientBatch, patient: PatientState, record: int) -> str:
     """Reads the author's codes by today's mapping: ``applied``, ``held``, or "" where nothing changed."""
-    held = patient.held.get(work.author.authority)
-    now = _folded(held, work.reader, patient.joined) if held is not None else None
-    if held is None or now is None:
+    asserted = patient.asserted.get(work.author.authority)
+    now = _folded(asserted, work.reader, patient.joined) if asserted is not None else None
+    if asserted is None or now is None:
         return ""
-    refused = _refused(work, patient, held, now, record)
+    refused = _refused(work, patient, asserted, now, record)
     now = with_refusals({work.author.authority: now}, refused, work.author.now)[work.author.authority]
     if patient.lineage is not None:
         _sides_again(work, patient.lineage, patient.records)
         now = _with_sides(work, patient.lineage, patient.records, now)
         now = refusing(now, _kept_by_merges(work, patient.lineage).get(patient.id, {}))
-    before = held.current()
+    before = asserted.current()
     changed = _changed(before, now.assertions)
     back = _held_back(work, patient, record, before, now, changed)
     assertions = {name: one for name, one in now.assertions.items() if name not in back}
     assertions |= {name: before[name] for name in back if name in before}
     applied = {name: one for name, one in changed.items() if name not in back}
-    patient.held[work.author.authority] = replace(now, assertions=assertions)
+    patient.asserted[work.author.authority] = replace(now, assertions=assertions)
     work.keep_refusals(patient, refused, but=back)
     patient.content[work.author.authority] = None
     patient.touched.add(work.author.authority)
     patient.last_received.setdefault(work.author.authority, work.author.now)
-    patient.visible = patient.visible or bool(applied) or now.unreadable != held.unreadable
+    patient.visible = patient.visible or bool(applied) or now.unreadable != asserted.unreadable
     _record(work, patient, applied, before, assertions)
-    return RecordOutcome.APPLIED if applied or now.unreadable != held.unreadable else RecordOutcome.HELD if back else ""
+    return RecordOutcome.APPLIED if applied or now.unreadable != asserted.unreadable else RecordOutcome.HELD if back else ""
 
 
-def as_read_now(held: SourceAssertions | None, item: PatientStatements, now: datetime, joined: datetime | None) -> dict[str, Assertion]:
+def as_read_now(asserted: SourceAssertions | None, item: PatientStatements, now: datetime, joined: datetime | None) -> dict[str, Assertion]:
     """The assertions of a payload's attributes whose present reading waits for the safeguard: read from all codes, so that the payload is
     not compared with the former reading."""
-    if held is None or not item.mapping or payload.is_of_another_mapping(held, item):
+    if asserted is None or not item.mapping or payload.is_of_another_mapping(asserted, item):
         return {}
-    before = held.current()
+    before = asserted.current()
     waiting = [name for name in stated(item) if name in before and before[name].mapping != item.mapping]
-    kept = payload.codes_of(held)[1] if waiting else None
+    kept = payload.codes_of(asserted)[1] if waiting else None
     if kept is None:
         return {}
-    codes = source_codes.after(kept, item, now, held, held.unreadable)
+    codes = source_codes.after(kept, item, now, asserted, asserted.unreadable)
     by_codes = [name for name in waiting if name in kept and not record_of(item.evidence_id) and not record_of(before[name].evidence_id)]
     read = {name: source_codes.assertion_of(name, codes[name], joined, item.mapping) for name in by_codes}
     return {name: one or _cleared(item, name, now) for name, one in read.items()}
@@ -77,20 +77,22 @@ def _cleared(item: PatientStatements, name: str, now: datetime) -> Assertion:
     return Assertion(None, item.effective, now, item.evidence_id, item.statements[name].path, item.version, mapping=item.mapping)
 
 
-def _folded(held: SourceAssertions, reader: source_codes.CodeReader | None, joined: datetime | None) -> SourceAssertions | None:
+def _folded(asserted: SourceAssertions, reader: source_codes.CodeReader | None, joined: datetime | None) -> SourceAssertions | None:
     """The assertions by today's mapping; ``None`` if they are that already, or if no codes are kept."""
-    if reader is None or held.codes is None or held.codes.startswith(f"{reader.mapping} "):
+    if reader is None or asserted.codes is None or asserted.codes.startswith(f"{reader.mapping} "):
         return None
-    now, again = source_codes.fold(held, documents.read_codes(held.codes)[1], reader, joined)
+    now, again = source_codes.fold(asserted, documents.read_codes(asserted.codes)[1], reader, joined)
     return replace(now, codes=documents.write_codes(reader.mapping, again))
 
 
-def _refused(work: PatientBatch, patient: PatientState, held: SourceAssertions, now: SourceAssertions, record: int) -> list[RecordRefusal]:
+def _refused(
+    work: PatientBatch, patient: PatientState, asserted: SourceAssertions, now: SourceAssertions, record: int
+) -> list[RecordRefusal]:
     """The refusals of the author's records by today's mapping."""
     kept = [one for one in work.refusals_of(patient) if one.authority == work.author.authority]
-    was, again = (documents.read_codes(one.codes or "")[1] for one in (held, now))
+    was, again = (documents.read_codes(one.codes or "")[1] for one in (asserted, now))
     for item in source_codes.read_otherwise(was, again):
-        kept = after(kept, item, held, patient.id, work.author.authority, record, replaces=True)
+        kept = after(kept, item, asserted, patient.id, work.author.authority, record, replaces=True)
     return kept
 
 
@@ -106,9 +108,9 @@ def _kept_by_merges(work: PatientBatch, lineage: Lineage) -> dict[int, dict[str,
     for one in sorted(lineage.by_merged.values()):
         sides: list[SourceAssertions] = []
         for side in (Side(one.seq, one.survivor), Side(one.seq, one.merged)):
-            held = work.sides.before_merge(side).get(work.author.authority)
-            if held is not None:
-                again = _folded(held, work.reader, lineage.joined_before(side)) or held
+            asserted = work.sides.before_merge(side).get(work.author.authority)
+            if asserted is not None:
+                again = _folded(asserted, work.reader, lineage.joined_before(side)) or asserted
                 sides.append(refusing(again, kept.get(side.record, {})))
         if sides:
             both = join(*sides) if len(sides) > 1 else sides[0]
@@ -120,24 +122,24 @@ def _sides_again(work: PatientBatch, lineage: Lineage, records: Iterable[int]) -
     """Reads the codes of each of the patient's records again, so that they are right after an unmerge."""
     for side in (side for record in records for side in lineage.sides(record)):
         own = work.sides.own(side)
-        held = own.get(work.author.authority)
-        now = _folded(held, work.reader, lineage.joined_before(side)) if held is not None else None
+        asserted = own.get(work.author.authority)
+        now = _folded(asserted, work.reader, lineage.joined_before(side)) if asserted is not None else None
         if now is not None:
             work.sides.put(side, {**own, work.author.authority: now})
 
 
-def apply_held(work: PatientBatch, patient: PatientState, held: SourceAssertions, names: Collection[str]) -> bool:
+def apply_held(work: PatientBatch, patient: PatientState, asserted: SourceAssertions, names: Collection[str]) -> bool:
     """Applies an approved reading of the kept codes: they are read again, and count as no new evidence."""
-    by, kept = documents.read_codes(held.codes or " {}")
-    now, again = source_codes.fold(held, kept, _AsItIs(by), patient.joined)
+    by, kept = documents.read_codes(asserted.codes or " {}")
+    now, again = source_codes.fold(asserted, kept, _AsItIs(by), patient.joined)
     if patient.lineage is not None:
         now = replace(now, codes=documents.write_codes(by, again))
         now = _with_sides(work, patient.lineage, patient.records, now)
-    before = held.current()
+    before = asserted.current()
     assertions = {name: one for name, one in before.items() if name not in names}
     assertions |= {name: now.assertions[name] for name in names if name in now.assertions}
     applied = _changed(before, assertions)
-    patient.held[work.author.authority] = replace(held, assertions=assertions, effective=held.confirmed)
+    patient.asserted[work.author.authority] = replace(asserted, assertions=assertions, effective=asserted.confirmed)
     patient.content[work.author.authority] = None
     patient.visible = patient.visible or bool(applied)
     _record(work, patient, applied, before, assertions)
@@ -183,7 +185,7 @@ def _held_back(
             codes={name: OF_KEPT},
         )
         merged = Merged(now.assertions, {name: pair}, RecordOutcome.APPLIED, settled=False, confirmed=now.confirmed)
-        back |= work.gate.sift(patient.id, patient.held, item, merged, record=record)
+        back |= work.gate.sift(patient.id, patient.asserted, item, merged, record=record)
     return back
 
 

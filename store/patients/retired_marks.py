@@ -29,13 +29,15 @@ MERGES_SINCE = "SELECT m.seq FROM merges m JOIN releases r ON r.enterprise = m.e
 Records = Mapping[str, SourceAssertions]
 
 
-def text(held: SourceAssertions | None, last_received: datetime | None) -> str:
+def text(asserted: SourceAssertions | None, last_received: datetime | None) -> str:
     """One authority's row about a patient as text; ``null`` where there is none."""
-    if held is None:
+    if asserted is None:
         return "null"
-    assertions, marks = documents.write_assertions(held.assertions), documents.write_marks(held.unreadable)
-    times = documents.write_time(held.effective), documents.write_time(held.confirmed)
-    return documents.write((assertions, *times, held.seen, held.since, last_received or held.confirmed.latest, marks, held.codes))
+    assertions, marks = documents.write_assertions(asserted.assertions), documents.write_marks(asserted.unreadable)
+    times = documents.write_time(asserted.effective), documents.write_time(asserted.confirmed)
+    return documents.write(
+        (assertions, *times, asserted.seen, asserted.since, last_received or asserted.confirmed.latest, marks, asserted.codes)
+    )
 
 
 def read(saved: str) -> SourceAssertions | None:
@@ -77,14 +79,14 @@ class SavedMarks:
         for release, source, at in self._select(RELEASED_SINCE, [seq]):
             if emr(str(source)) not in now:
                 self._replace(str(release), emr(str(source)), parted)
-                for record, held in parted.items():
-                    if emr(str(source)) in held:
-                        parted[record] = inherit(held, emr(str(source)), str(source), enterprise, instant(at))
+                for record, asserted in parted.items():
+                    if emr(str(source)) in asserted:
+                        parted[record] = inherit(asserted, emr(str(source)), str(source), enterprise, instant(at))
         return parted
 
     def _replace(self, release: str, authority: str, halves: Mapping[int, Records]) -> None:
         self.database.delete(self.transaction, ReleasedMarkRow, COLUMNS[:2], [(release, record) for record in halves])
-        marks = ((record, held.get(authority), held.get(STAFF)) for record, held in halves.items())
+        marks = ((record, asserted.get(authority), asserted.get(STAFF)) for record, asserted in halves.items())
         self.keep([(release, record, text(mark, None), text(staff, None)) for record, mark, staff in marks if mark is not None])
 
     def _select(self, sql: str, parameters: list[Any]) -> list[tuple[Any, ...]]:

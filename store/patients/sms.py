@@ -189,8 +189,8 @@ class SmsConsent:
         work = Application(self.database, self.transaction, self.enterprise, author, self.ids)
         name = consent_of("sms")
         for patient in work.resume(sorted(patients)).values():
-            held = patient.held.get(PATIENT)
-            if held is not None and (consent := held.current().get(name)) is not None and consent.value == DENIED:
+            asserted = patient.asserted.get(PATIENT)
+            if asserted is not None and (consent := asserted.current().get(name)) is not None and consent.value == DENIED:
                 item = PatientStatements((), {name: Statement(None, how)}, times.at(at), how)
                 work.receive(patient, item, documents.digest((), item.statements))
         work.finish()

@@ -46,7 +46,7 @@ class Splitting:
         patient = self.work.resume([number])[number]
         kept, numbers = self.kept(patient), patient.listed
         new = [self.work.create() for _ in parts]
-        was, ids = dict(patient.held), [one.id for one in new]
+        was, ids = dict(patient.asserted), [one.id for one in new]
         for one in (patient, *new):
             self._hold(one, was, kept, like=patient)
         self.work.future.share(number, ids)
@@ -61,17 +61,17 @@ class Splitting:
         """The refusals of the patient, now or in the past."""
         rows = self.database.select(self.transaction, HISTORY, [patient.id])
         lines = (HistoryLine(instant(at), who, evidence, instant(when), documents.read(text)) for at, who, evidence, when, text in rows)
-        return refusals_to_keep(patient.held, lines)
+        return refusals_to_keep(patient.asserted, lines)
 
     def _hold(self, patient: PatientState, was: Mapping[str, SourceAssertions], kept: Kept, *, like: PatientState) -> None:
         """Leaves a patient only the refusals. A source that stated something still masters it."""
         before = was if patient is like else {}
-        for authority, held in was.items():
+        for authority, asserted in was.items():
             had, now = before[authority].assertions if authority in before else {}, kept[authority]
             self._drop(patient, authority, had, now)
             if now or authority.startswith(EMR):
                 newest = reduce(times.newest, (one.effective for one in now.values()), times.at(ALWAYS))
-                patient.held[authority] = SourceAssertions(dict(now), newest, newest, "", held.since, held.unreadable)
+                patient.asserted[authority] = SourceAssertions(dict(now), newest, newest, "", asserted.since, asserted.unreadable)
                 patient.last_received[authority], patient.content[authority] = like.last_received[authority], None
                 patient.touched.add(authority)
         if patient is not like:
@@ -86,8 +86,8 @@ class Splitting:
         }
         if changed:
             self._line(patient, authority, changed)
-        if authority in patient.held and not now and not authority.startswith(EMR):
-            del patient.held[authority]
+        if authority in patient.asserted and not now and not authority.startswith(EMR):
+            del patient.asserted[authority]
             patient.touched.discard(authority)
             self.database.delete(self.transaction, AssertionRow, ("patient_id", "authority"), [(patient.id, authority)])
 

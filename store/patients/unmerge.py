@@ -112,11 +112,11 @@ class Unmerging:
         opened = self.work.resume([survivor_id, merged_id])
         survivor, merged = opened[survivor_id], opened[merged_id]
         merged.numbers = {}  # its rows were deleted by the merge
-        kept, was, since = self.work.refusals, set(survivor.held), at if merge.effective == ALWAYS else merge.effective
-        now = record_refusals.without_earlier(survivor.held, kept.of(survivor_id), since)
+        kept, was, since = self.work.refusals, set(survivor.asserted), at if merge.effective == ALWAYS else merge.effective
+        now = record_refusals.without_earlier(survivor.asserted, kept.of(survivor_id), since)
         of_survivor, of_merged = split(now, self._half(survivor_side), self._half(merged_side), merge)
         marks = SavedMarks(self.database, self.transaction)
-        parted = marks.part(survivor_side.seq, survivor.held, {survivor_id: of_survivor, merged_id: of_merged}, self.work.enterprise)
+        parted = marks.part(survivor_side.seq, survivor.asserted, {survivor_id: of_survivor, merged_id: of_merged}, self.work.enterprise)
         below = self._below(merged_id)
         kept.give_back(survivor_id, merged_id, below, since)
         of_survivor, of_merged = (
@@ -135,11 +135,13 @@ class Unmerging:
     def _half(self, side: Side) -> UnmergedRecord:
         return UnmergedRecord(self.work.sides.before_merge(side), self.work.sides.own(side))
 
-    def _hold(self, patient: PatientState, held: dict[str, SourceAssertions], merge: Merge, event: dict[str, tuple[Any, Any, str]]) -> None:
+    def _hold(
+        self, patient: PatientState, asserted: dict[str, SourceAssertions], merge: Merge, event: dict[str, tuple[Any, Any, str]]
+    ) -> None:
         """Replaces the patient's assertions; the history shows every value that changes."""
-        for authority in sorted({*patient.held, *held}):
-            was = patient.held[authority].assertions if authority in patient.held else {}
-            now = held[authority].assertions if authority in held else {}
+        for authority in sorted({*patient.asserted, *asserted}):
+            was = patient.asserted[authority].assertions if authority in patient.asserted else {}
+            now = asserted[authority].assertions if authority in asserted else {}
             changed = {
                 name: (was[name].value if name in was else None, now[name].value if name in now else None, _path(authority, now.get(name)))
                 for name in {**was, **now}
@@ -149,7 +151,7 @@ class Unmerging:
                 self._line(patient, authority, changed, merge)
             patient.last_received.setdefault(authority, self.work.author.now)
             patient.content[authority] = None  # the next payload is merged, not only compared
-        patient.held, patient.touched, patient.visible = held, set(held), True
+        patient.asserted, patient.touched, patient.visible = asserted, set(asserted), True
         self._line(patient, self.work.author.authority, event, merge)
 
     def _part_bindings(self, survivor: int, merged: int, since: datetime) -> None:
@@ -161,8 +163,8 @@ class Unmerging:
         by = self.work.author
         self.work.add_history(patient, changes, merge.evidence_id, by.now, by._replace(authority=authority))
 
-    def _drop(self, patient: PatientState, held: dict[str, SourceAssertions]) -> None:
-        rows = [(patient.id, authority) for authority in patient.held if authority not in held]
+    def _drop(self, patient: PatientState, asserted: dict[str, SourceAssertions]) -> None:
+        rows = [(patient.id, authority) for authority in patient.asserted if authority not in asserted]
         self.database.delete(self.transaction, AssertionRow, ("patient_id", "authority"), rows)
 
     def _below(self, patient: int) -> list[int]:
