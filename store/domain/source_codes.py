@@ -226,7 +226,7 @@ def _with_reading(asserted: SourceAssertions, name: str, one: Reading, joined: d
     item = replace(_item(name, one), mapping=mapping)
     before = replace(asserted, effective=one.effective, confirmed=one.effective)  # so that the later receipt counts
     merged = merge(before, item, one.recorded, joined=joined)
-    marks = unreadable.after(asserted.unreadable, asserted.assertions, item, whole=False)
+    marks = unreadable.after(asserted.unreadable, asserted.assertions, item, whole=False, joined=joined)
     return SourceAssertions(merged.assertions, asserted.effective, asserted.confirmed, asserted.seen, asserted.since, marks)
 
 

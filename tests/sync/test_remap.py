@@ -535,3 +535,13 @@ def test_rereading_after_a_merge_loses_no_refusal(site: Site) -> None:
     assert site.dnc("1") == "yes"
     site.receive(RIGHT, body)
     assert site.dnc("1") == "yes"
+
+
+@pytest.mark.parametrize("late", ["1", "2"])
+def test_a_late_message_from_before_a_merge_settles_no_code_that_a_remap_cannot_read(site: Site, late: str) -> None:
+    known = {"do_not_contact": {"from": "ZCP-2", "values": {"DNC": "yes", "OK": "no", "MAYBE": "no"}}}
+    site.receive(known, message("1", "MAYBE", 0), merge_of("1", "2", 9), message(late, "OK", 3))
+    site.remap(RIGHT)
+    assert [one.attribute for one in site.patient("1").unreadable] == ["do_not_contact"]
+    site.receive(RIGHT, message(late, "OK", 11))
+    assert (site.dnc("1"), site.patient("1").unreadable) == ("no", ())
