@@ -114,12 +114,15 @@ def without_codes(readings: Readings, assertions: Mapping[str, Assertion], marks
 
 
 def joined(first: Readings, second: Readings) -> Folded:
-    """The codes of two merged records: of each side only those that nothing of that side is entirely newer than."""
+    """The codes of two merged records: of each side only those that nothing of that side is entirely newer than.
+
+    Of what was received at once the first record's go last, so that they win a tie, as in ``assertions.join``.
+    """
     both: dict[str, tuple[Reading, ...]] = {}
     for name in {**first, **second}:
         sides = [_newest(side.get(name, ())) for side in (first, second)]
         found: tuple[Reading, ...] = ()
-        for one in sorted((*sides[0], *sides[1]), key=lambda reading: reading.recorded):
+        for one in sorted((*sides[1], *sides[0]), key=lambda reading: reading.recorded):
             found = _with(name, found, one) if not record_of(one.evidence_id) else _joined(name, found, one)
         both[name] = found
     return both

@@ -104,9 +104,8 @@ def _settles(name: str, mark: Unreadable, item: PatientStatements, *, whole: boo
     is_of_another = record_of(item.evidence_id) != record_of(mark.evidence_id)
     if statement is not None and item.effective.is_after(mark.time) and not (statement.value is None and is_of_another):
         return True
-    is_read_otherwise = item.mapping != mark.mapping and item.content == mark.content
-    is_again = whole and (item.received is not None or is_read_otherwise)
-    return is_again and (item.evidence_id, item.effective.earliest) == (mark.evidence_id, mark.effective)
+    is_same_payload = (item.evidence_id, item.effective.earliest, item.content) == (mark.evidence_id, mark.effective, mark.content)
+    return whole and is_same_payload and (item.received is not None or item.mapping != mark.mapping)
 
 
 def _is_older(effective: Time, mark: Unreadable | None, before: Assertion | None, joined: datetime | None) -> bool:

@@ -545,3 +545,18 @@ def test_a_late_message_from_before_a_merge_settles_no_code_that_a_remap_cannot_
     assert [one.attribute for one in site.patient("1").unreadable] == ["do_not_contact"]
     site.receive(RIGHT, message(late, "OK", 11))
     assert (site.dnc("1"), site.patient("1").unreadable) == ("no", ())
+
+
+@pytest.mark.parametrize(("survivor", "merged"), [("T", "P"), ("P", "T")])
+@pytest.mark.parametrize("imprecise", ["1", "2"])
+def test_a_tie_of_two_merged_records_ends_the_same_after_a_remap(site: Site, survivor: str, merged: str, imprecise: str) -> None:
+    """One of them names only the day, both came at once, and neither refuses."""
+    methods = {"preferred_method": {"from": "ZCP-2", "values": {"T": "sms", "P": "voice"}}}
+    others = {"preferred_method": {"from": "ZCP-2", "values": {"T": "voice", "P": "sms"}}}
+    both = [message("1", survivor, 5), message("2", merged, 5)]
+    both[int(imprecise) - 1] = both[int(imprecise) - 1].replace(b"20261101060500+0000", b"20261101")
+    site.receive(methods, *both, merge_of("1", "2", 2000))
+    before = site.patient("1").contact.preferred_method
+    site.remap(others)
+    site.remap(methods)
+    assert site.patient("1").contact.preferred_method == before

@@ -135,6 +135,13 @@ def test_another_message_of_the_same_control_id_and_time_settles_nothing_by_anot
     assert sends(site)
 
 
+def test_a_replay_of_another_message_of_the_same_control_id_and_time_settles_nothing(site: Site) -> None:
+    site.apply(says("1", 0, OK), replace(unread(5, evidence="M"), content="first", mapping="m1"))
+    for content, stated, settles in (("other", {"language": "es"}, False), ("first", {"phones": (cell(),)}, True)):
+        site.apply(replace(says("1", 5, stated, evidence="M"), content=content, mapping="m1", received=site.now))
+        assert sends(site) is settles
+
+
 def test_a_replay_that_is_still_unreadable_settles_nothing(site: Site) -> None:
     site.apply(says("1", 0, OK), unread(5, evidence="M"))
     site.apply(unread(5, evidence="M"))
