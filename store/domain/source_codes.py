@@ -137,12 +137,18 @@ def fold(asserted: SourceAssertions, readings: Readings, reader: CodeReader, joi
     for name, ones in readings.items():
         again[name] = tuple(_again(name, _current(one, asserted), reader) for one in ones)
         now = _with_readings(now, name, again[name], joined, reader.mapping)
-    same = {name: one for name, one in asserted.unreadable.items() if name in now.unreadable and _is_same_mark(one, now.unreadable[name])}
+    kept = {name: one for name, one in asserted.unreadable.items() if name in now.unreadable and _is_same_mark(one, now.unreadable[name])}
+    same = {name: one for name, one in kept.items() if _are_read_alike(readings.get(name, ()), again.get(name, ()))}
     return replace(now, unreadable={**now.unreadable, **same}), again
 
 
 def _is_same_mark(one: Unreadable, other: Unreadable) -> bool:
     return (one.evidence_id, one.time) == (other.evidence_id, other.time)
+
+
+def _are_read_alike(before: tuple[Reading, ...], now: tuple[Reading, ...]) -> bool:
+    """Whether the same readings are unreadable as before. If not, a mark may be another payload's, of the same control id and time."""
+    return [one.outcome == UNREAD for one in before] == [one.outcome == UNREAD for one in now]
 
 
 def assertion_of(name: str, readings: tuple[Reading, ...], joined: datetime | None, mapping: str) -> Assertion | None:

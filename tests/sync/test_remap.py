@@ -24,6 +24,7 @@ from store.runs.runs import Journal, Run
 from sync.config.settings import SafeguardRule
 from sync.engine import Engine
 from sync.metrics import Metrics
+from sync.replay import replay
 from sync.run import Lane
 from tests.adapters.hl7v2.messages import settings
 from tests.factories import CLINIC, FEED, clinic
@@ -560,3 +561,13 @@ def test_a_tie_of_two_merged_records_ends_the_same_after_a_remap(site: Site, sur
     site.remap(others)
     site.remap(methods)
     assert site.patient("1").contact.preferred_method == before
+
+
+def test_a_replay_settles_no_other_message_of_its_control_id_that_a_changed_mapping_cannot_read(site: Site) -> None:
+    first = {"do_not_contact": {"from": "ZCP-2", "values": {"DNC": "yes", "MAYBE": "no_statement"}}}
+    other = {"do_not_contact": {"from": "ZCP-2", "values": {"DNC": "yes", "DECLINED": "unknown"}}}
+    declined = message("1", "DECLINED", 5, "C1")
+    site.receive(first, declined, message("1", "MAYBE", 5, "C1"))
+    (rejection,) = site.journal.rejections(CLINIC)
+    replay(site.engine, LANE, site.mapper(other), replace(rejection, payload=declined))
+    assert [one.attribute for one in site.patient("1").unreadable] == ["do_not_contact"]
