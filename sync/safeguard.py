@@ -44,7 +44,7 @@ class Safeguard:
             return HoldAll(tally.run.id)
         rule = self.rule(lane)
 
-        def room(synced: int, lately: int, waiting: int) -> int:
+        def room(synced: int, lately: int, waiting: bool) -> int:
             return safeguard_rule.room(rule, synced=synced, lately=lately, waiting=waiting)
 
         return LiveFeedGuard(self.held, transaction, lane, room, now=now, span=safeguard_rule.WINDOW)

@@ -28,6 +28,6 @@ def releases(safeguard: SafeguardRule, *, synced: int, patients: int, waiting: i
     return patients + waiting <= limit(safeguard, synced)
 
 
-def room(safeguard: SafeguardRule, *, synced: int, lately: int, waiting: int) -> int:
+def room(safeguard: SafeguardRule, *, synced: int, lately: int, waiting: bool) -> int:
     """How many more patients a live feed may make more contactable now. None while changes of its source await review."""
     return 0 if waiting else max(0, limit(safeguard, synced) - lately)

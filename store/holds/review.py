@@ -91,7 +91,7 @@ class HeldSet(NamedTuple):
 class RunDecision(NamedTuple):
     """The safeguard's decision at the end of a run: how many patients' changes took effect, and how many are held.
 
-    ``rejected_before``: what is held had been rejected before. It stays held whatever the limit.
+    ``rejected_before``: what is held had been rejected before, since nothing else is held within the limit. It stays held in any case.
     """
 
     released: int
