@@ -47,7 +47,6 @@ from sync.schedule import Clock, nothing_is_lost
 from sync.worker import Watch, Worker
 
 API = "api"
-FEWER = "fewer connections than configured: raise the limit of open files (ulimit -n)"
 QUEUEING = frozenset({"api", "schedule"})
 
 

@@ -18,7 +18,6 @@ from store.times import Time
 
 EVENT, SENT, UPDATED = "EVN-2", "MSH-7", "PID-33"
 ORDER = (EVENT, SENT)
-PLACES = (EVENT, SENT, UPDATED)
 UNREADABLE = "it is not a timestamp (YYYYMMDDHHMMSS[+-ZZZZ]); only refusals apply"
 _EAST, _WEST = timezone(timedelta(hours=14)), timezone(timedelta(hours=-12))
 _ABSENT = times.unknown(times.BEGINNING)

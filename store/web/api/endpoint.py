@@ -28,7 +28,6 @@ from store.web.http.problem import ProblemDetails
 from store.web.http.streaming import StreamedResponse, read_in_threads
 
 JSON = "application/json"
-EVERYBODY = frozenset(Role)
 encode = msgspec.json.Encoder().encode
 
 
