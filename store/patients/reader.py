@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
+from operator import itemgetter
 from typing import Any
 
 from sqlalchemy import Connection
@@ -126,9 +127,9 @@ class PatientReader:
         return found
 
     def asserted(self, patient: int) -> list[tuple[str, assertions.SourceAssertions, SourceMark]]:
-        """What each authority asserts about one patient, and its mark."""
+        """What each authority asserts about one patient, and its mark; by authority."""
         found: list[tuple[str, assertions.SourceAssertions, SourceMark]] = []
-        for row in self._select(ASSERTIONS, [[patient]]):
+        for row in sorted(self._select(ASSERTIONS, [[patient]]), key=itemgetter(1)):
             asserted, authority, last_received = _held(row), row[1], instant(row[6])
             asserted = replace(asserted, assertions=asserted.current(), effective=asserted.confirmed)
             found.append(

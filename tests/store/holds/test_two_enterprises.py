@@ -35,6 +35,7 @@ from store.runs.rejections import Rejected, RejectionStore
 from store.runs.runs import Journal, RunKind
 from store.runs.source_checks import Findings, newest
 from store.runs.source_stats import Arrivals, open_rejections, ranked
+from tests.store.row_order import turn_rows
 from tests.store.site import ADT, CELL, FHIR, HOME, LINE, SYNCED, WORK, Site, at, cell, merges, says
 
 HERE, THERE = replace(SYNCED, name="alder"), replace(SYNCED, name="birch")
@@ -178,6 +179,12 @@ def test_a_source_that_is_retired_in_one_enterprise_keeps_what_it_stated_in_the_
     Release(site.store, two.journal).release(ADT, STAFF, site.tick())
     after = two.answers("alder")
     assert [after[name] for name in (*"12345", "changes")] == [before[name] for name in (*"12345", "changes")]
+
+
+def test_what_is_told_does_not_depend_on_the_order_of_the_rows_in_the_database(two: Two) -> None:
+    before = two.answers("alder")
+    turn_rows(two.database)
+    assert two.answers("alder") == before
 
 
 def test_the_id_of_a_patient_of_another_enterprise_is_unknown(two: Two) -> None:
