@@ -18,7 +18,7 @@ from adapters.base import AcceptsConnections, Listener
 from adapters.registry import LISTENERS
 from store.runs.processes import Place
 from store.runs.schedule_times import ScheduleTimes
-from sync import descriptors, logs
+from sync import descriptors, logs, pace
 from sync.api import build_api
 from sync.config import Settings, plain
 from sync.config.database import is_open_to_others
@@ -87,6 +87,8 @@ class Service:
         Raises ``UsageError`` before that if data would cross a network unencrypted without ``plain: true``.
         """
         unencrypted = plain.check(self.runtime.settings)
+        if API in self.wanted:
+            pace.let_answers_pass()
         try:
             for role in self._roles():
                 self._started.append(role)

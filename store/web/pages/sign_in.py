@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import Any
@@ -24,6 +25,7 @@ from store.web.pages.provider import Provider
 
 REFUSED = "Wrong name or password, or this user may not sign in. After several failed attempts you have to wait before trying again."
 MOST_BYTES = 16 * 1024
+BEFORE_REFUSAL = 1.0  # seconds: who sends guesses without end waits for each answer, and takes nothing from senders meanwhile
 OVER = "Your session has ended. Sign in again to continue."
 
 
@@ -70,6 +72,8 @@ class SignIn:
             user = await lanes.passwords.run(self.credentials.check, name, password, now, address(request))
             return await lanes.pages.run(self._entered, request, user, now)
         except Exception as error:
+            if problem_of(error).status == 429:
+                await asyncio.sleep(BEFORE_REFUSAL)
             return await lanes.pages.run(self._failed, request, error, now)
 
     def _failed(self, request: Request[Any, Any, Any], error: Exception, now: datetime) -> ASGIResponse:

@@ -358,7 +358,7 @@ class TwoOnly(HoldAll):
 
 
 def held(site: Site) -> list[tuple[Any, ...]]:
-    sql = "SELECT attribute, direction, run_id, evidence_id FROM held_statements WHERE state = 'held'"
+    sql = "SELECT attribute, direction, run_id, evidence_id FROM held_statements WHERE state = 'held' ORDER BY evidence_id"
     with site.database.read() as connection:
         return [tuple(row) for row in site.database.select(connection, sql, [])]
 

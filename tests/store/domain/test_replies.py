@@ -133,7 +133,7 @@ def test_what_a_patient_wrote_is_sealed_and_is_in_no_event(one: Site) -> None:
     one.text("stop texting me, I live at 1 Elm Street")
     with one.database.read() as connection:
         rows = one.database.select(connection, "SELECT body FROM sms_replies", [])
-        words = [word for (word,) in one.database.select(connection, "SELECT word FROM sms_consent_events", [])]
+        words = [word for (word,) in one.database.select(connection, "SELECT word FROM sms_consent_events ORDER BY seq", [])]
     assert all(b"Elm" not in bytes(body) for (body,) in rows)
     assert words == ["cancel", "stop texting"]
 

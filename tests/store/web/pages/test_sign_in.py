@@ -2,11 +2,13 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from datetime import timedelta
 
 import pytest
 
 from store.users.throttle import PACE_BOTH
+from store.web.pages.sign_in import BEFORE_REFUSAL
 from tests.store.web.conftest import NOW
 from tests.store.web.pages.conftest import ROLES, Pages
 
@@ -75,9 +77,10 @@ def test_too_many_concurrent_password_checks_are_refused_and_decisions_continue(
     ask = {"patient": {"value": "MRN1"}, "message_type": "manual", "channels": ["sms"]}
     fresh_pages.in_loop(lambda: [asyncio.ensure_future(lane.run(go_on.wait)) for _ in range(lane.limit or 0)])
     try:
-        browser = fresh_pages.stranger()
+        browser, began = fresh_pages.stranger(), time.monotonic()
         refused = browser.post("/sign-in", name=name, password=password)
         assert (refused.status, "retry-after" in refused.response.headers) == (429, True)
+        assert time.monotonic() - began >= BEFORE_REFUSAL, "guesses are not answered as fast as they come"
         requested = browser.client.post("/v1/decisions", json=ask, headers={"authorization": f"Bearer {token}"})
         assert requested.status_code == 200
         assert browser.get("/sign-in").status == 200
