@@ -136,6 +136,7 @@ async def _run(name: str, target: Target) -> Counter[str]:
 
 
 if __name__ == "__main__":
+    os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))  # whatever the service has
     os.nice(19)  # other machines would not take the service's processor
     print(json.dumps(asyncio.run(_run(sys.argv[1], Target(int(sys.argv[2]), int(sys.argv[3]), sys.argv[4])))), flush=True)
     os._exit(0)  # streams that were cut off need no farewell
