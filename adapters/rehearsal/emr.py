@@ -125,10 +125,6 @@ class RehearsalEmr:
             indexes = self.chart.indexes(lambda updated: since is None or updated >= since)
         return (hl7.message(self.chart.entry(index), event) for index in indexes)
 
-    def merge_message(self, survivor: int, merged: int) -> bytes:
-        """An ADT^A40 that merges two patients now."""
-        return hl7.merge(self.entry(survivor), self.entry(merged), self.chart.clock())
-
     def send(
         self,
         host: str,

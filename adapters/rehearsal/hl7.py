@@ -12,7 +12,7 @@ from adapters.rehearsal.chart import ChartEntry
 from adapters.rehearsal.dialect import AUTHORITY
 from adapters.rehearsal.population import InventedPhone, Person
 
-EVENTS = {"A01": "ADT_A01", "A04": "ADT_A01", "A08": "ADT_A01", "A28": "ADT_A05", "A31": "ADT_A05", "A40": "ADT_A39"}
+EVENTS = {"A01": "ADT_A01", "A04": "ADT_A01", "A08": "ADT_A01", "A28": "ADT_A05", "A31": "ADT_A05"}
 USES = {"cell": "PRS^CP", "home": "PRN^PH", "work": "WPN^PH"}
 TEXTING = {True: "02^Reminder/recall - any method^HL70215", False: "01^No reminder/recall^HL70215", None: ""}
 DO_NOT_CONTACT = {True: "DNC", False: "OK", None: ""}
@@ -27,13 +27,6 @@ def message(entry: ChartEntry, event: str = "A08") -> bytes:
     if EVENTS[event] == "ADT_A01":
         segments += [_nk1(person), _pv1(person), _gt1(person), _in1(person)]
     return _joined([*segments, _zcp(person)])
-
-
-def merge(survivor: ChartEntry, merged: ChartEntry, at: datetime) -> bytes:
-    """An ADT^A40 that merges the record ``merged`` into ``survivor``."""
-    person, retired = survivor.person, merged.person
-    control = f"RH{person.index:08d}{retired.index % 10_000:04d}A40"
-    return _joined([*_head("A40", control, at), _pid(person, at), f"MRG|{_identifier(retired.mrn)}||||||{_name(retired)}"])
 
 
 def timestamp(time: datetime) -> str:
