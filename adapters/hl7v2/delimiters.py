@@ -26,7 +26,9 @@ class Delimiters(NamedTuple):
 
 def delimiters_of(text: str) -> Delimiters:
     """Reads MSH-1 and MSH-2. Raises :class:`UnusableMessage`: delimiters_missing, delimiters_invalid."""
-    return _delimiters(text[3:4], text[4 : text.find(text[3:4], 4)] if len(text) > 4 else "")
+    field = text[3:4]
+    end = text.find(field, 4) if field else -1
+    return _delimiters(field, text[4:end] if end >= 0 else text[4:])
 
 
 @lru_cache(maxsize=256)

@@ -12,6 +12,7 @@ from random import Random
 
 import pytest
 
+from adapters.hl7v2.errors import UnusableMessage
 from adapters.hl7v2.framing import Deframer, frame
 from adapters.hl7v2.reader import read
 from store.db.database import Database
@@ -110,7 +111,7 @@ def test_every_complete_frame_is_acknowledged_once_and_the_program_keeps_running
                 send_complete_frames(program, number, draw)
             else:
                 broken += send_broken_stream(program, number, draw)
-        except (AssertionError, OSError) as error:
+        except (AssertionError, OSError, UnusableMessage) as error:
             raise AssertionError(f"{where}: {type(error).__name__} {error}") from error
         if number % 500 == 499:
             program.check_health(number)

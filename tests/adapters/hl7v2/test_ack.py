@@ -164,7 +164,9 @@ def test_delimiters_and_character_set_are_those_of_the_message() -> None:
     assert b"#8859/1\rMSA#AE#1\r" in reply
 
 
-@pytest.mark.parametrize("message", [b"", b"hello", b"MSH", b"MSH|", b"MSH||", b"MSH|^~\\&", b"\xff\xfe\xfa", b"PID|1\r"])
+@pytest.mark.parametrize(
+    "message", [b"", b"hello", b"MSH", b"MSH|", b"MSH||", b"MSH|^~\\&", b"MSH|^~\\&H\rPID|1\r", b"\xff\xfe\xfa", b"PID|1\r"]
+)
 def test_a_barely_readable_message_is_answered(message: bytes) -> None:
     reply = read(answered(message, IngestResult("rejected", "not_hl7", "no MSH")))
     assert reply.field("MSA", 1) == "AE"
