@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 from store import times
 from store.db.database import Database
 from store.db.tables import AssertionRow
-from store.domain import duplicates
+from store.domain import duplicates, payload
 from store.domain.documents import instant, interval
 from store.domain.identifiers import LOOKUP, Directory, KnownIdentifier, Naming
 from store.preference import Identifier, PatientStatements
@@ -103,7 +103,7 @@ class Repeats:
         seen, confirmed = duplicates.remember(known.seen, key), known.confirmed
         receipt = max(self.now, known.last_received or self.now)  # our clock may have stepped back, or be another machine's
         if confirmed is None or not duplicates.knows(known.seen, key):  # the very same payload is no later than it was
-            stated = times.received(item.effective, receipt)
+            stated = payload.as_received(item, receipt).effective
             confirmed = times.newest(stated, confirmed) if confirmed is not None else stated
         self._found[patient] = KnownContent(known.basis, known.content, confirmed, seen, receipt)
 

@@ -53,6 +53,17 @@ def test_a_refusal_dated_a_year_ahead_ends_by_what_is_stated_after_its_receipt(s
     assert site.dnc("1") == "no"
 
 
+@pytest.mark.parametrize(("stated", "since", "dnc"), [(NO, YES, "yes"), (YES, NO, "no")])
+def test_a_replay_that_repeats_what_is_known_ends_at_its_first_receipt(
+    site: Site, stated: dict[str, Any], since: dict[str, Any], dnc: str
+) -> None:
+    """Dated an hour ahead, and replayed when that hour is over."""
+    receive(site, says("1", 3_600, stated, evidence="A"), at(0))
+    receive(site, says("1", 3_600, stated, evidence="B", received=at(0)), at(4_000))
+    receive(site, says("1", 1_800, since), at(4_001))
+    assert site.dnc("1") == dnc
+
+
 def test_a_refusal_counts_through_a_machine_whose_clock_is_behind(site: Site) -> None:
     """Permission through one machine at noon; five minutes later the refusal, through one that thinks it is twenty minutes earlier."""
     noon = 43_200
