@@ -26,6 +26,11 @@ def key(digest: str, effective: Time, version: int, evidence_id: str) -> str:
     return f"{digest[:DIGEST_LETTERS]}.{_time(effective, evidence_id)}.{crc32(evidence_id.encode()):x}.{version}"
 
 
+def knows_evidence(seen: str, payload: str) -> bool:
+    """Whether a payload of the same time, evidence id and version was received before, however it was read."""
+    return f".{payload.partition('.')[2]} " in f"{seen} "
+
+
 def first_receipt(seen: str, content: str, effective: Time, evidence_id: str) -> datetime | None:
     """When a payload was first received, whatever mapping read it. Known only if its time ended at its receipt."""
     start = f"{RECEIPT}{content}.{_time(effective, evidence_id)}."

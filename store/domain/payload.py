@@ -40,6 +40,26 @@ def without(item: PatientStatements, back: Collection[str]) -> PatientStatements
     return replace(item, statements=statements, codes={name: one for name, one in item.codes.items() if name not in back})
 
 
+def outdated(item: PatientStatements, known: assertions.SourceAssertions) -> frozenset[str]:
+    """The attributes of a payload of which newer evidence of its record is ``known``: an assertion, or codes beside its own ones."""
+    current, codes = known.current(), codes_of(known)[1] or {}
+    names = {*item.statements, *item.codes, *(base(one.attribute) for one in item.problems)} - {RESTRICTED}
+    return frozenset(name for name in names if _is_outdated(item, current.get(name)) or source_codes.is_outdated(codes.get(name, ()), item))
+
+
+def _is_outdated(item: PatientStatements, known: Assertion | None) -> bool:
+    """Whether an assertion is newer. Of two FHIR resources each counts until it ends itself."""
+    if known is None or ordering.refuser(known.evidence_id) != ordering.refuser(item.evidence_id):
+        return False
+    return ordering.is_newer(item, known) is False
+
+
+def without_any(item: PatientStatements, names: Collection[str]) -> PatientStatements:
+    """A payload without whatever it holds of some attributes, read or unreadable."""
+    problems = tuple(one for one in item.problems if base(one.attribute) not in names)
+    return replace(without(item, names), problems=problems) if names else item
+
+
 def refusals(item: PatientStatements) -> PatientStatements:
     """A payload reduced to its refusals, and to the attributes that could refuse and were not readable."""
     refused = {name: one for name, one in item.statements.items() if stops_contact(name, one.value)}

@@ -128,6 +128,11 @@ def joined(first: Readings, second: Readings) -> Folded:
     return both
 
 
+def is_outdated(readings: tuple[Reading, ...], item: PatientStatements) -> bool:
+    """Whether a payload's own codes are among the readings of an attribute, and newer ones, too."""
+    return _is_known(readings, item) and any(not record_of(one.evidence_id) and one.effective.is_after(item.effective) for one in readings)
+
+
 def fold(asserted: SourceAssertions, readings: Readings, reader: CodeReader, joined: datetime | None) -> tuple[SourceAssertions, Folded]:
     """The authority's assertions by today's mapping, and the codes with what they are mapped to now."""
     assertions = {name: one for name, one in asserted.current().items() if name not in readings}

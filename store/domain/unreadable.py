@@ -8,7 +8,7 @@ When a source is retired, staff inherits its marks until another source states t
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
 from typing import NamedTuple
 
@@ -52,15 +52,23 @@ def unread(item: PatientStatements) -> tuple[str, ...]:
     return tuple(name for name in named if not _refuses(name, item))
 
 
-def after(marks: Marks, before: Mapping[str, Assertion], item: PatientStatements, *, whole: bool, joined: datetime | None = None) -> Marks:
+def after(
+    marks: Marks,
+    before: Mapping[str, Assertion],
+    item: PatientStatements,
+    *,
+    whole: bool,
+    joined: datetime | None = None,
+    but: Collection[str] = (),
+) -> Marks:
     """The marks of an authority after one more payload. ``before``: its assertions before. ``joined``: see ``assertions.merge``.
 
-    ``whole``: the payload itself was read, not a statement kept from it.
+    ``whole``: the payload itself was read, not a statement kept from it. ``but``: attributes that were left out of it.
     """
     new = unread(item)
     if not marks and not new:
         return marks
-    kept = {name: mark for name, mark in marks.items() if name in new or not _settles(name, mark, item, whole=whole)}
+    kept = {name: mark for name, mark in marks.items() if name in new or name in but or not _settles(name, mark, item, whole=whole)}
     for problem in item.problems:
         name = base(problem.attribute)
         if name in new and not _is_older(item.effective, kept.get(name), before.get(name), joined):

@@ -34,12 +34,16 @@ OF_MERGED_RECORD = """SELECT authority, assertions, effective, confirmed, seen, 
 
 @dataclass(frozen=True, slots=True)
 class ReceivedPayload:
-    """One payload of one authority. ``digest`` is that of its whole content, before anything was held back."""
+    """One payload of one authority. ``digest`` is that of its whole content, before anything was held back.
+
+    ``outdated``: the attributes of which its own record had newer evidence when it was merged; they count for that record only.
+    """
 
     authority: str
     item: PatientStatements
     digest: str
     now: datetime
+    outdated: frozenset[str] = frozenset()
 
 
 @dataclass(slots=True)
@@ -109,12 +113,13 @@ def _merged(records: Records, received: ReceivedPayload, joined: datetime | None
     key = duplicates.key(received.digest, item.effective, item.version, item.evidence_id)
     if asserted is not None and duplicates.knows(asserted.seen, key) and not payload.was_read_otherwise(asserted, item):
         return None
-    item = without_late(records, received.authority, payload.of_restricted(asserted, item))
+    but = received.outdated if joined is not None else frozenset()
+    item = payload.without_any(without_late(records, received.authority, payload.of_restricted(asserted, item)), but)
     stated_by_records = decided(asserted, item, received.now, joined)
     merged = assertions.merge(asserted, item, received.now, joined=joined, decided=stated_by_records)
     seen, since = (duplicates.remember(asserted.seen, key), asserted.since) if asserted is not None else (key, received.now)
     marks, before = (asserted.unreadable, asserted.current()) if asserted is not None else ({}, {})
-    marks = unreadable.after(marks, before, item, whole=True, joined=joined)
+    marks = unreadable.after(marks, before, item, whole=True, joined=joined, but=but)
     codes = payload.codes(asserted, item, received.now, marks)
     now = SourceAssertions(merged.assertions, merged.confirmed, merged.confirmed, seen, since, marks, codes)
     after = {**records, received.authority: now}

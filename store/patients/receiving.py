@@ -32,7 +32,7 @@ class Receiving(PatientBatch):
         item = payload.of_restricted(asserted, payload.as_received(item, first or receipt))
         has_future_news = self._keep_future(patient, item, record)
         item = periods.until_then(asserted, item) if item.later else item
-        merged = self._merge(patient, item, digest, record, seen)
+        merged = self._merge(patient, item, digest, record, seen, self._outdated(patient, item, key, record))
         marks = asserted.unreadable if asserted is not None else {}
         if merged.outcome == RecordOutcome.UNCHANGED and (has_future_news or patient.asserted[self.author.authority].unreadable != marks):
             return RecordOutcome.APPLIED
@@ -58,9 +58,19 @@ class Receiving(PatientBatch):
         patient.visible = patient.visible or changed
         return changed
 
-    def _merge(self, patient: PatientState, item: PatientStatements, digest: str, record: int | None, seen: str) -> assertions.Merged:
+    def _outdated(self, patient: PatientState, item: PatientStatements, key: str, record: int | None) -> frozenset[str]:
+        """The attributes of a replayed payload that have no effect: its own record had newer evidence when it was merged.
+
+        Such a payload came before the merge. It is not late, so its refusals and what cannot be read in it are outdated as they were then.
+        """
+        known = remap.at_merge(self, patient, record) if item.received is not None and record is not None else None
+        return payload.outdated(item, known) if known is not None and duplicates.knows_evidence(known.seen, key) else frozenset()
+
+    def _merge(
+        self, patient: PatientState, item: PatientStatements, digest: str, record: int | None, seen: str, outdated: frozenset[str]
+    ) -> assertions.Merged:
         """Merges what may take effect now. What the gate holds back waits for a person; everything else also goes to the record itself."""
-        effective = self._without_late(patient, item)
+        effective = payload.without_any(self._without_late(patient, item), outdated)
         merged, refused = self._with_refusals(patient, effective, record)
         back: frozenset[str] = frozenset()
         if self.gate is not None and not patient.is_new:
@@ -71,9 +81,9 @@ class Receiving(PatientBatch):
             merged = replace(merged, outcome=RecordOutcome.HELD)
         merged = merged if effective is item else replace(merged, settled=False)
         self.undecided += merged.undecided
-        self._keep(patient, effective, merged, digest, seen)
+        self._keep(patient, effective, merged, digest, seen, outdated)
         self.keep_refusals(patient, refused)
-        self._update_merged_record(patient, payload.without(item, back) if back else item, digest, record)
+        self._update_merged_record(patient, payload.without(item, back) if back else item, digest, record, outdated)
         return merged
 
     def _without_late(self, patient: PatientState, item: PatientStatements) -> PatientStatements:
@@ -124,10 +134,12 @@ class Receiving(PatientBatch):
         self.keep_refusals(patient, refused)
         self._update_merged_record(patient, effective, documents.digest((), effective.statements, item.version), one.origin)
 
-    def _update_merged_record(self, patient: PatientState, item: PatientStatements, digest: str, record: int | None) -> None:
+    def _update_merged_record(
+        self, patient: PatientState, item: PatientStatements, digest: str, record: int | None, outdated: frozenset[str] = frozenset()
+    ) -> None:
         """Merges a payload into the record it is about, beside the patient, so that an unmerge can restore that record."""
         if patient.lineage is not None and record is not None:
-            self.sides.receive(patient.lineage, record, ReceivedPayload(self.author.authority, item, digest, self.author.now))
+            self.sides.receive(patient.lineage, record, ReceivedPayload(self.author.authority, item, digest, self.author.now, outdated))
 
     def apply_held(self, patient: PatientState, item: PatientStatements, *, doubtful: bool, record: int | None = None) -> bool:
         """Merges an approved statement, keeping its original time. Returns whether it still changes anything.
@@ -154,13 +166,24 @@ class Receiving(PatientBatch):
         self._update_merged_record(patient, item, documents.digest((), item.statements, item.version), record)
         return bool(merged.changed)
 
-    def _keep(self, patient: PatientState, item: PatientStatements, merged: assertions.Merged, digest: str, seen: str) -> None:
-        """Puts the merged assertions in place. ``seen``: the payloads known, with this one; "" for a statement that was kept."""
+    def _keep(
+        self,
+        patient: PatientState,
+        item: PatientStatements,
+        merged: assertions.Merged,
+        digest: str,
+        seen: str,
+        but: frozenset[str] = frozenset(),
+    ) -> None:
+        """Puts the merged assertions in place. ``seen``: the payloads known, with this one; "" for a statement that was kept.
+
+        ``but``: attributes of the payload that were left out, so that it settles none of their marks.
+        """
         authority, now, asserted = self.author.authority, self.author.now, patient.asserted.get(self.author.authority)
         marks = marks_before = asserted.unreadable if asserted is not None else {}
         if marks_before or item.problems:
             before = asserted.current() if asserted is not None else {}
-            marks = unreadable.after(marks_before, before, item, whole=bool(seen), joined=patient.joined)
+            marks = unreadable.after(marks_before, before, item, whole=bool(seen), joined=patient.joined, but=but)
         patient.asserted[authority] = assertions.SourceAssertions(
             merged.assertions,
             merged.confirmed,

@@ -57,6 +57,13 @@ def read_again(work: PatientBatch, patient: PatientState, record: int) -> str:
     return RecordOutcome.APPLIED if applied or now.unreadable != asserted.unreadable else RecordOutcome.HELD if back else ""
 
 
+def at_merge(work: PatientBatch, patient: PatientState, record: int) -> SourceAssertions | None:
+    """What the author asserted about one of the patient's records when it was first merged, by today's mapping."""
+    side = next(iter(patient.lineage.sides(record)), None) if patient.lineage is not None else None
+    asserted = work.sides.before_merge(side).get(work.author.authority) if side is not None else None
+    return (_folded(asserted, work.reader, None) or asserted) if asserted is not None else None
+
+
 def as_read_now(asserted: SourceAssertions | None, item: PatientStatements, now: datetime, joined: datetime | None) -> dict[str, Assertion]:
     """The assertions of a payload's attributes whose present reading waits for the safeguard: read from all codes, so that the payload is
     not compared with the former reading."""

@@ -571,3 +571,42 @@ def test_a_replay_settles_no_other_message_of_its_control_id_that_a_changed_mapp
     (rejection,) = site.journal.rejections(CLINIC)
     replay(site.engine, LANE, site.mapper(other), replace(rejection, payload=declined))
     assert [one.attribute for one in site.patient("1").unreadable] == ["do_not_contact"]
+
+
+def two_fields(*, maybe: str = "no_statement", declined: str = "", method: str = "") -> dict[str, Any]:
+    """Do Not Contact and the preferred method, each with a code that some mappings know."""
+    values = {"DNC": "yes", "OK": "no", "MAYBE": maybe, **({"DECLINED": declined} if declined else {})}
+    methods = {"T": "sms", **({"P": method} if method else {})}
+    return {"do_not_contact": {"from": "ZCP-2", "values": values}, "preferred_method": {"from": "ZCP-3", "values": methods}}
+
+
+def replay_all(site: Site, mapping: Mapping[str, Any], body: bytes) -> None:
+    for rejection in site.journal.rejections(CLINIC):
+        replay(site.engine, LANE, site.mapper(mapping), replace(rejection, payload=body))
+
+
+@pytest.mark.parametrize("merge", [("1", "2"), ("2", "1")], ids=["survivor", "merged"])
+@pytest.mark.parametrize("declined", ["yes", "no_statement", "unknown", ""])
+def test_a_replay_after_a_merge_is_as_outdated_by_its_own_record_under_any_mapping(
+    site: Site, merge: tuple[str, str], declined: str
+) -> None:
+    older = message("1", "DECLINED|P", 0, "C0")
+    site.receive(two_fields(), older, message("1", "OK", 5), message("2", "", 0), merge_of(*merge, 9))
+    replay_all(site, two_fields(declined=declined, method="voice"), older)
+    assert (site.dnc("1"), [one.attribute for one in site.patient("1").unreadable]) == ("no", [])
+    site.remap(two_fields())
+    assert (site.dnc("1"), [one.attribute for one in site.patient("1").unreadable]) == ("no", ["preferred_method"])
+
+
+@pytest.mark.parametrize(("code", "dnc", "unread"), [("DNC", "yes", 0), ("DECLINED", "unknown", 1)])
+def test_a_replay_after_a_merge_leaves_a_code_in_force_while_the_newer_one_states_nothing(
+    site: Site, code: str, dnc: str, unread: int
+) -> None:
+    older = message("1", f"{code}|P", 0, "C0")
+    site.receive(two_fields(), older, message("1", "MAYBE", 5), message("2", "", 0), merge_of("1", "2", 9))
+    replay_all(site, two_fields(method="voice"), older)
+    assert (site.dnc("1"), len(site.patient("1").unreadable)) == (dnc, unread)
+    site.remap(two_fields(maybe="no", method="voice"))
+    assert (site.dnc("1"), site.patient("1").unreadable) == ("no", ())
+    site.remap(two_fields(method="voice"))
+    assert (site.dnc("1"), len(site.patient("1").unreadable)) == (dnc, unread)

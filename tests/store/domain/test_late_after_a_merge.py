@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
 import pytest
 
-from tests.store.site import Site, merges, says
+from store.domain.lock import Actor
+from store.domain.patient import PatientRef
+from store.preference import PatientMerge, PatientStatements, Problem
+from tests.store.site import Site, at, merges, says
 
+PERSON = Actor("cli", "kim")
 YES, NO = {"do_not_contact": "yes"}, {"do_not_contact": "no"}
 
 
@@ -120,3 +128,58 @@ def test_a_second_merge_dated_before_the_first_does_not_make_an_opt_out_older(si
     site.apply(says("1", 10, YES), says("3", 10), merges("1", "2", 100), merges("1", "3", 50))
     assert site.apply(says("3", 70, NO)) == ["stale"]
     assert site.dnc("1") == "yes"
+
+
+def unread(patient: str, seconds: float, stated: Mapping[str, Any] | None = None, **rest: Any) -> PatientStatements:
+    """A payload whose Do Not Contact and voice consent cannot be read."""
+    problems = tuple(Problem("code_unmapped", "ZCP-2", "", name) for name in ("do_not_contact", "consent.voice"))
+    return replace(says(patient, seconds, stated, evidence="U", **rest), problems=problems)
+
+
+REFUSED = says("2", 10, {**YES, "consent.voice": "denied"}, evidence="U", received=at(10))
+STILL_UNREAD = unread("2", 10, {"language": "es"}, received=at(10))
+
+
+def unmerge(site: Site, merged: str) -> None:
+    site.store.unmerge(site.enterprise, PatientRef(value=merged), actor=PERSON, reason="two people", now=site.tick())
+
+
+def asked(site: Site) -> tuple[str, Any, tuple[str, ...]]:
+    return site.dnc("1"), site.value("1", "consent.voice"), tuple(one.attribute for one in site.find("1").unreadable)
+
+
+@pytest.mark.parametrize("merge", [merges("1", "2"), merges("2", "1")], ids=["merged", "survivor"])
+@pytest.mark.parametrize("replayed", [REFUSED, STILL_UNREAD], ids=["refused", "unread"])
+def test_a_replay_of_what_came_before_the_merge_is_as_outdated_as_it_was_then(
+    site: Site, merge: PatientMerge, replayed: PatientStatements
+) -> None:
+    site.apply(says("1", 1), unread("2", 10), says("2", 20, {**NO, "consent.voice": "granted"}), merge)
+    site.apply(replayed)
+    assert asked(site) == ("no", "granted", ())
+    unmerge(site, merge.merged[0].value)
+    assert (site.dnc("2"), site.find("2").unreadable) == ("no", ())
+
+
+@pytest.mark.parametrize("replayed", [REFUSED, STILL_UNREAD], ids=["refused", "unread"])
+def test_a_replay_is_as_outdated_after_a_further_merge_is_undone(site: Site, replayed: PatientStatements) -> None:
+    site.apply(says("1", 1), unread("2", 10), says("2", 20, {**NO, "consent.voice": "granted"}))
+    site.apply(merges("1", "2"), merges("3", "1", 200), replayed)
+    unmerge(site, "1")
+    assert asked(site) == ("no", "granted", ())
+
+
+@pytest.mark.parametrize("newer", ["1", "2"])
+def test_a_replayed_opt_out_counts_if_only_the_other_record_or_a_late_message_is_newer(site: Site, newer: str) -> None:
+    permitted = says(newer, 20, {**NO, "consent.voice": "granted"})
+    site.apply(says("1", 1), unread("2", 10), *([permitted] if newer == "1" else []), merges("1", "2"))
+    site.apply(*([permitted] if newer == "2" else []), REFUSED)
+    assert asked(site) == ("yes", "denied", ())
+
+
+def test_a_replay_of_what_came_after_the_merge_is_late(site: Site) -> None:
+    site.apply(says("1", 1), says("2", 20, {**NO, "consent.voice": "granted"}), merges("1", "2"), unread("2", 10))
+    assert asked(site) == ("no", "granted", ("consent.voice", "do_not_contact"))
+    site.apply(STILL_UNREAD)
+    assert asked(site) == ("no", "granted", ("consent.voice", "do_not_contact"))
+    site.apply(REFUSED)
+    assert asked(site) == ("yes", "denied", ())
