@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
-import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -22,7 +20,7 @@ from sync.queue import Job
 from sync.queue_shared import SharedQueue
 from sync.run import Lane
 from sync.runtime import utc_now
-from tests.functional.program import EMR_SYNC
+from tests.functional.forked import Program, start
 
 PATIENCE = 90.0
 
@@ -30,12 +28,12 @@ PATIENCE = 90.0
 class Machine(NamedTuple):
     """One process and its log."""
 
-    process: subprocess.Popen[bytes]
+    process: Program
     log: Path
 
     def lines(self) -> list[dict[str, Any]]:
         """Its log so far."""
-        whole = self.log.read_text().rpartition("\n")[0]
+        whole = self.log.read_text() if self.log.exists() else "".rpartition("\n")[0]
         return [json.loads(line) for line in whole.splitlines() if line.startswith("{")]
 
     def runs(self) -> list[str]:
@@ -57,9 +55,7 @@ class Machine(NamedTuple):
 def machine(config: Path, roles: str) -> Iterator[Machine]:
     """``emr-sync serve --only …``, once it has started; stopped at the end of the block."""
     log = config.parent / f"{roles}-{time.monotonic_ns()}.log"
-    with log.open("wb") as stream:
-        command = [EMR_SYNC, "-c", str(config), "serve", "--only", roles]
-        process = subprocess.Popen(command, stdout=stream, stderr=stream, env={**os.environ, "PYTHONUNBUFFERED": "1"})
+    process = start(["-c", str(config), "serve", "--only", roles], log, log)
     one = Machine(process, log)
     try:
         until(lambda: process.poll() is not None or any(line.get("event") == "started" for line in one.lines()))

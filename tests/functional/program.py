@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import socket
-import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 from urllib.request import urlopen
 
 import yaml
+
+from tests.functional.forked import Program, start
 
 EMR_SYNC = str(Path(sys.executable).parent / "emr-sync")
 STARTED_WITHIN = 100.0
@@ -66,26 +67,30 @@ def written(folder: Path, configuration: Mapping[str, Any]) -> Path:
 
 def emr_sync(config: Path, *arguments: str) -> Any:
     """Runs a command to its end and gives its JSON."""
-    command = [EMR_SYNC, "-c", str(config), *arguments, "--json"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
-    assert done.returncode == 0, done.stderr[-2000:]
-    return json.loads(done.stdout)
+    code, out, err = ended(config, *arguments, "--json")
+    assert code == 0, err[-2000:]
+    return json.loads(out)
+
+
+def ended(config: Path, *arguments: str) -> tuple[int, str, str]:
+    """Runs a command to its end; gives its exit code and what it wrote to stdout and stderr."""
+    with TemporaryDirectory() as folder:
+        out, err = Path(folder, "out"), Path(folder, "err")
+        code = start(["-c", str(config), *arguments], out, err).wait(120)
+        return code, out.read_text(), err.read_text()
 
 
 @contextmanager
-def serving(config: Path, port: int, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
+def serving(config: Path, port: int, *arguments: str) -> Iterator[Program]:
     """Runs ``emr-sync serve`` during the block; stops it with SIGTERM unless the test ended it."""
-    command = [EMR_SYNC, "-c", str(config), "serve", *arguments]
-    log = (config.parent / "serve.log").open("ab")
-    process = subprocess.Popen(command, stdout=log, stderr=log, env={**os.environ, "PYTHONUNBUFFERED": "1"})
+    log = config.parent / "serve.log"
+    process = start(["-c", str(config), "serve", *arguments], log, log)
     try:
-        _wait_for(port, process, config.parent / "serve.log")
+        _wait_for(port, process, log)
         yield process
     finally:
-        if process.poll() is None:
-            process.send_signal(signal.SIGTERM)
-            process.wait(timeout=30)
-        log.close()
+        process.send_signal(signal.SIGTERM)
+        process.wait(30)
 
 
 def ready(address: str) -> None:
@@ -99,7 +104,7 @@ def ready(address: str) -> None:
     raise AssertionError(f"the service is not ready after {READY_WITHIN:.0f} s")
 
 
-def _wait_for(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
+def _wait_for(port: int, process: Program, log: Path) -> None:
     deadline = time.monotonic() + STARTED_WITHIN
     while time.monotonic() < deadline:
         assert process.poll() is None, log.read_text()[-2000:]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import os
 import signal
-import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,7 +14,8 @@ import pytest
 from adapters.fhir.bulk import job
 from adapters.rehearsal.emr import RehearsalEmr
 from store.db.database import Database
-from tests.functional.program import EMR_SYNC, emr_sync, free_port, hospital, written
+from tests.functional.forked import start
+from tests.functional.program import emr_sync, free_port, hospital, written
 
 PATIENTS, FILE_SIZE = 3_000, 250
 SOURCE = "genhosp-bulk"
@@ -60,8 +61,7 @@ def _one(url: str, sql: str) -> Any:
 
 def kill_at(config: Path, reached: Callable[[], bool]) -> None:
     """Runs the source in its own process and kills it at a stage of its work."""
-    command = [EMR_SYNC, "-c", str(config), "resync", SOURCE, "--json"]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    process = start(["-c", str(config), "resync", SOURCE, "--json"], Path(os.devnull), Path(os.devnull))
     deadline = time.monotonic() + PATIENCE
     try:
         while not reached():

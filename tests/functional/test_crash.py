@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
-import subprocess
 import threading
 import time
 from collections.abc import Iterator
@@ -15,7 +15,8 @@ import pytest
 
 from adapters.rehearsal.emr import RehearsalEmr
 from store.db.database import Database
-from tests.functional.program import EMR_SYNC, emr_sync, free_port, hospital, serving, written
+from tests.functional.forked import start
+from tests.functional.program import emr_sync, free_port, hospital, serving, written
 
 PATIENTS = 400
 PATIENCE = 90.0  # seconds; the machine may be busy
@@ -120,8 +121,7 @@ def test_a_kill_during_a_run_loses_and_duplicates_nothing(database_url: str, tmp
     configuration["sources"] = {"genhosp-fhir": {**source, "page_size": "20"}}
     config = written(tmp_path, configuration)
     emr_sync(config, "runs")  # creates the schema
-    command = [EMR_SYNC, "-c", str(config), "resync", "genhosp-fhir", "--json"]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    process = start(["-c", str(config), "resync", "genhosp-fhir", "--json"], Path(os.devnull), Path(os.devnull))
     stored = _wait_for_patients(database_url, 40)
     process.send_signal(signal.SIGKILL)
     process.wait(timeout=PATIENCE)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-import subprocess
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
@@ -15,7 +14,7 @@ import yaml
 
 from adapters.rehearsal.emr import RehearsalEmr
 from tests.functional.machines import SharedJournal, call, machine, until
-from tests.functional.program import EMR_SYNC, free_port, hospital, written
+from tests.functional.program import ended, free_port, hospital, written
 
 pytestmark = pytest.mark.timeout(300)  # each starts several programs
 on_postgresql = pytest.mark.parametrize("dialect", ["postgresql"])
@@ -184,8 +183,7 @@ def test_a_worker_with_another_configuration_reports_it_to_the_requester(
 
 def test_worker_only_mode_on_sqlite_is_refused_in_one_line(sqlite_url: str, tmp_path: Path, emr: RehearsalEmr) -> None:
     config = site(tmp_path, sqlite_url, emr)
-    command = [EMR_SYNC, "-c", str(config), "serve", "--only", "work"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
-    assert done.returncode == 2
-    (line,) = done.stderr.strip().splitlines()
+    code, _, err = ended(config, "serve", "--only", "work")
+    assert code == 2
+    (line,) = err.strip().splitlines()
     assert "PostgreSQL" in line

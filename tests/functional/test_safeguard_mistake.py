@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ from store.domain.patient import PatientRef
 from store.domain.policies import Policy
 from store.patients.preferences import Preferences
 from tests.factories import NOW
-from tests.functional.program import EMR_SYNC, emr_sync, free_port, hospital, written
+from tests.functional.program import emr_sync, ended, free_port, hospital, written
 
 PATIENTS = 2_500  # several batches, and several parts of an approval
 HELD = 3
@@ -45,9 +44,9 @@ def test_every_decision_stays_do_not_send_until_a_person_approves(database_url: 
 
     configuration["sources"]["genhosp-adt"]["mapping"]["do_not_contact"]["values"] = {"DNC": "no", "OK": "yes"}  # the mistake
     config = written(tmp_path, configuration)
-    done = run(config, "ingest", "genhosp-adt", str(feed))
-    assert done.returncode == HELD, done.stderr[-2000:]
-    report = json.loads(done.stdout)
+    code, out, err = ended(config, "ingest", "genhosp-adt", str(feed), "--json")
+    assert code == HELD, err[-2000:]
+    report = json.loads(out)
     assert (report["status"], report["counts"]["held"]) == ("held", PATIENTS)
     assert decisions(database_url) == {"do_not_send": PATIENTS}
 
@@ -61,11 +60,6 @@ def test_every_decision_stays_do_not_send_until_a_person_approves(database_url: 
     assert (approved["status"], approved["held"]["verdicts"][0]["verdict"]) == ("done", "approved")
     assert approved["held"]["verdicts"][0]["actor"].startswith("cli:")
     assert decisions(database_url) == {"send": PATIENTS}
-
-
-def run(config: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [EMR_SYNC, "-c", str(config), *arguments, "--json"]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
 
 
 def decisions(url: str) -> Counter[str]:
