@@ -51,12 +51,21 @@ FHIR = """\
 """
 
 
-@pytest.fixture
-def config(tmp_path: Path) -> Path:
-    file = tmp_path / "config.yaml"
+@pytest.fixture(scope="module")
+def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A configuration, and a message of its ADT source."""
+    folder = tmp_path_factory.mktemp("start")
+    file = folder / "config.yaml"
     file.write_text(f"database: sqlite:///start.db\n{CONFIG}{FHIR}")
-    (tmp_path / "a08.hl7").write_text(adt())
+    (folder / "a08.hl7").write_text(adt())
     return file
+
+
+@pytest.fixture(scope="module")
+def used(config: Path) -> Path:
+    """The same configuration, with a patient in its database."""
+    imported("-c", config, "ingest", "adt", "a08.hl7")
+    return config
 
 
 def imported(*arguments: str | Path) -> set[str]:
@@ -99,15 +108,13 @@ def test_a_command_imports_what_it_needs(config: Path, arguments: tuple[str, ...
         ("ingest", "adt", "a08.hl7"),
     ],
 )
-def test_a_command_with_a_database_imports_what_it_needs(config: Path, arguments: tuple[str, ...]) -> None:
-    imported("-c", config, "ingest", "adt", "a08.hl7")
-    assert imported("-c", config, *arguments) & (SLOW | {"rich"}) == set()
+def test_a_command_with_a_database_imports_what_it_needs(used: Path, arguments: tuple[str, ...]) -> None:
+    assert imported("-c", used, *arguments) & (SLOW | {"rich"}) == set()
 
 
 @pytest.mark.parametrize("arguments", [("patient", "MRN1"), ("runs",)])
-def test_read_only_commands_import_no_adapter(config: Path, arguments: tuple[str, ...]) -> None:
-    imported("-c", config, "ingest", "adt", "a08.hl7")
-    found = {name for name in imported("-c", config, *arguments) if name.startswith(("adapters.fhir.", "adapters.hl7v2."))}
+def test_read_only_commands_import_no_adapter(used: Path, arguments: tuple[str, ...]) -> None:
+    found = {name for name in imported("-c", used, *arguments) if name.startswith(("adapters.fhir.", "adapters.hl7v2."))}
     assert found <= {"adapters.fhir.schema", "adapters.hl7v2.schema"}
 
 
