@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
+import logging
 import socket
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -43,6 +44,7 @@ ENTERPRISES = {
         Enterprise("quiet", sources=(Source("practice", "Practice EMR"),)),
     )
 }
+ACCESS_LOG = logging.getLogger("uvicorn.access")
 ROLES = ("sender", "operator", "enterprise", "manager", "staff", "auditor")
 
 
@@ -193,6 +195,7 @@ class running:  # noqa: N801 - used as a function
     def __init__(self, app: Any) -> None:
         self.socket = socket.create_server(("127.0.0.1", 0))
         self.ready = threading.Event()
+        self.logs_propagate = ACCESS_LOG.propagate  # which uvicorn switches off for the process
         self.server = AnnouncingServer(uvicorn.Config(app, log_config=None, access_log=False, lifespan="on"), self.ready.set)
         self.thread = threading.Thread(target=self.server.run, args=([self.socket],), daemon=True)
 
@@ -202,13 +205,14 @@ class running:  # noqa: N801 - used as a function
         return int(self.socket.getsockname()[1])
 
     def __exit__(self, *_: object) -> None:
-        self.server.should_exit = True
+        self.server.stop()
         self.thread.join(20)
         self.socket.close()
+        ACCESS_LOG.propagate = self.logs_propagate
 
 
 class AnnouncingServer(uvicorn.Server):
-    """A server that reports when it listens."""
+    """A server that reports when it listens, and stops at once. uvicorn itself looks ten times a second whether it should."""
 
     def __init__(self, config: uvicorn.Config, announce: Callable[[], None]) -> None:
         super().__init__(config)
@@ -216,8 +220,25 @@ class AnnouncingServer(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
-        self.loop = asyncio.get_running_loop()
+        self.loop, self.stopped = asyncio.get_running_loop(), asyncio.Event()
         self.announce()
+
+    async def main_loop(self) -> None:
+        await self.on_tick(0)
+        await self.stopped.wait()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        for listener in self.servers:
+            listener.close()
+        for connection in list(self.server_state.connections):
+            connection.shutdown()
+        while self.server_state.connections or self.server_state.tasks:
+            await asyncio.sleep(0.001)
+        await self.lifespan.shutdown()
+
+    def stop(self) -> None:
+        """Lets requests in progress end, then ends the server's thread."""
+        self.loop.call_soon_threadsafe(self.stopped.set)
 
 
 def reject(service: Service, enterprise: str, payload: bytes) -> str:

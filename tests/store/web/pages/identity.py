@@ -65,7 +65,7 @@ class Identity:
     def __post_init__(self) -> None:
         self.published.append(self.key)
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
-        self._thread = threading.Thread(target=self._server.serve_forever, name="identity", daemon=True)
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,), name="identity", daemon=True)
 
     @property
     def issuer(self) -> str:
