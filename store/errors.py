@@ -21,6 +21,7 @@
     ├── ChainBroken             a line of a chain does not fit what stands before it
     ├── FeedRestarted           the feed of changes does not go on from where its reader left it
     ├── NothingHeld             the run holds nothing that waits for a decision
+    ├── BackupFailed            a backup could not be made or restored; nothing of the database was changed
     └── RunActive               the source has a run under way
     DocumentDamaged             what is stored does not read back: the database is damaged
     SchemaOutdated              the database is older than this program: run ``emr-sync migrate``
@@ -126,6 +127,10 @@ class FeedRestarted(StoreError):
 
 class NothingHeld(StoreError):
     """The run holds nothing that waits for a decision."""
+
+
+class BackupFailed(StoreError):
+    """A backup could not be made, or restored into a scratch database. The message says what to do."""
 
 
 class SchemaOutdated(Exception):

@@ -22,7 +22,7 @@ def sealing(settings: Settings) -> Sealing | None:
     """The keys; ``None`` if payloads are not kept. Raises ``UsageError`` for a key file that cannot be read or created."""
     if settings.sealing is not None or not settings.database.startswith(SQLITE):
         return settings.sealing
-    file = Path(f"{settings.database.removeprefix(SQLITE)}.key")
+    file = _file(settings)
     try:
         if not file.exists():
             _create(file)
@@ -31,6 +31,16 @@ def sealing(settings: Settings) -> Sealing | None:
         raise UsageError(f"the key file {file} cannot be used ({type(error).__name__}); restore it, or configure payload_keys") from error
     name = f"file-{hashlib.sha256(key).hexdigest()[:8]}"
     return Sealing(name, {name: key})
+
+
+def existing(settings: Settings) -> Sealing | None:
+    """The keys; ``None`` if there are none yet. Creates no key file."""
+    return sealing(settings) if settings.sealing is not None or _file(settings).exists() else None
+
+
+def _file(settings: Settings) -> Path:
+    """The key file beside an SQLite database."""
+    return Path(f"{settings.database.removeprefix(SQLITE)}.key")
 
 
 def _create(file: Path) -> None:

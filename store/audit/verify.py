@@ -31,23 +31,24 @@ class ChainVerdict(NamedTuple):
 def heads(database: Database) -> list[Head]:
     """The head of every chain. Kept elsewhere, it shows later whether earlier entries are unchanged."""
     with database.read() as connection:
-        return _heads(database, connection)
+        return heads_of(database, connection)
+
+
+def heads_of(database: Database, connection: Connection) -> list[Head]:
+    """The head of every chain, as the caller's connection sees them."""
+    return [Head(*row) for row in database.select(connection, HEADS, [])]
 
 
 def verify(database: Database, enterprise: str | None = None, noted: Sequence[Head] = ()) -> list[ChainVerdict]:
     """Verifies every chain. ``noted`` are earlier heads, which the chains must still contain."""
     with database.read() as connection:
-        heads = {head[:2]: head for head in _heads(database, connection)}
+        heads = {head[:2]: head for head in heads_of(database, connection)}
         for row in database.select(connection, CHAINS, []):
             heads.setdefault(tuple(row), Head(row[0], row[1], 0, NOTHING_BEFORE))
         for one in noted:
             heads.setdefault(one[:2], Head(one.enterprise, one.chain, 0, NOTHING_BEFORE))
     chosen = [head for head in heads.values() if enterprise in (None, head.enterprise)]
     return [_verdict(database, head, [one for one in noted if one[:2] == head[:2]]) for head in chosen]
-
-
-def _heads(database: Database, connection: Connection) -> list[Head]:
-    return [Head(*row) for row in database.select(connection, HEADS, [])]
 
 
 def _verdict(database: Database, head: Head, noted: Sequence[Head]) -> ChainVerdict:
@@ -61,7 +62,7 @@ def _verdict(database: Database, head: Head, noted: Sequence[Head]) -> ChainVerd
             cut = hash_chain.newest_cut(database, connection, head.enterprise, head.chain, hash_chain.ANY_NUMBER)
             if cut is None or cut.number <= head.number or not head.number:
                 return verdict
-            head = next(one for one in _heads(database, connection) if one[:2] == head[:2])
+            head = next(one for one in heads_of(database, connection) if one[:2] == head[:2])
 
 
 def _compare_rows(database: Database, connection: Connection, verdict: ChainVerdict) -> ChainVerdict:

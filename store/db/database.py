@@ -130,6 +130,16 @@ class Database:
             yield connection
 
     @contextmanager
+    def snapshot(self) -> Iterator[Connection]:
+        """A connection that sees the database as of one moment, for as long as the block takes. For reading only."""
+        options: dict[str, Any] = {} if self.is_sqlite else {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
+        with self._counted(), self.engine.execution_options(**options).begin() as connection:
+            if not self.is_sqlite:
+                self.select(connection, NO_LIMITS, [])
+            yield connection
+            self._check_file()
+
+    @contextmanager
     def _counted(self) -> Iterator[None]:
         """Whatever uses the database passes here, so a failure that nobody looks at in time is known all the same."""
         try:

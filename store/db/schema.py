@@ -30,8 +30,7 @@ def migrate(database: Database) -> None:
 
     Raises ``Unavailable`` for an SQLite file that is empty and once was not.
     """
-    with database.read() as connection:
-        current = _current(connection)
+    current = revision(database)
     if current is None and database.file is not None:
         database.file.check_lost()
     if current == head():
@@ -53,8 +52,7 @@ def migrate(database: Database) -> None:
 
 def check(database: Database) -> None:
     """Raises :class:`SchemaOutdated` unless the schema is the one this program was written for."""
-    with database.read() as connection:
-        current = _current(connection)
+    current = revision(database)
     if current != head():
         _check_known(database, current)
         raise SchemaOutdated("the database is empty: run emr-sync migrate" if current is None else OLDER.format(current=current))
@@ -68,8 +66,13 @@ def keep_mark(database: Database) -> None:
 
 def is_empty(database: Database) -> bool:
     """Whether no schema was ever created here."""
+    return revision(database) is None
+
+
+def revision(database: Database) -> str | None:
+    """The schema's revision; ``None`` if no schema was ever created here."""
     with database.read() as connection:
-        return _current(connection) is None
+        return _current(connection)
 
 
 def revisions() -> frozenset[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 
 from store.db import clock_skew, outage, schema
 from store.db.database import Database
@@ -18,9 +18,11 @@ SHOWN = 100
 Check = Callable[[Database], Checked]
 
 
-def checked(database: Database) -> Iterator[Checked]:
-    """Runs the checks and yields each result. Stops at the first check that the database does not answer."""
+def checked(database: Database, names: Collection[str] | None = None) -> Iterator[Checked]:
+    """Runs the checks, or those of ``names``, and yields each result. Stops at the first that the database does not answer."""
     for name, check in checks(database).items():
+        if names is not None and name not in names:
+            continue
         try:
             yield check(database)
         except SchemaOutdated as error:

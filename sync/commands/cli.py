@@ -33,6 +33,8 @@ COMMANDS = (
     Lazy("explain", "sync.commands.config:explain", "Show how a source's mapping reads a message or resource."),
     Lazy("migrate", "sync.commands.database:migrate", "Create or upgrade the database schema."),
     Lazy("check-database", "sync.commands.database:check_database", "Check the database: connection, schema, rights, clock."),
+    Lazy("backup", "sync.commands.backup:backup", "Back up the database while the service runs."),
+    Lazy("verify-backup", "sync.commands.backup:verify_backup", "Restore a backup into a scratch database and check it."),
     Lazy("serve", "sync.commands.serve:serve", "Run the service: API, schedules and listeners."),
     Lazy("resync", "sync.commands.runs:resync", "Read a source now."),
     Lazy("ingest", "sync.commands.runs:ingest", "Load files through a source's mapping."),
