@@ -217,6 +217,14 @@ class ReportsPeerErrors(Protocol):
 
 
 @runtime_checkable
+class Adopts(Protocol):
+    """A listener that can take over changed settings while it keeps its connections."""
+
+    def adopt(self, settings: SourceSettings) -> bool:
+        """Uses these settings from the next group of messages on. ``False`` if they need a new listener; then nothing is changed."""
+
+
+@runtime_checkable
 class AcceptsConnections(Protocol):
     """A listener that accepts connections: the maximum number of open connections, and a way to lower it."""
 

@@ -8,7 +8,7 @@ SHORT, LONG = 6, 16  # bytes
 
 
 def opaque(name: str) -> str:
-    """``file-3f9a1c2b77d0``, always the same for a name. ``b2sum -l 48`` of the name computes it (docs/operations.md)."""
+    """``file-3f9a1c2b77d0``, always the same for a name. ``b2sum -l 48`` of the name computes it (docs/troubleshooting.md)."""
     return f"file-{_digest(name, SHORT)}"
 
 

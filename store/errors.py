@@ -21,8 +21,8 @@
     ├── ChainBroken             a line of a chain does not fit what stands before it
     ├── FeedRestarted           the feed of changes does not go on from where its reader left it
     ├── NothingHeld             the run holds nothing that waits for a decision
-    ├── BackupFailed            a backup could not be made or restored; nothing of the database was changed
     └── RunActive               the source has a run under way
+    BackupFailed                a backup could not be made or restored; the database in use was not changed
     DocumentDamaged             what is stored does not read back: the database is damaged
     SchemaOutdated              the database is older than this program: run ``emr-sync migrate``
     └── SchemaNewer             it is newer: install the program that matches it
@@ -129,7 +129,7 @@ class NothingHeld(StoreError):
     """The run holds nothing that waits for a decision."""
 
 
-class BackupFailed(StoreError):
+class BackupFailed(Exception):
     """A backup could not be made, or restored into a scratch database. The message says what to do."""
 
 

@@ -12,7 +12,6 @@ import os
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +24,7 @@ from store.errors import BackupFailed
 from store.runs.database_check import checked
 from store.runs.encryption import Sealing
 from store.runs.source_checks import Checked
+from store.version import version
 from sync.config.problems import UsageError
 from sync.runtime import migrate
 
@@ -89,7 +89,7 @@ def back_up(database: Database, target: Path, programs: PgPrograms, now: datetim
             rows, chains = backup.counts(database, snapshot), tuple(heads_of(database, snapshot))
             backup.write(database, snapshot, part, programs)
         _on_disk(part)
-        found = Manifest(version("emr-sync"), now.isoformat(), kind, schema.head(), rows, chains, part.stat().st_size, digest(part))
+        found = Manifest(version(), now.isoformat(), kind, schema.head(), rows, chains, part.stat().st_size, digest(part))
         part.rename(file)
     finally:
         part.unlink(missing_ok=True)

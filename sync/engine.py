@@ -26,7 +26,7 @@ from sync.config.settings import Backoff, SafeguardRule
 from sync.heartbeat import alive
 from sync.intake import Intake, grouped, pieces, read, records, summary
 from sync.metrics import Metrics
-from sync.run import Lane, Progress, Tally, no_progress
+from sync.run import Lane, Progress, Tally, always, no_progress
 from sync.safeguard import Safeguard
 
 BATCH_BYTES = 8 * 1024 * 1024
@@ -63,6 +63,11 @@ class Engine:
         self.safeguard = Safeguard(self.database, self.preferences, self.journal, self.clock, self.safeguards)
         self.intake = Intake(self.database, self.preferences, self.journal, self.clock, self.metrics, self.safeguard, self.log)
 
+    def reload(self, backoff: Backoff, batch_size: int, batch_bytes: int, safeguards: Mapping[str, SafeguardRule]) -> None:
+        """Uses changed settings from the next batch on."""
+        self.backoff, self.batch_size, self.batch_bytes, self.safeguards = backoff, batch_size, batch_bytes, safeguards
+        self.safeguard.safeguards = safeguards
+
     def run(
         self,
         lane: Lane,
@@ -87,15 +92,17 @@ class Engine:
         request: Fetch,
         progress: Progress = no_progress,
         patience: float | None = None,
+        is_current: Callable[[], bool] = always,
     ) -> Run:
         """Does the work of a started run and closes it.
 
         If the EMR prepares its response, the run waits up to ``patience`` seconds in total (default: the longest wait between attempts), so
         that a worker is not blocked for hours. Then the run is closed as ``waiting``, and the next one continues from its cursor.
+        It ends early, as ``stopped``, once ``is_current`` is false.
         """
         self.journal.forget_other_enterprise(lane.source, lane.enterprise)
         self.preferences.reads_by(lane.source, adapter.mapper)
-        tally = Tally(run, partial=request.patient is not None or request.since is not None)
+        tally = Tally(run, partial=request.patient is not None or request.since is not None, is_current=is_current)
         seconds = self.backoff.longest_wait.total_seconds() if patience is None else patience
         return self._close_after(tally, lane, lambda: self._fetch_all(tally, lane, adapter, request, progress, seconds))
 
@@ -178,7 +185,7 @@ class Engine:
     def _fetch_all(self, tally: Tally, lane: Lane, adapter: Adapter, request: Fetch, progress: Progress, patience: float) -> bool:
         """Reads to the end, with retries. Returns ``False`` if it was stopped early."""
         attempt, done, broke_off = 1, 0, False
-        while not self.stop.is_set():
+        while not self._stops(tally):
             started = self._from_cursor(lane, request)
             try:
                 for batch in adapter.fetch(started):
@@ -188,7 +195,7 @@ class Engine:
                         done += self._commit_batch(tally, lane, batch)
                         progress(done, batch.total)
                     tally.note(batch.note)
-                    if self.stop.is_set():
+                    if self._stops(tally):
                         return False
                 return True
             except NotYet:
@@ -208,6 +215,9 @@ class Engine:
                 attempt += 1
                 self.stop.wait(pause)
         return False
+
+    def _stops(self, tally: Tally) -> bool:
+        return self.stop.is_set() or not tally.is_current()
 
     def _wait(self, tally: Tally, batch: Batch, wait: Wait, progress: Progress, patience: float) -> float:
         """Saves the cursor and waits; returns the patience left. Waiting does not count as receiving data. Raises :class:`NotYet`.

@@ -58,16 +58,15 @@ class Housekeeping:
 
 
 def chores(runtime: Runtime) -> dict[str, Chore]:
-    """The hourly chores, according to the settings."""
-    settings, clock = runtime.settings, runtime.clock
-    found: dict[str, Chore] = {"payloads erased": lambda: runtime.journal.rejection_store.erase(clock() - settings.keep_payloads)}
+    """The hourly chores. They read the settings each time, since these may be reloaded."""
+    clock = runtime.clock
+    found: dict[str, Chore] = {"payloads erased": lambda: runtime.journal.rejection_store.erase(clock() - runtime.settings.keep_payloads)}
     found["chain heads logged"] = lambda: _note_heads(runtime)
-    sessions = Sessions(runtime.database, idle=settings.session_idle, longest=settings.session_longest)
+    sessions = Sessions(runtime.database, idle=runtime.settings.session_idle, longest=runtime.settings.session_longest)
     found["sessions ended"] = lambda: sessions.sweep(clock())
-    found["held sets expired"] = lambda: sum(runtime.expire(name) for name in settings.enterprises)
-    for name, keep in (("receipts", settings.keep_receipts), ("audit", settings.keep_audit_log)):
-        if keep is not None:
-            found[f"lines of {name} removed"] = _retention(runtime, name, keep)
+    found["held sets expired"] = lambda: sum(runtime.expire(name) for name in runtime.settings.enterprises)
+    found["lines of receipts removed"] = _retention(runtime, "receipts", lambda: runtime.settings.keep_receipts)
+    found["lines of audit removed"] = _retention(runtime, "audit", lambda: runtime.settings.keep_audit_log)
     return found
 
 
@@ -162,13 +161,13 @@ def _note_heads(runtime: Runtime) -> int:
     return 0  # already logged
 
 
-def _retention(runtime: Runtime, name: str, keep: timedelta) -> Chore:
-    """Retention of a chain, by whole days, so that the chain is not cut every hour."""
+def _retention(runtime: Runtime, name: str, keep: Callable[[], timedelta | None]) -> Chore:
+    """Retention of a chain, by whole days, so that the chain is not cut every hour. Without a period everything is kept."""
     retention = ChainRetention(runtime.database, name)
 
     def remove() -> int:
-        now = runtime.clock()
-        return retention.run(_midnight(now - keep), now)
+        now, period = runtime.clock(), keep()
+        return 0 if period is None else retention.run(_midnight(now - period), now)
 
     return remove
 

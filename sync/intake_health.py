@@ -54,6 +54,12 @@ class IntakeHealth:
         if state is not None:
             self.log.warning("messages are handled again", source=source, messages=state.messages, since=state.since.isoformat())
 
+    def forget(self, source: str) -> None:
+        """Forgets a source that this process no longer receives."""
+        with self._lock:
+            self._failing.pop(source, None)
+            self._logged.pop(source, None)
+
     def failing(self) -> tuple[IntakeState, ...]:
         """The sources that currently fail."""
         with self._lock:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from store.holds.review import AwaitingReview, by_source
 from store.runs.processes import NOBODY, Standing
+from store.version import version
 
 if TYPE_CHECKING:
     from sync.queue import Depth
@@ -79,7 +80,7 @@ class Metrics:
 
         registry = CollectorRegistry()
         measured = [*_measured(heard, held, queue, unreadable), *_standing(processes), *_asked(look_ups), _skew(skew)]
-        measured += [_stale(stale), _failures(failures), _memory(memory)]
+        measured += [_stale(stale), _failures(failures), _memory(memory), _build()]
         registry.register(_Families(lambda: [*self._counted(), *measured]))
         return generate_latest(registry)
 
@@ -150,6 +151,15 @@ def _failures(by_kind: Mapping[str, int]) -> Any:
 def _memory(available: int | None) -> Any:
     found = {} if available is None else {(): available}
     return _gauge("emr_sync_memory_available_bytes", "How much more memory this process can get", [], found)
+
+
+def _build() -> Any:
+    from store.db import schema
+
+    labels = (version(), schema.head())
+    return _gauge(
+        "emr_sync_build_info", "Always 1: the version of this program, and the schema it needs", ["version", "schema"], {labels: 1}
+    )
 
 
 class _Families:

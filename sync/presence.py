@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Sequence
 from contextlib import suppress
@@ -9,7 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from store.db import outage
-from store.runs.processes import EVERY, SILENT, Place, Processes, Seen, gone
+from store.runs.processes import EVERY, SILENT, Place, Processes, Reload, Seen, gone
 from sync import logs
 from sync.housekeeping import Housekeeping
 from sync.runtime import Runtime
@@ -25,6 +26,8 @@ class Presence:
         self._steady: datetime | None = None
         self._last = float("-inf")
         self._missed: set[tuple[str, Place]] = set()
+        self._reload: Reload | None = None
+        self._lock = threading.Lock()
         self._tending = Housekeeping({"heartbeat": self._tend}, EVERY)
 
     def start(self) -> None:
@@ -37,7 +40,20 @@ class Presence:
         with suppress(Exception):  # without the database, the others will report this process as gone
             self.processes.leave()
 
+    def reloaded(self, places: Sequence[Place], why_not: str = "") -> None:
+        """Records the end of a reload, and that this process has these places from now on."""
+        with self._lock:
+            given_up, self.places = set(self.places).difference(places), places
+            self._reload = Reload(self.processes.now(), why_not)
+            with suppress(Exception):  # without the database, the next heartbeat records it
+                self.processes.give_up(given_up)
+        self._tend()
+
     def _tend(self) -> int:
+        with self._lock:
+            return self._beat_and_look()
+
+    def _beat_and_look(self) -> int:
         try:
             if self._started is None:
                 self.processes.database.compare_clocks()
@@ -53,7 +69,7 @@ class Presence:
     def _beat(self, started: datetime) -> None:
         if self._steady is None or time.monotonic() - self._last > SILENT.total_seconds() / 2:
             self._steady = self.processes.now()
-        self.processes.beat(self.places, started, self.failing(), self._steady)
+        self.processes.beat(self.places, started, self.failing(), self._steady, self._reload)
         self._last = time.monotonic()
 
     def _miss(self, absent: Sequence[Seen]) -> None:

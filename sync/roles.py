@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import uvicorn
 
 from adapters.address import Address
-from adapters.base import AdapterError, IngestResult, Listener, Payload, ReportsPeerErrors, Unmappable
+from adapters.base import AdapterError, Adopts, IngestResult, Listener, Payload, ReportsPeerErrors, Unmappable
 from adapters.mapping.evidence import message_name
 from adapters.notes import HasNotes
 from store.db import outage
@@ -54,6 +54,13 @@ class ListenRole:
             listener.on_unavailable = self._unavailable
         if isinstance(listener, HasNotes):
             listener.notes = SourceNotes(runtime.database, feed.name, feed.enterprise)
+
+    def adopt(self, feed: ConfiguredSource) -> bool:
+        """Uses a changed configuration and keeps the connections. ``False`` if it needs a new listener."""
+        if feed.enterprise != self.feed.enterprise or not isinstance(self.listener, Adopts) or not self.listener.adopt(feed.settings):
+            return False
+        self.feed = feed
+        return True
 
     def start(self) -> None:
         """Starts listening."""
@@ -119,7 +126,7 @@ class WebRole:
 
     def __init__(self, app: Any, settings: Settings, fail: Fail) -> None:
         self.fail, self.scheme, address = fail, "https" if settings.tls else "http", settings.listen
-        options = api_tls.server_options(settings)
+        self._tls = api_tls.context(settings)
         self._socket = _listening_socket(address)
         self.address = Address(*self._socket.getsockname()[:2])
         config = uvicorn.Config(
@@ -131,7 +138,7 @@ class WebRole:
             server_header=False,
             timeout_graceful_shutdown=10,
             lifespan="on",
-            **options,
+            **api_tls.server_options(settings, self._tls),
         )
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(target=self._serve, name="api")
@@ -139,6 +146,11 @@ class WebRole:
     def start(self) -> None:
         """Starts serving."""
         self._thread.start()
+
+    def renew(self, settings: Settings) -> None:
+        """Uses the certificate of these settings for new connections."""
+        if self._tls is not None and settings.tls is not None:
+            api_tls.renew(self._tls, settings.tls)
 
     def stop(self) -> None:
         """Accepts no new requests; returns when those in progress are answered."""

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:  # not imported by commands without a database
     from store.runs.runs import Run
+
+
+def always() -> bool:
+    """For a run whose source cannot change while it works."""
+    return True
 
 
 @dataclass(slots=True)
@@ -16,12 +22,14 @@ class Tally:
 
     ``partial``: the run reads one patient, or changes since a given time. That may leave a gap behind the cursor, so the cursor does not
     move, and no data counts as received from the source. ``notes`` are shown with the run.
+    ``is_current`` is false once the source was configured in another way: then the run ends between two batches.
     """
 
     run: Run
     partial: bool = False
     counts: Counter[str] = field(default_factory=Counter)
     notes: list[str] = field(default_factory=list)
+    is_current: Callable[[], bool] = always
 
     def note(self, text: str) -> None:
         """Adds a note, unless it is already there."""

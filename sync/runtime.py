@@ -110,6 +110,19 @@ class Runtime:
         propose(self.database, self.settings, self.clock())
         self.configurations.refresh()
 
+    def reload(self, settings: Settings) -> None:
+        """Uses changed settings from now on. What the safeguard holds of them is not in force, as at a start.
+
+        If it raises, the former settings are still in use. What only a start can change is not compared here (``sync.reload``).
+        """
+        sealing = payload_key.sealing(settings)
+        propose(self.database, settings, self.clock())
+        self.configurations.reconfigure(settings.enterprises)
+        self.settings = settings
+        self.preferences.replies.sealing = sealing
+        self.journal.rejection_store.sealing, self.journal.rejection_store.room = sealing, settings.room
+        self.engine.reload(settings.backoff, settings.batch_size, settings.batch_bytes, settings.safeguards)
+
     def expire(self, enterprise: str) -> int:
         """Rejects changes that were held for too long; returns the number of sets."""
         return len(self.verdicts.expire(enterprise, after=self.settings.safeguards[enterprise].expires, now=self.clock()))

@@ -61,11 +61,16 @@ class Clock:
         now: Callable[[], datetime],
         lost: Lost = nothing_is_lost,
     ) -> None:
-        self.timetables = {(job.source, job.kind): table for feed in feeds for job, table in _timetables(feed)}
+        self.timetables: Mapping[Key, Timetable] = {}
+        self.reload(feeds)
         self.enqueue, self.times, self.now, self.lost = enqueue, times, now, lost
         self.log: Any = logs.logger()
         self._checked: dict[Key, datetime] = {}
         self._scheduler = MonotonicScheduler(timezone=UTC, job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None})
+
+    def reload(self, feeds: Iterable[ConfiguredSource]) -> None:
+        """Uses the schedules of these sources from the next check on."""
+        self.timetables = {(job.source, job.kind): table for feed in feeds for job, table in _timetables(feed)}
 
     def start(self) -> None:
         """Starts. Sources with an interval are read at once the first time."""
@@ -79,19 +84,19 @@ class Clock:
 
     def tick(self) -> None:
         """Queues what is due."""
-        now, stored = self.now(), self.times.read()
-        due_times = self._current(stored, now)
+        now, stored, tables = self.now(), self.times.read(), self.timetables
+        due_times = _current(tables, stored, now)
         if any(stored.get(key) != one or one.due <= now for key, one in due_times.items()):
-            due_times = self._turn(now)
+            due_times = self._turn(tables, now)
         self._enqueue_lost(due_times, now)
 
-    def _turn(self, now: datetime) -> dict[Key, Due]:
+    def _turn(self, tables: Mapping[Key, Timetable], now: datetime) -> dict[Key, Due]:
         with self.times.turn() as (transaction, stored):
-            due_times = self._current(stored, now)
+            due_times = _current(tables, stored, now)
             for key, one in due_times.items():
                 if one.due <= now:
                     self.enqueue(Job(*key))
-                    due_times[key] = self.timetables[key].next_after_request(one, now, random.random())
+                    due_times[key] = tables[key].next_after_request(one, now, random.random())
             self.times.keep(transaction, {key: one for key, one in due_times.items() if stored.get(key) != one})
         return due_times
 
@@ -105,14 +110,15 @@ class Clock:
             if self.lost(Job(*key), one.asked):
                 self.enqueue(Job(*key))
 
-    def _current(self, stored: Mapping[Key, Due], now: datetime) -> dict[Key, Due]:
-        return {key: table.current(stored.get(key), now) for key, table in self.timetables.items()}
-
     def _check(self) -> None:
         try:
             self.tick()
         except Exception as error:
             self.log.error("schedule check failed", error=logs.place(error))
+
+
+def _current(tables: Mapping[Key, Timetable], stored: Mapping[Key, Due], now: datetime) -> dict[Key, Due]:
+    return {key: table.current(stored.get(key), now) for key, table in tables.items()}
 
 
 def _timetables(feed: ConfiguredSource) -> Iterator[tuple[Job, Timetable]]:

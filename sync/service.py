@@ -7,18 +7,18 @@ be a process of its own. On SQLite the queue is in memory, so the process that q
 from __future__ import annotations
 
 import threading
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
+from queue import SimpleQueue
 
 from adapters.address import Address
-from adapters.base import AcceptsConnections, Listener
 from adapters.registry import LISTENERS
 from store.runs.processes import Place
 from store.runs.schedule_times import ScheduleTimes
-from sync import descriptors, logs, pace
+from sync import descriptors, logs, pace, service_manager
 from sync.api import build_api
 from sync.config import Settings, plain
 from sync.config.database import is_open_to_others
@@ -39,10 +39,12 @@ from sync.housekeeping import (
     restatement,
     source_watch,
 )
+from sync.listening import Listening
 from sync.presence import Presence
 from sync.queue import Job, LocalQueue, Queue
+from sync.reload import Reloading
 from sync.roles import ListenRole, ServiceRole, WebRole
-from sync.runtime import ROLES, Runtime, UsageError, adapter
+from sync.runtime import ROLES, Runtime, UsageError
 from sync.schedule import Clock, nothing_is_lost
 from sync.worker import Watch, Worker
 
@@ -54,7 +56,12 @@ class Service:
     """All roles of this process. ``start``, then ``wait``, then ``stop``."""
 
     def __init__(
-        self, runtime: Runtime, roles: Collection[str] = ROLES, watch: Watch | None = None, ended: threading.Event | None = None
+        self,
+        runtime: Runtime,
+        roles: Collection[str] = ROLES,
+        watch: Watch | None = None,
+        ended: threading.Event | None = None,
+        reloads: SimpleQueue[bool] | None = None,
     ) -> None:
         self.runtime, self.wanted = runtime, frozenset(roles)
         if unknown := self.wanted.difference(ROLES):
@@ -67,14 +74,22 @@ class Service:
         self.worker = Worker(runtime, watch)
         self._queue_worker: ServiceRole | None = None
         self.queue = self._queue()
-        self.listeners: list[ListenRole] = []
+        self.listening = Listening(runtime, self.fail) if "listen" in self.wanted else None
         self.web: WebRole | None = None
+        self.presence = Presence(runtime, self._places())
+        self.reloads: SimpleQueue[bool] = reloads or SimpleQueue()
+        self._clock: Clock | None = None
         self._started: list[ServiceRole] = []
 
     @property
     def address(self) -> Address | None:
         """The API's address, once started."""
         return self.web.address if self.web else None
+
+    @property
+    def listeners(self) -> list[ListenRole]:
+        """The listeners of this process."""
+        return list(self.listening.roles.values()) if self.listening else []
 
     @property
     def url(self) -> str | None:
@@ -106,9 +121,29 @@ class Service:
         if is_open_to_others(self.runtime.settings.database):
             self.log.warning("other users can read the database file; run chmod 600 on it")
 
+    def reload(self, settings: Settings) -> None:
+        """Uses changed settings from now on. Raises ``UsageError`` before anything is changed if a listener could not listen.
+
+        Connections stay open, except those of listeners that need another port or other limits. Runs of changed sources end between
+        two batches and are requested again.
+        """
+        if self.listening:
+            self.listening.check(settings)
+        self.runtime.reload(settings)
+        if self.listening:
+            self.listening.reload(self._shares)
+        if self.web:
+            self.web.renew(settings)
+        if self._clock:
+            self._clock.reload(settings.feeds.values())
+
     def wait(self) -> None:
-        """Returns when the service is told to stop, or when a role fails."""
-        self.ended.wait()
+        """Returns when the service is told to stop, or when a role fails. Meanwhile it tells the service manager that it is alive."""
+        service_manager.notify(service_manager.READY)
+        every = service_manager.watchdog()
+        while not self.ended.wait(every):
+            service_manager.notify(service_manager.ALIVE)
+        service_manager.notify(service_manager.STOPPING)
 
     def stop(self) -> None:
         """Drains and stops: no new requests, messages or runs; those in progress are committed and answered."""
@@ -140,17 +175,15 @@ class Service:
         return shared
 
     def _roles(self) -> Iterator[ServiceRole]:
-        feeds, settings = self.runtime.settings.feeds.values(), self.runtime.settings
-        listening = [(feed, found) for feed in feeds if isinstance(found := adapter(feed), Listener)] if "listen" in self.wanted else []
-        connections = self._connections([(feed.name, found) for feed, found in listening])
+        settings = self.runtime.settings
         yield Housekeeping({**database_watch(self.runtime), **source_watch(self.runtime)}, LOOKED_EVERY)
         yield Housekeeping(failure_watch(self.runtime), FAILURES_EVERY)
-        yield Presence(self.runtime, self._places())
-        for feed, listener in listening:
-            self.listeners.append(ListenRole(self.runtime, feed, listener, self.fail))
-            yield self.listeners[-1]
+        yield self.presence
+        shares = self.listening.limit(self._shares) if self.listening else self._shares({})
+        if self.listening:
+            yield self.listening
         if "api" in self.wanted:
-            limits = settings.connections.narrowed(connections[API])
+            limits = settings.connections.narrowed(shares[API])
             self.web = WebRole(build_api(self.runtime, self.queue), replace(settings, connections=limits), self.fail)
             yield self.web
         if self._queue_worker:
@@ -163,22 +196,19 @@ class Service:
         if "schedule" in self.wanted:
             runtime = self.runtime
             lost = self._lost if runtime.database.is_sqlite else nothing_is_lost
-            yield Clock(feeds, self.queue.put, ScheduleTimes(runtime.database), runtime.clock, lost)
+            self._clock = Clock(settings.feeds.values(), self.queue.put, ScheduleTimes(runtime.database), runtime.clock, lost)
+            yield self._clock
+        yield Reloading(self.reloads, lambda: self.runtime.settings, self.reload, lambda why: self.presence.reloaded(self._places(), why))
 
-    def _connections(self, listening: Sequence[tuple[str, Listener]]) -> Mapping[str, int]:
-        """The number of connections that the API and each listener may have. Narrows listeners if there are fewer than configured."""
-        limited = {name: found for name, found in listening if isinstance(found, AcceptsConnections)}
-        wanted = {name: found.connections for name, found in limited.items()}
-        if "api" in self.wanted:
-            wanted[API] = self.runtime.settings.connections.connections
+    def _shares(self, wanted: Mapping[str, int]) -> Mapping[str, int]:
+        """The number of connections that the API and each listener may have. Narrows them if there are fewer than they want."""
+        wanted = {**wanted, **({API: self.runtime.settings.connections.connections} if "api" in self.wanted else {})}
         limit = descriptors.available(sum(wanted.values()) + descriptors.OWN)
         shares = descriptors.shares(limit, wanted)
         if shares != wanted:
             self.log.warning(
                 "fewer connections than configured: raise the limit of open files (ulimit -n)", limit=limit, connections=shares
             )
-        for name, found in limited.items():
-            found.limit_connections(shares[name])
         return shares
 
     def _places(self) -> list[Place]:
@@ -195,12 +225,19 @@ class Service:
 
 @contextmanager
 def serving(
-    settings: Settings, roles: Collection[str] = ROLES, watch: Watch | None = None, ended: threading.Event | None = None
+    settings: Settings,
+    roles: Collection[str] = ROLES,
+    watch: Watch | None = None,
+    ended: threading.Event | None = None,
+    reloads: SimpleQueue[bool] | None = None,
 ) -> Iterator[Service]:
-    """A started service over the configured database, stopped at the end of the block. ``ended`` tells it to stop."""
+    """A started service over the configured database, stopped at the end of the block.
+
+    ``ended`` tells it to stop; ``True`` in ``reloads`` to read the configuration again.
+    """
     runtime = Runtime.open(settings)
     try:
-        service = Service(runtime, roles, watch, ended)
+        service = Service(runtime, roles, watch, ended, reloads)
         service.start()
         try:
             yield service

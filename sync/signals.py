@@ -1,4 +1,4 @@
-"""How a serving process is stopped: SIGTERM and Ctrl-C drain it, once and in time. SIGHUP does nothing."""
+"""The signals of a serving process: SIGTERM and Ctrl-C drain it, once and in time. SIGHUP has it read its configuration again."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from queue import SimpleQueue
 from typing import Any
 
 from sync import logs
@@ -17,8 +18,12 @@ OVERDUE = 1
 
 
 @contextmanager
-def ended_by_signals(ended: threading.Event | None = None, drain: float = DRAIN) -> Iterator[threading.Event]:
+def ended_by_signals(
+    ended: threading.Event | None = None, drain: float = DRAIN, reloads: SimpleQueue[bool] | None = None
+) -> Iterator[threading.Event]:
     """The event (``ended``, or a new one) that SIGTERM and Ctrl-C set. Further signals change nothing while the block drains.
+
+    SIGHUP puts ``True`` into ``reloads``; without that it does nothing. A ``SimpleQueue``, because a signal may interrupt a handler.
 
     If the block does not end within ``drain`` seconds, for example because the database hangs, the process is ended.
     """
@@ -31,7 +36,8 @@ def ended_by_signals(ended: threading.Event | None = None, drain: float = DRAIN)
         stop.set()
 
     handlers = {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGINT)}
-    handlers[signal.SIGHUP] = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    on_hangup: Any = signal.SIG_IGN if reloads is None else lambda *_: reloads.put(True)
+    handlers[signal.SIGHUP] = signal.signal(signal.SIGHUP, on_hangup)
     try:
         yield stop
     finally:

@@ -72,8 +72,14 @@ class Worker:
     def work(self, run: Run, job: Job) -> bool:
         """Does the work of a started run. ``False`` as in ``do``."""
         feed = self.runtime.feed(job.source)
+
+        def is_current() -> bool:
+            return self.runtime.settings.feeds.get(job.source) == feed
+
         try:
-            ended = self.runtime.engine.work(run, lane(feed), self.runtime.polled(feed), _request(job), self.watch.progress(job.source))
+            ended = self.runtime.engine.work(
+                run, lane(feed), self.runtime.polled(feed), _request(job), self.watch.progress(job.source), is_current=is_current
+            )
             report = self.log.error if ended.status == RunStatus.FAILED else self.log.info
             report("run ended", source=job.source, run=run.id, kind=job.kind, status=ended.status, counts=dict(ended.counts))
             self.watch.ended(ended)

@@ -13,7 +13,7 @@ import contextlib
 import socket
 import ssl
 from collections.abc import Callable, Iterator
-from typing import Protocol
+from typing import Any, Protocol
 
 from adapters.base import AdapterError, Finding
 from adapters.hl7v2.admission import Admission
@@ -37,6 +37,8 @@ class MllpEndpoint(Protocol):
     def close(self) -> None: ...
 
     def check(self) -> Iterator[Finding]: ...
+
+    def use_tls_of(self, other: Any) -> None: ...
 
     @property
     def max_connections(self) -> int: ...
@@ -67,6 +69,10 @@ class ListeningEndpoint:
             self._accepting.append(loop.create_task(self._accept(listening, connection)))
         bound: Address = self._sockets[0].getsockname()[:2]
         return bound
+
+    def use_tls_of(self, other: ListeningEndpoint) -> None:
+        """Uses the certificate of another endpoint for new connections."""
+        self._tls = other._tls
 
     @property
     def max_connections(self) -> int:
@@ -131,6 +137,10 @@ class ConnectingEndpoint:
     async def open(self, connection: Callable[[], Connection]) -> Address:
         self._task = asyncio.get_running_loop().create_task(self._reconnect(connection))
         return self._address
+
+    def use_tls_of(self, other: ConnectingEndpoint) -> None:
+        """Uses the certificate and authority of another endpoint for the next connection."""
+        self._tls, self._name = other._tls, other._name
 
     @property
     def max_connections(self) -> int:

@@ -56,6 +56,8 @@ HANGING = 1.0  # seconds between refusals while the store hangs, to slow down se
 ERRORS_PER_REPORT, REPORT_WITHIN = 20, 1.0  # invalid frames per report, and the seconds that the first may wait for others
 MAX_ERRORS = 1000  # maximum of unreported invalid frames: further ones are dropped, like their connections
 DRAIN = 10.0  # seconds that a stop waits for peers to read their acknowledgements
+ADOPTED = frozenset({"ack", "charset", "charset_fallback", "messages", "processing", "tls", "time_from"})
+"""Options that may change while connections stay open. A changed certificate counts for new connections."""
 
 
 class MllpListener:
@@ -76,7 +78,7 @@ class MllpListener:
         self.notes: Notes = InMemoryNotes()
         self.bound = threading.Event()
         self.address: Address | None = None
-        self._name = settings.name
+        self._name, self._options = settings.name, options
         self._endpoint = _endpoint(options, lambda why: self.on_refused(why))
         self._acknowledger = Acknowledger.from_options(options.get("ack") or {})
         self._in_sequence = bool(options.get("sequence", False))
@@ -93,6 +95,15 @@ class MllpListener:
         self._numbers = itertools.count(1)
         self._stopping, self._closed = threading.Event(), False
         self._loop: asyncio.AbstractEventLoop | None = None
+
+    def adopt(self, settings: SourceSettings) -> bool:
+        """Takes over changed settings (``adapters.base.Adopts``): the mapping, acknowledgement codes and certificates."""
+        if _kept(settings.options) != _kept(self._options):
+            return False
+        changed = MllpListener(settings)
+        self._endpoint.use_tls_of(changed._endpoint)
+        self.mapper, self._acknowledger, self._options = changed.mapper, changed._acknowledger, changed._options
+        return True
 
     @property
     def connections(self) -> int:
@@ -240,6 +251,11 @@ def _report_errors(listener: Callable[[Sequence[Unmappable]], None] | None, erro
 
 def _ignore(_: object) -> None:
     """The default callback: does nothing."""
+
+
+def _kept(options: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What can only be changed with a new listener: everything but :data:`ADOPTED`, and whether there is TLS."""
+    return {name: value for name, value in options.items() if name not in ADOPTED} | {"tls": bool(options.get("tls"))}
 
 
 def _endpoint(options: Mapping[str, Any], refused: Callable[[str], None]) -> MllpEndpoint:

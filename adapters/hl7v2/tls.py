@@ -26,7 +26,7 @@ def listening(options: Mapping[str, Any]) -> ssl.SSLContext | None:
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     if not options.get("certificate"):
         raise ValueError("tls.certificate is missing: a listener needs a certificate")
-    _load_certificate(context, options)
+    load_certificate(context, options)
     if options.get("client_ca"):
         _load_authority(context, options, "client_ca")
         context.verify_mode = ssl.CERT_REQUIRED
@@ -44,11 +44,12 @@ def connecting(options: Mapping[str, Any]) -> ssl.SSLContext | None:
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         _load_authority(context, options, "ca")
     if options.get("certificate"):
-        _load_certificate(context, options)
+        load_certificate(context, options)
     return context
 
 
-def _load_certificate(context: ssl.SSLContext, options: Mapping[str, Any]) -> None:
+def load_certificate(context: ssl.SSLContext, options: Mapping[str, Any]) -> None:
+    """Has the context present this certificate. ``ValueError`` for an unusable one."""
     with _files(str(options["certificate"]), str(options.get("key") or "")) as (certificate, key):
         try:
             context.load_cert_chain(certificate, key, password=lambda: str(options.get("password") or ""))

@@ -134,7 +134,7 @@ def _backup(file: Path) -> Path:
 
 
 def _restored(stage: Stage, file: Path) -> None:
-    """As docs/operations.md says."""
+    """As docs/backup.md says."""
     stage.machines[-1].end()
     for suffix in ("-wal", "-shm"):
         Path(f"{file}{suffix}").unlink(missing_ok=True)

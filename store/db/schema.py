@@ -17,6 +17,7 @@ from sqlalchemy.exc import DBAPIError
 from store.db.database import Database
 from store.db.tables import SchemaProgramRow
 from store.errors import SchemaNewer, SchemaOutdated
+from store.version import version
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 REVISION = re.compile(r'^(down_)?revision = "(\w+)"', re.MULTILINE)
@@ -36,8 +37,6 @@ def migrate(database: Database) -> None:
     if current == head():
         return
     _check_known(database, current)
-    from importlib.metadata import version
-
     from alembic import command
     from alembic.config import Config
 
@@ -46,7 +45,7 @@ def migrate(database: Database) -> None:
         config.set_main_option("script_location", str(MIGRATIONS))
         config.attributes["connection"] = transaction
         command.upgrade(config, "head")
-        row = (head(), version("emr-sync"), datetime.now(UTC))
+        row = (head(), version(), datetime.now(UTC))
         database.upsert(transaction, SchemaProgramRow, ("revision", "program", "at"), [row])
 
 

@@ -138,7 +138,10 @@ class ScheduleTimeRow(Table):
 
 
 class ProcessRow(Table):
-    """A role of a serving process and its last heartbeat (``store.runs.processes``). ``source``: a listener's; otherwise empty."""
+    """A role of a serving process and its last heartbeat (``store.runs.processes``). ``source``: a listener's; otherwise empty.
+
+    ``reloaded``: when the process last read its configuration again; ``not_reloaded``: why it kept the former one.
+    """
 
     __tablename__ = "processes"
     process: Mapped[str] = mapped_column(primary_key=True)
@@ -151,6 +154,8 @@ class ProcessRow(Table):
     failing: Mapped[datetime | None]
     messages: Mapped[int]
     reason: Mapped[str]
+    reloaded: Mapped[datetime | None]
+    not_reloaded: Mapped[str] = mapped_column(server_default="")
     __table_args__: Any = ({"sqlite_with_rowid": False},)
 
 

@@ -62,6 +62,15 @@ class Configurations(Mapping[str, Enterprise]):
         """Reads the configurations in force from the database now."""
         self._kept.look(None)
 
+    def reconfigure(self, configured: Mapping[str, Enterprise]) -> None:
+        """Replaces the enterprises of the configuration file. If the database cannot be read, nothing is replaced."""
+        before, self.configured = self.configured, configured
+        try:
+            self.refresh()
+        except BaseException:
+            self.configured = before
+            raise
+
     def _read(self, _: None) -> dict[str, Enterprise]:
         with self.database.read() as connection:
             return {name: in_force(one, self.rows.state(connection, name)) for name, one in self.configured.items()}

@@ -26,7 +26,8 @@ EVERY = 5.0
 SILENT = timedelta(seconds=20)
 """After this long without a heartbeat a process counts as gone. A busy database may delay one by ten seconds (``store.db.limits``)."""
 FORGOTTEN = timedelta(days=7)
-COLUMNS = ("process", "role", "source", "enterprise", "started", "steady", "seen", "failing", "messages", "reason")
+HEARTBEAT = ("started", "steady", "seen", "failing", "messages", "reason", "reloaded", "not_reloaded")
+COLUMNS = ("process", "role", "source", "enterprise", *HEARTBEAT)
 KEY = ("process", "role", "source")
 READ = f"SELECT {', '.join(COLUMNS)} FROM processes ORDER BY process, role, source"
 
@@ -39,10 +40,18 @@ class Place(NamedTuple):
     enterprise: str = ""
 
 
+class Reload(NamedTuple):
+    """When a process last read its configuration again. ``why_not``: why the former one is still in force; empty if it is not."""
+
+    at: datetime
+    why_not: str = ""
+
+
 class Seen(NamedTuple):
     """One role of one process, and its failure, if any (since when, how many messages, why).
 
-    ``started``, ``seen``: its first and last heartbeat; ``steady``: since when heartbeats have come without a gap.
+    ``started``, ``seen``: its first and last heartbeat; ``steady``: since when heartbeats have come without a gap. ``reload``: when it
+    last read its configuration again, and why it kept the former one.
     """
 
     process: str
@@ -53,6 +62,7 @@ class Seen(NamedTuple):
     failing: datetime | None = None
     messages: int = 0
     reason: str = ""
+    reload: Reload | None = None
 
     def intake(self) -> IntakeState | None:
         """The failure as readiness reports it; ``None`` without one."""
@@ -134,10 +144,18 @@ class Processes:
         """The current time by the clock that all machines share."""
         return self.database.clock() - self.database.skew
 
-    def beat(self, places: Iterable[Place], started: datetime, failing: Iterable[IntakeState] = (), steady: datetime | None = None) -> None:
-        """Records a heartbeat and the sources that fail. On PostgreSQL it neither waits for runs nor delays them."""
+    def beat(
+        self,
+        places: Iterable[Place],
+        started: datetime,
+        failing: Iterable[IntakeState] = (),
+        steady: datetime | None = None,
+        reload: Reload | None = None,
+    ) -> None:
+        """Records a heartbeat, the sources that fail and the last reload. On PostgreSQL it neither waits for runs nor delays them."""
         by_source, now = {one.source: one for one in failing}, self.now()
-        rows = [(self.process, *place, started, steady or started, now, *_failing(by_source.get(place.source))) for place in places]
+        last = tuple(reload) if reload else (None, "")
+        rows = [(self.process, *place, started, steady or started, now, *_failing(by_source.get(place.source)), *last) for place in places]
         with self.database.write(f"process {self.process}") as transaction:
             self.database.upsert(transaction, ProcessRow, COLUMNS, rows)
 
@@ -145,6 +163,12 @@ class Processes:
         """Removes this process, which ends cleanly."""
         with self.database.write(f"process {self.process}") as transaction:
             self.database.delete(transaction, ProcessRow, ("process",), [(self.process,)])
+
+    def give_up(self, places: Iterable[Place]) -> None:
+        """Removes places that this process no longer has, so that they are not missed."""
+        rows = [(self.process, one.role, one.source) for one in places]
+        with self.database.write(f"process {self.process}") as transaction:
+            self.database.delete(transaction, ProcessRow, KEY, rows)
 
     def sweep(self) -> None:
         """Removes silent processes that were replaced or are long gone."""
@@ -161,9 +185,9 @@ class Processes:
 
 
 def _seen(row: tuple[Any, ...]) -> Seen:
-    process, role, source, enterprise, started, steady, last, failing, messages, reason = row
-    since = instant(failing) if failing else None
-    return Seen(process, Place(role, source, enterprise), instant(started), instant(steady), instant(last), since, messages, reason)
+    process, role, source, enterprise, started, steady, last, failing, messages, reason, reloaded, why_not = row
+    since, reload = instant(failing) if failing else None, Reload(instant(reloaded), why_not) if reloaded else None
+    return Seen(process, Place(role, source, enterprise), instant(started), instant(steady), instant(last), since, messages, reason, reload)
 
 
 def _failing(state: IntakeState | None) -> tuple[datetime | None, int, str]:

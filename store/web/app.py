@@ -9,7 +9,6 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import UTC, datetime
 from functools import cache
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from litestar import Litestar, Request
@@ -21,6 +20,7 @@ from store.patients.preferences import Preferences
 from store.runs.runs import Journal
 from store.users.api_keys import ApiKeys
 from store.users.unknown_alarm import Alarm
+from store.version import version
 from store.web.api.administration import Administration
 from store.web.api.audit import AuditCalls
 from store.web.api.decisions import Decisions
@@ -155,16 +155,9 @@ def _schema(rows: list[Endpoint]) -> HTTPRouteHandler:
     @cache
     def body() -> bytes:
         """Created when first requested: it takes a third of the time in which the application is built."""
-        return document(rows, _version())
+        return document(rows, version())
 
     async def schema(request: Request[Any, Any, Any]) -> ASGIResponse:
         return ASGIResponse(body=body(), media_type=JSON)
 
     return HTTPRouteHandler(["/schema", "/schema/openapi.json"], http_method="GET", status_code=200)(schema)
-
-
-def _version() -> str:
-    try:
-        return version("emr-sync")
-    except PackageNotFoundError:
-        return "0"

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import tempfile
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -17,12 +16,20 @@ from sync.config.problems import UsageError
 PgBin = Annotated[
     Path | None, typer.Option(help="The folder of pg_dump and pg_restore, if they are not on PATH.", exists=True, file_okay=False)
 ]
+Scratch = Annotated[
+    str | None,
+    typer.Option(
+        metavar="WHERE", help="Where to restore it: a folder (SQLite; default: that of FILE), or the address of a server (PostgreSQL)."
+    ),
+]
 NO_KEY = "The keys of kept payloads are not in it: keep them in another place (docs/backup.md)."
 
 
 def backup(
     context: typer.Context,
     target: Annotated[Path, typer.Argument(metavar="FILE", help="A new file, or a folder: then the file is named after the time.")],
+    verify: Annotated[bool, typer.Option("--verify", help="Verify it as `verify-backup` does.")] = False,
+    scratch: Scratch = None,
     pg_bin: PgBin = None,
     as_json: AsJson = False,
 ) -> None:
@@ -31,33 +38,37 @@ def backup(
     from sync.backup import back_up
     from sync.runtime import connected, utc_now
 
-    database = connected(load_to_look(configured.file(context)))
+    settings = load_to_look(configured.file(context))
+    database = connected(settings)
     try:
-        file, found = back_up(database, target, PgPrograms(pg_bin), utc_now())
+        file, made = back_up(database, target, PgPrograms(pg_bin), utc_now())
     finally:
         database.close()
-    if as_json:
-        output.emit({"file": str(file), "bytes": found.bytes, "sha256": found.sha256, "schema": found.schema, "rows": dict(found.rows)})
-    else:
-        output.say(f"{file}: {found.bytes} bytes, {sum(found.rows.values())} rows, schema {found.schema}")
+    if not as_json:
+        output.say(f"{file}: {made.bytes} bytes, {sum(made.rows.values())} rows, schema {made.schema}")
         output.note(NO_KEY)
+    result = {"file": str(file), "bytes": made.bytes, "sha256": made.sha256, "schema": made.schema, "rows": dict(made.rows)}
+    if verify:
+        _verify(settings, file, scratch, pg_bin, as_json, result)
+    elif as_json:
+        output.emit(result)
 
 
 def verify_backup(
     context: typer.Context,
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A file from `emr-sync backup`.", exists=True, dir_okay=False)],
-    scratch: Annotated[
-        str | None,
-        typer.Option(metavar="WHERE", help="Where to restore it: a folder (SQLite), or the address of a server (PostgreSQL)."),
-    ] = None,
+    scratch: Scratch = None,
     pg_bin: PgBin = None,
     as_json: AsJson = False,
 ) -> None:
     """Restore a backup into a scratch database and check it: file, schema, rows, hash chains, keys. The database in use is not touched."""
+    _verify(load_to_look(configured.file(context)), file, scratch, pg_bin, as_json, {})
+
+
+def _verify(settings: Settings, file: Path, scratch: str | None, pg_bin: Path | None, as_json: bool, result: dict[str, Any]) -> None:
     from store.db.pg_programs import PgPrograms
     from sync.backup import Manifest, verified
 
-    settings = load_to_look(configured.file(context))
     where = _where(settings, file, scratch)
     findings = verified(file, Manifest.beside(file), where, PgPrograms(pg_bin), payload_key.existing(settings))
     found = []
@@ -67,19 +78,19 @@ def verify_backup(
             output.say(f"{'ok  ' if one.ok else 'FAIL'}  {one.what}: {one.detail}")
     ok = all(one.ok for one in found)
     if as_json:
-        output.emit({"ok": ok, "findings": [{"what": one.what, "ok": one.ok, "detail": one.detail} for one in found]})
+        output.emit(result | {"ok": ok, "findings": [{"what": one.what, "ok": one.ok, "detail": one.detail} for one in found]})
     if not ok:
         raise typer.Exit(1)
 
 
 def _where(settings: Settings, file: Path, scratch: str | None) -> str:
-    """Where the scratch database is created: as named, else in the folder for temporary files, or on the configured server."""
+    """Where the scratch database is created: as named, else in the folder of the backup, or on the configured server."""
     from store.db.backup import SQLITE, kind_of
 
     if kind_of(file) == SQLITE:
         if scratch is not None and not Path(scratch).is_dir():
             raise UsageError("--scratch: this is a backup of SQLite; name an existing folder")
-        return scratch or tempfile.gettempdir()
+        return scratch or str(file.parent)
     where = scratch or settings.database
     if not where.startswith("postgresql+psycopg://"):
         raise UsageError("this is a backup of PostgreSQL; name a server with --scratch postgresql+psycopg://USER@HOST/NAME")

@@ -16,7 +16,8 @@ from typer.exceptions import Abort, TyperException
 
 from adapters.base import AdapterError
 from store.db import outage
-from store.errors import SchemaNewer, SchemaOutdated, StoreError
+from store.errors import BackupFailed, SchemaNewer, SchemaOutdated, StoreError
+from store.version import version
 from sync import logs, pace, retry
 from sync.commands import output
 from sync.commands.lazy import Lazy, LazyGroup, register
@@ -36,6 +37,7 @@ COMMANDS = (
     Lazy("backup", "sync.commands.backup:backup", "Back up the database while the service runs."),
     Lazy("verify-backup", "sync.commands.backup:verify_backup", "Restore a backup into a scratch database and check it."),
     Lazy("serve", "sync.commands.serve:serve", "Run the service: API, schedules and listeners."),
+    Lazy("reload", "sync.commands.reload:reload", "Have the service on this machine read the configuration again."),
     Lazy("resync", "sync.commands.runs:resync", "Read a source now."),
     Lazy("ingest", "sync.commands.runs:ingest", "Load files through a source's mapping."),
     Lazy("remap", "sync.commands.remap:remap", "Apply a source's current mapping to kept codes."),
@@ -76,9 +78,7 @@ def top(
     """Shows the help when no command is given."""
     logs.prepare(Logging(level="warning"))
     if shows_version:
-        from importlib.metadata import version  # slow to import
-
-        output.say(f"emr-sync {version('emr-sync')}")
+        output.say(f"emr-sync {version()}")
         raise typer.Exit(0)
     if context.invoked_subcommand is None:
         output.note(context.get_help())
@@ -124,7 +124,7 @@ def _line(error: Exception) -> str:
     if isinstance(error, TyperException):
         context = getattr(error, "ctx", None)
         return f"{_one_line(error.format_message())}{f' (see {context.command_path} --help)' if context else ''}"
-    if isinstance(error, ConfigError | UsageError | StoreError | SchemaOutdated | AdapterError | BadParameter):
+    if isinstance(error, ConfigError | UsageError | StoreError | BackupFailed | SchemaOutdated | AdapterError | BadParameter):
         return _one_line(str(error))
     if sentence := outage.explanation(error):
         return sentence

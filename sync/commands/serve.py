@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from queue import SimpleQueue
 from typing import Annotated
 
 import typer
@@ -18,7 +19,7 @@ def serve(
     only: Annotated[str | None, typer.Option(metavar="ROLES", help=f"Run only these roles, comma-separated: {','.join(ROLES)}.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Run the service: API, schedules and listeners. SIGTERM or Ctrl-C stops it cleanly."""
+    """Run the service: API, schedules and listeners. SIGTERM or Ctrl-C stops it cleanly; SIGHUP reloads the configuration."""
     from sync.service import serving  # imports the web server, which no other command needs
     from sync.signals import ended_by_signals
 
@@ -27,7 +28,8 @@ def serve(
     roles = [role.strip() for role in only.split(",") if role.strip()] if only is not None else ROLES
     if not roles:
         raise UsageError(f"--only is empty; use {', '.join(ROLES)}")
-    with ended_by_signals() as ended, serving(settings, roles, ended=ended) as service:
+    reloads: SimpleQueue[bool] = SimpleQueue()
+    with ended_by_signals(reloads=reloads) as ended, serving(settings, roles, ended=ended, reloads=reloads) as service:
         url = service.url
         if as_json:
             output.emit({"address": url, "roles": sorted(roles)})

@@ -23,9 +23,13 @@ def context(settings: Settings) -> ssl.SSLContext | None:
         raise UsageError(f"api.{error}") from error
 
 
-def server_options(settings: Settings) -> Mapping[str, Any]:
+def renew(made: ssl.SSLContext, options: Mapping[str, str]) -> None:
+    """Has a context that is in use present another certificate to new connections."""
+    tls.load_certificate(made, options)
+
+
+def server_options(settings: Settings, made: ssl.SSLContext | None) -> Mapping[str, Any]:
     """What the web server needs to know of it. Headers that a proxy adds count only from those that are trusted."""
-    made = context(settings)
     trust = {"proxy_headers": bool(settings.trusted_proxies), "forwarded_allow_ips": list(settings.trusted_proxies)}
     return trust if made is None else trust | {"ssl_context_factory": lambda *_: made}
 

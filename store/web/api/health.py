@@ -19,7 +19,7 @@ from typing import Any
 from litestar import Request
 from litestar.handlers import HTTPRouteHandler
 from litestar.response.base import ASGIResponse
-from msgspec import Struct
+from msgspec import Struct, field
 from msgspec.structs import replace
 
 from store.db import schema
@@ -33,6 +33,7 @@ from store.patients.preferences import Preferences
 from store.runs.intake_state import IntakeState
 from store.runs.processes import Processes, ProcessState, Seen, gone, is_silent, joined
 from store.users.api_keys import ApiKey
+from store.version import version
 from store.web.api.endpoint import ApiResponse, respond
 from store.web.http.auth import Callers
 from store.web.http.lanes import Lanes
@@ -77,6 +78,7 @@ class Readiness(Struct, frozen=True):
     ``intake``: sources whose messages cannot be handled, by any process; the service is degraded until one is committed again.
     ``processes``: those that are gone and were not replaced; the service is degraded until one in their place starts.
     ``failures``: what failed in this process within the last minutes, short outages of the database and lack of memory; it is degraded.
+    ``version``: that of this program.
     ``unknown_patients``: keys that ask this process about too many patients whom nobody knows; the service is degraded while they do.
     """
 
@@ -91,6 +93,7 @@ class Readiness(Struct, frozen=True):
     processes: tuple[ProcessState, ...] = ()
     unknown_patients: tuple[UnknownPatients, ...] = ()
     failures: tuple[FailureState, ...] = ()
+    version: str = field(default_factory=version)
 
     def told(self, enterprise: str | None) -> Readiness | dict[str, bool]:
         """What a caller of this enterprise may know; a stranger (``None``) only whether it is ready."""
