@@ -6,7 +6,7 @@ STAMP := .venv/.installed
 WORKERS ?= 2
 
 .DEFAULT_GOAL := test
-.PHONY: install demo test check bench serve browser pins clean
+.PHONY: install demo test check bench serve browser pins locks wheel sbom clean
 
 install: $(STAMP)
 
@@ -49,5 +49,27 @@ pins: $(STAMP)
 	@echo "# Exact versions for every install of this project; refresh with 'make pins'." > constraints.txt
 	@$(BIN)/python -m pip freeze --all | grep -E '^[A-Za-z0-9_.-]+==' | grep -v -E '^(pip|emr-sync)==' >> constraints.txt
 
+# What an installation downloads, with the hash of every file: pip install --require-hashes -r deploy/requirements.txt
+locks: .venv-tools/bin/uv
+	.venv-tools/bin/uv pip compile pyproject.toml -c constraints.txt --universal --python-version 3.11 --generate-hashes --no-annotate \
+		--no-header --quiet --output-file deploy/requirements.txt
+
+wheel: $(STAMP)
+	rm -rf build
+	$(BIN)/python -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist .
+
+# Installs the wheel as an operator would, and lists what is in that environment (CycloneDX).
+sbom: wheel .venv-tools/bin/cyclonedx-py
+	rm -rf build/installed && $(PYTHON) -m venv --without-pip build/installed
+	$(BIN)/python -m pip --python build/installed/bin/python install --quiet --disable-pip-version-check --require-hashes -r deploy/requirements.txt
+	$(BIN)/python -m pip --python build/installed/bin/python install --quiet --disable-pip-version-check --no-deps dist/emr_sync-*.whl
+	.venv-tools/bin/cyclonedx-py environment --pyproject pyproject.toml --output-reproducible --of JSON -o dist/emr-sync.cdx.json \
+		build/installed/bin/python
+
+# Tools that are needed for releases only, apart from the program and its tests.
+.venv-tools/bin/uv .venv-tools/bin/cyclonedx-py:
+	test -x .venv-tools/bin/python || $(PYTHON) -m venv .venv-tools
+	.venv-tools/bin/python -m pip install --quiet --disable-pip-version-check uv cyclonedx-bom
+
 clean:
-	rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-tools build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
