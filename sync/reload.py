@@ -87,7 +87,7 @@ class Reloading:
         self._thread.start()
 
     def stop(self) -> None:
-        """Stops, after the reload in progress."""
+        """Stops, after the reload in progress. May be called twice."""
         self.requests.put(False)
         if self._thread.is_alive():
             self._thread.join()

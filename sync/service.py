@@ -78,6 +78,7 @@ class Service:
         self.web: WebRole | None = None
         self.presence = Presence(runtime, self._places())
         self.reloads: SimpleQueue[bool] = reloads or SimpleQueue()
+        self.reloading = Reloading(self.reloads, lambda: self.runtime.settings, self.reload, self._reloaded)
         self._clock: Clock | None = None
         self._started: list[ServiceRole] = []
 
@@ -149,6 +150,7 @@ class Service:
         """Drains and stops: no new requests, messages or runs; those in progress are committed and answered."""
         self.ended.set()
         self.runtime.engine.stop.set()
+        self.reloading.stop()  # first, so that it starts nothing that would not be stopped
         with ThreadPoolExecutor(max(1, len(self._started)), "stop") as stopping:  # each may wait for a lock: not one after the other
             for stopped in [stopping.submit(role.stop) for role in reversed(self._started)]:
                 stopped.result()
@@ -198,7 +200,10 @@ class Service:
             lost = self._lost if runtime.database.is_sqlite else nothing_is_lost
             self._clock = Clock(settings.feeds.values(), self.queue.put, ScheduleTimes(runtime.database), runtime.clock, lost)
             yield self._clock
-        yield Reloading(self.reloads, lambda: self.runtime.settings, self.reload, lambda why: self.presence.reloaded(self._places(), why))
+        yield self.reloading
+
+    def _reloaded(self, why_not: str) -> None:
+        self.presence.reloaded(self._places(), why_not)
 
     def _shares(self, wanted: Mapping[str, int]) -> Mapping[str, int]:
         """The number of connections that the API and each listener may have. Narrows them if there are fewer than they want."""

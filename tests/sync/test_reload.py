@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import ssl
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import fields
@@ -329,3 +330,13 @@ def test_an_enterprise_that_is_new_or_removed_counts_at_once(tmp_path: Path, dat
         assert site.reload() == ""
         assert "clinic" not in service.runtime.preferences.enterprises
     assert yaml.safe_load((tmp_path / "config.yaml").read_text())["enterprises"].keys() == {HOSPITAL}
+
+
+def test_a_stop_in_the_middle_of_a_reload_leaves_no_listener_behind(tmp_path: Path, sqlite_url: str) -> None:
+    site = Site(tmp_path, sqlite_url)
+    with site.served("listen") as service:
+        for number in range(4):
+            site.content["sources"][f"more-{number}"] = {**site.adt, "listen": f"127.0.0.1:{free_port()}"}
+        written(tmp_path, site.content)
+        service.reloads.put(True)
+    assert not [one.name for one in threading.enumerate() if one.name.startswith(("listen-", "reload"))]
