@@ -1,8 +1,8 @@
 """Databases on the PostgreSQL server of a test run.
 
 Each test gets its own database, a copy of a template. Creating one costs the server a seventh of a second and a checkpoint, so a
-returned database is emptied and lent again under another name. A database whose schema, settings or initial rows a test changed is
-dropped.
+returned database is emptied and lent again, under another name if the test left a connection open. The connection that empties it stays
+open, because a new one costs the server more than the rest. A database whose schema, settings or initial rows a test changed is dropped.
 """
 
 from __future__ import annotations
@@ -37,7 +37,8 @@ SETTINGS = """SELECT datacl::text, (SELECT array_agg(setconfig::text) FROM pg_db
 OTHERS = "FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'"
 TABLES = "FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace"
 DRAWN = "SELECT setval(seqrelid, seqstart, false) FROM pg_sequence WHERE pg_sequence_last_value(seqrelid) IS NOT NULL"
-LARGE = 4 * 1024 * 1024  # bytes: deleted rows stay in a table's file, and scanning them costs more than a new copy
+SIZE = "SELECT pg_database_size(current_database())"  # looks at files; sizes of tables would cost opening each of them
+LARGE = 8 * 1024 * 1024  # bytes: deleted rows stay in a table's file, and scanning them costs more than a new copy
 
 
 class State(NamedTuple):
@@ -53,6 +54,8 @@ class Lent(NamedTuple):
 
     name: str
     state: State
+    size: int
+    connection: Connection | None = None
 
 
 class Databases:
@@ -68,7 +71,7 @@ class Databases:
 
     def __exit__(self, *_: object) -> None:
         for copy in self.free:
-            self._drop(copy.name)
+            self._drop(copy)
         self.maintenance.close()
 
     @contextmanager
@@ -78,10 +81,11 @@ class Databases:
         try:
             yield copy.name
         finally:
-            if self._emptied(copy) and self._renamed(copy.name, name := self._new_name()):
-                self.free.append(Lent(name, copy.state))
+            copy = copy._replace(connection=self._connection(copy))
+            if kept := self._restored(copy):
+                self.free.append(kept)
             else:
-                self._drop(copy.name)
+                self._drop(copy)
 
     def url(self, name: str) -> str:
         """How SQLAlchemy connects to it."""
@@ -98,31 +102,40 @@ class Databases:
         name = self._new_name()
         self._run("CREATE DATABASE {} TEMPLATE {}", name, self.template)
         with closing(self._connected(name)) as connection:
-            return Lent(name, _state_of(connection))
+            return Lent(name, _state_of(connection), _size(connection))
 
-    def _emptied(self, copy: Lent) -> bool:
-        """Deletes the rows of a test. False if that does not restore a copy of the template."""
-        with closing(self._connected(copy.name)) as connection:
-            gone = connection.execute(f"SELECT pg_terminate_backend(pid, 5000) {OTHERS}").fetchall()
-            if not all(ended for (ended,) in gone) or _state_of(connection, copy.state.rows) != copy.state:
-                return False
-            try:
-                connection.execute("SET session_replication_role = replica")  # no triggers, no foreign keys
-            except psycopg.errors.InsufficientPrivilege:
-                return False
-            _delete(connection, [name for name in _tables_with_rows(connection) if name not in copy.state.rows])
-            return bool(connection.execute(f"SELECT coalesce(sum(pg_table_size(oid)), 0) < {LARGE} {TABLES}").fetchone() == (True,))
-
-    def _renamed(self, old: str, new: str) -> bool:
-        """Renames a database, so that leftovers of a test cannot reach it. False if one of them has reconnected already."""
+    def _connection(self, copy: Lent) -> Connection:
+        """A connection to the database: the one that is open, unless the test has cut it."""
         try:
-            self._run("ALTER DATABASE {} RENAME TO {}", old, new)
-        except psycopg.errors.ObjectInUse:
-            return False
-        return True
+            if copy.connection is not None:
+                copy.connection.execute("SELECT 1")
+                return copy.connection
+        except psycopg.OperationalError:
+            pass
+        return self._connected(copy.name)
 
-    def _drop(self, name: str) -> None:
-        self._run("DROP DATABASE IF EXISTS {} WITH (FORCE)", name)
+    def _restored(self, copy: Lent) -> Lent | None:
+        """The database, as it was before the test. None if that is not possible."""
+        assert copy.connection is not None
+        left = copy.connection.execute(f"SELECT pg_terminate_backend(pid, 5000) {OTHERS}").fetchall()
+        if not all(ended for (ended,) in left) or not _emptied(copy, copy.connection):
+            return None
+        return self._renamed(copy, copy.connection) if left else copy
+
+    def _renamed(self, copy: Lent, connection: Connection) -> Lent | None:
+        """The database under a new name, so that leftovers of a test cannot reach it. None if one of them has reconnected already."""
+        connection.close()
+        name = self._new_name()
+        try:
+            self._run("ALTER DATABASE {} RENAME TO {}", copy.name, name)
+        except psycopg.errors.ObjectInUse:
+            return None
+        return copy._replace(name=name, connection=None)
+
+    def _drop(self, copy: Lent) -> None:
+        if copy.connection is not None:
+            copy.connection.close()
+        self._run("DROP DATABASE IF EXISTS {} WITH (FORCE)", copy.name)
 
     def _connected(self, name: str) -> Connection:
         return psycopg.connect(self.server, dbname=name, autocommit=True)
@@ -131,10 +144,26 @@ class Databases:
         self.maintenance.execute(sql.SQL(statement).format(*map(sql.Identifier, names)))
 
 
+def _emptied(copy: Lent, connection: Connection) -> bool:
+    """Deletes the rows of a test. False if that does not restore a copy of the template."""
+    if _state_of(connection, copy.state.rows) != copy.state:
+        return False
+    try:
+        connection.execute("SET session_replication_role = replica")  # no triggers, no foreign keys
+    except psycopg.errors.InsufficientPrivilege:
+        return False
+    _delete(connection, [name for name in _tables_with_rows(connection) if name not in copy.state.rows])
+    return _size(connection) - copy.size < LARGE
+
+
 def _state_of(connection: Connection, tables: Iterable[str] | None = None) -> State:
     """The state of a database. ``tables`` are those with rows of the template; in a new copy, all tables with rows."""
     rows = {name: _rows(connection, name) for name in (_tables_with_rows(connection) if tables is None else tables)}
     return State(connection.execute(SCHEMA).fetchall(), connection.execute(SETTINGS).fetchone(), rows)
+
+
+def _size(connection: Connection) -> int:
+    return int(connection.execute(SIZE).fetchall()[0][0])
 
 
 def _rows(connection: Connection, table: str) -> list[Any]:
