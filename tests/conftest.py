@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import atexit
 import gc
+import logging
 import os
 import shutil
 import sqlite3
@@ -22,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 import hypothesis
 import psycopg
 import pytest
+import structlog
 from argon2.profiles import CHEAPEST
 from psycopg import sql
 from sqlalchemy import Engine, event
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
 DATA = "EMR_SYNC_TEST_PGDATA"
 GIVEN = "EMR_SYNC_TEST_POSTGRES"
 WITHOUT_WAITING = "without waiting for the disk"
+CONFIGURED = ("emr_sync", "uvicorn", "uvicorn.error", "uvicorn.access")
 SLOW = ("tests/functional/", "tests/properties/")
 
 # Hundreds of programs are started, and every worker imports every test: bytecode is cached even if the environment disables it.
@@ -113,6 +116,18 @@ def _fast_password_hashing() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(passwords, "COST", CHEAPEST)
         yield
+
+
+@pytest.fixture(autouse=True)
+def _restore_logging() -> Iterator[None]:
+    """Restores logging. Commands and servers that run in this process configure it, and no test may depend on what ran before it."""
+    loggers = [logging.getLogger(name) for name in (None, *CONFIGURED)]
+    before = [(one.handlers[:], one.level, one.propagate) for one in loggers]
+    yield
+    for one, (handlers, level, propagate) in zip(loggers, before, strict=True):
+        one.handlers, one.propagate = handlers, propagate
+        one.setLevel(level)
+    structlog.reset_defaults()
 
 
 @pytest.fixture(scope="session")

@@ -1,13 +1,11 @@
 from __future__ import annotations
 
 import json
-import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
-import structlog
 
 from sync.commands import cli
 from tests.sync.clinic import CONFIG, KEYS
@@ -27,16 +25,6 @@ class Ended(NamedTuple):
 
 
 EmrSync = Callable[..., Ended]
-
-
-@pytest.fixture(autouse=True)
-def restore_logging() -> Iterator[None]:
-    """Restores logging, which commands configure for their process."""
-    root = logging.getLogger()
-    handlers, level = list(root.handlers), root.level
-    yield
-    root.handlers, root.level = handlers, level
-    structlog.reset_defaults()
 
 
 @pytest.fixture
