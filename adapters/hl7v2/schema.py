@@ -6,7 +6,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from adapters.schema import HostName, ListenText, OneOrMore, Peer, Seconds, SecondsOrForever, SecondsOrNever, SettingsGroup
+from adapters.folders import schema as folders
+from adapters.folders.schema import LocalOptions
+from adapters.schema import ListenText, OneOrMore, Peer, Seconds, SecondsOrNever, SettingsGroup
 
 AckCode = Literal["AA", "AE", "AR"]
 
@@ -65,26 +67,9 @@ class MllpOptions(Hl7Options):
     group_size: OneOrMore | None = None
 
 
-class FilesOptions(Hl7Options):
+class FilesOptions(Hl7Options, LocalOptions):
     """``hl7v2.files``."""
 
-    path: str
-    settle: Seconds | None = None
-    after: Literal["move", "keep"] | None = None
-    keep_done: SecondsOrForever | None = None
 
-
-class SftpOptions(Hl7Options):
+class SftpOptions(Hl7Options, folders.SftpOptions):
     """``hl7v2.sftp``."""
-
-    host: HostName
-    port: Annotated[int, Field(ge=1, le=65535)] | None = None
-    user: str
-    password: str | None = None
-    private_key: str | None = None
-    host_key: str | list[str]
-    path: str | None = None
-    settle: Seconds | None = None
-    timeout: Seconds | None = None
-    after: Literal["move", "keep"] | None = None
-    keep_done: SecondsOrForever | None = None

@@ -17,7 +17,7 @@ from typing import Any, BinaryIO, cast
 from adapters.base import AdapterError, Payload
 from adapters.locators import opaque
 from adapters.mapping import legible
-from adapters.rest.path import compile_nodes
+from adapters.record.path import compile_nodes
 
 GZIP = b"\x1f\x8b"
 

@@ -22,11 +22,12 @@ from adapters.http.auth import Clock
 from adapters.http.budget import Budget
 from adapters.http.completeness import CompletenessCheck
 from adapters.notes import Notes
+from adapters.record.mapping import JsonMapper
+from adapters.record.options import record_options
+from adapters.record.path import compile_nodes, text
 from adapters.rest import auth, files
 from adapters.rest.client import JsonClient, JsonResponse
-from adapters.rest.mapping import JsonMapper
-from adapters.rest.options import ListOptions, list_options, record_options, server_options
-from adapters.rest.path import compile_nodes, text
+from adapters.rest.options import ListOptions, list_options, server_options
 from store.preference import PatientStatements
 
 PAGES = 1_000_000  # more pages than any EMR has: a longer list is a loop

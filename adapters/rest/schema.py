@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field
 
 from adapters.http.schema import BaseUrl, PageLimits, RequestBudget
+from adapters.record.schema import RecordPart
 from adapters.schema import Seconds, SettingsGroup, WebAddress
 
 
@@ -32,41 +33,6 @@ class RestAuth(SettingsGroup):
     client_in: Literal["header", "form"] | None = None
     scope: str | None = None
     refresh_token: str | None = None
-
-
-PhoneUse = Literal["cell", "home", "work", "other"]
-
-
-class PhonePart(SettingsGroup):
-    """Paths of phones (``adapters.rest.options.PhonePaths``)."""
-
-    number: str
-    kind: PhoneUse | None = None
-    each: str | None = None
-    kind_from: str | None = None
-    kinds: dict[str, PhoneUse] = Field(default_factory=dict)
-    rank: str | None = None
-    unless: str | None = None
-
-
-class EmailPart(SettingsGroup):
-    """Paths of e-mail addresses."""
-
-    address: str
-    each: str | None = None
-    unless: str | None = None
-
-
-class RecordPart(SettingsGroup):
-    """Paths of the standard parts of a record."""
-
-    id: str
-    patient_id: str | None = None
-    name: list[str] = Field(default_factory=list)
-    phones: list[PhonePart] = Field(default_factory=list)
-    emails: list[EmailPart] = Field(default_factory=list)
-    updated: str | None = None
-    merged_into: str | None = None
 
 
 class ListPart(SettingsGroup):

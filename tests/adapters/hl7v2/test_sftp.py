@@ -160,7 +160,7 @@ def test_a_file_that_grows_between_two_listings_is_not_read(server: Server, fold
 
     (folder / "new.hl7").write_bytes(adt())
     (folder / "old.hl7").write_bytes(adt())
-    monkeypatch.setattr("adapters.hl7v2.sftp.pause", grow)
+    monkeypatch.setattr("adapters.folders.sftp.pause", grow)
     read = read_all(server)
     assert [item.locator for batch in read for item in batch.items] == [f"{opaque('old.hl7')}#1"]
     assert names(folder) == ["new.hl7"]

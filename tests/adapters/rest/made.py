@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from adapters.base import Item, Payload, SourceSettings
-from adapters.rest.mapping import JsonMapper
+from adapters.record.mapping import JsonMapper
 from store.preference import PatientStatements
 
 RECEIVED = datetime(2026, 11, 1, 12, 0, tzinfo=UTC)

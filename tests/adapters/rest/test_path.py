@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from adapters.rest.path import compile_path
+from adapters.record.path import compile_path
 
 RECORD: dict[str, Any] = {
     "email": " pat@example.org ",

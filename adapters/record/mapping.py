@@ -1,4 +1,4 @@
-"""Maps a patient's record of a JSON API to statements. Pure.
+"""Maps a patient's record in JSON to statements. Pure.
 
 The preset's ``record`` has the paths of its parts, and ``mapping`` the meaning of its codes. Nothing here depends on an EMR.
 """
@@ -18,10 +18,10 @@ from adapters.mapping.language import Languages
 from adapters.mapping.legible import MARK, is_marked, repaired
 from adapters.mapping.site_rules import EACH, MappingError, Read, Rule, compile_rule, expanded, fingerprint, standard
 from adapters.mapping.texts import with_texts
-from adapters.rest import explain
-from adapters.rest.options import record_options
-from adapters.rest.path import compile_path
-from adapters.rest.record import RecordReader, state_list, state_preferred_phone
+from adapters.record import explain
+from adapters.record.options import record_options
+from adapters.record.path import compile_path
+from adapters.record.reader import RecordReader, state_list, state_preferred_phone
 from store import times
 from store.preference import (
     DENIED,

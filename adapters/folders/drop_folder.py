@@ -1,6 +1,6 @@
-"""Reads a drop folder, local or remote: selects the files, reads their messages in batches, and moves or remembers the files.
+"""Reads a drop folder, local or remote: selects the files, reads their payloads in batches, and moves or remembers the files.
 
-``after: move`` (the default): once the messages of a file are committed, the file is moved to ``done``, or to ``error`` if nothing in it
+``after: move`` (the default): once the payloads of a file are committed, the file is moved to ``done``, or to ``error`` if nothing in it
 could be used. The folder itself shows which files are read. After a crash before the move the file is read again, which changes nothing
 twice. A list of names would instead skip a new file with the name of an old one. ``after: keep`` is for folders without write access:
 the cursor stores size and time of every file that is present and was read.
@@ -10,24 +10,18 @@ of their names (``adapters.locators``) wherever people can read it, because name
 
 Some senders upload under the final name, so a file could be read while it is still being written (github.com/nextgenhealthcare/connect
 issue 2265): ``settle`` and :data:`UNFINISHED` prevent this.
-
-Batches state how many messages they contain (BTS-1, FTS-1). A different count is reported as the rejection ``batch_count_mismatch``. The
-received messages are applied anyway: part of an upload is missing, and holding back an opt-out for that would be worse.
 """
 
 from __future__ import annotations
 
-import codecs
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime, timedelta
-from itertools import chain
 from typing import Any, NamedTuple, Protocol
 
-from adapters.base import Batch, Fetch, Item, Mapper, Payload, Unmappable
-from adapters.hl7v2.batch import counted, pieces
-from adapters.hl7v2.charset import wide
-from adapters.locators import key, opaque
+from adapters.base import Batch, Fetch, Finding, Item, Mapper, Payload, Unmappable
+from adapters.locators import key
 from adapters.notes import Notes
 
 BATCH, BATCH_BYTES = 1000, 8 * 1024 * 1024
@@ -68,6 +62,10 @@ class Folder(Protocol):
         ...
 
 
+Read = Callable[[Iterator[bytes], DroppedFile], Iterator[Payload]]
+"""The payloads in the bytes of a file, streamed; every byte is part of a payload."""
+
+
 class AfterRead(NamedTuple):
     """The handling of files after reading: ``after`` is :data:`MOVE` or :data:`KEEP`; ``keep`` is in seconds, ``None`` for ever."""
 
@@ -81,33 +79,33 @@ class AfterRead(NamedTuple):
         return cls(str(options.get("after") or MOVE), None if kept is None else float(kept))
 
 
+class Drop(Protocol):
+    """The drop folder of one source. ``opened`` connects; its errors are :class:`~adapters.base.AdapterError`."""
+
+    after_read: AfterRead
+
+    def opened(self) -> AbstractContextManager[Folder]: ...
+
+    def check(self) -> Iterator[Finding]: ...
+
+
 def is_waiting(name: str) -> bool:
     """Whether the name is that of a complete file: not hidden, and not an upload in progress."""
     return not name.startswith(".") and not name.lower().endswith(UNFINISHED)
 
 
-def messages(chunks: Iterator[bytes], file: DroppedFile) -> Iterator[Payload]:
-    """The messages in one file, streamed in constant memory; every byte of the file is part of a payload."""
-    first = next(chunks, b"")
-    codec = wide(first[:4])
-    stream: Iterable[bytes] = chain([first], chunks)
-    written = datetime.fromtimestamp(file.written, UTC)
-    for number, body in enumerate(counted(pieces(_to_utf8(stream, codec) if codec else stream)), 1):
-        yield Payload(body, f"{opaque(file.name)}#{number}", datetime.now(UTC), written)
-
-
-def fetch(folder: Folder, mapper: Mapper, request: Fetch, after_read: AfterRead, notes: Notes) -> Iterator[Batch]:
+def fetch(folder: Folder, read: Read, mapper: Mapper, request: Fetch, after_read: AfterRead, notes: Notes) -> Iterator[Batch]:
     """Reads the settled files in the order of their names. A dry read does not move them. ``patient`` and ``since`` have no effect."""
     if after_read.after == KEEP:
-        yield from _read_and_keep(folder, mapper, request)
+        yield from _read_and_keep(folder, read, mapper, request)
         return
     for file in folder.settled():
-        yield from _read_and_move(folder, mapper, file, dry=request.dry)
+        yield from _read_and_move(folder, read, mapper, file, dry=request.dry)
     if after_read.keep is not None and not request.dry:
-        yield from _remove_old(folder, after_read.keep, notes)
+        yield from remove_old(folder, after_read.keep, notes)
 
 
-def _remove_old(folder: Folder, keep: float, notes: Notes) -> Iterator[Batch]:
+def remove_old(folder: Folder, keep: float, notes: Notes) -> Iterator[Batch]:
     """Removes old files from ``done``. A failure is reported as a note and does not fail the run."""
     now = datetime.now(UTC)
     last = notes.read(CLEARED)
@@ -120,26 +118,26 @@ def _remove_old(folder: Folder, keep: float, notes: Notes) -> Iterator[Batch]:
     notes.change(CLEARED, lambda _: now.isoformat())
 
 
-def _read_and_move(folder: Folder, mapper: Mapper, file: DroppedFile, *, dry: bool) -> Iterator[Batch]:
+def _read_and_move(folder: Folder, read: Read, mapper: Mapper, file: DroppedFile, *, dry: bool) -> Iterator[Batch]:
     """The batches of one file, which is moved at the end: the engine requests the next batch only after the previous one is committed."""
     usable = False
-    for batch in _batches(folder, mapper, file):
+    for batch in batches(read(folder.chunks(file), file), mapper):
         usable = usable or any(not isinstance(item, Unmappable) for item in batch.items)
         yield batch
     if not dry and folder.is_unchanged(file):
         folder.move(file, DONE if usable else ERROR)
 
 
-def _read_and_keep(folder: Folder, mapper: Mapper, request: Fetch) -> Iterator[Batch]:
+def _read_and_keep(folder: Folder, read: Read, mapper: Mapper, request: Fetch) -> Iterator[Batch]:
     """The batches of files that were not read before. The last batch of each file has the cursor that includes the file."""
-    read = _files_read(request.cursor)
+    known = _files_read(request.cursor)
     waiting = list(folder.settled())
-    ledger = {name: found for file in waiting if read.get(name := key(file.name)) == (found := [file.size, file.written])}
+    ledger = {name: found for file in waiting if known.get(name := key(file.name)) == (found := [file.size, file.written])}
     for file in waiting:
         if key(file.name) in ledger and not request.full:
             continue
         previous: Batch | None = None
-        for batch in _batches(folder, mapper, file):
+        for batch in batches(read(folder.chunks(file), file), mapper):
             if previous is not None:
                 yield previous
             previous = batch
@@ -148,9 +146,9 @@ def _read_and_keep(folder: Folder, mapper: Mapper, request: Fetch) -> Iterator[B
         yield (previous or Batch([]))._replace(cursor=json.dumps(ledger))
 
 
-def _batches(folder: Folder, mapper: Mapper, file: DroppedFile) -> Iterator[Batch]:
-    stream = messages(folder.chunks(file), file)
-    for group in _groups(stream):
+def batches(payloads: Iterable[Payload], mapper: Mapper) -> Iterator[Batch]:
+    """The payloads, mapped, in batches of limited size."""
+    for group in _groups(payloads):
         pairs: list[tuple[Item, bytes]] = [(item, payload.body) for payload in group for item in mapper.read(payload)]
         yield Batch([item for item, _ in pairs], None, [body for _, body in pairs])
 
@@ -175,9 +173,3 @@ def _files_read(cursor: str | None) -> dict[str, list[float]]:
     except ValueError:
         return {}
     return found if isinstance(found, dict) else {}
-
-
-def _to_utf8(chunks: Iterable[bytes], codec: str) -> Iterator[bytes]:
-    """Converts UTF-16 and UTF-32 to UTF-8, so that messages can be found by their bytes."""
-    for text in codecs.iterdecode(chunks, codec):
-        yield text.encode()

@@ -22,8 +22,8 @@ from adapters.mapping.contact_tables import (
     has_words,
 )
 from adapters.mapping.legible import MARK
-from adapters.rest.options import EmailPaths, PhonePaths, RecordOptions
-from adapters.rest.path import JsonNode, compile_nodes, text
+from adapters.record.options import EmailPaths, PhonePaths, RecordOptions
+from adapters.record.path import JsonNode, compile_nodes, text
 from store.preference import EMAIL, PHONES, PREFERRED_PHONE, Phone, PhoneKind, Problem, Statement
 
 Nodes = Callable[[Any], list[JsonNode]]
