@@ -83,6 +83,13 @@ class IncompleteFetch(AdapterError):
         super().__init__(message)
 
 
+class MissingData(IncompleteFetch):
+    """Something that should have been delivered is missing or was rejected. Reading again does not help: it must be delivered again."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, again=False)
+
+
 @dataclass(frozen=True, slots=True)
 class Fetch:
     """What to read: everything after ``cursor`` (opaque to everyone but the adapter), or everything if it is ``None``.
@@ -113,6 +120,7 @@ class Batch(NamedTuple):
     ``total`` is the number of items in the whole read, if the EMR reports it.
     A batch with ``wait`` contains only a cursor: the EMR has no data yet. The next batch is requested after the wait, or by a later run
     that continues from the cursor. ``note`` is one line for the page of the run; it names no patient.
+    ``everybody_since``: the batch ends a list of all patients of the source, all of whom were delivered since that time.
     """
 
     items: Sequence[Item]
@@ -121,6 +129,7 @@ class Batch(NamedTuple):
     total: int | None = None
     wait: Wait | None = None
     note: str = ""
+    everybody_since: datetime | None = None
 
 
 class Finding(NamedTuple):

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 ADAPTERS = {
     "fhir.bulk": "adapters.fhir.bulk.adapter:BulkAdapter",
     "fhir.rest": "adapters.fhir.rest:RestAdapter",
+    "files.delimited": "adapters.files.adapter:DelimitedAdapter",
+    "files.sftp": "adapters.files.sftp:DelimitedSftpAdapter",
     "hl7v2.files": "adapters.hl7v2.files:FilesAdapter",
     "hl7v2.mllp": "adapters.hl7v2.mllp:MllpListener",
     "hl7v2.sftp": "adapters.hl7v2.sftp:SftpAdapter",
@@ -23,6 +25,8 @@ ADAPTERS = {
 SCHEMAS = {
     "fhir.bulk": "adapters.fhir.schema:BulkOptions",
     "fhir.rest": "adapters.fhir.schema:FhirOptions",
+    "files.delimited": "adapters.files.schema:DelimitedOptions",
+    "files.sftp": "adapters.files.schema:DelimitedSftpOptions",
     "hl7v2.files": "adapters.hl7v2.schema:FilesOptions",
     "hl7v2.mllp": "adapters.hl7v2.schema:MllpOptions",
     "hl7v2.sftp": "adapters.hl7v2.schema:SftpOptions",
@@ -31,6 +35,8 @@ SCHEMAS = {
 }
 LISTENERS = frozenset({"hl7v2.mllp"})
 """Adapters whose EMR calls us: they are not read on a schedule."""
+FOLDERS = frozenset({"files.delimited", "hl7v2.files"})
+"""Adapters whose ``path`` is a folder on this machine."""
 
 
 def schema(adapter: str) -> type[SettingsGroup]:

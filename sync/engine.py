@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
-from adapters.base import Adapter, AdapterError, Batch, Fetch, IncompleteFetch, IngestResult, Mapper, Payload, Wait
+from adapters.base import Adapter, AdapterError, Batch, Fetch, IncompleteFetch, IngestResult, Mapper, MissingData, Payload, Wait
 from store.db import outage
 from store.db.database import Database
 from store.holds.falling_due import DueChanges
@@ -35,6 +35,8 @@ TWICE = f"{READ_AGAIN} after an incomplete response: {{reason}}"
 BROKE_OFF = (
     "the response was incomplete: {reason}. Received data was applied; the cursor did not move, so the next run requests the same range"
 )
+
+MISSING = "{reason}. Everything else was applied"
 
 
 class NotYet(Exception):
@@ -178,7 +180,8 @@ class Engine:
                 return RunStatus.STOPPED, BEFORE_THE_END
         except IncompleteFetch as short:
             status, held = self.safeguard.settle(tally, lane)
-            return RunStatus.FAILED if status == RunStatus.DONE else status, _joined(held, BROKE_OFF.format(reason=short))
+            text = MISSING if isinstance(short, MissingData) else BROKE_OFF
+            return RunStatus.FAILED if status == RunStatus.DONE else status, _joined(held, text.format(reason=short), *tally.notes)
         status, held = self.safeguard.settle(tally, lane)
         return status, _joined(held, *tally.notes)
 
@@ -195,6 +198,7 @@ class Engine:
                         done += self._commit_batch(tally, lane, batch)
                         progress(done, batch.total)
                     tally.note(batch.note)
+                    tally.everybody_since = batch.everybody_since or tally.everybody_since
                     if self._stops(tally):
                         return False
                 return True

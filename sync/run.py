@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:  # not imported by commands without a database
@@ -21,8 +22,8 @@ class Tally:
     """The counts of a run by outcome.
 
     ``partial``: the run reads one patient, or changes since a given time. That may leave a gap behind the cursor, so the cursor does not
-    move, and no data counts as received from the source. ``notes`` are shown with the run.
-    ``is_current`` is false once the source was configured in another way: then the run ends between two batches.
+    move, and no data counts as received from the source. ``notes`` are shown with the run. ``everybody_since``: since then the run delivered
+    all patients of the source. ``is_current`` is false once the source was configured in another way: then the run ends between two batches.
     """
 
     run: Run
@@ -30,6 +31,7 @@ class Tally:
     counts: Counter[str] = field(default_factory=Counter)
     notes: list[str] = field(default_factory=list)
     is_current: Callable[[], bool] = always
+    everybody_since: datetime | None = None
 
     def note(self, text: str) -> None:
         """Adds a note, unless it is already there."""

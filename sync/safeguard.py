@@ -54,8 +54,10 @@ class Safeguard:
         rule, now, verdicts = self.rule(lane), self.clock(), HeldReview(self.preferences, self.journal)
         verdicts.expire(lane.enterprise, after=rule.expires, now=now)
 
+        missing = self._missing(tally, lane)
+
         def releases(synced: int, patients: int, waiting: int) -> bool:
-            return safeguard_rule.releases(rule, synced=synced, patients=patients, waiting=waiting)
+            return safeguard_rule.releases(rule, synced=synced, patients=patients, waiting=waiting, missing=missing)
 
         settled = verdicts.settle(tally.run, releases, now=now)
         waiting = min(tally.counts[RecordOutcome.HELD], settled.held)
@@ -68,3 +70,13 @@ class Safeguard:
             return RunStatus.DONE, ""
         message = safeguard_rule.REJECTED_BEFORE if settled.rejected_before else safeguard_rule.HELD
         return RunStatus.HELD, message.format(patients=settled.held, run=tally.run.id)
+
+    def _missing(self, tally: Tally, lane: Lane) -> int:
+        """How many patients of the source are not in the list of all of them that the run read. Nothing is changed for them."""
+        if tally.everybody_since is None:
+            return 0
+        with self.database.read() as connection:
+            missing, known = self.held.missing(connection, lane.source, tally.everybody_since)
+        if missing:
+            tally.note(safeguard_rule.MISSING.format(missing=missing, known=known))
+        return missing

@@ -11,6 +11,7 @@ WINDOW = timedelta(hours=1)
 """The rolling hour over which a live feed is counted, since it has no end."""
 
 HELD = "held by the safeguard: {patients} patients would become more contactable; see emr-sync runs show {run}"
+MISSING = "{missing} of {known} patients of the source are not in its list of all patients; nothing was changed for them"
 REJECTED_BEFORE = "held by the safeguard: changes of {patients} patients that were rejected before came again; see emr-sync runs show {run}"
 
 
@@ -19,13 +20,14 @@ def limit(safeguard: SafeguardRule, synced: int) -> int:
     return max(safeguard.floor, math.floor(synced * safeguard.percent / 100))
 
 
-def releases(safeguard: SafeguardRule, *, synced: int, patients: int, waiting: int) -> bool:
+def releases(safeguard: SafeguardRule, *, synced: int, patients: int, waiting: int, missing: int = 0) -> bool:
     """Whether the changes of a run that would make ``patients`` more contactable take effect at its end.
 
     Changes of the source that already await review count too: several runs must not do in portions what one run may not do. Content that
-    a person rejected before is held whatever this says (``store.holds.review.HeldReview.settle``).
+    a person rejected before is held whatever this says (``store.holds.review.HeldReview.settle``). A list of all patients that lacks
+    more than that many (``missing``) may be the wrong list, so a person decides what it would permit.
     """
-    return patients + waiting <= limit(safeguard, synced)
+    return max(patients + waiting, missing) <= limit(safeguard, synced)
 
 
 def room(safeguard: SafeguardRule, *, synced: int, lately: int, waiting: bool) -> int:

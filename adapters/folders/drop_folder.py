@@ -15,7 +15,7 @@ issue 2265): ``settle`` and :data:`UNFINISHED` prevent this.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple, Protocol
@@ -148,12 +148,17 @@ def _read_and_keep(folder: Folder, read: Read, mapper: Mapper, request: Fetch) -
 
 def batches(payloads: Iterable[Payload], mapper: Mapper) -> Iterator[Batch]:
     """The payloads, mapped, in batches of limited size."""
-    for group in _groups(payloads):
-        pairs: list[tuple[Item, bytes]] = [(item, payload.body) for payload in group for item in mapper.read(payload)]
-        yield Batch([item for item, _ in pairs], None, [body for _, body in pairs])
+    return (mapped(group, mapper) for group in groups(payloads))
 
 
-def _groups(stream: Iterable[Payload]) -> Iterator[list[Payload]]:
+def mapped(payloads: Sequence[Payload], mapper: Mapper) -> Batch:
+    """The items of some payloads, each with the bytes it came from."""
+    pairs: list[tuple[Item, bytes]] = [(item, payload.body) for payload in payloads for item in mapper.read(payload)]
+    return Batch([item for item, _ in pairs], None, [body for _, body in pairs])
+
+
+def groups(stream: Iterable[Payload]) -> Iterator[list[Payload]]:
+    """Groups of limited count and bytes."""
     group: list[Payload] = []
     room = BATCH_BYTES
     for payload in stream:

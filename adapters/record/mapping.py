@@ -16,7 +16,7 @@ from adapters.mapping.contact_tables import ContactTables
 from adapters.mapping.identifiers import is_placeholder
 from adapters.mapping.language import Languages
 from adapters.mapping.legible import MARK, is_marked, repaired
-from adapters.mapping.site_rules import EACH, MappingError, Read, Rule, compile_rule, expanded, fingerprint, standard
+from adapters.mapping.site_rules import EACH, CompilePath, MappingError, Read, Rule, compile_rule, expanded, fingerprint, standard
 from adapters.mapping.texts import with_texts
 from adapters.record import explain
 from adapters.record.options import record_options
@@ -59,15 +59,18 @@ class UnusableRecord(Exception):
 
 
 class JsonMapper:
-    """The mapping of one source. Raises ``ValueError`` if its rules or options are wrong."""
+    """The mapping of one source. Raises ``ValueError`` if its rules or options are wrong.
 
-    def __init__(self, settings: SourceSettings) -> None:
+    ``compile``: how the paths of rules are read.
+    """
+
+    def __init__(self, settings: SourceSettings, compile: CompilePath = compile_path) -> None:
         self.settings = settings
         self.options = record_options(settings)
         self.reader = RecordReader(self.options, settings.default_region, ContactTables(settings.contact))
         self._languages = Languages(settings.languages)
         self.rules = tuple(
-            _rule(attribute, rule) for attribute, rule in expanded(settings.mapping).items() if not standard(attribute, rule)
+            _rule(attribute, rule, compile) for attribute, rule in expanded(settings.mapping).items() if not standard(attribute, rule)
         )
         choice = settings.mapping.get(PREFERRED_PHONE) or {}
         self._preferred_by = str(choice["by"]) if standard(PREFERRED_PHONE, choice) else "rank"
@@ -162,15 +165,16 @@ class JsonMapper:
 
     def _effective(self, record: dict[str, Any], payload: Payload, problems: list[Problem]) -> Time:
         """When the record last changed, as it states; else when it was read."""
-        text = self.reader.text(record, self.options.updated)
-        if not text:
+        path = next((one for one in self.options.updated if self.reader.text(record, one)), "")
+        if not path:
             return payload.stated
+        text = self.reader.text(record, path)
         effective = iso_time.read(text, self._zone)
         if effective is None:
-            problems.append(Problem("time_unreadable", self.options.updated, "it is not a date and time; only refusals apply"))
+            problems.append(Problem("time_unreadable", path, "it is not a date and time; only refusals apply"))
             return times.unknown(payload.undated)
         if times.is_ahead(effective, payload.received):
-            problems.append(Problem("time_in_future", self.options.updated, "the server's clock or ours is wrong; only refusals apply"))
+            problems.append(Problem("time_in_future", path, "the server's clock or ours is wrong; only refusals apply"))
         return effective
 
     def _merged(self, record: dict[str, Any], item: PatientStatements) -> list[Item]:
@@ -181,10 +185,10 @@ class JsonMapper:
         return [PatientMerge(into, item.identifiers, item.effective, item.evidence_id, item.locator)]
 
 
-def _rule(attribute: str, rule: Mapping[str, Any]) -> Rule:
+def _rule(attribute: str, rule: Mapping[str, Any], compile: CompilePath) -> Rule:
     if base(attribute) in LISTS:
         raise MappingError(attribute, "is read from the paths in 'record' and needs no rule")
-    return compile_rule(attribute, rule, compile_path)
+    return compile_rule(attribute, rule, compile)
 
 
 def _numbers(by_entry: Mapping[str, str]) -> Callable[[str], str | None]:

@@ -45,8 +45,8 @@ class EmailPaths:
 class RecordOptions:
     """Paths of a record's standard parts (``adapters/record/path.py``); empty if the EMR has none.
 
-    ``patient_id``: the identifier that the source's ``patient_id`` selects. ``updated``: when the record last changed; without it the time
-    of the response counts. ``merged_into``: the id of the record that this one was merged into.
+    ``patient_id``: the identifier that the source's ``patient_id`` selects. ``updated``: when the record last changed, the first of these
+    paths that has a text; without one the time of the response counts. ``merged_into``: the id of the record that this one was merged into.
     """
 
     id: str
@@ -54,7 +54,7 @@ class RecordOptions:
     name: tuple[str, ...] = ()
     phones: tuple[PhonePaths, ...] = ()
     emails: tuple[EmailPaths, ...] = ()
-    updated: str = ""
+    updated: tuple[str, ...] = ()
     merged_into: str = ""
 
 
@@ -62,11 +62,12 @@ def record_options(settings: SourceSettings) -> RecordOptions:
     part = settings.options.get("record") or {}
     if not part.get("id"):
         raise ValueError("record.id is missing: set the path of the record's own id, or use a preset")
-    plain = {name: str(part.get(name) or "") for name in ("id", "updated", "merged_into")}
+    plain = {name: str(part.get(name) or "") for name in ("id", "merged_into")}
     return RecordOptions(
         **plain,
         patient_id=str(settings.options.get("patient_id_from") or part.get("patient_id") or ""),
         name=listed(part, "name"),
+        updated=listed(part, "updated"),
         phones=tuple(_phone(one) for one in part.get("phones") or ()),
         emails=tuple(EmailPaths(**written(one)) for one in part.get("emails") or ()),
     )

@@ -172,7 +172,7 @@ def _has_member(record: dict[str, Any], path: str) -> bool:
 
 
 def _paths(options: RecordOptions) -> set[str]:
-    places = [options.id, options.patient_id, options.updated, options.merged_into, *options.name]
+    places = [options.id, options.patient_id, *options.updated, options.merged_into, *options.name]
     places += [path for one in options.phones for path in (one.number, one.each, one.kind_from, one.rank, one.unless)]
     places += [path for one in options.emails for path in (one.address, one.each, one.unless)]
     return {path for path in places if path}

@@ -208,6 +208,12 @@ class HeldChanges:
         sql = "SELECT count(*) FROM assertions WHERE authority = ?"
         return int(self.database.select(connection, sql, [emr(source)])[0][0])
 
+    def missing(self, connection: Connection, source: str, since: datetime) -> tuple[int, int]:
+        """How many patients of a source were not received since then, and how many it has. Scans all of them."""
+        known = "FROM assertions a JOIN patients p ON p.id = a.patient_id WHERE a.authority = ? AND p.merged_into IS NULL"
+        rows = self.database.select(connection, f"SELECT count(*) {known} AND a.last_heard < ?", [emr(source), self.database.bound(since)])
+        return int(rows[0][0]), int(self.database.select(connection, f"SELECT count(*) {known}", [emr(source)])[0][0])
+
     def synced_recently(self, connection: Connection, source: str, now: datetime) -> int:
         """The same, counted at most once a minute, for a live feed, which needs it in every batch."""
         counted = self._synced.get(source)

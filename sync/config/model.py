@@ -217,7 +217,7 @@ class PresetPart(SettingsGroup):
 
     name: str
     title: str
-    protocol: Literal["hl7v2", "fhir", "rest"]
+    protocol: Literal["hl7v2", "fhir", "rest", "files"]
     sources: list[str]
     promises: list[str]
     adapter: str | None = None

@@ -13,6 +13,9 @@ from sync.config.document import read
 from sync.config.model import PresetPart, RulePart
 from sync.config.problems import ConfigError
 
+GROUPS = ("tables", "dialect")
+"""Options of delimited extracts that consist of parts."""
+
 
 @cache
 def names() -> tuple[str, ...]:
@@ -35,8 +38,16 @@ def preset(name: str) -> PresetPart:
 
 
 def options_under(preset: PresetPart | None, site: Mapping[str, Any]) -> dict[str, Any]:
-    """The site's options over the preset's."""
-    return {**(preset.options if preset else {}), **site}
+    """The site's options over the preset's. Of :data:`GROUPS` a site may write only what differs."""
+    known = preset.options if preset else {}
+    return {**known, **site, **{name: _over(known[name], site[name]) for name in GROUPS if name in known and name in site}}
+
+
+def _over(known: Any, own: Any) -> Any:
+    """The site's part over the preset's, part by part."""
+    if not isinstance(known, dict) or not isinstance(own, dict):
+        return own
+    return {**known, **{name: _over(known[name], one) if name in known else one for name, one in own.items()}}
 
 
 def rules_under(preset: PresetPart | None, site: Mapping[str, RulePart]) -> dict[str, Mapping[str, Any]]:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from adapters.base import AdapterError, SourceSettings
 from adapters.mapping.identifiers import folded
 from adapters.mapping.site_rules import MappingError
-from adapters.registry import ADAPTERS, LISTENERS, schema
+from adapters.registry import ADAPTERS, FOLDERS, LISTENERS, schema
 from store.domain.attributes import ATTRIBUTES
 from store.domain.enterprise import Source
 from store.preference import issuer, issuers
@@ -91,7 +91,7 @@ def _options(document: Document, path: Path, adapter: str, data: Mapping[str, An
     if model is None:
         return None
     found = model.model_dump(exclude_unset=True)
-    return found | {"path": str(document.folder / found["path"])} if adapter == "hl7v2.files" and "path" in found else found
+    return found | {"path": str(document.folder / found["path"])} if adapter in FOLDERS and "path" in found else found
 
 
 def feed(
@@ -142,7 +142,7 @@ def _only_polled(document: Document, path: Path, part: SourcePart) -> None:
 
 def _known_by(document: Document, path: Path, part: SourcePart) -> None:
     """A source that does not say how it knows its patients gets the best guess, and a warning."""
-    if part.patient_id.authority or part.adapter.startswith("rest."):
+    if part.patient_id.authority or part.adapter.startswith(("files.", "rest.")):
         return
     guess = "their FHIR resource id" if part.adapter.startswith("fhir.") else "the MR identifier in PID-3, or else the first one"
     where = (*path, "patient_id") if part.patient_id.type else path

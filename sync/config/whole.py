@@ -10,7 +10,7 @@ from pathlib import Path as FilePath
 from typing import Any
 
 from adapters.address import Address, address
-from adapters.registry import LISTENERS
+from adapters.registry import FOLDERS, LISTENERS
 from sync.config import database
 from sync.config.document import Document
 from sync.config.plain import exposed
@@ -78,7 +78,7 @@ def _host(one: Address) -> str:
 
 
 def _folder(document: Document, path: Path, feed: ConfiguredSource) -> None:
-    if feed.settings.adapter == "hl7v2.files" and not FilePath(str(feed.settings.options.get("path"))).is_dir():
+    if feed.settings.adapter in FOLDERS and not FilePath(str(feed.settings.options.get("path"))).is_dir():
         document.mistake((*path, "path"), "this folder does not exist; create it, or correct the path")
 
 

@@ -17,6 +17,7 @@ import pytest
 from adapters.base import Item
 from adapters.registry import build
 from store.preference import Channel, PatientMerge, PatientStatements
+from sync.commands.runs import payloads
 from sync.config import Settings, load, presets
 from sync.runtime import adapter
 
@@ -27,6 +28,7 @@ ADAPTERS = {
     "hl7v2": "adapter: hl7v2.mllp\n    listen: 127.0.0.1:0",
     "fhir": "adapter: fhir.rest\n    base_url: https://ehr.example/r4",
     "rest": "adapter: rest.json\n    base_url: https://ehr.example/api",
+    "files": "adapter: files.delimited\n    path: .\n    semantics: snapshot\n    schedule: never",
     "athenahealth": "adapter: rest.athena\n    base_url: https://ehr.example\n    practice_id: 195900",
 }
 CELL, HOME, MAIL = "+12175550101 cell textable", "+12175550102 home", "pat@example.org"
@@ -62,6 +64,10 @@ EXPECTED: dict[str, dict[str, Any]] = {
     | {f"topic.billing.{channel}": "denied" for channel in Channel}
     | {"topic.labs.sms": "granted", "topic.labs.voice": "denied", "topic.labs.email": "granted"},
     "openemr": STANDARD | {"consent.sms": "denied", "consent.voice": "granted", "consent.email": "granted"},
+    "openemr-extract": STANDARD | {"consent.sms": "denied", "consent.voice": "granted", "consent.email": "granted"},
+    "epic-ehi": {f"topic.appointments.{channel}": "granted" for channel in Channel}
+    | {f"topic.reminders.{channel}": "denied" for channel in Channel}
+    | {"deceased": False},
     "elation": STANDARD | {"phones": [CELL], "consent.sms": "denied", "preferred_method": "voice", "restricted": False, "active": True},
     "drchrono": STANDARD | {"consent.sms": "denied", "active": True},
 }
@@ -87,7 +93,7 @@ def items(folder: Path, preset: str, body: bytes | None = None) -> list[Item]:
     if body is not None:
         fixture = folder / fixture.name
         fixture.write_bytes(body)
-    return [item for payload in reader.payloads(fixture) for item in reader.mapper.read(replaced(payload))]
+    return [item for payload in payloads(reader, [fixture]) for item in reader.mapper.read(replaced(payload))]
 
 
 def replaced(payload: Any) -> Any:
