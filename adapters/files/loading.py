@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from adapters.files import rows
-from adapters.files.dialect import Value
+from adapters.files.dialect import ABSENT, Value
 from adapters.files.options import Extract, Trailer, column_name
 from adapters.files.rejected import FileRejected
 from adapters.files.rows import Row
@@ -157,7 +157,9 @@ class _Loading:
         return len(row.values) == len(self.columns) + 1 and not row.values[-1]
 
     def _illegible(self, values: Sequence[Value]) -> list[Value]:
-        return [value if place in self._key else MARK for place, value in enumerate(values)]
+        """The row with its key, and marks in every column that the mapping reads."""
+        names = zip(self.columns, values, strict=True)
+        return [value if place in self._key else MARK if name in self.table.used else ABSENT for place, (name, value) in enumerate(names)]
 
     def _keyed(self, values: Sequence[Value], places: Sequence[int]) -> str | None:
         parts = [value.strip() if isinstance(value := values[place], str) else "" for place in places]
