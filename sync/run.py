@@ -22,8 +22,9 @@ class Tally:
     """The counts of a run by outcome.
 
     ``partial``: the run reads one patient, or changes since a given time. That may leave a gap behind the cursor, so the cursor does not
-    move, and no data counts as received from the source. ``notes`` are shown with the run. ``everybody_since``: since then the run delivered
-    all patients of the source. ``is_current`` is false once the source was configured in another way: then the run ends between two batches.
+    move, and no data counts as received from the source. ``notes`` are shown with the run.
+    ``everybody_since``: since then the run delivered all patients of the source.
+    ``is_current`` is false once the source was configured in another way: then the run ends between two batches.
     """
 
     run: Run

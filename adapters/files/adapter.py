@@ -115,6 +115,7 @@ class _Reading:
         files = list(self.folder.settled())
         state = cursor.read(self.request.cursor).only(files)
         found = sets.content(self._unread(files, state), self.extract)
+        state = yield from self._forget_moved(state)
         yield from self._notes(found)
         for one in found.sets:
             state = yield from self._read(one, state)
@@ -158,6 +159,14 @@ class _Reading:
         if self.moves and self._is_unchanged(one):
             for file in one.files:
                 self.folder.move(file, folder)
+            state = yield from self._forget_moved(state)
+        return state
+
+    def _forget_moved(self, state: ExtractState) -> Generator[Batch, None, ExtractState]:
+        """The state without the files that were moved: a corrected one may come with the same name, size and time."""
+        if self.moves and state.settled:
+            state = replace(state, settled={})
+            yield Batch((), state.text(), wait=Wait(0, ""))
         return state
 
     def _commit(self, one: FileSet, found: OpenedSet, state: ExtractState) -> Generator[Batch, None, ExtractState]:
