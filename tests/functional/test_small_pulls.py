@@ -63,6 +63,32 @@ class Files:
         }
 
 
+class Extracts:
+    """A drop folder; each time it has a snapshot with that many rows."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.snapshots = folder / "drop", 0
+
+    def source(self, patients: int, until: ExitStack) -> dict[str, Any]:
+        self.folder.mkdir(exist_ok=True)
+        self.snapshots += 1
+        file = self.folder / f"{self.snapshots}.csv"
+        file.write_text("".join(["ID,DNC\n", *(f"MRN{number},Y\n" for number in range(patients)), f"TRL,{patients}\n"]))
+        os.utime(file, (0, 0))  # settled long ago
+        return {
+            "enterprise": "clinic",
+            "adapter": "files.delimited",
+            "path": str(self.folder),
+            "semantics": "snapshot",
+            "tables": {"patients": {"file": "{sequence}.csv", "key": "ID"}},
+            "trailer": {"starts": "TRL", "field": 2},
+            "record": {"id": "ID"},
+            "patient_id_from": "ID",
+            "patient_id": {"authority": "CLINIC", "type": "MR"},
+            "mapping": {"do_not_contact": {"from": "DNC", "values": {"Y": "yes", "N": "no"}}},
+        }
+
+
 class JsonApi:
     """A JSON API that lists that many records."""
 
@@ -84,7 +110,7 @@ class JsonApi:
 class Pulled:
     """A database and full pulls of its only source."""
 
-    def __init__(self, url: str, folder: Path, emr: Fhir | Files | JsonApi) -> None:
+    def __init__(self, url: str, folder: Path, emr: Fhir | Files | Extracts | JsonApi) -> None:
         self.url, self.file, self.emr = url, folder / "config.yaml", emr
 
     def pull(self, patients: int) -> Run:
@@ -112,12 +138,13 @@ class Pulled:
         return {one.id: (one.contact, [mark.source for mark in one.marks], one.identifiers) for one in found}
 
 
-@pytest.fixture(params=["fhir.rest", "fhir.bulk", "hl7v2.files", "rest.json"])
+@pytest.fixture(params=["fhir.rest", "fhir.bulk", "hl7v2.files", "files.delimited", "rest.json"])
 def pulled(request: pytest.FixtureRequest, database_url: str, tmp_path: Path) -> Pulled:
     kinds = {
         "fhir.rest": lambda: Fhir(tmp_path, bulk=False),
         "fhir.bulk": lambda: Fhir(tmp_path, bulk=True),
         "hl7v2.files": lambda: Files(tmp_path),
+        "files.delimited": lambda: Extracts(tmp_path),
         "rest.json": JsonApi,
     }
     return Pulled(database_url, tmp_path, kinds[request.param]())
