@@ -13,6 +13,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from adapters.base import AdapterError, Batch, Filtered, IngestResult, Item, Mapper, Payload, Unmappable
+from adapters.files.loading import DETAILS as ROW_REASONS
 from adapters.mapping.evidence import message_name
 from store.db import clock_skew
 from store.db.database import Database
@@ -39,8 +40,8 @@ WORST_FIRST = (
 UNDECIDED = "undecided"
 """Counted besides the outcomes: attributes whose newest evidence could not be determined."""
 
-NONSENSE = frozenset({"not_hl7", "not_json", "not_fhir", "not_a_record"})
-"""Reasons of payloads that are not a message or record at all."""
+NONSENSE = frozenset({"not_hl7", "not_json", "not_fhir", "not_a_record", *ROW_REASONS})
+"""Reasons of payloads that are not a message or record at all, and of rows of a file that are none."""
 
 NOT_KEPT = "part of the message was rejected, and the hourly limit for rejections is reached; keep the message and send it again later"
 

@@ -72,8 +72,8 @@ class DelimitedAdapter:
             if found.others:
                 yield Finding("names", False, OTHERS.format(count=found.others))
         is_checked = self.extract.trailer is not None or bool(self.extract.done)
-        detail = "by trailer or marker" if is_checked else "set 'trailer' or 'done': a file that was cut off is not noticed"
-        yield Finding("completeness", is_checked, detail)
+        detail = "by trailer or marker" if is_checked else "a file that was cut off is not noticed: set 'trailer' or 'done' if you can"
+        yield Finding("completeness", True, detail)
 
     def payloads(self, path: Path) -> Iterator[Payload]:
         """The records of the set that a file is the patients' file (or the archive) of. Other files of a set have none of their own."""
@@ -133,7 +133,9 @@ class _Reading:
         return unread
 
     def _notes(self, found: FolderContent) -> Iterator[Batch]:
-        texts = [_incomplete(one) for one in found.waiting] + ([OTHERS.format(count=found.others)] if found.others else [])
+        texts = [_incomplete(one) for one in found.waiting if not self._is_overdue(one)] + (
+            [OTHERS.format(count=found.others)] if found.others else []
+        )
         yield from (Batch((), wait=Wait(0, ""), note=text) for text in texts)
 
     def _is_overdue(self, one: WaitingSet) -> bool:

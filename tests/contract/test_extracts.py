@@ -229,4 +229,4 @@ def test_no_data_for_too_long_does_not_look_like_data(build: Build, folder: Path
     assert (run.status, run.counts, run.note) == ("done", {}, "the set 2026-11-01 waits for done")
     assert site.journal.last_heard() == {}
     os.utime(folder / "wide_20261101.csv", (0, 0))
-    assert site.run().error == "the set 2026-11-01 waits for done. Everything else was applied; the set 2026-11-01 waits for done"
+    assert site.run().error == "the set 2026-11-01 waits for done. Everything else was applied"
