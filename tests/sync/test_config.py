@@ -60,6 +60,7 @@ def test_the_example_configuration_loads(tmp_path: Path) -> None:
         "genhosp-drop",
         "genhosp-bulk",
         "genhosp-sftp",
+        "genhosp-extract",
         "genhosp-fhir",
         "genhosp-athena",
         "genhosp-clinic",
