@@ -1,7 +1,7 @@
 """The settings of a delimited source, read and checked once. Pure.
 
-Tables form a tree: the patients' table has a ``key``, every other table joins the rows of a table before it. A wrong setting raises
-``ValueError`` with its name and what it accepts.
+Tables form a tree: the first one has the columns that name the ``patient``, every other table joins the rows of a table before it. A
+wrong setting raises ``ValueError`` with its name and what it accepts.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ def extract(settings: SourceSettings) -> Extract:
     archive = compile_pattern(str(options["archive"])) if options.get("archive") else None
     tables = _tables(options.get("tables") or {})
     if record.id not in tables[0].key:
-        raise ValueError(f"record.id is {record.id!r}: set it to the column in 'key' of table {tables[0].name!r}")
+        raise ValueError(f"record.id is {record.id!r}: set it to the column in 'patient' of table {tables[0].name!r}")
     used = _used(tables, [*_record_paths(record), *(path for rule in settings.mapping.values() for path in paths(rule))])
     found = Extract(
         tuple(replace(table, used=frozenset(used[table.name])) for table in tables),
@@ -142,11 +142,11 @@ def _tables(parts: Options) -> list[Table]:
 def _table(name: str, part: Options) -> Table:
     join = {column_name(one): column_name(above) for one, above in (part.get("join") or {}).items()}
     into, header = str(part.get("into") or ""), bool(part.get("header", True))
-    key, columns = _columns(part, "key"), _columns(part, "columns")
+    key, columns = _columns(part, "patient"), _columns(part, "columns")
     if name in (ROWS, EXTRACT) or not record_path.is_name(name):
         raise ValueError(f"tables.{name} is not usable as a name: use letters, digits and _, and neither {ROWS} nor {EXTRACT}")
     if bool(into) != bool(join) or bool(into) == bool(key):
-        raise ValueError(f"tables.{name} needs 'key', or 'into' and 'join' if its rows belong to another table")
+        raise ValueError(f"tables.{name} needs 'patient', or 'into' and 'join' if its rows belong to another table")
     if part.get("rows") == "many" and into:
         raise ValueError(f"tables.{name}.rows is for the patients' table: a joined table may always have several rows")
     if not header and not columns:

@@ -38,12 +38,14 @@ class TrailerPart(SettingsGroup):
 
 
 class TablePart(SettingsGroup):
-    """One file of a set. ``key``: the patients' table. ``into`` and ``join``: rows that belong to rows of another table."""
+    """One file of a set. ``patient``: the columns that name the patient, in the first table. ``into`` and ``join``: its rows belong to rows
+    of another table.
+    """
 
     file: Annotated[str, Field(min_length=1)]
     header: bool = True
     columns: list[str] = Field(default_factory=list)
-    key: OneOrSeveral = ()
+    patient: OneOrSeveral = ()
     rows: Literal["one", "many"] = "one"
     into: str | None = None
     join: dict[str, str] = Field(default_factory=dict)

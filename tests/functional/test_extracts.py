@@ -61,7 +61,7 @@ def test_killed_in_the_middle_of_a_set_it_continues_without_loss_or_doubles(tmp_
         database_url,
         adapter="files.delimited",
         path=str(drop),
-        tables={"patients": {"file": "prefs_%Y%m%d.csv", "key": "ID", "rows": "many"}},
+        tables={"patients": {"file": "prefs_%Y%m%d.csv", "patient": "ID", "rows": "many"}},
         trailer={"starts": "TRL", "field": 2},
         mapping={"consent.sms": {"from": "rows[CONCEPT=SMS].ANSWER", "values": {"Y": "granted", "N": "denied"}}},
     )

@@ -80,7 +80,7 @@ class Extracts:
             "adapter": "files.delimited",
             "path": str(self.folder),
             "semantics": "snapshot",
-            "tables": {"patients": {"file": "{sequence}.csv", "key": "ID"}},
+            "tables": {"patients": {"file": "{sequence}.csv", "patient": "ID"}},
             "trailer": {"starts": "TRL", "field": 2},
             "record": {"id": "ID"},
             "patient_id_from": "ID",

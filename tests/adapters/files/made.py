@@ -16,11 +16,11 @@ from store.preference import PatientStatements
 NOW = datetime(2026, 11, 29, 12, 0, tzinfo=UTC)
 ANSWERS = {"Y": "granted", "N": "denied"}
 DNC = {"do_not_contact": {"from": "DNC", "values": {"Y": "yes", "N": "no"}}}
-WIDE: dict[str, Any] = {"patients": {"file": "wide_%Y%m%d.csv", "key": "ID"}}
-LONG: dict[str, Any] = {"patients": {"file": "long_%Y%m%d.csv", "key": "ID", "rows": "many"}}
+WIDE: dict[str, Any] = {"patients": {"file": "wide_%Y%m%d.csv", "patient": "ID"}}
+LONG: dict[str, Any] = {"patients": {"file": "long_%Y%m%d.csv", "patient": "ID", "rows": "many"}}
 SMS_ROW = {"consent.sms": {"from": "rows[CONCEPT=SMS].ANSWER", "values": ANSWERS}}
 JOINED: dict[str, Any] = {
-    "patients": {"file": "patients_%Y%m%d.csv", "key": "ID"},
+    "patients": {"file": "patients_%Y%m%d.csv", "patient": "ID"},
     "preferences": {"file": "preferences_%Y%m%d.csv", "into": "patients", "join": {"PREF": "PREF"}},
     "media": {"file": "media_%Y%m%d.csv", "into": "preferences", "join": {"PREF": "PREF", "GROUP": "LINE"}},
 }

@@ -191,7 +191,7 @@ def test_a_file_that_comes_again_is_recognized(tmp_path: Path) -> None:
 
 
 def test_two_files_of_one_table_with_one_date_are_two_sets(tmp_path: Path) -> None:
-    tables = {"patients": {"file": "wide_%Y%m%d*.csv", "key": "ID"}}
+    tables = {"patients": {"file": "wide_%Y%m%d*.csv", "patient": "ID"}}
     os.utime(write(tmp_path, "wide_20261128.csv", "ID,DNC", "M1,Y"), (NOW.timestamp() - 60,) * 2)
     os.utime(write(tmp_path, "wide_20261128 (1).csv", "ID,DNC", "M2,N"), (NOW.timestamp() - 90,) * 2)
     assert list(read(tmp_path, tables).stated) == ["M2", "M1"], "the oldest first"

@@ -92,7 +92,7 @@ def test_one_bad_file_rejects_its_set_and_not_the_next_set(tmp_path: Path) -> No
 
 
 def test_sets_are_read_in_the_order_of_date_and_sequence(tmp_path: Path) -> None:
-    tables = {"patients": {"file": "w_{sequence}_%Y%m%d.csv", "key": "ID"}}
+    tables = {"patients": {"file": "w_{sequence}_%Y%m%d.csv", "patient": "ID"}}
     for name in ("w_10_20261128.csv", "w_9_20261128.csv", "w_1_20261129.csv"):
         write(tmp_path, name, "ID,DNC", f"{name[2:4].strip('_')}-{name[-6:-4]},Y")
     assert list(read(tmp_path, tables).stated) == ["9-28", "10-28", "1-29"]
@@ -111,7 +111,7 @@ def test_sets_are_read_in_the_order_of_date_and_sequence(tmp_path: Path) -> None
     ],
 )
 def test_a_missing_set_is_an_alarm_and_the_rest_is_read(tmp_path: Path, first: str, second: str, missing: str) -> None:
-    tables = {"patients": {"file": "w_%Y%m%d_{sequence}.csv", "key": "ID"}}
+    tables = {"patients": {"file": "w_%Y%m%d_{sequence}.csv", "patient": "ID"}}
     reader = adapter(tmp_path, tables, every=86_400)
     write(tmp_path, first, "ID,DNC", "M1,Y")
     cursor = Result(reader).cursor
@@ -139,7 +139,7 @@ def test_a_column_of_the_row_comes_before_the_date_in_the_name(tmp_path: Path) -
 
 
 def test_without_a_date_a_record_is_as_old_as_anything_until_its_file_was_written(tmp_path: Path) -> None:
-    tables = {"patients": {"file": "w.csv", "key": "ID"}}
+    tables = {"patients": {"file": "w.csv", "patient": "ID"}}
     write(tmp_path, "w.csv", "ID,DNC", "M1,Y")
     (one,) = read(tmp_path, tables).patients
     assert one.effective.earliest.year == 1900
@@ -318,27 +318,27 @@ def test_check_says_what_waits_and_whether_a_cut_file_would_be_noticed(tmp_path:
     ("tables", "options", "words"),
     [
         ({}, {}, "tables is missing"),
-        ({"a": {"file": "a.csv"}}, {}, "needs 'key'"),
-        ({"a": {"file": "a.csv", "key": "X"}}, {}, "record.id is 'ID'"),
+        ({"a": {"file": "a.csv"}}, {}, "needs 'patient'"),
+        ({"a": {"file": "a.csv", "patient": "X"}}, {}, "record.id is 'ID'"),
         (
-            {"a": {"file": "a.csv", "key": "ID"}, "b": {"file": "b.csv", "into": "c", "join": {"X": "ID"}}},
+            {"a": {"file": "a.csv", "patient": "ID"}, "b": {"file": "b.csv", "into": "c", "join": {"X": "ID"}}},
             {},
             "name a table that is written above",
         ),
-        ({"a": {"file": "a.csv", "key": "ID"}, "b": {"file": "b.csv", "key": "ID"}}, {}, "all tables but the first join"),
+        ({"a": {"file": "a.csv", "patient": "ID"}, "b": {"file": "b.csv", "patient": "ID"}}, {}, "all tables but the first join"),
         (
-            {"a": {"file": "a_%Y%m%d.csv", "key": "ID"}, "b": {"file": "b.csv", "into": "a", "join": {"X": "ID"}}},
+            {"a": {"file": "a_%Y%m%d.csv", "patient": "ID"}, "b": {"file": "b.csv", "into": "a", "join": {"X": "ID"}}},
             {},
             "same date and sequence",
         ),
-        ({"a": {"file": "a_%Y.csv", "key": "ID"}}, {}, "year, month and day"),
-        ({"a": {"file": "a_%Q.csv", "key": "ID"}}, {}, "cannot be read at '%Q.csv'"),
-        ({"a": {"file": "a.csv", "key": "ID"}}, {"as_of": "name"}, "has no date"),
-        ({"a": {"file": "a.csv", "key": "ID"}}, {"every": 60}, "every needs a date"),
-        ({"a": {"file": "a.csv", "key": "ID", "header": False}}, {}, "has no header, so it needs 'columns'"),
-        ({"rows": {"file": "a.csv", "key": "ID"}}, {}, "not usable as a name"),
-        ({"a": {"file": "a.csv", "key": "ID"}}, {"dialect": {"encoding": "klingon"}}, "encoding 'klingon' is unknown"),
-        ({"a": {"file": "a.csv", "key": "ID"}}, {"dialect": {"delimiter": '"'}}, "two different characters"),
+        ({"a": {"file": "a_%Y.csv", "patient": "ID"}}, {}, "year, month and day"),
+        ({"a": {"file": "a_%Q.csv", "patient": "ID"}}, {}, "cannot be read at '%Q.csv'"),
+        ({"a": {"file": "a.csv", "patient": "ID"}}, {"as_of": "name"}, "has no date"),
+        ({"a": {"file": "a.csv", "patient": "ID"}}, {"every": 60}, "every needs a date"),
+        ({"a": {"file": "a.csv", "patient": "ID", "header": False}}, {}, "has no header, so it needs 'columns'"),
+        ({"rows": {"file": "a.csv", "patient": "ID"}}, {}, "not usable as a name"),
+        ({"a": {"file": "a.csv", "patient": "ID"}}, {"dialect": {"encoding": "klingon"}}, "encoding 'klingon' is unknown"),
+        ({"a": {"file": "a.csv", "patient": "ID"}}, {"dialect": {"delimiter": '"'}}, "two different characters"),
     ],
 )
 def test_a_wrong_setting_says_what_is_wrong(tables: dict[str, Any], options: dict[str, Any], words: str) -> None:
