@@ -19,6 +19,7 @@ VIEWED, VIEWED_HISTORY, VIEWED_AS_OF = "viewed_patient", "viewed_history", "view
 VIEWED_RECEIPTS, VIEWED_OPT_OUTS, VIEWED_PAYLOAD = "viewed_receipts", "viewed_opt_outs", "viewed_payload"
 SET_DO_NOT_CONTACT, SET_PREFERRED_PHONE = "set_do_not_contact", "set_preferred_phone"
 SMS_OPT_OUT, SMS_OPT_IN, SMS_REPLY = "recorded_sms_opt_out", "recorded_sms_opt_in", "sms_reply"
+OPTED_OUT, PROVIDER_EVENT = "opted_out", "provider_event"
 CHANGED_SETTINGS, CREATED_KEY, GRANTED_KEY, REVOKED_KEY = "changed_settings", "created_key", "granted_key", "revoked_key"
 DECIDED_REPLY, VIEWED_REPLIES = "decided_reply", "viewed_replies"
 DECIDED_BATCH, LOOKED_IN_VAIN = "decided_batch", "looked_in_vain"

@@ -126,7 +126,10 @@ class AssertionRow(Table):
 
 
 class PhoneRow(Table):
-    """A patient's phone number, from any source that lists it. ``in_force`` is 0 if the values in force do not include it."""
+    """A patient's phone number or e-mail address (in lower case), from any source that lists it.
+
+    ``in_force`` is 0 if the values in force do not include it.
+    """
 
     __tablename__ = "patient_phones"
     enterprise: Mapped[str] = mapped_column(primary_key=True)
@@ -159,7 +162,9 @@ class ChangeRow(Table):
 
 
 class SmsWordsRow(Table):
-    """The SMS consent of one number: the newest event of each authority, line and topic (``store.domain.sms_consent.Word``)."""
+    """The consent of one number or e-mail address: the newest event of each authority, line, topic and channel
+    (``store.domain.sms_consent.ConsentEvent``).
+    """
 
     __tablename__ = "sms_words"
     enterprise: Mapped[str] = mapped_column(primary_key=True)
@@ -170,7 +175,10 @@ class SmsWordsRow(Table):
 
 
 class SmsConsentEventRow(Table):
-    """Append only. Every opt-out and opt-in, by keyword or by hand, even if it changed nothing."""
+    """Append only. Every opt-out and opt-in, by keyword or by hand, even if it changed nothing.
+
+    ``kind`` is opt_out or opt_in for texts, and voice:opt_out or email:opt_out for the other channels.
+    """
 
     __tablename__ = "sms_consent_events"
     seq: Mapped[int] = mapped_column(BigId, primary_key=True, autoincrement=True)

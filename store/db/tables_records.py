@@ -105,6 +105,19 @@ class SmsReplyRow(Table):
     __table_args__ = (Index("ix_sms_replies_enterprise_state_recorded", "enterprise", "state", "recorded", "id"),)
 
 
+class ProviderMessageRow(Table):
+    """A messaging provider's message that changed consent, so that a repeated webhook changes nothing. ``message`` is a digest.
+
+    Rows are kept: most providers' signatures do not expire, and a START from years ago must never count again.
+    """
+
+    __tablename__ = "provider_messages"
+    enterprise: Mapped[str] = mapped_column(primary_key=True)
+    message: Mapped[str] = mapped_column(primary_key=True)
+    recorded: Mapped[datetime]
+    __table_args__: Any = ({"sqlite_with_rowid": False},)
+
+
 class MergeRow(Table):
     """A merge of two records of one person, with its evidence.
 

@@ -23,6 +23,7 @@ from msgspec.structs import replace
 
 from store.domain import reasons as why
 from store.domain.channels import (
+    CLOSED_BY_CONSENT,
     EMAIL,
     GOVERNS,
     ORDER,
@@ -162,8 +163,9 @@ def _conclude(
         return _decision(known, channel, found, reasons, skipped, ())
     attributes = _relevant_attributes(request, known, route, skipped, channel, found)
     evidence = _evidence_of(known, (DO_NOT_CONTACT, *attributes) if lifted else attributes)
-    if why.SMS_OPTED_OUT in reasons:
-        evidence += _opt_out_evidence(request, known)
+    for one in skipped if known.opt_outs else ():
+        if one.reason == CLOSED_BY_CONSENT.get(one.channel):
+            evidence += _opt_out_evidence(one.channel, request, known)
     return _decision(known, channel, found, reasons, skipped, evidence)
 
 
@@ -221,10 +223,10 @@ def _attributes_behind(skipped: Skipped, request: DecisionRequest, known: KnownP
     return tuple(CONSENT + tail for tail in tails)
 
 
-def _opt_out_evidence(request: DecisionRequest, known: KnownPatient) -> tuple[Evidence, ...]:
+def _opt_out_evidence(channel: str, request: DecisionRequest, known: KnownPatient) -> tuple[Evidence, ...]:
     """The evidence of the opt-outs that block this request. Leaves out the number: an address is returned only if it may be used."""
-    opt_outs = (one for one in known.opt_outs if blocks(one, request.line, request.topic))
-    return tuple(Evidence("consent.sms", one.authority, path="sms_opt_out", effective=one.at) for one in opt_outs)
+    opt_outs = (one for one in known.opt_outs if one.channel == channel and blocks(one, request.line, request.topic, channel))
+    return tuple(Evidence(CONSENT + channel, one.authority, path=f"{channel}_opt_out", effective=one.at) for one in opt_outs)
 
 
 def _evidence_of(known: KnownPatient, attributes: tuple[str, ...]) -> tuple[Evidence, ...]:

@@ -1,4 +1,4 @@
-"""Which patients an opt-out binds. Pure (product section 6).
+"""Which patients an opt-out binds. Pure (product section 6). A number may also be an e-mail address.
 
 A STOP is the patient's statement about a line. It binds every patient who had the number at that time, and remains when the EMR removes
 or replaces the number. START from that number ends it, or START from a number that only this patient has.
@@ -61,23 +61,23 @@ def bind(
 
 
 def release(opt_in: ConsentEvent, patients: Iterable[int], bound: Collection[OptOutBinding], add_event: AddEvent) -> list[OptOutBinding]:
-    """The bindings of these patients after an opt-in."""
+    """The bindings of these patients after an opt-in to its channel."""
     owners = set(patients)
-    found = [one for one in bound if one.patient in owners]
+    found = [one for one in bound if one.patient in owners and any(event.channel == opt_in.channel for event in one.events)]
     return [one._replace(events=add_event(one.events, opt_in._replace(number=one.number))) for one in found]
 
 
 def unbound(events: Iterable[ConsentEvent], bound: Iterable[OptOutBinding]) -> Events:
     """The opt-outs of a number that bind nobody: they came when nobody had it. A patient who gets it and loses it again keeps them."""
-    taken = {(event.line, event.authority, event.topic, event.at) for one in bound for event in one.events}
-    return tuple(one for one in opted_out(events) if (one.line, one.authority, one.topic, one.at) not in taken)
+    taken = {_identity(event) for one in bound for event in one.events}
+    return tuple(one for one in opted_out(events) if _identity(one) not in taken)
 
 
 def opted_out(events: Iterable[ConsentEvent]) -> Events:
     """The events of opt-outs in force, with those that except a line from them."""
     every = tuple(events)
-    refused = {(one.number, one.authority, one.topic) for one in active(every)}
-    return tuple(one for one in every if (one.number, one.authority, one.topic) in refused)
+    refused = {(one.number, one.authority, one.topic, one.channel) for one in active(every)}
+    return tuple(one for one in every if (one.number, one.authority, one.topic, one.channel) in refused)
 
 
 def joined(events: Events, more: Iterable[ConsentEvent]) -> Events:
@@ -91,7 +91,7 @@ def in_force(by_number: Iterable[OptOut], bound: Iterable[OptOut]) -> tuple[OptO
     """The opt-outs in force for a patient: of their numbers, and those that bind them; each once, by number."""
     found: dict[tuple[object, ...], OptOut] = {}
     for one in (*by_number, *bound):
-        found.setdefault((one.number, one.line, one.scope, one.topic, one.authority, one.except_lines), one)
+        found.setdefault((one.number, one.channel, one.line, one.scope, one.topic, one.authority, one.except_lines), one)
     return tuple(sorted(found.values(), key=_order))
 
 
@@ -129,5 +129,9 @@ def _of(bound: Iterable[OptOutBinding], number: str, patients: Iterable[int]) ->
     return [one for one in bound if one.number == number and one.patient in owners]
 
 
+def _identity(one: ConsentEvent) -> tuple[object, ...]:
+    return one.line, one.authority, one.topic, one.channel, one.at
+
+
 def _order(one: OptOut) -> tuple[str, ...]:
-    return one.number, one.line or "", one.topic or "", one.authority, str(one.at), ",".join(one.except_lines)
+    return one.number, one.channel, one.line or "", one.topic or "", one.authority, str(one.at), ",".join(one.except_lines)

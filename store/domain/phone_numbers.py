@@ -1,4 +1,4 @@
-"""Phone numbers and lines in one spelling (E.164), and the numbers that a patient has on file. Pure.
+"""Phone numbers, lines and e-mail addresses in one spelling, and those that a patient has on file. Pure.
 
 An opt-out is looked up by its number and line, so each needs one spelling, however carriers and senders write it. The numbering plans are
 a library's, passed in (``adapters.mapping.telecom.e164``). Without it a number counts only if it is in E.164 already.
@@ -10,13 +10,27 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 
 from store.errors import ValueRefused
-from store.preference import FAX, PHONES, Assertion, Phone, base
+from store.preference import EMAIL, FAX, PHONES, Assertion, ContactPreferences, Phone, base
 
 
 def numbers_on_file(by_authority: Iterable[Mapping[str, Assertion]]) -> frozenset[str]:
-    """The numbers that any authority lists for a patient, in force or not. ``by_authority``: the assertions of each."""
-    lists = [one.value for assertions in by_authority for name, one in assertions.items() if base(name) == PHONES]
-    return frozenset([phone.number for phones in lists for phone in phones or ()])
+    """The numbers and e-mail addresses that any authority lists for a patient, in force or not.
+
+    ``by_authority``: the assertions of each.
+    """
+    stated = [(base(name), one.value) for assertions in by_authority for name, one in assertions.items()]
+    phones = [phone.number for name, value in stated if name == PHONES for phone in value or ()]
+    return frozenset([*phones, *(mailbox(address) for name, value in stated if name == EMAIL for address in value or ())])
+
+
+def numbers_in_force(contact: ContactPreferences) -> list[str]:
+    """The numbers and e-mail addresses in force."""
+    return [phone.number for phone in contact.phones] + [mailbox(address) for address in contact.emails]
+
+
+def mailbox(address: str) -> str:
+    """One spelling of an e-mail address. No provider known tells upper from lower case, and a refusal must not depend on it."""
+    return address.strip().casefold()
 
 
 def for_contact(phones: tuple[Phone, ...]) -> tuple[Phone, ...]:

@@ -46,8 +46,8 @@ SKIPS = {
     ),
     TOPIC_DECLINED: "The patient declined the topic on this channel.",
     SMS_OPTED_OUT: "The patient opted out of texts by a reply, through staff or in the EMR, or an unclear reply awaits review.",
-    VOICE_DENIED: "The patient denied calls, in general or to every number on file.",
-    EMAIL_DENIED: "The patient denied e-mail.",
+    VOICE_DENIED: "The patient denied calls, in general or to every number on file, or opted out of calls.",
+    EMAIL_DENIED: "The patient denied e-mail or unsubscribed from it.",
     NO_ADDRESS: "No currently valid number or address is on file for this channel.",
     NOT_TEXTABLE: "None of the numbers on file is known to be a mobile number.",
 }

@@ -41,6 +41,8 @@ class RecognizedReply(NamedTuple):
 
 
 NOTHING = RecognizedReply(None, None)
+PROVIDER_HINT = "provider_hint"
+"""The term of a reply that only the messaging provider recognised."""
 
 
 def meaning_of(body: str, opt_in_words: Collection[str] = OPT_IN_WORDS, opt_out_words: Collection[str] = ()) -> Recognised:
@@ -62,6 +64,14 @@ def read_reply(body: str, opt_in_words: Collection[str] = OPT_IN_WORDS, opt_out_
         return RecognizedReply(REVIEW, LINE, term)
     opt_in = {_words(word) for word in opt_in_words}
     return RecognizedReply(OPT_IN, LINE, " ".join(words_of_body)) if words_of_body and words_of_body in opt_in else NOTHING
+
+
+def hinted(reply: RecognizedReply, hint: str | None) -> RecognizedReply:
+    """The classification with the opinion of the messaging provider, which only adds opt-outs.
+
+    A provider's opt-in changes nothing: an opt-in is one of the enterprise's own words.
+    """
+    return RecognizedReply(OPT_OUT, LINE, PROVIDER_HINT) if hint == OPT_OUT and reply.kind != OPT_OUT else reply
 
 
 class Wording:

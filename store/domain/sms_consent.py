@@ -1,6 +1,7 @@
-"""SMS consent: the events of a number, the opt-outs in force, what they forbid, and how a reply is answered. Pure.
+"""Patients' own consent: the events of an address, the opt-outs in force, what they forbid, and how a reply is answered. Pure.
 
-Consent to be texted is held per line (the sender's own number) and phone number; no EMR locks it (product section 6).
+Consent to be texted is held per line (the sender's own number) and phone number; no EMR locks it (product section 6). An opt-out from
+calls is held per phone number, one from e-mail per address; neither has a line.
 ``store.domain.reply_recognition`` classifies a reply; ``store.domain.opt_out_binding`` decides which patients it binds.
 
 The newest event of each authority, line and topic counts, in whatever order they arrive: a START cannot lift a STOP that was sent after
@@ -15,12 +16,14 @@ from datetime import date, datetime
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
-from store.preference import DENIED, PATIENT, STAFF, ContactPreferences
+from store.preference import DENIED, PATIENT, STAFF, Channel, ContactPreferences
 
 OPT_OUT = "opt_out"
 OPT_IN = "opt_in"
 REVIEW = "review"
 """A reply that may mean an opt-out; also the authority of its event until a person decides it."""
+
+SMS = str(Channel.SMS)
 
 LINE = "line"
 ALL_LINES = "all_lines"
@@ -40,11 +43,11 @@ CONFIRMATIONS = {
 
 
 class OptOut(NamedTuple):
-    """One opt-out in force.
+    """One opt-out in force, from one ``channel``.
 
     ``line`` is ``None`` for all lines but ``except_lines`` (where the patient sent START since). ``number`` is E.164, empty if staff
-    recorded it for a patient who had none. ``scope`` is one of :data:`SCOPES`; ``topic`` is set for that scope only. ``authority`` is
-    ``patient``, ``staff``, or ``review`` for an unclear reply that waits for a person.
+    recorded it for a patient who had none; for e-mail it is the address in lower case. ``scope`` is one of :data:`SCOPES`; ``topic`` is
+    set for that scope only. ``authority`` is ``patient``, ``staff``, or ``review`` for an unclear reply that waits for a person.
     """
 
     line: str | None
@@ -54,6 +57,7 @@ class OptOut(NamedTuple):
     authority: str = PATIENT
     at: datetime | None = None
     except_lines: tuple[str, ...] = ()
+    channel: str = SMS
 
 
 class Recognised(NamedTuple):
@@ -79,8 +83,10 @@ def widened(reply: Recognised, at: datetime, revoke_all_from: date | None, time_
     return reply._replace(scope=ALL_LINES)
 
 
-def blocks(opt_out: OptOut, line: str | None, topic: str | None) -> bool:
-    """Whether it forbids a text about ``topic`` from ``line``. An ask without a line or topic is blocked by any of them."""
+def blocks(opt_out: OptOut, line: str | None, topic: str | None, channel: str = SMS) -> bool:
+    """Whether it forbids a message about ``topic`` from ``line``. An ask without a line or topic is blocked by any of them."""
+    if opt_out.channel != channel:
+        return False
     if opt_out.scope == TOPIC and topic is not None and opt_out.topic != topic:
         return False
     if opt_out.line is None:
@@ -99,9 +105,14 @@ def by_staff(numbers: Iterable[str], line: str | None, at: datetime, topic: str 
     return tuple(OptOut(line, number, scope, topic, STAFF, at) for number in numbers)
 
 
+def of_texts(opt_outs: Iterable[OptOut]) -> tuple[OptOut, ...]:
+    """The opt-outs from texts."""
+    return tuple(one for one in opt_outs if one.channel == SMS)
+
+
 def opted_out_numbers(contact: ContactPreferences, opt_outs: Iterable[OptOut]) -> tuple[str, ...]:
     """The numbers opted out on some line by any authority, also those no longer on file; sorted."""
-    numbers = {one.number for one in opt_outs if one.scope != TOPIC and one.number}
+    numbers = {one.number for one in of_texts(opt_outs) if one.scope != TOPIC and one.number}
     on_file = {phone.number for phone in contact.phones}
     if contact.consents.get("sms") == DENIED:
         return tuple(sorted(numbers | on_file))
@@ -110,7 +121,7 @@ def opted_out_numbers(contact: ContactPreferences, opt_outs: Iterable[OptOut]) -
 
 def display(contact: ContactPreferences, opt_outs: Iterable[OptOut]) -> str:
     """The text on the facesheet: ``Opted In`` or ``Opted Out of N numbers``."""
-    opt_outs = tuple(opt_outs)
+    opt_outs = of_texts(opt_outs)
     count = len(opted_out_numbers(contact, opt_outs))
     if not count and contact.consents.get("sms") != DENIED and all(one.scope == TOPIC for one in opt_outs):
         return "Opted In"
@@ -135,7 +146,7 @@ def _closed(opt_outs: Iterable[OptOut], line: str) -> set[tuple[object, ...]]:
 
 
 class ConsentEvent(NamedTuple):
-    """An opt-out or opt-in by one authority, for one number on one line (``None``: all lines).
+    """An opt-out or opt-in by one authority, for one number or e-mail address on one line (``None``: all lines).
 
     The authority ``review`` stands for a reply that a person has not decided yet.
     """
@@ -147,10 +158,11 @@ class ConsentEvent(NamedTuple):
     at: datetime
     scope: str = LINE
     topic: str | None = None
+    channel: str = SMS
 
 
 Events = tuple[ConsentEvent, ...]
-"""The events of one number, or of one patient's binding to it: the newest of each authority, line and topic."""
+"""The events of one address, or of one patient's binding to it: the newest of each authority, line, topic and channel."""
 
 
 def of_reply(reply: Recognised, line: str, number: str, at: datetime) -> ConsentEvent:
@@ -163,7 +175,7 @@ def of_reply(reply: Recognised, line: str, number: str, at: datetime) -> Consent
 def add(events: Events, new: ConsentEvent) -> Events:
     """The events with one more; the same tuple if it is not newer than what is known."""
     for old in events:
-        if (old.number, old.line, old.authority, old.topic) == (new.number, new.line, new.authority, new.topic):
+        if _subject(old) == _subject(new) and old.line == new.line:
             if (old.at, old.opted_out) >= (new.at, new.opted_out):
                 return events
             return (*(one for one in events if one is not old), new)
@@ -184,8 +196,7 @@ def add_by_staff(events: Events, new: ConsentEvent) -> Events:
     """
     if not new.opted_out:
         return add(add(_ending_unclear(events, new), new), new._replace(authority=PATIENT))
-    key = (new.number, new.line, new.authority, new.topic, ())
-    is_known = any((one.number, one.line, one.authority, one.topic, one.except_lines) == key for one in active(events))
+    is_known = any(_subject(one) == _subject(new) and one.line == new.line and not one.except_lines for one in active(events))
     return events if is_known else add(events, new)
 
 
@@ -208,10 +219,13 @@ def _ending_unclear(events: Events, opt_in: ConsentEvent) -> Events:
 
 def _opt_out(event: ConsentEvent, every: Events) -> OptOut:
     excepted = sorted(one.line for one in every if one.line is not None and event.line is None and _lifts(one, event))
-    return OptOut(event.line, event.number, event.scope, event.topic, event.authority, event.at, tuple(excepted))
+    return OptOut(event.line, event.number, event.scope, event.topic, event.authority, event.at, tuple(excepted), event.channel)
 
 
 def _lifts(one: ConsentEvent, opt_out: ConsentEvent) -> bool:
-    """Whether an event is a later opt-in by the same authority, for the same number and topic. Lines are for the caller to compare."""
-    same = (one.number, one.authority, one.topic) == (opt_out.number, opt_out.authority, opt_out.topic)
-    return same and not one.opted_out and one.at > opt_out.at
+    """Whether an event is a later opt-in by the same authority about the same. Lines are for the caller to compare."""
+    return _subject(one) == _subject(opt_out) and not one.opted_out and one.at > opt_out.at
+
+
+def _subject(one: ConsentEvent | OptOut) -> tuple[str, str, str | None, str]:
+    return one.number, one.authority, one.topic, one.channel

@@ -26,7 +26,7 @@ from store.domain.ids import parsed, shown
 from store.domain.opt_out_binding import in_force as bound_in_force
 from store.domain.patient import PatientRef
 from store.domain.phone_numbers import numbers_on_file
-from store.domain.sms_consent import OPT_OUT, ConsentEvent, Events, OptOut, active, add_by_staff, add_reply
+from store.domain.sms_consent import OPT_OUT, SMS, ConsentEvent, Events, OptOut, active, add_by_staff, add_reply
 from store.errors import IdentifierAmbiguous, PatientUnknown, StoreError
 from store.patients.opt_out_bindings import Bindings
 from store.patients.reader import PatientReader, names
@@ -168,6 +168,8 @@ def _restated(new: Assertion, before: Assertion | None) -> Assertion:
 def _events(rows: Iterable[Any]) -> Events:
     events: Events = ()
     for number, line, authority, kind, at, scope, topic in rows:
-        event = ConsentEvent(number, None if line == EVERY_LINE else line, authority, kind == OPT_OUT, instant(at), scope, topic or None)
+        channel, _, what = kind.rpartition(":")
+        where = None if line == EVERY_LINE else line
+        event = ConsentEvent(number, where, authority, what == OPT_OUT, instant(at), scope, topic or None, channel or SMS)
         events = add_by_staff(events, event) if authority == STAFF else add_reply(events, event)
     return events

@@ -22,7 +22,7 @@ from store.db.database import Database
 from store.domain import documents
 from store.domain.ids import shown
 from store.domain.opt_out_binding import NO_NUMBER
-from store.domain.sms_consent import OptOut, active
+from store.domain.sms_consent import SMS, OptOut, active
 from store.patients.opt_out_bindings import Bindings
 
 LOOKED_THROUGH = 5_000
@@ -99,7 +99,7 @@ class OptedOut(NamedTuple):
 
 
 class Wanted(NamedTuple):
-    """A filter of opt-outs; ``None`` filters nothing.
+    """A filter of opt-outs of one channel; ``None`` filters nothing.
 
     ``line``: those in force on this line, including those of all lines. ``since``, and ``until`` (excluded): when they were stated.
     """
@@ -110,11 +110,13 @@ class Wanted(NamedTuple):
     topic: str | None = None
     since: datetime | None = None
     until: datetime | None = None
+    channel: str = SMS
 
     def fits(self, one: OptOut) -> bool:
         """Whether an opt-out passes the filter."""
         return (
-            (self.line is None or one.line == self.line or (one.line is None and self.line not in one.except_lines))
+            one.channel == self.channel
+            and (self.line is None or one.line == self.line or (one.line is None and self.line not in one.except_lines))
             and self.authority in (None, one.authority)
             and self.scope in (None, one.scope)
             and self.topic in (None, one.topic)

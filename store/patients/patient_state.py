@@ -13,7 +13,7 @@ from store.db.database import Database
 from store.domain import assertions, documents, effective
 from store.domain.documents import instant, interval
 from store.domain.enterprise import Enterprise
-from store.domain.phone_numbers import numbers_on_file
+from store.domain.phone_numbers import numbers_in_force, numbers_on_file
 from store.domain.record_merge import Join, Lineage
 from store.preference import EMR
 
@@ -118,14 +118,14 @@ class PatientState:
 
     @property
     def listed(self) -> frozenset[str]:
-        """The numbers that any authority lists."""
+        """The numbers and e-mail addresses that any authority lists."""
         return numbers_on_file(asserted.assertions for asserted in self.asserted.values())
 
     def row(self, enterprise: Enterprise, now: datetime) -> tuple[Row, dict[str, int]]:
-        """The next version of the patient's row, and the patient's numbers, with whether each is in force by it."""
+        """The next version of the patient's row, and the patient's numbers and addresses, with whether each is in force by it."""
         in_force = effective.in_force({name: asserted.assertions for name, asserted in self.asserted.items()}, enterprise)
         contact = effective.contact(in_force, effective.unread(self.asserted, enterprise))
-        numbers = dict.fromkeys(self.listed, 0) | {phone.number: 1 for phone in contact.phones}
+        numbers = dict.fromkeys(self.listed, 0) | dict.fromkeys(numbers_in_force(contact), 1)
         texts = documents.write(contact), documents.write_provenance(in_force)
         return (self.id, enterprise.name, self.version + 1, enterprise.basis, sources(self.asserted), *texts, self.created, now), numbers
 
@@ -148,7 +148,7 @@ def read(
     for row in database.select(transaction, PATIENTS, [numbers]):
         patient = found.get(row[0])
         if patient is None:
-            on_file[row[0]] = {phone.number: 1 for phone in documents.read_contact(row[3]).phones}
+            on_file[row[0]] = dict.fromkeys(numbers_in_force(documents.read_contact(row[3])), 1)
             outdated = row[2] != basis
             patient = PatientState(row[0], instant(row[4]), row[1], visible=outdated)
             patient.is_held, patient.has_future, patient.is_refused = (bool(one) for one in row[6:9])

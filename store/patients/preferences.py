@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import lru_cache
 from itertools import groupby
+from typing import NamedTuple
 
 from sqlalchemy import Connection
 
@@ -51,6 +52,15 @@ UNREADABLE = """SELECT a.authority, count(*) FROM assertions a JOIN patients p O
 HISTORY_LIMIT = 1_000
 NUMBERS_AT_HAND = 10_000
 """The size of the cache of numbers and lines read: every ask names one of a few lines."""
+
+
+class ReceivedReply(NamedTuple):
+    """A reply to a line. ``numbers``: each number that its sender may be. ``at``: when it was received, if known."""
+
+    line: str
+    numbers: tuple[str, ...]
+    body: str
+    at: datetime | None
 
 
 class Preferences:
@@ -183,7 +193,7 @@ class Preferences:
         with self.database.write(enterprise) as transaction:
             patient = self._reader(transaction, enterprise).patient(PatientRef(id=patient_id))
             where = self.numbering(enterprise).line(line) if line else None
-            self._sms(transaction, enterprise).opt_out_by_hand(patient, where, topic=topic, actor=actor, reason=reason, now=now)
+            self.consent(transaction, enterprise).opt_out_by_hand(patient, where, topic=topic, actor=actor, reason=reason, now=now)
             return self._reader(transaction, enterprise).patient(PatientRef(id=patient_id))
 
     def record_sms_opt_in(
@@ -204,7 +214,7 @@ class Preferences:
                 raise OptInOff("staff_may_record_opt_in is off: only a START from the phone itself can opt it in")
             patient = self._reader(transaction, enterprise).patient(PatientRef(id=patient_id))
             where = self.numbering(enterprise).line(line) if line else None
-            self._sms(transaction, enterprise).opt_in_by_hand(patient, number, where, topic=topic, actor=actor, reason=reason, now=now)
+            self.consent(transaction, enterprise).opt_in_by_hand(patient, number, where, topic=topic, actor=actor, reason=reason, now=now)
             return self._reader(transaction, enterprise).patient(PatientRef(id=patient_id))
 
     def record_reply(self, enterprise: str, line: str, number: str, body: str, received_at: datetime | None, now: datetime) -> ReplyOutcome:
@@ -213,23 +223,34 @@ class Preferences:
         ``received_at`` is ``None`` if the sender does not know it. An unclear reply suspends texts and waits for a person. Raises
         :class:`ValueRefused` if the line or the number cannot be read.
         """
-        numbering, reply = self.numbering(enterprise), self.read_reply(enterprise, body)
-        where, numbers = numbering.line(line), numbering.candidates(number)
+        reply, where = self.read_reply(enterprise, body), self.numbering(enterprise).line(line)
+        numbers = self.senders(enterprise, number, reply)
+        if reply.kind is None:
+            return sms_consent.outcome(sms_consent.Recognised(None, None), (), (), where)
+        with self.database.write(enterprise) as transaction:
+            return self.record_reply_within(transaction, enterprise, reply, ReceivedReply(where, numbers, body, received_at), now)
+
+    def record_reply_within(
+        self, transaction: Connection, enterprise: str, reply: RecognizedReply, received: ReceivedReply, now: datetime
+    ) -> ReplyOutcome:
+        """Records a reply that was classified, in a transaction that the caller opened."""
+        sms, recognised = self.consent(transaction, enterprise), sms_consent.Recognised(reply.kind, reply.scope)
+        line, numbers, body, at = received
+        outcomes = [sms.reply(recognised, line, one, reply.term, at, now) for one in numbers]
+        if reply.kind == sms_consent.REVIEW:
+            unclear = [Unclear(one, line, str(outcome.scope), body, at or now) for one, outcome in zip(numbers, outcomes, strict=True)]
+            self.replies.add(transaction, enterprise, unclear, now)
+        return outcomes[0]._replace(patients=sum(outcome.patients for outcome in outcomes))
+
+    def senders(self, enterprise: str, number: str, reply: RecognizedReply) -> tuple[str, ...]:
+        """The numbers that a reply may be from: every one for an opt-out, a certain one for anything else.
+
+        Raises :class:`ValueRefused` if there is none.
+        """
+        numbers = self.numbering(enterprise).candidates(number)
         if not numbers or (len(numbers) > 1 and reply.kind not in (sms_consent.OPT_OUT, sms_consent.REVIEW)):
             raise ValueRefused("from must be a phone number in E.164, like +12175550100")
-        recognised = sms_consent.Recognised(reply.kind, reply.scope)
-        if reply.kind is None:
-            return sms_consent.outcome(recognised, (), (), where)
-        with self.database.write(enterprise) as transaction:
-            sms = self._sms(transaction, enterprise)
-            outcomes = [sms.reply(recognised, where, one, reply.term, received_at, now) for one in numbers]
-            if reply.kind == sms_consent.REVIEW:
-                unclear = [
-                    Unclear(one, where, str(outcome.scope), body, received_at or now)
-                    for one, outcome in zip(numbers, outcomes, strict=True)
-                ]
-                self.replies.add(transaction, enterprise, unclear, now)
-        return outcomes[0]._replace(patients=sum(outcome.patients for outcome in outcomes))
+        return numbers
 
     def read_reply(self, enterprise: str, body: str) -> RecognizedReply:
         """How the enterprise's words classify a reply. Changes nothing."""
@@ -242,7 +263,7 @@ class Preferences:
         Raises :class:`ReplyUnknown`, :class:`VersionConflict` if it was decided already, or :class:`RoleRefused`.
         """
         with self.database.write(enterprise) as transaction:
-            review = Review(self._sms(transaction, enterprise), self.replies)
+            review = Review(self.consent(transaction, enterprise), self.replies)
             review.decide(reply_id, decision, actor=actor, reason=reason, now=now)
         return self.replies.one(enterprise, reply_id)
 
@@ -300,7 +321,8 @@ class Preferences:
     def _local(self, transaction: Connection, enterprise: str) -> LocalChange:
         return LocalChange(self.database, transaction, self.enterprises[enterprise], self.ids)
 
-    def _sms(self, transaction: Connection, enterprise: str) -> SmsConsent:
+    def consent(self, transaction: Connection, enterprise: str) -> SmsConsent:
+        """Records consent in a transaction that the caller opened."""
         return SmsConsent(self.database, transaction, self.enterprises[enterprise], self.ids)
 
 

@@ -21,6 +21,7 @@ from store.domain.lock import SourceMark
 from store.domain.opt_out_binding import in_force
 from store.domain.patient import Patient, PatientRef, UnreadAttribute
 from store.domain.patient_at import DatedPatient
+from store.domain.phone_numbers import numbers_in_force
 from store.domain.sms_consent import OptOut, active
 from store.errors import IdentifierAmbiguous, PatientUnknown, StoreError
 from store.patients import patient_state, refusal_rows
@@ -110,7 +111,8 @@ class PatientReader:
 
     def opt_outs(self, contacts: Mapping[int, ContactPreferences]) -> dict[int, tuple[OptOut, ...]]:
         """Patient -> the opt-outs in force: of their numbers, and those that bind the patient. Patients without any are missing."""
-        numbers = list({phone[0] for contact in contacts.values() for phone in contact.phones})
+        on_file = {patient: numbers_in_force(contact) for patient, contact in contacts.items()}
+        numbers = list({number for one in on_file.values() for number in one})
         events = dict(self._select(EVENTS, [self.enterprise.name, numbers])) if numbers else {}
         by_number = {number: active(documents.read_consent_events(text)) for number, text in events.items()}
         bound: dict[int, list[OptOut]] = {}
@@ -120,10 +122,10 @@ class PatientReader:
         if not by_number and not bound:
             return {}
         found = {}
-        for patient, contact in contacts.items():
-            of_phones = [one for phone in contact.phones for one in by_number.get(phone.number, ())]
-            if of_phones or patient in bound:
-                found[patient] = in_force(of_phones, bound.get(patient, ()))
+        for patient, own in on_file.items():
+            of_numbers = [one for number in own for one in by_number.get(number, ())]
+            if of_numbers or patient in bound:
+                found[patient] = in_force(of_numbers, bound.get(patient, ()))
         return found
 
     def asserted(self, patient: int) -> list[tuple[str, assertions.SourceAssertions, SourceMark]]:

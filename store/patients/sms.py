@@ -1,4 +1,6 @@
-"""Records SMS consent: replies, and what staff record by hand. Kept per number and line, and for the patients it binds.
+"""Records patients' consent: replies, opt-outs by other means, and what staff record by hand.
+
+It is kept per number and line (for e-mail: per address), and for the patients it binds.
 
 The rules are in ``store.domain.sms_consent`` and ``store.domain.opt_out_binding``. A STOP without a time of its own is never older than
 what is known.
@@ -8,12 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection
 
 from store import times
-from store.audit.audit_log import SMS_OPT_IN, SMS_OPT_OUT, SMS_REPLY, Audit
+from store.audit.audit_log import OPTED_OUT, SMS_OPT_IN, SMS_OPT_OUT, SMS_REPLY, Audit
 from store.db.database import Database
 from store.db.tables import ChangeRow, PatientRow, SmsConsentEventRow, SmsWordsRow
 from store.domain import documents, sms_consent
@@ -38,8 +40,15 @@ EVENT_COLUMNS = ("enterprise", "number", "line", "authority", "kind", "scope", "
 ALL_LINES = "*"
 
 
+class PatientOptOut(NamedTuple):
+    """An opt-out by a patient, recorded: how many patients it applies to, and whether it was new."""
+
+    patients: int
+    is_new: bool
+
+
 class SmsConsent:
-    """One change of SMS consent, inside one transaction."""
+    """One change of consent, inside one transaction."""
 
     def __init__(self, database: Database, transaction: Connection, enterprise: Enterprise, ids: PatientIds) -> None:
         self.database, self.transaction, self.enterprise, self.ids = database, transaction, enterprise, ids
@@ -125,11 +134,29 @@ class SmsConsent:
         self.touch(changed, Author(STAFF, now, actor=person, reason=reason), now, sms_consent.OPT_IN)
         self._audit(SMS_OPT_IN, patient.id, person, now, line=line, topic=topic, reason=reason)
 
-    def record(self, event: ConsentEvent, add_event: AddEvent, who: Collection[int], actor: str, reason: str, now: datetime) -> set[int]:
+    def opt_out(self, event: ConsentEvent, how: str, actor: str, now: datetime) -> PatientOptOut:
+        """Records an opt-out by a patient that is no reply: a key pressed on a call, an unsubscribe, a provider's refusal to send.
+
+        ``how`` names it. It binds everybody who has the address, and who had it at that time.
+        """
+        owners = self._owners([event.number])
+        who = speakers(event.number, owners, self.bindings.of_numbers([event.number])) | self.bindings.owners(event.number, event.at)
+        before, patients = _subjects(self.events_of(event.number)), len(owners | who)
+        if event.channel != sms_consent.SMS and _subjects((event,)) <= before:  # no opt-in that arrives late can lift it
+            return PatientOptOut(patients, is_new=False)
+        changed = self.record(event, add_by_staff if event.authority == STAFF else add_reply, who, actor, how, now, term=how)
+        self.touch(changed, Author(event.authority, now, actor=actor, reason=how), event.at, sms_consent.OPT_OUT, event.channel)
+        detail = {"channel": event.channel, "how": how, "line": event.line, "topic": event.topic, "patients": patients}
+        self._audit(OPTED_OUT, "", actor, now, **detail)
+        return PatientOptOut(patients, is_new=_subjects(self.events_of(event.number)) != before)
+
+    def record(
+        self, event: ConsentEvent, add_event: AddEvent, who: Collection[int], actor: str, reason: str, now: datetime, *, term: str = ""
+    ) -> set[int]:
         """Records an event of a number, and of the patients it binds; returns those whose opt-outs change."""
         before, bound = self.events_of(event.number), self.bindings.of_numbers([event.number])
         after = add_event(before, event)
-        self._write_event(event, "", actor, reason, now)
+        self._write_event(event, term, actor, reason, now)
         self._keep(event.number, before, after, now)
         changed = self._bind_or_release(event, who, bound, add_event, before, now)
         return changed | (self._owners([event.number]) if active(before) != active(after) else set())
@@ -168,6 +195,7 @@ class SmsConsent:
 
     def _write_event(self, event: ConsentEvent, term: str, actor: str, reason: str, now: datetime) -> None:
         kind = sms_consent.OPT_OUT if event.opted_out else sms_consent.OPT_IN
+        kind = kind if event.channel == sms_consent.SMS else f"{event.channel}:{kind}"
         row = (
             self.enterprise.name,
             event.number,
@@ -195,13 +223,13 @@ class SmsConsent:
                 work.receive(patient, item, documents.digest((), item.statements))
         work.finish()
 
-    def touch(self, patients: Collection[int], author: Author, at: datetime, what: str) -> None:
+    def touch(self, patients: Collection[int], author: Author, at: datetime, what: str, channel: str = sms_consent.SMS) -> None:
         """Gives patients whose opt-outs changed a new version, and a line in the history and the feed."""
         versions = self.database.select(self.transaction, VERSIONS, [sorted(patients)]) if patients else []
         if not versions:
             return
-        change = documents.write({"sms_consent": (None, what, "sms_reply")})
-        author_columns = (author.authority, author.actor, author.reason, f"sms:{what}", at, None, change)
+        change = documents.write({f"{channel}_consent": (None, what, "sms_reply" if channel == sms_consent.SMS else "opt_out")})
+        author_columns = (author.authority, author.actor, author.reason, f"{channel}:{what}", at, None, change)
         rows = [(self.enterprise.name, patient, version + 1, author.now, *author_columns) for patient, version in sorted(versions)]
         self.database.insert(self.transaction, ChangeRow, CHANGE_COLUMNS, rows)
         next_ones = [(version + 1, author.now, patient) for patient, version in versions]
@@ -212,6 +240,11 @@ class SmsConsent:
         return {patient for (patient,) in self.database.select(self.transaction, OWNERS, [self.enterprise.name, numbers])}
 
 
+def opted_out_at(at: datetime | None, now: datetime, known: Iterable[ConsentEvent]) -> datetime:
+    """When an opt-out was made: without a usable time, not before what is known."""
+    return _moment(Recognised(sms_consent.OPT_OUT, None), at, now, known)
+
+
 def _moment(reply: Recognised, received_at: datetime | None, now: datetime, known: Iterable[ConsentEvent]) -> datetime:
     """When a reply was sent. Without a usable time an opt-out is not older than what is known, as our clock may have been set back;
     an opt-in is newer than what is known, and older than anything that arrives later.
@@ -220,6 +253,11 @@ def _moment(reply: Recognised, received_at: datetime | None, now: datetime, know
         return received_at
     last = max((event.at for event in known), default=times.BEGINNING)
     return min(now, last + times.STEP) if reply.kind == sms_consent.OPT_IN else max(now, last)
+
+
+def _subjects(events: Events) -> set[OptOut]:
+    """The opt-outs in force, without their times."""
+    return {one._replace(at=None) for one in active(events)}
 
 
 def _active(bound: Iterable[OptOutBinding]) -> tuple[OptOut, ...]:

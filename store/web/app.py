@@ -17,10 +17,12 @@ from litestar.response.base import ASGIResponse
 from litestar.types import Message, Scope
 
 from store.patients.preferences import Preferences
+from store.patients.unsubscribe import UnsubscribeLinks
 from store.runs.runs import Journal
 from store.users.api_keys import ApiKeys
 from store.users.unknown_alarm import Alarm
 from store.version import version
+from store.web.api.address_opt_outs import AddressOptOutCalls
 from store.web.api.administration import Administration
 from store.web.api.audit import AuditCalls
 from store.web.api.decisions import Decisions
@@ -34,6 +36,7 @@ from store.web.api.patients import PatientCalls
 from store.web.api.rejections import RejectionCalls
 from store.web.api.replies import RepliesQueue
 from store.web.api.runs import RunCalls
+from store.web.api.unsubscribe import OneClick
 from store.web.http import problem
 from store.web.http.auth import Callers
 from store.web.http.lanes import Lanes
@@ -76,13 +79,15 @@ def create_app(
     look_ups: LookUps | None = None,
     ticks: Callable[[], float] = time.monotonic,
     lanes: Lanes | None = None,
+    public_url: str | None = None,
 ) -> Litestar:
     """The application. ``work`` is what ``sync`` does on request; without it those endpoints do not exist.
 
     ``closing`` turns true when the service is about to stop, so that long polls end instead of delaying it. ``access`` controls who may
     sign in to the pages; without it there are no pages. ``intake`` returns the sources whose messages cannot be processed now,
     ``failures`` what failed within the last minutes. ``out_of_memory`` is called for each request that failed for lack of memory.
-    ``look_ups`` counts the patients that keys ask about. ``ticks`` is a clock in seconds for caches.
+    ``look_ups`` counts the patients that keys ask about. ``ticks`` is a clock in seconds for caches. ``public_url``: how mailbox
+    providers reach this service.
     """
     lanes = lanes or Lanes.create()
     callers = Callers(keys, store.enterprises, lanes, clock)
@@ -90,13 +95,16 @@ def create_app(
     decisions = Decisions(store, callers, clock, lanes, look_ups)
     administration = Administration(store, decisions.policies.changed)
     operations = (Operations(store, journal, work), RunCalls(store, journal, work), RejectionCalls(journal, work))
-    groups = (PatientCalls(store, look_ups), OptOuts(store), RepliesQueue(store), AuditCalls(store), administration, *operations)
+    links = UnsubscribeLinks(store.replies.sealing, public_url)
+    consent = (OptOuts(store), AddressOptOutCalls(store, links), RepliesQueue(store))
+    groups = (PatientCalls(store, look_ups), *consent, AuditCalls(store), administration, *operations)
     rows = [row for group in groups for row in group.endpoints()]
     handlers = [
         *decisions.handlers(),
         *(row.handler(callers, clock) for row in rows),
         ChangeFeed(store, callers, closing).handler(),
         *Health(store, metrics, clock, ticks, intake, look_ups.ringing, failures).handlers(callers, lanes),
+        *OneClick(store, links, clock).handlers(),
         _schema(rows),
     ]
     lifespan: list[Lifespan] = [threads_closed(lanes)]

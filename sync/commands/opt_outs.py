@@ -1,4 +1,4 @@
-"""``opt-outs``: the report of numbers that may not be texted."""
+"""``opt-outs``: the report of numbers and addresses that may not be texted, called or e-mailed."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from typing import Annotated
 import typer
 
 from store.audit.audit_log import VIEWED_OPT_OUTS, Audit
-from store.domain.sms_consent import REVIEW, SCOPES
+from store.domain.channels import ORDER
+from store.domain.sms_consent import REVIEW, SCOPES, SMS
 from store.patients.opt_out_report import OptedOut, Wanted, opted_out
 from store.preference import PATIENT, STAFF
 from store.web.api.opt_out_report import csv_pieces, filters, json_pieces
@@ -30,17 +31,19 @@ def opt_outs(
     topic: Annotated[str | None, typer.Option(help="Only opt-outs from this topic.")] = None,
     since: Annotated[str | None, typer.Option(metavar="TIME", help="Only opt-outs at or after this time.")] = None,
     until: Annotated[str | None, typer.Option(metavar="TIME", help="Only opt-outs before this time.")] = None,
+    channel: Annotated[str, typer.Option(help="Opt-outs from this channel: sms, voice or email.")] = SMS,
     table: Annotated[bool, typer.Option("--csv", help="Print CSV, the same as the API.")] = False,
     plain: AsJson = False,
 ) -> None:
-    """Report numbers that opted out of texts, by patients or staff: line, scope, time and patients."""
+    """Report numbers that opted out of texts (or calls, or e-mail), by patients or staff: line, scope, time and patients."""
     if table and plain:
         raise UsageError("--csv and --json cannot be combined; use one of them")
     when = moment(since, "--since"), moment(until, "--until")
+    _one_of(channel, "--channel", ORDER)
     words = _one_of(by, "--by", (PATIENT, STAFF, REVIEW)), _one_of(scope, "--scope", SCOPES)
     with global_options.opened(context) as runtime:
         owner = configured.enterprise(runtime.settings, enterprise)
-        wanted = Wanted(spelled(line, runtime.preferences.numbering(owner)), *words, topic, *when)
+        wanted = Wanted(spelled(line, runtime.preferences.numbering(owner)), *words, topic, *when, channel)
         Audit(runtime.database).note(owner, VIEWED_OPT_OUTS, "", actor=global_options.who(), now=runtime.clock(), **filters(wanted))
         found = opted_out(runtime.database, owner, wanted)
         if plain or table:

@@ -84,6 +84,8 @@ def show(sheet: dict[str, Any]) -> None:
     synced = "; ".join(f"{one['source']} since {one['since']}, last received {one['last_heard']}" for one in sheet["synced"])
     output.say(f"Synced: {synced or 'no'}")
     output.say(f"SMS consent: {sheet['sms_consent']['display']}")
+    for one in sheet["opted_out"]:
+        output.say(f"Opted out of {one['channel']} by {one['authority']}{' about ' + one['topic'] if one['topic'] else ''}")
     output.say(f"Do Not Contact toggle: {toggle_in_words(sheet['toggle'])}")
     for one in sheet["unreadable"]:
         output.say(f"Unreadable: {one['attribute']} from {one['source']} since {one['since']} ({one['reason']})")

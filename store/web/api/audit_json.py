@@ -12,7 +12,7 @@ from store.audit.hash_chain import Link
 from store.domain.attributes import in_order
 from store.domain.sms_consent import display
 from store.patients.as_of import AsOf
-from store.web.api.facesheet import OptOutOut, PreferenceOut, opt_outs_out, preference_out
+from store.web.api.facesheet import ChannelOptOutOut, OptOutOut, PreferenceOut, channel_opt_outs, opt_outs_out, preference_out
 
 
 class AsOfOut(Struct, frozen=True):
@@ -24,6 +24,7 @@ class AsOfOut(Struct, frozen=True):
     preferences: dict[str, PreferenceOut]
     sms_consent: str
     opted_out: tuple[OptOutOut, ...]
+    other_channels: tuple[ChannelOptOutOut, ...] = ()
 
 
 class AuditOut(Struct, frozen=True):
@@ -42,7 +43,8 @@ def as_of_out(found: AsOf) -> AsOfOut:
     """A patient at an earlier time, as JSON."""
     values = {name: preference_out(name, found.preferences.get(name)) for name in in_order(found.preferences)}
     opted_out = opt_outs_out(found.contact, found.opt_outs)
-    return AsOfOut(found.id, found.at, found.version, values, display(found.contact, found.opt_outs), opted_out)
+    others = channel_opt_outs(found.contact, found.opt_outs)
+    return AsOfOut(found.id, found.at, found.version, values, display(found.contact, found.opt_outs), opted_out, others)
 
 
 def audit_out(one: Link) -> AuditOut:

@@ -16,7 +16,8 @@ from store.domain.attributes import in_order
 from store.domain.enterprise import Enterprise
 from store.domain.lock import Toggle, master_of
 from store.domain.patient import HistoryEntry, Patient
-from store.domain.sms_consent import OptOut, display
+from store.domain.phone_numbers import numbers_in_force
+from store.domain.sms_consent import SMS, OptOut, display, of_texts
 from store.preference import DISPLAY_NAME, EMAIL, PHONES, UNKNOWN, ContactPreferences, Phone, Preference
 
 
@@ -98,6 +99,20 @@ class OptOutOut(Struct, frozen=True):
     on_file: bool
 
 
+class ChannelOptOutOut(Struct, frozen=True):
+    """An opt-out from calls (``voice``) or e-mail (``email``), about one ``topic`` or about everything. It applies to every address.
+
+    ``address``: the number or e-mail address that it came from; ``on_file``: whether the patient has it now.
+    """
+
+    channel: str
+    address: str
+    topic: str | None
+    authority: str
+    at: datetime | None
+    on_file: bool
+
+
 class SmsConsentOut(Struct, frozen=True):
     """SMS consent as text, and each opt-out. ``shared``: numbers shared by several patients, with how many."""
 
@@ -119,6 +134,7 @@ class PatientOut(Struct, frozen=True):
     toggle: Toggle
     updated: datetime
     unreadable: tuple[UnreadableOut, ...] = ()
+    opted_out: tuple[ChannelOptOutOut, ...] = ()
 
 
 class EntryOut(Struct, frozen=True):
@@ -156,13 +172,24 @@ def facesheet(patient: Patient, toggle: Toggle, enterprise: Enterprise) -> Patie
         toggle,
         patient.updated,
         tuple(UnreadableOut(*one) for one in patient.unreadable),
+        channel_opt_outs(patient.contact, patient.opt_outs),
     )
 
 
 def opt_outs_out(contact: ContactPreferences, opt_outs: Iterable[OptOut]) -> tuple[OptOutOut, ...]:
-    """A patient's opt-outs, each with whether its number is on file."""
+    """A patient's opt-outs from texts, each with whether its number is on file."""
     on_file = {phone.number for phone in contact.phones}
-    return tuple(OptOutOut(*one, one.number in on_file) for one in opt_outs)
+    return tuple(OptOutOut(*one[:-1], one.number in on_file) for one in of_texts(opt_outs))
+
+
+def channel_opt_outs(contact: ContactPreferences, opt_outs: Iterable[OptOut]) -> tuple[ChannelOptOutOut, ...]:
+    """A patient's opt-outs from calls and e-mail."""
+    on_file = set(numbers_in_force(contact))
+    return tuple(
+        ChannelOptOutOut(one.channel, one.number, one.topic, one.authority, one.at, one.number in on_file)
+        for one in opt_outs
+        if one.channel != SMS
+    )
 
 
 def history_line(entry: HistoryEntry) -> EntryOut:

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from store.patients.opt_out_report import OptedOut, Wanted
+from store.patients.opt_out_report import EVERYTHING, OptedOut, Wanted
 
 COLUMNS = OptedOut._fields
 FORMULA = ("=", "@", "\t", "-")
@@ -21,7 +21,10 @@ encode = msgspec.json.Encoder().encode
 
 
 class OptedOutOut(Struct, frozen=True):
-    """A number that may not be texted from ``line``; ``null`` means every line except ``except_lines``."""
+    """A number that may not be texted from ``line``; ``null`` means every line except ``except_lines``.
+
+    With the filter ``channel``: one that may not be called, or an e-mail address.
+    """
 
     number: str
     line: str | None
@@ -35,7 +38,7 @@ class OptedOutOut(Struct, frozen=True):
 
 def filters(which: Wanted) -> dict[str, Any]:
     """The report's filters, for the audit log."""
-    return {name: value for name, value in which._asdict().items() if value is not None}
+    return {name: value for name, value in which._asdict().items() if value != getattr(EVERYTHING, name)}
 
 
 def json_pieces(found: Iterable[OptedOut]) -> Iterator[str]:

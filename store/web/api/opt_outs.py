@@ -6,9 +6,10 @@ from collections.abc import Generator, Iterable, Iterator, Mapping
 from typing import Any
 
 from store.audit.audit_log import VIEWED_OPT_OUTS, Audit
+from store.domain.channels import ORDER
 from store.domain.lock import Role
 from store.domain.phone_numbers import Numbering
-from store.domain.sms_consent import REVIEW, SCOPES
+from store.domain.sms_consent import REVIEW, SCOPES, SMS
 from store.patients.opt_out_report import Wanted, opted_out
 from store.patients.preferences import Preferences
 from store.preference import PATIENT, STAFF
@@ -27,6 +28,7 @@ PARAMETERS = {
     "topic": "only opt-outs from this topic",
     "since": "only opt-outs at or after this time, like 2026-11-02T10:42:00Z",
     "until": "only opt-outs before this time",
+    "channel": "opt-outs from this channel: sms (default), voice or email",
 }
 
 
@@ -38,7 +40,7 @@ class OptOuts:
 
     def endpoints(self) -> Iterable[Endpoint]:
         """The endpoint."""
-        yield Endpoint("GET", "/v1/sms-consent/report", READERS, "SMS opt-out report", self.report, None, list[OptedOutOut], PARAMETERS)
+        yield Endpoint("GET", "/v1/sms-consent/report", READERS, "Opt-out report", self.report, None, list[OptedOutOut], PARAMETERS)
 
     def report(self, call: Call) -> ApiResponse:
         """The enterprise's current opt-outs, all or filtered."""
@@ -58,6 +60,7 @@ def wanted(query: Mapping[str, Any], numbering: Numbering) -> Wanted:
         query.get("topic") or None,
         time_parameter(query, "since"),
         time_parameter(query, "until"),
+        one_of(query, "channel", tuple(ORDER)) or SMS,
     )
 
 

@@ -135,13 +135,7 @@ class SmsReplyIn(Struct, frozen=True, forbid_unknown_fields=True, rename={"sende
 
     def received(self) -> datetime | None:
         """When it was received; ``None`` if the time is missing or unusable."""
-        try:
-            at: datetime | None = msgspec.convert(self.received_at, Moment | None)
-            if at is not None:
-                check_time(at)
-        except (msgspec.ValidationError, ValueError):
-            return None
-        return at
+        return usable_time(self.received_at)
 
 
 class SmsReplyOut(Struct, frozen=True):
@@ -191,6 +185,17 @@ def read(body: bytes, kind: type[T]) -> T:
 def explanation(error: msgspec.ValidationError) -> str:
     """What is wrong and where, without quoting the value."""
     return QUOTED.sub("…", str(error))
+
+
+def usable_time(value: Any) -> datetime | None:
+    """A time of a request that must not be lost because of it; ``None`` if it is missing or unusable."""
+    try:
+        at: datetime | None = msgspec.convert(value, Moment | None)
+        if at is not None:
+            check_time(at)
+    except (msgspec.ValidationError, ValueError):
+        return None
+    return at
 
 
 def whole_number(query: Mapping[str, Any], name: str, default: int, most: int) -> int:

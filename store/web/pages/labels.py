@@ -11,7 +11,7 @@ from store.domain.enterprise import Enterprise
 from store.domain.reasons import CLIENT, NOTES, REFUSALS, SKIPS
 from store.web.pages.languages import LANGUAGES
 
-EVENTS = {"sms_consent": "SMS consent"}
+EVENTS = {"sms_consent": "SMS consent", "voice_consent": "Consent to calls", "email_consent": "Consent to e-mail"}
 CHANNELS = {"sms": "text", "voice": "call", "email": "e-mail"}
 BADGES = {"sms": "TEXT", "voice": "CALL", "email": "E-MAIL", "mail": "LETTER", "portal": "PORTAL", "none": "NO CONTACT"}
 VALUES = {p.GRANTED: "granted", p.DENIED: "denied", p.YES: "yes", p.NO: "no", None: "unknown", True: "yes", False: "no"}

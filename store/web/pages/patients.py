@@ -13,10 +13,12 @@ from store.domain.ids import parsed
 from store.domain.lock import Role
 from store.domain.patient import Patient, PatientRef
 from store.domain.reasons import PATIENT_UNKNOWN
+from store.domain.sms_consent import of_texts
 from store.errors import PatientUnknown, StoreError
 from store.patients.preferences import Preferences
 from store.patients.unmerge import merged_records
 from store.preference import PHONES, PREFERRED_METHOD, PREFERRED_PHONE
+from store.web.api.facesheet import channel_opt_outs
 from store.web.api.wire import check_line
 from store.web.http.look_ups import noted
 from store.web.http.problem import ProblemDetails, problem_of
@@ -145,6 +147,8 @@ class PatientPages:
             "merged": merged_records(self.store.database, visit.enterprise, patient.id),
             "merged_here": requested != patient.id,
             "sms_consent": card.sms_consent(patient),
+            "text_opt_outs": of_texts(patient.opt_outs),
+            "channel_opt_outs": channel_opt_outs(patient.contact, patient.opt_outs),
             "on_file": {one.number for one in patient.contact.phones},
             "may_choose_phone": may_record and phone.locked_by is None and bool(patient.contact.phones),
             "may_opt_out": may_record,
