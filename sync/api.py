@@ -19,10 +19,10 @@ from store.web.pages.provider import Provider
 from store.web.pages.site import Access
 from sync import logs, memory
 from sync.describe import described
+from sync.inbound import Inbound
 from sync.queue import Depth, Job, Queue
-from sync.replay import replay
-from sync.replays import Replays
-from sync.runtime import Runtime, UsageError, adapter, lane
+from sync.replays import Replays, replay_one
+from sync.runtime import Runtime, UsageError
 from sync.unmapped import unmapped_codes
 
 
@@ -70,10 +70,9 @@ class OnRequest:
         """Replays a rejection now."""
         rejection = self.runtime.journal.rejection(rejection_id)
         try:
-            feed = self.runtime.feed(rejection.source)
+            answer = replay_one(self.runtime, rejection, f"{Role.OPERATOR}:{by}")
         except UsageError as reason:
             raise ValueRefused(str(reason)) from reason
-        answer = replay(self.runtime.engine, lane(feed), adapter(feed).mapper, rejection, f"{Role.OPERATOR}:{by}")
         self.log.info("rejection replayed", source=rejection.source, rejection=rejection_id, outcome=answer.outcome, by=by)
         return {"outcome": answer.outcome, "reason": answer.reason, "detail": answer.detail}
 
@@ -122,6 +121,8 @@ def build_api(runtime: Runtime, queue: Queue) -> Any:
         failures=runtime.failures,
         out_of_memory=lambda: runtime.memory.add(memory.FAILED),
         look_ups=look_ups,
+        public_url=runtime.settings.public_url,
+        receive=Inbound(runtime).receive if runtime.settings.providers else None,
         access=Access(
             Users(runtime.database), sessions, lambda source: described(runtime.feed(source)), Provider(openid) if openid else None
         ),

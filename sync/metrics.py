@@ -26,6 +26,7 @@ class Metrics:
         self._lock = threading.Lock()
         self._records, self._runs, self._frames, self._undecided = Counted(), Counted(), Counted(), Counted()
         self._unavailable, self._refused, self._left_out = Counted(), Counted(), Counted()
+        self._provider_events, self._provider_refused = Counted(), Counted()
 
     def outcomes(self, source: str, counts: Mapping[str, int]) -> None:
         """Counts what became of a batch."""
@@ -62,6 +63,16 @@ class Metrics:
         with self._lock:
             self._left_out[(source,)] += rejections
 
+    def provider_events(self, provider: str, outcome: str, events: int) -> None:
+        """Counts what became of events that a messaging provider sent."""
+        with self._lock:
+            self._provider_events[provider, outcome] += events
+
+    def provider_refused(self, provider: str, reason: str) -> None:
+        """Counts a webhook that its provider had not signed, or that could not be verified."""
+        with self._lock:
+            self._provider_refused[provider, reason] += 1
+
     def text(
         self,
         heard: Mapping[str, datetime],
@@ -89,12 +100,15 @@ class Metrics:
             records, runs = Counter(self._records), Counter(self._runs)
             frames, undecided = Counter(self._frames), Counter(self._undecided)
             unavailable, refused, left_out = Counter(self._unavailable), Counter(self._refused), Counter(self._left_out)
+            events, unsigned = Counter(self._provider_events), Counter(self._provider_refused)
         yield _counter("emr_sync_records", "Records by source and outcome", ["source", "outcome"], records)
         yield _counter("emr_sync_runs", "Runs by source, kind and status", ["source", "kind", "status"], runs)
         yield _counter("emr_sync_bad_frames", "Connections closed because of invalid MLLP frames", ["source"], frames)
         yield _counter("emr_sync_undecided", "Attributes whose newest evidence could not be determined", ["source"], undecided)
         yield _counter("emr_sync_unavailable", "Messages answered AR because they could not be handled", ["source"], unavailable)
         yield _counter("emr_sync_refused_connections", "Connections refused, by reason", ["source", "reason"], refused)
+        yield _counter("emr_sync_provider_events", "Events of messaging providers, by outcome", ["provider", "outcome"], events)
+        yield _counter("emr_sync_provider_refused", "Webhooks refused, by reason", ["provider", "reason"], unsigned)
         yield _counter("emr_sync_rejections_left_out", "Rejections or payloads not kept: hourly limit", ["source"], left_out)
 
 

@@ -5,12 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from adapters.base import IngestResult
 from store.errors import PayloadUnreadable
 from store.preference import RecordOutcome
 from store.runs.runs import Rejection
 from sync.dry_run import DryRun
+from sync.inbound import Inbound
 from sync.replay import preview, replay
-from sync.runtime import Runtime, adapter, lane
+from sync.runtime import Runtime, UsageError, adapter, lane
+
+
+def replay_one(runtime: Runtime, rejection: Rejection, actor: str) -> IngestResult:
+    """Replays a rejection of a source or of a messaging provider. Raises ``UsageError`` for a removed one."""
+    if rejection.source in runtime.settings.providers:
+        return Inbound(runtime).replay(rejection, actor)
+    feed = runtime.feed(rejection.source)
+    return replay(runtime.engine, lane(feed), adapter(feed).mapper, rejection, actor)
 
 
 class Replays:
@@ -29,6 +39,8 @@ class Replays:
         """What replaying would change: the rejections of a source together, so that a patient is counted once. Changes nothing."""
         result, found = DryRun(), [self.rejection_store.summary(number) for number in numbers]
         for source in dict.fromkeys(one.source for one in found):
+            if source in self.runtime.settings.providers:
+                raise UsageError(f"{source} is a messaging provider: its events are replayed one by one, without a preview")
             feed = self.runtime.feed(source)
             of_source = [one for one in found if one.source == source]
             chosen = (rejection for one in of_source if (rejection := self._readable(one.id)) is not None)
@@ -44,8 +56,7 @@ class Replays:
                 "reason": "payload_unreadable",
                 "status": self.rejection_store.summary(number).status,
             }
-        feed = self.runtime.feed(rejection.source)
-        answer = replay(self.runtime.engine, lane(feed), adapter(feed).mapper, rejection, actor)
+        answer = replay_one(self.runtime, rejection, actor)
         return {"id": number, "outcome": answer.outcome, "reason": answer.reason, "status": self.rejection_store.summary(number).status}
 
     def _readable(self, number: str) -> Rejection | None:

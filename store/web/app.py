@@ -22,6 +22,7 @@ from store.runs.runs import Journal
 from store.users.api_keys import ApiKeys
 from store.users.unknown_alarm import Alarm
 from store.version import version
+from store.web.api import inbound
 from store.web.api.address_opt_outs import AddressOptOutCalls
 from store.web.api.administration import Administration
 from store.web.api.audit import AuditCalls
@@ -29,6 +30,7 @@ from store.web.api.decisions import Decisions
 from store.web.api.endpoint import JSON, Endpoint
 from store.web.api.feed import ChangeFeed
 from store.web.api.health import Failed, Health, Intake, nothing_failed, nothing_fails
+from store.web.api.inbound import Receive
 from store.web.api.openapi import document
 from store.web.api.operations import Operations
 from store.web.api.opt_outs import OptOuts
@@ -80,6 +82,7 @@ def create_app(
     ticks: Callable[[], float] = time.monotonic,
     lanes: Lanes | None = None,
     public_url: str | None = None,
+    receive: Receive | None = None,
 ) -> Litestar:
     """The application. ``work`` is what ``sync`` does on request; without it those endpoints do not exist.
 
@@ -87,7 +90,7 @@ def create_app(
     sign in to the pages; without it there are no pages. ``intake`` returns the sources whose messages cannot be processed now,
     ``failures`` what failed within the last minutes. ``out_of_memory`` is called for each request that failed for lack of memory.
     ``look_ups`` counts the patients that keys ask about. ``ticks`` is a clock in seconds for caches. ``public_url``: how mailbox
-    providers reach this service.
+    providers reach this service. ``receive`` handles webhooks of messaging providers; without it that endpoint does not exist.
     """
     lanes = lanes or Lanes.create()
     callers = Callers(keys, store.enterprises, lanes, clock)
@@ -106,6 +109,7 @@ def create_app(
         *Health(store, metrics, clock, ticks, intake, look_ups.ringing, failures).handlers(callers, lanes),
         *OneClick(store, links, clock).handlers(),
         _schema(rows),
+        *([inbound.handler(receive, lanes)] if receive else []),
     ]
     lifespan: list[Lifespan] = [threads_closed(lanes)]
     if access is not None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from sync.config.problems import ConfigError, ConfigProblem
-from sync.config.settings import Backoff, ConfiguredSource, Logging, SafeguardRule, Schedule, Settings
+from sync.config.settings import Backoff, ConfiguredProvider, ConfiguredSource, Logging, SafeguardRule, Schedule, Settings
 
 if TYPE_CHECKING:
     from sync.config.loading import chosen, inspect, load, load_to_look
@@ -18,6 +18,7 @@ __all__ = [
     "Backoff",
     "ConfigError",
     "ConfigProblem",
+    "ConfiguredProvider",
     "ConfiguredSource",
     "Logging",
     "SafeguardRule",

@@ -21,6 +21,7 @@ from sync.config.enterprises import enterprise, read_enterprises
 from sync.config.model import EnterprisePart, Top
 from sync.config.openid import openid
 from sync.config.problems import ConfigError, ConfigProblem
+from sync.config.providers import providers
 from sync.config.secret import resolve
 from sync.config.settings import Backoff, ConfiguredSource, ConnectionLimits, Logging, SafeguardRule, Settings
 from sync.config.sources import Build, Written, feed, read_sources, source
@@ -97,7 +98,9 @@ def _settings(document: Document, file: FilePath, environ: Mapping[str, str], bu
         database.check_address(document, top.database)
     feeds = _feeds(document, sources, parts, build)
     provider = openid(document, top.openid if top else None, data["enterprises"] if isinstance(data.get("enterprises"), dict) else ())
-    return None if top is None else replace(_joined(file, top, parts, sources, feeds), openid=provider)
+    public_url = top.api.public_url if top else None
+    messaging = providers(document, data.get("providers"), parts, sources, public_url)
+    return None if top is None else replace(_joined(file, top, parts, sources, feeds), openid=provider, providers=messaging)
 
 
 def _present(data: Mapping[str, Any]) -> dict[str, Any]:
@@ -107,7 +110,7 @@ def _present(data: Mapping[str, Any]) -> dict[str, Any]:
 
 def _names(document: Document, data: Mapping[str, Any]) -> None:
     """Names stand in logs, metrics and addresses, so they are kept plain."""
-    for group in ("enterprises", "sources"):
+    for group in ("enterprises", "sources", "providers"):
         for name in data[group] if isinstance(data.get(group), dict) else ():
             if not NAME.fullmatch(name):
                 document.mistake((group, name), "invalid name; use letters, digits, '-', '_' and '.', at most 63")
@@ -135,6 +138,7 @@ def _joined(
         tls=top.api.tls.model_dump(exclude_none=True) if top.api.tls else None,
         trusted_proxies=tuple(top.api.trusted_proxies),
         plain=top.api.plain,
+        public_url=top.api.public_url,
         logs=Logging(top.logs.level, top.logs.format),
         access_log=top.api.access_log,
         connections=ConnectionLimits(top.api.connections, top.api.connections_per_address),

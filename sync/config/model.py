@@ -11,7 +11,7 @@ from pydantic import BeforeValidator, Field, create_model, model_validator
 from adapters.address import Address
 from adapters.schema import Duration, DurationOrForever, OneOrMore, OneOrSeveral, SettingsGroup
 from store.domain.policies import IN_FILE_ONLY, OFFERED, Setting
-from sync.config.openid import OpenIdPart
+from sync.config.openid import OpenIdPart, Origin
 from sync.config.scalars import Listen, Network, PayloadKey, Region, TimeZone
 
 Fallback = Literal["no_statement", "clear", "reject", "most_restrictive"]
@@ -40,6 +40,7 @@ class Api(SettingsGroup):
     tls: ApiTlsPart | None = None
     trusted_proxies: list[Network] = Field(default_factory=lambda: ["127.0.0.1", "::1"])
     plain: bool = False
+    public_url: Origin | None = None
     access_log: bool = False
     connections: Annotated[int, Field(ge=10, le=100_000)] = 512
     connections_per_address: Annotated[int, Field(ge=1)] = 128
@@ -226,7 +227,7 @@ class PresetPart(SettingsGroup):
 
 
 class Top(SettingsGroup):
-    """The whole file. Enterprises and sources are checked one by one, so that each error is found."""
+    """The whole file. Enterprises, sources and providers are checked one by one, so that each error is found."""
 
     database: str
     api: Api = Api()
@@ -243,3 +244,4 @@ class Top(SettingsGroup):
     openid: OpenIdPart | None = None
     enterprises: dict[str, Any]
     sources: dict[str, Any] = Field(default_factory=dict)
+    providers: dict[str, Any] = Field(default_factory=dict)

@@ -14,7 +14,7 @@ from sync.config.document import Document
 from sync.config.problems import Path
 
 VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
-SECRET_KEYS = frozenset({"private_key", "client_secret", "password", "token", "secret", "key"})
+SECRET_KEYS = frozenset({"private_key", "client_secret", "password", "token", "secret", "shared_secret", "key"})
 SECRET_GROUP = ("payload_keys", "keys")
 PASSWORD_IN_URL = re.compile(r"^[a-z0-9+.-]+://[^/@:]*:[^/@$]+@", re.IGNORECASE)
 

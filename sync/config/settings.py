@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
 from adapters.address import Address
 from adapters.base import SourceSettings
@@ -15,6 +16,10 @@ from store.users.openid import OpenId
 from store.users.unknown_alarm import Alarm
 from sync.config.cron import Cron
 from sync.config.problems import ConfigProblem
+
+if TYPE_CHECKING:
+    from adapters.providers.format import ProviderFormat
+    from adapters.providers.signatures import Credentials
 
 LOOPBACK = Address("127.0.0.1", 8080)
 
@@ -42,6 +47,22 @@ class ConfiguredSource:
     schedule: Schedule | None = None
     full_resync: Schedule | None = None
     plain: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ConfiguredProvider:
+    """A messaging provider whose webhooks are received. ``public_url``: how it reaches this service; empty if it signs no URL.
+
+    ``group``: the lines that it treats as one. ``line_of``: lines by what it calls them.
+    """
+
+    name: str
+    enterprise: str
+    format: ProviderFormat
+    credentials: Credentials
+    public_url: str = ""
+    group: tuple[str, ...] = ()
+    line_of: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +123,8 @@ class Settings:
     tls: Mapping[str, str] | None = None
     trusted_proxies: tuple[str, ...] = ("127.0.0.1", "::1")
     plain: bool = False
+    public_url: str | None = None
+    providers: Mapping[str, ConfiguredProvider] = field(default_factory=dict)
     logs: Logging = Logging()
     access_log: bool = False
     connections: ConnectionLimits = ConnectionLimits()

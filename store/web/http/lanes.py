@@ -68,6 +68,7 @@ class Lanes(NamedTuple):
     pages: WorkerThreads
     passwords: WorkerThreads
     batches: WorkerThreads
+    inbound: WorkerThreads
 
     @classmethod
     def create(cls) -> Lanes:
@@ -79,6 +80,7 @@ class Lanes(NamedTuple):
             pages=WorkerThreads("pages", 6),
             passwords=WorkerThreads("passwords", 1, waiting=8),
             batches=WorkerThreads("batches", 3),
+            inbound=WorkerThreads("inbound", 2, waiting=200),
         )
 
     def close(self) -> None:

@@ -1,0 +1,134 @@
+"""Webhooks of messaging providers: verified, read by the provider's format, and committed before they are answered.
+
+A request that its provider did not sign is answered 401 and leaves nothing but a count. If we fail, the provider gets 503 and sends again.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Iterable
+from typing import Any
+
+from adapters.base import IngestResult
+from adapters.providers.fetch import fetched
+from adapters.providers.reading import Event, IgnoredEvent, ProviderEvent, UnusableEvent, read_content, read_item
+from adapters.providers.request import BodyUnreadable, ProviderRequest, json_value
+from adapters.providers.signatures import refusal
+from adapters.providers.sns import Fetch, SnsSignatures, SnsUnreachable
+from store.patients.provider_events import NOTHING, REJECTED, REPEATED, MessagingProvider, ProviderEvents, ReceivedEvent
+from store.preference import RecordOutcome
+from store.runs.rejections import Rejected
+from store.runs.runs import Rejection
+from store.web.api.inbound import InboundAnswer, InboundRequest
+from store.web.http.problem import RETRY_AFTER, ProblemDetails
+from sync import logs
+from sync.config import ConfiguredProvider
+from sync.runtime import Runtime
+
+IGNORED = "ignored"
+LOGGED_EVERY = 60.0
+UNSIGNED = "the request is not signed by the provider as configured: check its secret, public_url and clock"
+SNS_AWAY = "Amazon SNS could not be reached to verify the message: send it again"
+CONFIRMED = "confirmed"
+UNUSED = {REPEATED: RecordOutcome.UNCHANGED, NOTHING: RecordOutcome.UNCHANGED, REJECTED: RecordOutcome.REJECTED}
+"""The outcome of a replay that changed nothing."""
+
+
+class Inbound:
+    """Receives webhooks. Thread-safe."""
+
+    def __init__(self, runtime: Runtime, fetch: Fetch = fetched) -> None:
+        self.runtime, self.sns = runtime, SnsSignatures(fetch)
+        self.events = ProviderEvents(runtime.preferences, runtime.journal)
+        self._logged: dict[tuple[str, str], float] = {}
+
+    def receive(self, request: InboundRequest) -> InboundAnswer:
+        """Verifies, reads and commits one request. Raises :class:`ProblemDetails` 404, 401 or 503."""
+        provider = self.runtime.settings.providers.get(request.provider)
+        if provider is None:
+            raise ProblemDetails(404, "not_found", "no such messaging provider")
+        headers = {name.lower(): value for name, value in request.headers.items()}
+        url = f"{provider.public_url}{request.target}"
+        signed = ProviderRequest(url, headers, request.body, request.peer, self.runtime.clock())
+        try:
+            self._verify(provider, signed)
+            if provider.format.envelope and self.sns.confirm(signed):
+                self._count(provider, [CONFIRMED])
+                return InboundAnswer(200)
+        except SnsUnreachable:
+            self._refused(provider, "certificate_unreachable")
+            raise ProblemDetails(503, "provider_unreachable", SNS_AWAY, {"Retry-After": RETRY_AFTER}) from None
+        self._count(provider, self._recorded(provider, read_body(provider, signed)))
+        answer = provider.format.answer
+        return InboundAnswer(answer.status, answer.body.encode(), answer.media)
+
+    def replay(self, rejection: Rejection, actor: str) -> IngestResult:
+        """Reads a rejected event again, by today's configuration and with its original time."""
+        provider = self.runtime.settings.providers[rejection.source]
+        event = as_received(replayed(provider, rejection.payload))
+        if isinstance(event, ReceivedEvent) and event.at is None and not event.at_unreadable:
+            event = event._replace(at=rejection.first_at)
+        outcome, reason = self.events.replay(_store_side(provider), event, rejection, actor, self.runtime.clock())
+        return IngestResult(UNUSED.get(outcome, RecordOutcome.APPLIED), reason)
+
+    def _verify(self, provider: ConfiguredProvider, request: ProviderRequest) -> None:
+        recipe = provider.format.verify
+        try:
+            why = refusal(request, recipe, provider.credentials, {"sns": self.sns.check})
+        except BodyUnreadable:
+            why = "signature_missing"
+        if why:
+            self._refused(provider, why)
+            scheme = "Basic" if recipe.scheme == "basic" else "Signature"
+            raise ProblemDetails(401, "signature_refused", UNSIGNED, {"www-authenticate": f'{scheme} realm="emr-sync"'})
+
+    def _recorded(self, provider: ConfiguredProvider, events: Iterable[Event]) -> list[str]:
+        found = list(events)
+        usable = [one for one in map(as_received, found) if one is not None]
+        done = self.events.record(_store_side(provider), usable, self.runtime.clock())
+        return [*done, *[IGNORED] * (len(found) - len(usable))]
+
+    def _count(self, provider: ConfiguredProvider, outcomes: Iterable[str]) -> None:
+        for outcome, number in Counter(outcomes).items():
+            self.runtime.metrics.provider_events(provider.name, outcome, number)
+
+    def _refused(self, provider: ConfiguredProvider, reason: str) -> None:
+        """Counts a refused request. Logged once a minute per reason, since anybody may send one."""
+        self.runtime.metrics.provider_refused(provider.name, reason)
+        now, key = time.monotonic(), (provider.name, reason)
+        if now - self._logged.get(key, float("-inf")) >= LOGGED_EVERY:
+            self._logged[key] = now
+            logs.logger().warning("webhooks refused", provider=provider.name, reason=reason)
+
+
+def read_body(provider: ConfiguredProvider, request: ProviderRequest) -> list[Event]:
+    """The events of a body. One that cannot be read at all is an unusable event."""
+    try:
+        content = request.content(provider.format.body)
+    except BodyUnreadable as error:
+        return [UnusableEvent(error.reason, str(error), "", request.body)]
+    return list(read_content(provider.format, content, request.body))
+
+
+def replayed(provider: ConfiguredProvider, payload: bytes) -> Event:
+    """The event of a kept item; a body that could not be read as a whole stays unusable."""
+    try:
+        item: Any = json_value(payload)
+    except BodyUnreadable as error:
+        return UnusableEvent(error.reason, str(error), "", payload)
+    found = read_item(provider.format, item)
+    return found._replace(payload=payload) if isinstance(found, ProviderEvent | UnusableEvent) else found
+
+
+def as_received(event: Event) -> ReceivedEvent | Rejected | None:
+    """The event as the store takes it; ``None`` if it is not about consent."""
+    if isinstance(event, IgnoredEvent):
+        return None
+    if isinstance(event, UnusableEvent):
+        return Rejected(event.reason, event.detail, event.path, "", event.payload, nameless=True)
+    return ReceivedEvent(*event)
+
+
+def _store_side(provider: ConfiguredProvider) -> MessagingProvider:
+    return MessagingProvider(provider.name, provider.enterprise, provider.group, provider.line_of)
