@@ -6,6 +6,7 @@ used becomes a rejection, with its reason and its content; nothing of it permits
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -27,6 +28,8 @@ from store.runs.runs import Journal
 SEEN = "SELECT 1 FROM provider_messages WHERE enterprise = ? AND message = ?"
 COLUMNS = ("enterprise", "message", "recorded")
 
+PLAIN = re.compile(r"\+?[\d\s().-]+", re.ASCII)
+"""A number and nothing else: ``whatsapp:+1…`` may opt out, but it opts nobody in to texts."""
 REPLY, REFUSAL = "reply", "refusal"
 STOP, START = "stop", "start"
 NOTHING, REPEATED, REJECTED = "nothing", "repeated", "rejected"
@@ -125,7 +128,7 @@ class ProviderEvents:
         if reply.kind is None:
             return _rejected(event, WORD) if event.hint == START else _Done(NOTHING)
         numbers = self._numbers(provider, event)
-        if not numbers or (reply.kind == OPT_IN and len(numbers) > 1):
+        if not numbers or (reply.kind == OPT_IN and (len(numbers) > 1 or PLAIN.fullmatch(event.patient) is None)):
             return _rejected(event, NUMBER)
         lines = self._lines(provider, event.line)
         if reply.kind == OPT_IN:
