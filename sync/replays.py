@@ -10,7 +10,6 @@ from store.errors import PayloadUnreadable
 from store.preference import RecordOutcome
 from store.runs.runs import Rejection
 from sync.dry_run import DryRun
-from sync.inbound import Inbound
 from sync.replay import preview, replay
 from sync.runtime import Runtime, UsageError, adapter, lane
 
@@ -18,6 +17,8 @@ from sync.runtime import Runtime, UsageError, adapter, lane
 def replay_one(runtime: Runtime, rejection: Rejection, actor: str) -> IngestResult:
     """Replays a rejection of a source or of a messaging provider. Raises ``UsageError`` for a removed one."""
     if rejection.source in runtime.settings.providers:
+        from sync.inbound import Inbound  # with the HTTP API, which listing rejections does not need
+
         return Inbound(runtime).replay(rejection, actor)
     feed = runtime.feed(rejection.source)
     return replay(runtime.engine, lane(feed), adapter(feed).mapper, rejection, actor)

@@ -11,10 +11,13 @@ from datetime import datetime
 from typing import NamedTuple
 
 from store.domain.channels import EMAIL
+from store.domain.lock import Actor
+from store.domain.patient import Patient, PatientRef
 from store.domain.phone_numbers import Numbering, mailbox
 from store.domain.sms_consent import ALL_LINES, LINE, SMS, TOPIC, ConsentEvent
-from store.errors import ValueRefused
+from store.errors import OptInOff, ValueRefused
 from store.patients.preferences import Preferences
+from store.patients.reader import PatientReader
 from store.patients.sms import PatientOptOut, opted_out_at
 from store.preference import PATIENT
 
@@ -50,6 +53,19 @@ def record_opt_out(store: Preferences, enterprise: str, asked: AskedOptOut, acto
             at = opted_out_at(asked.at, now, consent.events_of(address))
             done.append(consent.opt_out(event_of(asked, address, line, at), asked.how, actor, now))
     return PatientOptOut(sum(one.patients for one in done), any(one.is_new for one in done))
+
+
+def record_opt_in(
+    store: Preferences, enterprise: str, patient_id: str, channel: str, *, actor: Actor, reason: str, now: datetime
+) -> Patient:
+    """Lifts a patient's opt-outs from calls or e-mail, on the patient's behalf. Raises :class:`OptInOff` unless the policy allows it."""
+    with store.database.write(enterprise) as transaction:
+        if not store.settings.within(transaction, enterprise).policy.staff_may_record_opt_in:
+            raise OptInOff("staff_may_record_opt_in is off: nobody may opt a patient in here")
+        reader = PatientReader(store.database, transaction, store.enterprises[enterprise])
+        patient = reader.patient(PatientRef(id=patient_id))
+        store.consent(transaction, enterprise).opt_in_to_channel(patient, channel, actor=actor, reason=reason, now=now)
+        return reader.patient(PatientRef(id=patient_id))
 
 
 def event_of(asked: AskedOptOut, address: str, line: str | None, at: datetime) -> ConsentEvent:

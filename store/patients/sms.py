@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection
 
 from store import times
-from store.audit.audit_log import OPTED_OUT, SMS_OPT_IN, SMS_OPT_OUT, SMS_REPLY, Audit
+from store.audit.audit_log import OPTED_IN, OPTED_OUT, SMS_OPT_IN, SMS_OPT_OUT, SMS_REPLY, Audit
 from store.db.database import Database
 from store.db.tables import ChangeRow, PatientRow, SmsConsentEventRow, SmsWordsRow
 from store.domain import documents, sms_consent
@@ -149,6 +149,24 @@ class SmsConsent:
         detail = {"channel": event.channel, "how": how, "line": event.line, "topic": event.topic, "patients": patients}
         self._audit(OPTED_OUT, "", actor, now, **detail)
         return PatientOptOut(patients, is_new=_subjects(self.events_of(event.number)) != before)
+
+    def opt_in_to_channel(self, patient: Patient, channel: str, *, actor: Actor, reason: str, now: datetime) -> None:
+        """Lifts a patient's opt-outs from calls or from e-mail. One at an address that other patients have too is refused."""
+        may_record(actor)
+        who, person = parsed(patient.id) or 0, str(actor)
+        found = [one for one in patient.opt_outs if one.channel == channel]
+        if any(len(self._owners([number])) > 1 for number in {one.number for one in found}):
+            raise ValueRefused("several patients have this address: correct it in the EMR first")
+        for one in found:
+            event = ConsentEvent(one.number, one.line, STAFF, False, now, one.scope, one.topic, channel)
+            before = self.events_of(one.number)
+            after = add_by_staff(before, event)
+            self._write_event(event, "", person, reason, now)
+            self._keep(one.number, before, after, now)
+            bound = [each for each in self.bindings.of_patients([who]) if each.number == one.number]
+            self._bind_or_release(event, {who}, bound, add_by_staff, before, now)
+        self.touch({who} if found else (), Author(STAFF, now, actor=person, reason=reason), now, sms_consent.OPT_IN, channel)
+        self._audit(OPTED_IN, patient.id, person, now, channel=channel, reason=reason, opt_outs=len(found))
 
     def record(
         self, event: ConsentEvent, add_event: AddEvent, who: Collection[int], actor: str, reason: str, now: datetime, *, term: str = ""

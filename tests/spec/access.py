@@ -41,6 +41,8 @@ CALLS: Mapping[tuple[str, str], Call] = {
     ("POST", "/v1/decisions/batch"): Call(SENDERS, foreign=200),
     ("GET", "/v1/changes"): Call(SENDERS),
     ("POST", "/v1/sms-replies"): Call(SENDERS),
+    ("POST", "/v1/opt-outs"): Call(SENDERS | RECORDERS),
+    ("POST", "/v1/opt-outs/links"): Call(SENDERS, 409, 409),
     ("POST", "/v1/patients/lookup"): Call(LOOKERS | {GRANTED}, foreign=404),
     ("GET", _PATIENT): Call(LOOKERS | {GRANTED}, foreign=404),
     ("GET", f"{_PATIENT}/history"): Call(LOOKERS | {GRANTED}, foreign=404),
@@ -49,6 +51,7 @@ CALLS: Mapping[tuple[str, str], Call] = {
     ("PUT", f"{_PATIENT}/do-not-contact"): Call(PEOPLE, 423, 200, 404, {"manager": 403, "staff": 403}),
     ("PUT", f"{_PATIENT}/preferred-phone"): Call(RECORDERS, foreign=404),
     ("POST", f"{_PATIENT}/sms-consent"): Call(RECORDERS, foreign=404),
+    ("POST", f"{_PATIENT}/opt-ins"): Call(RECORDERS, 409, 409, 409),
     ("GET", "/v1/audit"): Call(AUDITOR, foreign=200),
     ("GET", "/v1/sms-consent/report"): Call(REPORTED),
     ("GET", "/v1/replies"): Call(LOOKERS),
@@ -66,7 +69,9 @@ CALLS: Mapping[tuple[str, str], Call] = {
     ("POST", "/v1/rejections/replay"): Call(OPERATOR, foreign=404),
     ("POST", "/v1/rejections/replay/preview"): Call(OPERATOR, foreign=404),
 }
-"""In the enterprise that does not sync, a run holds nothing and its source has a run in progress: 409."""
+"""Without ``public_url`` there are no links, and by default nobody opts a patient in: 409. In the enterprise that does not sync, a run
+holds nothing and its source has a run in progress: 409.
+"""
 
 PATIENT, RUN, REJECTION, SOURCE = (
     "/patients/{patient_id:str}",
@@ -107,6 +112,7 @@ PAGES: Mapping[tuple[str, str], frozenset[str]] = {
 """The roles that may use a page or its form."""
 OPEN = {
     *((method, "/sign-in") for method in ("GET", "POST")),
+    *((method, "/unsubscribe/{token:str}") for method in ("GET", "POST")),
     *(("GET", path) for path in ("/healthz", "/readyz", "/metrics", "/schema", "/schema/openapi.json", "/static/{digest:str}/{name:str}")),
 }
 """Routes that need neither key nor session."""

@@ -554,8 +554,9 @@ def test_a_replayed_stop_that_was_recorded_changes_nothing(general: Clinic) -> N
 
 def test_metrics_count_by_provider_and_outcome_and_hold_no_number(general: Clinic) -> None:
     number = general.patient()
-    general.send(form(From=number))
-    general.send(form(From="CLINIC"))
+    hook = form(From=number)
+    for one in (hook, hook, form(From="CLINIC"), form(From=number, Body="hello")):
+        general.send(one)
     text = general.metrics()
     for outcome in ("opt_out", "rejected", "nothing", "repeated"):
         assert f'outcome="{outcome}"' in text

@@ -10,16 +10,18 @@ from msgspec import Meta, Struct
 from store.domain.lock import Role
 from store.domain.phone_numbers import Numbering
 from store.domain.sms_consent import ALL_LINES, LINE, TOPIC
-from store.patients.address_opt_outs import AskedOptOut, addresses_of, record_opt_out, takes_line
+from store.patients.address_opt_outs import AskedOptOut, addresses_of, record_opt_in, record_opt_out, takes_line
 from store.patients.preferences import Preferences
 from store.patients.unsubscribe import UnsubscribeLink, UnsubscribeLinks
 from store.preference import PATIENT, STAFF
-from store.web.api.endpoint import ApiResponse, Call, Endpoint
+from store.web.api.endpoint import ApiResponse, Call, Endpoint, etag
+from store.web.api.facesheet import PatientOut, facesheet
 from store.web.api.wire import ChannelName, Line, Text, check_line, usable_time
 
 Address = Annotated[str, Meta(min_length=1, max_length=320)]
 How = Literal["key_press", "spoken", "unsubscribe", "web_form", "complaint", "provider_refusal", "other"]
 CALLERS = frozenset({Role.SENDER, Role.ENTERPRISE, Role.STAFF})
+RECORDERS = frozenset({Role.ENTERPRISE, Role.STAFF})
 SENDERS = frozenset({Role.SENDER})
 
 
@@ -56,6 +58,13 @@ class OptOutRecorded(Struct, frozen=True):
     new: bool
 
 
+class OptInIn(Struct, frozen=True, forbid_unknown_fields=True):
+    """A patient wants calls, or e-mail, again; ``reason`` tells how they asked for it. The policy must allow it."""
+
+    channel: Literal["voice", "email"]
+    reason: Annotated[str, Meta(min_length=1, max_length=500)]
+
+
 class LinkIn(Struct, frozen=True, forbid_unknown_fields=True):
     """The address that an e-mail is sent to, and its topic: the link unsubscribes from that topic, without one from all e-mail."""
 
@@ -79,6 +88,8 @@ class AddressOptOutCalls:
     def endpoints(self) -> Iterable[Endpoint]:
         """The endpoints."""
         yield Endpoint("POST", "/v1/opt-outs", CALLERS, "Report an opt-out by any means", self.record, OptOutIn, OptOutRecorded)
+        opt_ins = "/v1/patients/{patient_id:str}/opt-ins"
+        yield Endpoint("POST", opt_ins, RECORDERS, "Lift opt-outs from calls or e-mail", self.lift, OptInIn, PatientOut)
         yield Endpoint("POST", "/v1/opt-outs/links", SENDERS, "Create an unsubscribe link", self.link, LinkIn, LinkOut)
 
     def record(self, call: Call) -> ApiResponse:
@@ -89,6 +100,14 @@ class AddressOptOutCalls:
         done = record_opt_out(self.store, call.enterprise, asked, call.who, call.now)
         scope = TOPIC if body.topic is not None else ALL_LINES if body.line is None else LINE
         return ApiResponse(OptOutRecorded(body.channel, scope, done.patients, done.is_new))
+
+    def lift(self, call: Call) -> ApiResponse:
+        """Lifts a patient's opt-outs from one channel."""
+        body: OptInIn = call.body
+        who, store = call.path["patient_id"], self.store
+        patient = record_opt_in(store, call.enterprise, who, body.channel, actor=call.actor, reason=body.reason, now=call.now)
+        toggle = store.toggle(call.enterprise, patient, call.key.role)
+        return ApiResponse(facesheet(patient, toggle, store.enterprises[call.enterprise]), etag(patient.version))
 
     def link(self, call: Call) -> ApiResponse:
         """A link for one address. Nothing is stored."""

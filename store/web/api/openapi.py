@@ -49,6 +49,50 @@ OWN_HANDLERS = (
 """Endpoints with handlers of their own."""
 
 
+def _open(summary: str, description: str, name: str, body: Mapping[str, Any] | None, **responses: tuple[str, str]) -> dict[str, Any]:
+    """An operation that needs no key. ``responses``: status -> its description and its media type."""
+    said = {status[1:]: {"description": text, "content": {media: {}}} for status, (text, media) in responses.items()}
+    operation: dict[str, Any] = {
+        "summary": summary,
+        "description": description,
+        "security": [],
+        "parameters": [{"name": name, "in": "path", "required": True, "schema": {"type": "string"}}],
+        "responses": {**said, "default": PROBLEM},
+    }
+    return operation if body is None else {**operation, "requestBody": {"required": True, "content": body}}
+
+
+PROBLEM = {"description": "problem details", "content": {MEDIA_TYPE: {"schema": {"$ref": REF.format(name="ProblemOut")}}}}
+FORM, PAGE = "application/x-www-form-urlencoded", "text/html"
+ONE_CLICK = {FORM: {"schema": {"type": "object", "properties": {"List-Unsubscribe": {"const": "One-Click"}}}}}
+OPEN_PATHS: Mapping[str, Any] = {
+    "/v1/inbound/{provider}": {
+        "post": _open(
+            "Webhooks of a messaging provider",
+            "The provider's own body and signature. 401: not signed as configured. 503: send it again.",
+            "provider",
+            {"application/json": {}, FORM: {}},
+            s200=("committed", "text/plain"),
+        )
+    },
+    "/unsubscribe/{token}": {
+        "get": _open(
+            "The page of an unsubscribe link", "Changes nothing.", "token", None, s200=("page", PAGE), s404=("unknown link", PAGE)
+        ),
+        "post": _open(
+            "One-click unsubscribe (RFC 8058)",
+            "Records the opt-out; repeats change nothing.",
+            "token",
+            ONE_CLICK,
+            s200=("unsubscribed", PAGE),
+            s400=("the body is not List-Unsubscribe=One-Click", PAGE),
+            s404=("unknown link", PAGE),
+        ),
+    },
+}
+"""Endpoints that need no key."""
+
+
 def document(endpoints: Iterable[Endpoint], version: str) -> bytes:
     """The document as JSON."""
     rows = (*OWN_HANDLERS, *endpoints)
@@ -64,7 +108,7 @@ def document(endpoints: Iterable[Endpoint], version: str) -> bytes:
             "openapi": "3.1.0",
             "info": {"title": "emr-sync", "version": version, "description": "May this patient be contacted, how, where, and why?"},
             "security": [{"key": []}],
-            "paths": paths,
+            "paths": paths | dict(OPEN_PATHS),
             "components": {"schemas": components, "securitySchemes": {"key": {"type": "http", "scheme": "bearer"}}},
         }
     )
@@ -78,12 +122,11 @@ def _ecma(schema: Any) -> Any:
 
 
 def _operation(row: Endpoint, by_type: Mapping[str, Any]) -> dict[str, Any]:
-    problem = {"description": "problem details", "content": {MEDIA_TYPE: {"schema": {"$ref": REF.format(name="ProblemOut")}}}}
     operation: dict[str, Any] = {
         "summary": row.summary,
         "description": f"Roles: {', '.join(sorted(row.roles))}." + (f" Sender keys need the grant {row.grant}." if row.grant else ""),
         "parameters": [*_in_path(row), *_in_query(row)],
-        "responses": {str(row.status): {"description": "done", "content": _response_content(row, by_type)}, "default": problem},
+        "responses": {str(row.status): {"description": "done", "content": _response_content(row, by_type)}, "default": PROBLEM},
     }
     if row.takes is not None:
         operation["requestBody"] = {"required": True, "content": _content(row, row.takes, by_type)}
