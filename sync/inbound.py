@@ -12,7 +12,7 @@ from typing import Any
 
 from adapters.base import IngestResult
 from adapters.providers.fetch import fetched
-from adapters.providers.reading import Event, IgnoredEvent, ProviderEvent, UnusableEvent, read_content, read_item
+from adapters.providers.reading import UNKNOWN_EVENT, Event, IgnoredEvent, ProviderEvent, UnusableEvent, read_content, read_item
 from adapters.providers.request import BodyUnreadable, ProviderRequest, json_value
 from adapters.providers.signatures import refusal
 from adapters.providers.sns import Fetch, SnsSignatures, SnsUnreachable
@@ -87,7 +87,8 @@ class Inbound:
         found = list(events)
         usable = [one for one in map(as_received, found) if one is not None]
         done = self.events.record(_store_side(provider), usable, self.runtime.clock())
-        return [*done, *[IGNORED] * (len(found) - len(usable))]
+        self.runtime.metrics.left_out(provider.name, done.left_out)
+        return [*done.outcomes, *[IGNORED] * (len(found) - len(usable))]
 
     def _count(self, provider: ConfiguredProvider, outcomes: Iterable[str]) -> None:
         for outcome, number in Counter(outcomes).items():
@@ -126,7 +127,7 @@ def as_received(event: Event) -> ReceivedEvent | Rejected | None:
     if isinstance(event, IgnoredEvent):
         return None
     if isinstance(event, UnusableEvent):
-        return Rejected(event.reason, event.detail, event.path, "", event.payload, nameless=True)
+        return Rejected(event.reason, event.detail, event.path, "", event.payload, nameless=event.reason == UNKNOWN_EVENT)
     return ReceivedEvent(*event)
 
 

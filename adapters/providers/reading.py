@@ -18,6 +18,7 @@ from adapters.providers.request import MOST_ITEMS, BodyUnreadable, json_value
 STEP = re.compile(r"([^.\[\]]+)|\[(\d{1,4})\]")
 STOP, START = "stop", "start"
 LONGEST_TEXT = 10_000
+UNKNOWN_EVENT = "event_unknown"
 LATEST_SECONDS = 253_402_300_799  # the end of the year 9999
 NOTIFICATION = "Notification"
 
@@ -80,7 +81,7 @@ def read_item(found: ProviderFormat, item: Any) -> Event:
         return _event(found, rule, item, payload)
     if any(value_at(item, path) in values for path, values in found.ignored.items()):
         return IgnoredEvent()
-    return UnusableEvent("event_unknown", "no rule of the preset reads this kind of event", "", payload)
+    return UnusableEvent(UNKNOWN_EVENT, "no rule of the preset reads this kind of event", "", payload)
 
 
 def _items(found: ProviderFormat, content: Any) -> list[Any]:
@@ -120,7 +121,7 @@ def _event(found: ProviderFormat, rule: EventRule, item: dict[str, Any], payload
     patient, line = _plain(value_at(item, rule.patient)), _plain(value_at(item, rule.line))
     if not patient:
         return UnusableEvent("number_missing", f"{rule.patient} is missing or empty", rule.patient, payload)
-    text = value_at(item, rule.text).replace("\0", " ")
+    text = _storable(value_at(item, rule.text))
     if len(text) > LONGEST_TEXT:
         return UnusableEvent("text_too_long", f"{rule.text} is longer than {LONGEST_TEXT} characters", rule.text, payload)
     at, at_unreadable = _time(rule, value_at(item, rule.time))
@@ -137,7 +138,12 @@ def _hint(hint: Hint, item: Mapping[str, Any]) -> str | None:
 
 
 def _plain(text: str) -> str:
-    return text.replace("\0", " ").strip()
+    return _storable(text).strip()
+
+
+def _storable(text: str) -> str:
+    """The text without NUL and lone surrogates (half of an emoji): no database takes them, and an opt-out is not lost to them."""
+    return text.replace("\0", " ").encode("utf-8", "replace").decode()
 
 
 def _time(rule: EventRule, text: str) -> tuple[datetime | None, bool]:

@@ -72,6 +72,13 @@ class ReceivedEvent(NamedTuple):
     payload: bytes
 
 
+class RecordedEvents(NamedTuple):
+    """What became of each event, one of :data:`OUTCOMES`, and how many rejections were beyond the hour's room."""
+
+    outcomes: tuple[str, ...] = ()
+    left_out: int = 0
+
+
 class _Done(NamedTuple):
     """What became of one event, and what of it was rejected."""
 
@@ -85,15 +92,15 @@ class ProviderEvents:
     def __init__(self, store: Preferences, journal: Journal) -> None:
         self.store, self.journal, self.database = store, journal, store.database
 
-    def record(self, provider: MessagingProvider, events: Sequence[ReceivedEvent | Rejected], now: datetime) -> list[str]:
-        """Records events in order, all or none. Returns what became of each: one of :data:`OUTCOMES`."""
+    def record(self, provider: MessagingProvider, events: Sequence[ReceivedEvent | Rejected], now: datetime) -> RecordedEvents:
+        """Records events in order, all or none."""
         if not events:
-            return []
+            return RecordedEvents()
         with self.database.write(provider.enterprise) as transaction:
             done = [self._one(transaction, provider, event, now) for event in events]
             rows = [row for one in done for row in one.rejected]
-            self.journal.reject(transaction, rows, source=provider.name, enterprise=provider.enterprise, run_id=None, now=now)
-        return [one.outcome for one in done]
+            kept = self.journal.reject(transaction, rows, source=provider.name, enterprise=provider.enterprise, run_id=None, now=now)
+        return RecordedEvents(tuple(one.outcome for one in done), kept.left_out)
 
     def replay(
         self, provider: MessagingProvider, event: ReceivedEvent | Rejected | None, rejection: Rejection, actor: str, now: datetime
@@ -186,4 +193,4 @@ def _rejected(event: ReceivedEvent, why: tuple[str, str]) -> _Done:
 
 
 def _row(event: ReceivedEvent, why: tuple[str, str], scope: str) -> Rejected:
-    return Rejected(*why, path="", locator="", payload=event.payload, scope=scope, nameless=why == NUMBER)
+    return Rejected(*why, path="", locator="", payload=event.payload, scope=scope)

@@ -334,6 +334,13 @@ def test_nul_in_a_text_hides_no_stop(general: Clinic) -> None:
     assert not general.may_text(number)
 
 
+@pytest.mark.parametrize("text", ["STOP \ud83d", "I will stop by \ud83d"])
+def test_half_an_emoji_hides_no_stop(general: Clinic, text: str) -> None:
+    number = general.patient()
+    assert general.send(infobip(number, text)).status == 200
+    assert not general.may_text(number)
+
+
 def test_an_overlong_text_is_kept_for_a_person(general: Clinic) -> None:
     number = general.patient()
     assert general.send(infobip(number, "a" * 10_001)).status == 200

@@ -51,13 +51,13 @@ OWN_HANDLERS = (
 
 def _open(summary: str, description: str, name: str, body: Mapping[str, Any] | None, **responses: tuple[str, str]) -> dict[str, Any]:
     """An operation that needs no key. ``responses``: status -> its description and its media type."""
-    said = {status[1:]: {"description": text, "content": {media: {}}} for status, (text, media) in responses.items()}
+    answers = {status[1:]: {"description": text, "content": {media: {}}} for status, (text, media) in responses.items()}
     operation: dict[str, Any] = {
         "summary": summary,
         "description": description,
         "security": [],
         "parameters": [{"name": name, "in": "path", "required": True, "schema": {"type": "string"}}],
-        "responses": {**said, "default": PROBLEM},
+        "responses": {**answers, "default": PROBLEM},
     }
     return operation if body is None else {**operation, "requestBody": {"required": True, "content": body}}
 
