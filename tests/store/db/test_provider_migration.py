@@ -24,7 +24,7 @@ def migration() -> Any:
     """The module of the migration."""
     config = Config()
     config.set_main_option("script_location", str(schema.__file__).replace("schema.py", "migrations"))
-    found = ScriptDirectory.from_config(config).get_revision("0067")
+    found = ScriptDirectory.from_config(config).get_revision("0068")
     assert found is not None
     return found.module
 
