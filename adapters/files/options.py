@@ -106,7 +106,7 @@ def extract(settings: SourceSettings) -> Extract:
         str(options.get("as_of") or (NAME if (archive or tables[0].pattern).has_date else "")),
         timedelta(seconds=float(options["every"])) if options.get("every") else None,
         timedelta(seconds=number(options, "patience", PATIENCE, least=0, most=30 * DAY)),
-        int(options.get("max_file_bytes") or LARGEST),
+        int(options.get("max_unpacked_bytes") or LARGEST),
     )
     _check_names(found)
     return found

@@ -67,7 +67,7 @@ class ExtractOptions(SettingsGroup):
     as_of: Literal["name", "modified"] | None = None
     every: Seconds | None = None
     patience: Seconds | None = None
-    max_file_bytes: OneOrMore | None = None
+    max_unpacked_bytes: OneOrMore | None = None
     patient_id_from: str | None = None
 
 

@@ -281,7 +281,7 @@ def test_a_zip_bomb_is_stopped_early(tmp_path: Path, kind: str) -> None:
 
 def test_the_largest_file_is_a_setting(tmp_path: Path) -> None:
     write(tmp_path, FILE, "ID,DNC", *["M1,Y"] * 100)
-    assert read(tmp_path, max_file_bytes=300).reasons == ["file_too_large"]
+    assert read(tmp_path, max_unpacked_bytes=300).reasons == ["file_too_large"]
 
 
 def test_text_compresses_less_than_a_bomb() -> None:
