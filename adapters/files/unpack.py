@@ -98,7 +98,9 @@ def _bounded(chunks: Iterable[tuple[bytes, int]], largest: int) -> Iterator[byte
     for chunk, compressed in chunks:
         size += len(chunk)
         if size > largest or (compressed and size > FROM and size > compressed * HIGHEST_RATIO):
-            raise FileRejected("file_too_large", "the file, decompressed, is too large for an extract: check it, or raise max_unpacked_bytes")
+            raise FileRejected(
+                "file_too_large", "the file, decompressed, is too large for an extract: check it, or raise max_unpacked_bytes"
+            )
         yield chunk
 
 
