@@ -267,6 +267,7 @@ class SourceSettings:
     default_region: str | None = None
     time_zone: str = "UTC"
     keep_names: bool = True
+    keep_birth_dates: bool = True
     linking: frozenset[str] = frozenset()
     placeholders: frozenset[str] = frozenset()
     contact: Mapping[str, Any] = field(default_factory=dict)

@@ -91,6 +91,8 @@ DECEASED = "deceased"
 RESTRICTED = "restricted"
 ACTIVE = "active"
 DISPLAY_NAME = "display_name"
+BIRTH_DATE = "birth_date"
+"""As precisely as it was written: ``1980-02-03``, ``1980-02`` or ``1980``."""
 CONSENT = "consent."
 TOPIC = "topic."
 

@@ -6,17 +6,19 @@ Source: FHIR R4 8.1 (Patient), security labels of v3-Confidentiality.
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Any
 
 from adapters.base import SourceSettings
 from adapters.fhir import absent, contact
 from adapters.fhir.dates import ended
+from adapters.mapping import birth_date, iso_time
 from adapters.mapping.contact_tables import ContactTables
 from adapters.mapping.language import Languages, is_declined, is_standard
 from adapters.mapping.legible import MARK
 from store.preference import (
     ACTIVE,
+    BIRTH_DATE,
     DECEASED,
     DENIED,
     DISPLAY_NAME,
@@ -93,6 +95,8 @@ def statements(
     name = _name(resource.get("name"), today) if settings.keep_names else None
     if name:
         stated[DISPLAY_NAME] = name
+    if settings.keep_birth_dates:
+        _birth_date(stated, resource.get("birthDate"), today, problems)
     return stated
 
 
@@ -237,6 +241,18 @@ def _written(name: dict[str, Any]) -> str:
     """Given names and family name; DSTU2 has a list of family names."""
     parts = [*_texts(name.get("given")), *_texts(name.get("family"))]
     return " ".join(parts or _texts(name.get("text"))[:1])
+
+
+def _birth_date(stated: Stated, value: Any, today: str, problems: list[Problem]) -> None:
+    """The day as it is written: a date has no time zone. Some servers send a dateTime. An illegible text is reported elsewhere."""
+    if value is None or value in ("", MARK):
+        return
+    day = value.strip().partition("T")[0] if isinstance(value, str) else ""
+    found = birth_date.written(iso_time.read(day, UTC), UTC, date.fromisoformat(today))
+    if found is None:
+        problems.append(birth_date.UNUSABLE._replace(path="Patient.birthDate"))
+    else:
+        stated[BIRTH_DATE] = Statement(found, "Patient.birthDate")
 
 
 def _dicts(value: Any) -> list[dict[str, Any]]:

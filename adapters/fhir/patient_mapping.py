@@ -22,6 +22,7 @@ from adapters.mapping.texts import with_texts
 from store import times
 from store.preference import (
     ACTIVE,
+    BIRTH_DATE,
     DECEASED,
     DENIED,
     DISPLAY_NAME,
@@ -49,6 +50,7 @@ READ_FROM = {
     "active": (ACTIVE,),
     "communication": (LANGUAGE,),
     "name": (DISPLAY_NAME,),
+    "birthDate": (BIRTH_DATE,),
     "telecom": (PHONES, EMAIL, PREFERRED_PHONE),
 }
 """The attributes that are read from an element without a rule."""

@@ -17,11 +17,11 @@ from adapters.fhir.fhirpath_nodes import ANY_RESOURCE
 from adapters.fhir.options import ConsentOptions
 from adapters.mapping import partial
 from adapters.mapping.site_rules import EACH, MappingError, Read, Rule, compile_rule, expanded, paths, standard
-from store.preference import DISPLAY_NAME, LANGUAGE, LISTS, PHONES, PREFERRED_PHONE, Problem, Statement, base
+from store.preference import BIRTH_DATE, DISPLAY_NAME, LANGUAGE, LISTS, PHONES, PREFERRED_PHONE, Problem, Statement, base
 
 READ = ("Patient", "Consent", "Flag")
 OF_A_POINT = re.compile(r"(?:Patient\.)?telecom\b")
-ELEMENTS = {"Patient.name": DISPLAY_NAME, "Patient.telecom": PHONES, "Patient.communication": LANGUAGE}
+ELEMENTS = {"Patient.name": DISPLAY_NAME, "Patient.birthDate": BIRTH_DATE, "Patient.telecom": PHONES, "Patient.communication": LANGUAGE}
 FILTER = re.compile(r"\b(?:category|scope)\b")
 POINT = re.compile(r"Patient\.telecom\[(\d+)\]")
 

@@ -1,17 +1,19 @@
-"""Reads name, language, death and protection of a patient from PID and PD1. Pure.
+"""Reads name, birth date, language, death and protection of a patient from PID and PD1. Pure.
 
-Source: HL7 v2.9 chapter 3 (PID-5, PID-15, PID-29, PID-30, PD1-12); v2-to-FHIR for death (PID-29, else PID-30).
+Source: HL7 v2.9 chapter 3 (PID-5, PID-7, PID-15, PID-29, PID-30, PD1-12); v2-to-FHIR for death (PID-29, else PID-30).
 """
 
 from __future__ import annotations
 
+from datetime import UTC, date
 from functools import lru_cache
 
+from adapters.hl7v2 import timestamp
 from adapters.hl7v2.errors import UnusableMessage
 from adapters.hl7v2.reader import DELETE, Message
-from adapters.mapping import language
+from adapters.mapping import birth_date, language
 from adapters.mapping.tables import table
-from store.preference import DECEASED, DISPLAY_NAME, LANGUAGE, Problem, Statement
+from store.preference import BIRTH_DATE, DECEASED, DISPLAY_NAME, LANGUAGE, Problem, Statement
 
 
 def read_language(
@@ -100,3 +102,23 @@ def read_name(message: Message, field: str, statements: dict[str, Statement], pr
         return
     if text:
         statements[DISPLAY_NAME] = Statement(text, "PID-5")
+
+
+def read_birth_date(message: Message, field: str, today: date, statements: dict[str, Statement], problems: list[Problem]) -> None:
+    """Reads PID-7, as precisely as it is written. A date of zeros is empty: some EMRs write it so."""
+    if field == DELETE:
+        statements[BIRTH_DATE] = Statement(None, "PID-7")
+        return
+    first = field.split(message.delimiters.repetition, 1)[0].split(message.delimiters.component, 1)[0]
+    try:
+        text = message.unescape(first).strip()
+    except UnusableMessage as error:
+        problems.append(error.problem("PID-7", BIRTH_DATE))
+        return
+    if not text.strip("0-"):
+        return
+    day = birth_date.written(timestamp.time(text, UTC), timestamp.offset(text) or UTC, today)
+    if day is None:
+        problems.append(birth_date.UNUSABLE._replace(path="PID-7"))
+    else:
+        statements[BIRTH_DATE] = Statement(day, "PID-7")

@@ -32,7 +32,7 @@ STANDARD = {
     ("PID", 5): XPN,
     **{("PID", field): XTN for field in (13, 14, 40)},
     ("PID", 15): _Reader(frozenset(range(1, 7)), repetition=1),
-    **{("PID", field): TIME for field in (29, 33)},
+    **{("PID", field): TIME for field in (7, 29, 33)},
     **dict.fromkeys((("PID", 30), ("PD1", 12)), CODE),
     ("MRG", 1): CX,
 }

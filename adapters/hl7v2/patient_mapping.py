@@ -27,6 +27,7 @@ from adapters.mapping.language import Languages
 from adapters.mapping.site_rules import Read, fingerprint
 from adapters.options import listed
 from store.preference import (
+    BIRTH_DATE,
     DENIED,
     DISPLAY_NAME,
     EMAIL,
@@ -40,7 +41,7 @@ from store.preference import (
     base,
 )
 
-DEMOGRAPHICS = frozenset({PHONES, EMAIL, PREFERRED_PHONE, LANGUAGE, DISPLAY_NAME})
+DEMOGRAPHICS = frozenset({PHONES, EMAIL, PREFERRED_PHONE, LANGUAGE, DISPLAY_NAME, BIRTH_DATE})
 PID_WIDTH = 41
 _PADDING = [""] * PID_WIDTH
 _SEVERAL = Problem(SEVERAL_OWN, "PID-3", SEVERAL_OWN_DETAIL)
@@ -59,7 +60,8 @@ class PatientMapper:
         self.rules = SiteRules(settings.mapping, compile_path, settings.default_region, tables, self._languages)
         self._telecoms = PatientTelecoms(settings, tables, self.rules.paths)
         self._time_from = tuple(listed(settings.options, "time_from")) or stated_at.ORDER
-        self._zone, self._keep_names = ZoneInfo(settings.time_zone), settings.keep_names
+        self._zone = ZoneInfo(settings.time_zone)
+        self._keep_names, self._keep_birth_dates = settings.keep_names, settings.keep_birth_dates
 
     def read(self, message: Message, payload: Payload, *, present: bool = False, subject: Subject | None = None) -> PatientStatements:
         """``present``: rules say nothing about what the message does not have, since its kind need not have it. ``subject`` is whom it is
@@ -72,7 +74,7 @@ class PatientMapper:
         statements: Stated = {}
         problems = [*late]
         remarks = self._telecoms.read(message, pid, today, statements, problems)
-        self._demographics(message, pids, statements, problems)
+        self._demographics(message, pids, today, statements, problems)
         self._apply_rules(message, statements, problems, codes, present=present)
         if remarks.refused:
             statements |= {name: Statement(DENIED, path) for name, path in remarks.refused}
@@ -126,7 +128,9 @@ class PatientMapper:
         """When the message was stated; ``updated`` is PID-33."""
         return stated_at.read(message, updated, self._zone, payload.received, payload.undated, self._time_from)
 
-    def _demographics(self, message: Message, pids: list[list[str]], statements: Stated, problems: list[Problem]) -> None:
+    def _demographics(
+        self, message: Message, pids: list[list[str]], today: date, statements: Stated, problems: list[Problem]
+    ) -> None:
         pid = pids[0]
         if pid[15]:
             demographics.read_language(message, pid[15], statements, problems, self._languages)
@@ -135,6 +139,8 @@ class PatientMapper:
                 demographics.read_death(message, one[29], one[30], statements, problems)
         if self._keep_names and pid[5]:
             demographics.read_name(message, pid[5], statements, problems)
+        if self._keep_birth_dates and pid[7]:
+            demographics.read_birth_date(message, pid[7], today, statements, problems)
         protection = message.field("PD1", 12)
         if protection:
             demographics.read_flag(message, RESTRICTED, protection, "PD1-12", statements, problems)

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from store.preference import (
     ACTIVE,
+    BIRTH_DATE,
     CONSENT,
     DECEASED,
     DISPLAY_NAME,
@@ -43,6 +44,8 @@ class Kind(Enum):
     """a tuple of :class:`store.preference.Phone`: the whole list, or slot, as its source sent it"""
     ADDRESSES = auto()
     """a tuple of e-mail addresses: the whole list, or slot, most preferred first"""
+    DATE = auto()
+    """an ISO 8601 date, or only its year, or year and month"""
     LANGUAGE = auto()
     """a BCP-47 tag"""
     PERMISSION = auto()
@@ -85,6 +88,9 @@ REGISTRY = (
 )
 """The fixed attributes, in the order of display."""
 
+PERSONAL = (Attribute(BIRTH_DATE, "Birth date", Kind.DATE, locks=False),)
+"""What is kept as attributes are (stated, merged, corrected), and is no preference: never listed among them, and no rule can map it."""
+
 FAMILIES = (
     Attribute(CONSENT, kind=Kind.PERMISSION, needs_sync=True),
     Attribute(TOPIC, kind=Kind.PERMISSION, needs_sync=True),
@@ -92,7 +98,7 @@ FAMILIES = (
 
 ATTRIBUTES = tuple(one.name for one in REGISTRY)
 
-_ENTRIES = {one.name: one for one in (*REGISTRY, *FAMILIES)}
+_ENTRIES = {one.name: one for one in (*REGISTRY, *PERSONAL, *FAMILIES)}
 
 
 def entry(attribute: str) -> Attribute:
@@ -106,5 +112,6 @@ def is_known(attribute: str) -> bool:
 
 
 def in_order(names: Iterable[str]) -> tuple[str, ...]:
-    """All fixed attributes, then the others of ``names``, sorted."""
-    return (*ATTRIBUTES, *sorted(name for name in names if name not in ATTRIBUTES))
+    """All fixed attributes, then the other preferences of ``names``, sorted."""
+    listed = {*ATTRIBUTES, *(one.name for one in PERSONAL)}
+    return (*ATTRIBUTES, *sorted(name for name in names if name not in listed))

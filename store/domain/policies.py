@@ -123,6 +123,16 @@ class Policy:
             ),
         ),
     ] = False
+    search: Annotated[
+        str,
+        Setting(
+            "What users may look patients up by",
+            (
+                Choice("all", "Name, birth date, phone or identifier", "Parts of a name are enough. Each search is in the audit log."),
+                Choice("identifiers", "Identifier only", "A complete identifier is needed. Names, birth dates and phones find nobody."),
+            ),
+        ),
+    ] = "all"
     revoke_all_from: Annotated[
         date | None,
         Setting(

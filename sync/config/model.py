@@ -122,6 +122,7 @@ class EnterprisePart(SettingsGroup):
     opt_in_words: list[str] = Field(default_factory=lambda: ["START", "UNSTOP", "YES"])
     opt_out_words: list[str] = Field(default_factory=list)
     keep_names: bool = True
+    keep_birth_dates: bool = True
 
     @model_validator(mode="after")
     def _words_say_one_thing(self) -> EnterprisePart:

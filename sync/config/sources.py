@@ -127,6 +127,7 @@ def _settings(name: str, written: Written, enterprise: EnterprisePart) -> Source
         default_region=part.default_region or enterprise.default_region,
         time_zone=part.time_zone or enterprise.time_zone,
         keep_names=enterprise.keep_names,
+        keep_birth_dates=enterprise.keep_birth_dates,
         linking=linking(enterprise),
         placeholders=folded(enterprise.placeholder_identifiers),
         contact=part.contact.model_dump(exclude_defaults=True),

@@ -60,6 +60,7 @@ def test_rules_for_hl7(attribute: str, lost: str) -> None:
         ("deceased", "f30", "{}"),
         ("deceased", "f29", "20{}260101"),
         ("display_name", "f5", "Exam{}ple^Pat"),
+        ("birth_date", "f7", "1980{}0203"),
     ],
 )
 @pytest.mark.parametrize("lost", ["\udc81", "\\XFF\\"])

@@ -1,0 +1,26 @@
+"""A birth date, as precisely as its source wrote it. Pure.
+
+It is kept as text: ``1980-02-03``, ``1980-02`` if the day is not known, ``1980`` if only the year is.
+"""
+
+from __future__ import annotations
+
+from datetime import date, timedelta, tzinfo
+
+from store.preference import BIRTH_DATE, Problem
+from store.times import Time
+
+UNUSABLE = Problem("birth_date_unusable", "", "this is not a date of birth: it cannot be read, or it is in the future", BIRTH_DATE)
+TOMORROW = timedelta(days=1)
+"""Somewhere it is tomorrow already."""
+
+
+def written(time: Time | None, zone: tzinfo, today: date) -> str | None:
+    """The text of a time that was read in ``zone``. ``None`` if nothing was read, if it is in the future, or wider than a year."""
+    if time is None:
+        return None
+    first, last = time.earliest.astimezone(zone).date(), time.latest.astimezone(zone).date()
+    if first > today + TOMORROW or first.year != last.year:
+        return None
+    text = first.isoformat()
+    return text if first == last else text[:7] if first.month == last.month else text[:4]
