@@ -57,7 +57,8 @@ class Table(metaclass=Declared):
 class PatientRow(Table):
     """A patient and the values in force. ``basis`` is the enterprise's configuration that they were computed with.
 
-    ``due``: when a period begins or ends and changes them (``store.domain.periods``).
+    ``due``: when a period begins or ends and changes them (``store.domain.periods``). ``search_entry``: what :class:`SearchRow` has of the
+    patient (``store.domain.search_entry``); ``None``: written before there was one.
     """
 
     __tablename__ = "patients"
@@ -72,7 +73,9 @@ class PatientRow(Table):
     created: Mapped[datetime]
     updated: Mapped[datetime]
     due: Mapped[datetime | None]
+    search_entry: Mapped[str | None]
     __table_args__ = (
+        PartialIndex("ix_patients_not_indexed", ("enterprise", "id"), where="search_entry IS NULL AND merged_into IS NULL"),
         PartialIndex("ix_patients_merged_into", ("merged_into",), where="merged_into IS NOT NULL"),
         PartialIndex("ix_patients_due", ("enterprise", "due"), where="due IS NOT NULL"),
     )
@@ -140,6 +143,22 @@ class PhoneRow(Table):
         PartialIndex("ix_patient_phones_not_in_force", ("patient_id",), where="in_force = 0"),
         {"sqlite_with_rowid": False},
     )
+
+
+class SearchRow(Table):
+    """One word of a patient's name, or the birth date, beside the whole entry (``store.domain.search_entry``).
+
+    Its primary key answers a search by itself: the words that begin with a text, in order, each with what else it needs. PostgreSQL
+    compares these columns byte by byte (collation C), as SQLite does, since only then a beginning is a range. No foreign key: rows are
+    written with those of the patient, and checking each word would cost intake more than writing it.
+    """
+
+    __tablename__ = "patient_search"
+    enterprise: Mapped[str] = mapped_column(primary_key=True)
+    token: Mapped[str] = mapped_column(primary_key=True)
+    entry: Mapped[str] = mapped_column(primary_key=True)
+    patient_id: Mapped[int] = mapped_column(primary_key=True)
+    __table_args__: Any = ({"sqlite_with_rowid": False},)
 
 
 class ChangeRow(Table):

@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import ForeignKey, Index
 
-from store.db.columns import Mapped, mapped_column
+from store.db.columns import Mapped, PartialIndex, mapped_column
 from store.db.tables import BigId, Table
 
 
@@ -72,7 +72,10 @@ class ChainLinkRow(Table):
     subject: Mapped[str]
     detail: Mapped[str]
     hash: Mapped[str]
-    __table_args__ = (Index("ix_chain_links_enterprise_subject", "enterprise", "subject"),)
+    __table_args__ = (
+        Index("ix_chain_links_enterprise_subject", "enterprise", "subject"),
+        PartialIndex("ix_chain_links_viewed", ("enterprise", "chain", "actor", "number"), where="action = 'viewed_patient'"),
+    )
 
 
 class ChainHeadRow(Table):

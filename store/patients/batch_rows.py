@@ -8,7 +8,8 @@ from datetime import datetime
 from sqlalchemy import Connection
 
 from store.db.database import Database
-from store.db.tables import AssertionRow, ChangeRow, IdentifierRow, PatientRow, PhoneRow
+from store.db.tables import AssertionRow, ChangeRow, IdentifierRow, PatientRow, PhoneRow, SearchRow
+from store.domain import search_entry
 from store.domain.enterprise import Enterprise
 from store.patients.identifier_rows import Identifiers
 from store.patients.patient_state import ASSERTION_COLUMNS, PATIENT_COLUMNS, PatientState, Row
@@ -19,12 +20,16 @@ CHANGE_COLUMNS = (
 )  # fmt: skip
 PHONE_KEY = ("enterprise", "number", "patient_id")
 PHONE_COLUMNS = (*PHONE_KEY, "in_force")
-NEXT_VERSION = (*PATIENT_COLUMNS[2:7], "updated")
+NEXT_VERSION = (*PATIENT_COLUMNS[2:7], *PATIENT_COLUMNS[8:])
+SEARCH_COLUMNS = ("enterprise", "token", "entry", "patient_id")
 
 
 @dataclass(slots=True)
 class BatchRows:
-    """What a batch writes of its patients. ``first``: assertions of patients who had none; ``replaced``: phones of those who had some."""
+    """What a batch writes of its patients. ``first``: assertions of patients who had none; ``replaced``: phones of those who had some.
+
+    ``found_by`` and ``lost``: rows of the search index.
+    """
 
     new: list[Row] = field(default_factory=list)
     old: list[Row] = field(default_factory=list)
@@ -33,6 +38,8 @@ class BatchRows:
     phones: list[Row] = field(default_factory=list)
     replaced: list[Row] = field(default_factory=list)
     gone: list[Row] = field(default_factory=list)
+    found_by: list[Row] = field(default_factory=list)
+    lost: list[Row] = field(default_factory=list)
 
     def add(self, patient: PatientState, enterprise: Enterprise, now: datetime) -> None:
         """Adds the rows of one patient that changed."""
@@ -43,7 +50,11 @@ class BatchRows:
         if patient.is_new:
             self.new.append(row)
         else:
-            self.old.append((*row[2:7], row[8], row[0]))
+            self.old.append((*row[2:7], *row[8:], row[0]))
+        if row[9] != patient.entry:
+            self.found_by += search_rows(enterprise.name, row[9], patient.id)
+            self.lost += search_rows(enterprise.name, patient.entry or "", patient.id)
+            patient.entry = row[9]
         if numbers != patient.numbers:
             changed = numbers.items() - patient.numbers.items()
             (self.phones if patient.is_new else self.replaced).extend((enterprise.name, one, patient.id, is_on) for one, is_on in changed)
@@ -60,4 +71,11 @@ class BatchRows:
         database.delete(transaction, PhoneRow, PHONE_KEY, self.gone)
         database.insert(transaction, PhoneRow, PHONE_COLUMNS, self.phones)
         database.upsert(transaction, PhoneRow, PHONE_COLUMNS, self.replaced)
+        database.delete(transaction, SearchRow, SEARCH_COLUMNS, self.lost)
+        database.insert(transaction, SearchRow, SEARCH_COLUMNS, self.found_by)
         database.insert(transaction, ChangeRow, CHANGE_COLUMNS, changes)
+
+
+def search_rows(enterprise: str, entry: str, patient: int) -> list[Row]:
+    """The rows of a patient's entry in the search index."""
+    return [(enterprise, token, entry, patient) for token in search_entry.tokens(entry)]

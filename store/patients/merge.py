@@ -9,13 +9,14 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from store import times
-from store.db.tables import PatientRow, PhoneRow
+from store.db.tables import PatientRow, PhoneRow, SearchRow
 from store.domain import assertions, local_dnc, payload, record_refusals
 from store.domain.documents import instant
 from store.domain.identifiers import FORMER, LINKING, LOOKUP, OWN, Directory, KnownIdentifier, LinkRefused, is_alike
 from store.errors import MergeRefused, StoreError
 from store.patients import linking
 from store.patients.apply import Application, Outcome
+from store.patients.batch_rows import SEARCH_COLUMNS, search_rows
 from store.patients.duplicate_detection import OF_PATIENTS
 from store.patients.opt_out_bindings import Bindings
 from store.patients.patient_state import PatientState
@@ -177,8 +178,10 @@ class Joining:
     def _retire(self, survivor: PatientState, merged: PatientState, before: str) -> None:
         work, now = self.work, self.work.author.now
         self.transaction.exec_driver_sql(MOVE.format(survivor=survivor.id, merged=merged.id))
-        retired = (survivor.id, merged.version + 1, now, merged.id)
-        self.database.update(self.transaction, PatientRow, ("id",), ("merged_into", "version", "updated"), [retired])
+        retired = (survivor.id, merged.version + 1, now, "", merged.id)
+        self.database.update(self.transaction, PatientRow, ("id",), ("merged_into", "version", "updated", "search_entry"), [retired])
+        found_by = search_rows(work.enterprise.name, merged.entry or "", merged.id)
+        self.database.delete(self.transaction, SearchRow, SEARCH_COLUMNS, found_by)
         gone = [(work.enterprise.name, number, merged.id) for number in sorted(merged.numbers)]
         self.database.delete(self.transaction, PhoneRow, ("enterprise", "number", "patient_id"), gone)
         stated = self.item.effective

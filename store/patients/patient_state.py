@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from store.db.database import Database
-from store.domain import assertions, documents, effective
+from store.domain import assertions, documents, effective, search_entry
 from store.domain.documents import instant, interval
 from store.domain.enterprise import Enterprise
 from store.domain.phone_numbers import numbers_in_force, numbers_on_file
@@ -19,7 +19,7 @@ from store.preference import EMR
 
 PATIENTS = """SELECT p.id, p.version, p.basis, p.contact, p.created,
  EXISTS (SELECT 1 FROM merges m WHERE m.survivor = p.id), EXISTS (SELECT 1 FROM held_statements h WHERE h.patient_id = p.id),
- p.due IS NOT NULL, EXISTS (SELECT 1 FROM record_refusals r WHERE r.patient_id = p.id),
+ p.due IS NOT NULL, EXISTS (SELECT 1 FROM record_refusals r WHERE r.patient_id = p.id), p.search_entry,
  a.authority, a.assertions, a.effective, a.confirmed, a.content, a.seen, a.since, a.last_heard, a.unreadable,
  a.effective_latest, a.confirmed_latest, a.codes
  FROM patients p LEFT JOIN assertions a ON a.patient_id = p.id WHERE p.id IN ??"""
@@ -30,7 +30,7 @@ JOINED = """WITH RECURSIVE joined(patient, seq, survivor, merged, effective) AS 
  JOIN patients p ON p.id = m.merged AND p.merged_into = m.survivor)
  SELECT patient, seq, survivor, merged, effective FROM joined"""
 
-PATIENT_COLUMNS = ("id", "enterprise", "version", "basis", "sources", "contact", "provenance", "created", "updated")
+PATIENT_COLUMNS = ("id", "enterprise", "version", "basis", "sources", "contact", "provenance", "created", "updated", "search_entry")
 ASSERTION_COLUMNS = (
     "patient_id",
     "authority",
@@ -57,13 +57,14 @@ class PatientState:
     ``numbers``: the phone numbers in the patient's rows, each with whether it is in force (1 or 0). ``asserted``: what each authority
     asserts. ``is_held``: the safeguard holds changes of it. ``has_future``: a period will change it. ``is_refused``: one of its records
     refuses something, or did. ``visible``: what people and senders see of it changes. ``recorded``: its history has a new line.
-    ``lineage`` and ``joined``: the records it was merged from, and the last merge; ``None`` for a single record.
+    ``entry``: what the search index has of it; ``None`` for a patient from before there was one. ``lineage`` and ``joined``: the records it was merged from, and the last merge; ``None`` for a single record.
     """
 
     id: int
     created: datetime
     version: int = 0
     numbers: Mapping[str, int] = field(default_factory=dict)
+    entry: str | None = ""
     asserted: dict[str, assertions.SourceAssertions] = field(default_factory=dict)
     content: dict[str, str | None] = field(default_factory=dict)
     last_received: dict[str, datetime] = field(default_factory=dict)
@@ -127,7 +128,8 @@ class PatientState:
         contact = effective.contact(in_force, effective.unread(self.asserted, enterprise))
         numbers = dict.fromkeys(self.listed, 0) | dict.fromkeys(numbers_in_force(contact), 1)
         texts = documents.write(contact), documents.write_provenance(in_force)
-        return (self.id, enterprise.name, self.version + 1, enterprise.basis, sources(self.asserted), *texts, self.created, now), numbers
+        head, entry = (self.id, enterprise.name, self.version + 1, enterprise.basis), search_entry.entry_of(in_force)
+        return (*head, sources(self.asserted), *texts, self.created, now, entry), numbers
 
 
 def sources(authorities: Iterable[str]) -> str:
@@ -150,13 +152,13 @@ def read(
         if patient is None:
             on_file[row[0]] = dict.fromkeys(numbers_in_force(documents.read_contact(row[3])), 1)
             outdated = row[2] != basis
-            patient = PatientState(row[0], instant(row[4]), row[1], visible=outdated)
+            patient = PatientState(row[0], instant(row[4]), row[1], entry=row[9], visible=outdated)
             patient.is_held, patient.has_future, patient.is_refused = (bool(one) for one in row[6:9])
             found[row[0]] = patient
             if row[5]:
                 joined.add(patient.id)
-        if row[9] is not None:
-            patient.hold(row[9:])
+        if row[10] is not None:
+            patient.hold(row[10:])
     for number, patient in found.items():
         patient.numbers = dict.fromkeys(patient.listed, 0) | on_file[number]
     for number, lineage in lineages(database, transaction, list(joined) if with_lineages else []).items():
