@@ -14,6 +14,7 @@ from store.db import outage, schema
 from store.db.clock_skew import is_noticed
 from store.errors import SchemaOutdated
 from store.holds.recompute import Recomputation
+from store.patients.indexing import Indexing
 from store.users.sessions import Sessions
 from sync import logs
 from sync.runtime import Runtime
@@ -82,13 +83,15 @@ def attestation(runtime: Runtime) -> dict[str, Chore]:
 
 
 def restatement(runtime: Runtime) -> dict[str, Chore]:
-    """Recomputes values in force after a change of the configuration, so that the change feed includes them."""
-    restating = Recomputation(runtime.preferences, stopped=runtime.engine.stop.is_set)
-
-    def restate() -> int:
-        return sum(restating.run(name, runtime.clock()) for name in runtime.settings.enterprises)
-
-    return {"values in force recomputed": restate}
+    """Recomputes values in force after a change of the configuration, so that the change feed includes them. Then adds patients from
+    before there was a search index to it.
+    """
+    stopped, enterprises = runtime.engine.stop.is_set, runtime.settings.enterprises
+    restating, indexing = Recomputation(runtime.preferences, stopped=stopped), Indexing(runtime.preferences, stopped)
+    return {
+        "values in force recomputed": lambda: sum(restating.run(name, runtime.clock()) for name in enterprises),
+        "patients added to the search index": lambda: sum(map(indexing.run, enterprises)),
+    }
 
 
 def falling_due(runtime: Runtime) -> dict[str, Chore]:

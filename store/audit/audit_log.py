@@ -16,6 +16,7 @@ from store.db.database import Database
 from store.domain import documents
 
 VIEWED, VIEWED_HISTORY, VIEWED_AS_OF = "viewed_patient", "viewed_history", "viewed_as_of"
+SEARCHED, VIEWED_SEARCHES = "searched_patients", "viewed_searches"
 VIEWED_RECEIPTS, VIEWED_OPT_OUTS, VIEWED_PAYLOAD = "viewed_receipts", "viewed_opt_outs", "viewed_payload"
 SET_DO_NOT_CONTACT, SET_PREFERRED_PHONE = "set_do_not_contact", "set_preferred_phone"
 SMS_OPT_OUT, SMS_OPT_IN, SMS_REPLY = "recorded_sms_opt_out", "recorded_sms_opt_in", "sms_reply"
@@ -28,6 +29,13 @@ SIGNED_IN, REFUSED_SIGN_IN = "signed_in", "refused_sign_in"
 SIGNED_OUT, TIMED_OUT = "signed_out", "timed_out"
 CHANGED_PASSWORD, REFUSED_PASSWORD = "changed_password", "refused_password"
 ASKED_FOR_RESYNC, REPLAYED, ERASED, RESEALED = "asked_for_resync", "replayed_rejection", "erased_payloads", "resealed_payloads"
+
+SEARCHES = "searches"
+"""The subject of every search for patients, so that they are listed together."""
+FURTHEST_BACK = 200
+"""How many views are read for the patients that somebody viewed last."""
+VIEWED_BY = f"""SELECT subject FROM chain_links WHERE enterprise = ? AND chain = ? AND actor = ? AND action = '{VIEWED}'
+ ORDER BY number DESC LIMIT ?"""
 
 
 class Audit:
@@ -45,6 +53,12 @@ class Audit:
     def note(self, enterprise: str, action: str, subject: str, *, actor: str, now: datetime, **detail: Any) -> None:
         """Records a view, or an action without a transaction. Call it before anything is shown."""
         self.chain.add(enterprise, [_line(action, subject, actor, now, detail)])
+
+    def recent(self, enterprise: str, actor: str, limit: int) -> list[str]:
+        """The patients that somebody viewed last, the newest first, by the store's id."""
+        with self.chain.database.read() as connection:
+            rows = self.chain.database.select(connection, VIEWED_BY, [enterprise, self.chain.name, actor, FURTHEST_BACK])
+        return list(dict.fromkeys(subject for (subject,) in rows))[:limit]
 
     def newest(self, enterprise: str, subject: str | None = None, limit: int = 100) -> list[Link]:
         """Entries, the newest first."""

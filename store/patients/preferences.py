@@ -78,7 +78,7 @@ class Preferences:
         sealing: Sealing | None = None,
     ) -> None:
         self.database, self.enterprises, self.read_number = database, enterprises, lru_cache(NUMBERS_AT_HAND)(read_number)
-        self.replies = Replies(database, sealing)
+        self.sealing, self.replies = sealing, Replies(database, sealing)
         self.settings = SettingsStore(database, enterprises)
         self.freshness = Freshness(database)
         self.ids = PatientIds()
@@ -122,18 +122,18 @@ class Preferences:
         Raises :class:`PatientUnknown` or :class:`IdentifierAmbiguous`.
         """
         with self.database.read() as connection:
-            return self._reader(connection, enterprise).patient(self._canonical(enterprise, ref), now)
+            return self.reader(connection, enterprise).patient(self.canonical(enterprise, ref), now)
 
     def known(self, enterprise: str, refs: Sequence[PatientRef], now: datetime) -> list[KnownPatient | StoreError]:
         """What decisions need: for each ref, in order, its patient or the error that says why there is none."""
-        canonical = [self._canonical(enterprise, ref) for ref in refs]
+        canonical = [self.canonical(enterprise, ref) for ref in refs]
         with self.database.read() as connection:
-            return self._reader(connection, enterprise).known(canonical, self.freshness, now)
+            return self.reader(connection, enterprise).known(canonical, self.freshness, now)
 
     def history(self, enterprise: str, patient_id: str, limit: int = HISTORY_LIMIT) -> list[HistoryEntry]:
         """The last changes of a patient, newest first, including those of merged records."""
         with self.database.read() as connection:
-            row = self._reader(connection, enterprise).rows([PatientRef(id=patient_id)])[0]
+            row = self.reader(connection, enterprise).rows([PatientRef(id=patient_id)])[0]
             if isinstance(row, StoreError):
                 raise row
             numbers = [row[3], *self._merged_into(connection, row[3])]
@@ -144,7 +144,7 @@ class Preferences:
     def as_of(self, enterprise: str, ref: PatientRef, at: datetime) -> AsOf:
         """What was known about a patient at an earlier time. Raises :class:`PatientUnknown` if nothing was."""
         with self.database.read() as connection:
-            return Past(self.database, connection, self.enterprises[enterprise]).patient(self._canonical(enterprise, ref), at)
+            return Past(self.database, connection, self.enterprises[enterprise]).patient(self.canonical(enterprise, ref), at)
 
     def changes(self, enterprise: str, after: int, limit: int) -> list[ChangedPatient]:
         """The feed of changed patients after ``seq``, oldest first."""
@@ -191,10 +191,10 @@ class Preferences:
         (product section 6).
         """
         with self.database.write(enterprise) as transaction:
-            patient = self._reader(transaction, enterprise).patient(PatientRef(id=patient_id))
+            patient = self.reader(transaction, enterprise).patient(PatientRef(id=patient_id))
             where = self.numbering(enterprise).line(line) if line else None
             self.consent(transaction, enterprise).opt_out_by_hand(patient, where, topic=topic, actor=actor, reason=reason, now=now)
-            return self._reader(transaction, enterprise).patient(PatientRef(id=patient_id))
+            return self.reader(transaction, enterprise).patient(PatientRef(id=patient_id))
 
     def record_sms_opt_in(
         self,
@@ -212,10 +212,10 @@ class Preferences:
         with self.database.write(enterprise) as transaction:
             if not self.settings.within(transaction, enterprise).policy.staff_may_record_opt_in:
                 raise OptInOff("staff_may_record_opt_in is off: only a START from the phone itself can opt it in")
-            patient = self._reader(transaction, enterprise).patient(PatientRef(id=patient_id))
+            patient = self.reader(transaction, enterprise).patient(PatientRef(id=patient_id))
             where = self.numbering(enterprise).line(line) if line else None
             self.consent(transaction, enterprise).opt_in_by_hand(patient, number, where, topic=topic, actor=actor, reason=reason, now=now)
-            return self._reader(transaction, enterprise).patient(PatientRef(id=patient_id))
+            return self.reader(transaction, enterprise).patient(PatientRef(id=patient_id))
 
     def record_reply(self, enterprise: str, line: str, number: str, body: str, received_at: datetime | None, now: datetime) -> ReplyOutcome:
         """Records a patient's text message to a line. An opt-out counts for every number that ``number`` may mean; an opt-in needs one.
@@ -278,13 +278,14 @@ class Preferences:
         """
         author = Author(STAFF, now, actor=str(actor), reason=reason)
         with self.database.write(enterprise) as transaction:
-            parted = Unmerging(self.application(transaction, enterprise, author)).run(self._canonical(enterprise, ref))
+            parted = Unmerging(self.application(transaction, enterprise, author)).run(self.canonical(enterprise, ref))
             detail = {"survivor": shown(parted.survivor), "reason": reason}
             Audit(self.database).changed(transaction, enterprise, UNMERGED, shown(parted.restored), actor=author.actor, now=now, **detail)
-            reader = self._reader(transaction, enterprise)
+            reader = self.reader(transaction, enterprise)
             return reader.patient(PatientRef(id=shown(parted.survivor))), reader.patient(PatientRef(id=shown(parted.restored)))
 
-    def _canonical(self, enterprise: str, ref: PatientRef) -> PatientRef:
+    def canonical(self, enterprise: str, ref: PatientRef) -> PatientRef:
+        """The ref with the canonical name of its issuer."""
         return ref._replace(authority=issuer(self.enterprises[enterprise].authorities, ref.authority)) if ref.authority else ref
 
     def _merged_into(self, connection: Connection, patient: int) -> Iterator[int]:
@@ -315,7 +316,8 @@ class Preferences:
         reader = self._readers.get(author.authority.removeprefix(EMR))
         return Application(self.database, transaction, rules, author, self.ids, gate, reader)
 
-    def _reader(self, connection: Connection, enterprise: str) -> PatientReader:
+    def reader(self, connection: Connection, enterprise: str) -> PatientReader:
+        """Reads patients on a connection that the caller opened."""
         return PatientReader(self.database, connection, self.enterprises[enterprise])
 
     def _local(self, transaction: Connection, enterprise: str) -> LocalChange:

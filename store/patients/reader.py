@@ -27,7 +27,7 @@ from store.errors import IdentifierAmbiguous, PatientUnknown, StoreError
 from store.patients import patient_state, refusal_rows
 from store.patients.freshness import Freshness
 from store.patients.period_rows import of
-from store.preference import EMR, ContactPreferences, Identifier
+from store.preference import EMR, Assertion, ContactPreferences, Identifier, Preference
 
 BY_VALUE = """SELECT i.value, i.authority, i.type, p.id, p.version, p.basis, p.sources, p.contact, p.provenance, i.kind, p.due
  FROM identifiers i JOIN patients p ON p.id = i.patient_id WHERE i.enterprise = ? AND i.value IN ??"""
@@ -44,6 +44,7 @@ ASSERTIONS = (
     " codes FROM assertions WHERE patient_id IN ??"
 )
 IDENTIFIERS = "SELECT DISTINCT authority, type, value FROM identifiers WHERE patient_id = ? ORDER BY authority, type, value"
+KINDS = "SELECT patient_id, kind, authority, type, value FROM identifiers WHERE patient_id IN ??"
 SHARED = "SELECT number, count(*) FROM patient_phones WHERE enterprise = ? AND number IN ?? GROUP BY number"
 
 
@@ -127,6 +128,20 @@ class PatientReader:
             if of_numbers or patient in bound:
                 found[patient] = in_force(of_numbers, bound.get(patient, ()))
         return found
+
+    def in_force(self, patients: list[int]) -> dict[int, dict[str, Preference]]:
+        """The values in force of many patients, as they were last written."""
+        asserted: dict[int, dict[str, Mapping[str, Assertion]]] = {number: {} for number in patients}
+        for row in self._select(ASSERTIONS, [patients]):
+            asserted[row[0]][row[1]] = _held(row).current()
+        return {number: effective.in_force(by_authority, self.enterprise) for number, by_authority in asserted.items()}
+
+    def identifiers(self, patients: list[int]) -> dict[int, tuple[Identifier, ...]]:
+        """The identifiers of many patients, those that decide whom a payload is about first."""
+        found: dict[int, dict[Identifier, None]] = {number: {} for number in patients}
+        for patient, kind, *one in sorted(self._select(KINDS, [patients]), key=lambda row: (row[1] == LOOKUP, row)):
+            found[patient][Identifier(*one)] = None
+        return {number: tuple(ones) for number, ones in found.items()}
 
     def asserted(self, patient: int) -> list[tuple[str, assertions.SourceAssertions, SourceMark]]:
         """What each authority asserts about one patient, and its mark; by authority."""

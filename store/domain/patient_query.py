@@ -1,0 +1,158 @@
+"""What a person means who looks for a patient: the text of one box, read as an identifier, phone, birth date and words of a name. Pure.
+
+A text may mean several things (``20011990`` is a date, and a phone number in Norway), and each of them is looked for. Of a text with
+several parts, like ``ana garcía 3/2/1980``, every part must fit.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from datetime import date
+from typing import NamedTuple
+
+from store.domain.ids import parsed
+from store.domain.phone_numbers import NORTH_AMERICA
+from store.domain.search_entry import folded
+
+LONGEST = 200
+MOST_WORDS = 8
+FEWEST_DIGITS = 6
+"""A number of fewer digits is no phone number."""
+MONTHS = {
+    name: number
+    for number, names in enumerate(
+        "jan january,feb february,mar march,apr april,may,jun june,jul july,aug august,sep sept september,oct october,nov november,"
+        "dec december".split(","),
+        1,
+    )
+    for name in names.split()
+}
+MONTH_FIRST = NORTH_AMERICA - {"CA"} | {"PH", "FM", "MH", "PW"}
+"""Regions in which 3/2/1980 is the second of March. In Canada it may be either."""
+_YEAR_FIRST = re.compile(r"(\d{4})[-/.](\d{1,2})(?:[-/.](\d{1,2}))?", re.ASCII)
+_YEAR_LAST = re.compile(r"(\d{1,2})([-/.])(\d{1,2})\2(\d{4}|\d\d)", re.ASCII)
+_COMPACT = re.compile(r"\d{8}", re.ASCII)
+_YEAR = re.compile(r"(?:18|19|20)\d\d", re.ASCII)
+_DAY = re.compile(r"(\d{1,2})(?:st|nd|rd|th)?", re.ASCII)
+_NUMBER = re.compile(r"[+\d().\-/]+", re.ASCII)
+_SPACING = re.compile(r"[\s.\-/]+")
+
+ReadNumbers = Callable[[str], Sequence[str]]
+"""The numbers (E.164) that a text may mean."""
+
+
+class Person(NamedTuple):
+    """A patient as described: one of the phone ``numbers`` (E.164), ``born`` at one of these, and a name with all these words.
+
+    ``born`` are beginnings of ISO dates, ``words`` beginnings of folded words, each of another word of the name.
+    """
+
+    numbers: tuple[str, ...] = ()
+    born: tuple[str, ...] = ()
+    words: tuple[str, ...] = ()
+
+
+class PatientQuery(NamedTuple):
+    """What is looked for: the ``id``, an identifier of these ``values``, or one of these ``persons``.
+
+    ``authority`` is the issuer of the identifier if it was given (``GENHOSP|123``).
+    """
+
+    id: str | None = None
+    authority: str | None = None
+    values: tuple[str, ...] = ()
+    persons: tuple[Person, ...] = ()
+
+
+def read(text: str, numbers: ReadNumbers, region: str | None, today: date) -> PatientQuery:
+    """The meanings of a text. ``region`` decides about 3/2/1980."""
+    plain = " ".join(text.split())
+    if parsed(plain) is not None:
+        return PatientQuery(id=plain)
+    authority, bar, value = plain.rpartition("|")
+    if bar:
+        return PatientQuery(authority=authority.strip() or None, values=_spellings(value.strip()))
+    parts = plain.replace(",", " ").split()
+    born, rest = _dates(parts, region, today)
+    persons = [_person(born, rest, numbers)]
+    if born and any(map(_COMPACT.fullmatch, parts)) and (other := _person((), parts, numbers)).numbers:
+        persons.append(other)  # the date may be a phone number
+    return PatientQuery(values=_spellings(plain), persons=tuple(one for one in persons if any(one)))
+
+
+def _person(born: tuple[str, ...], parts: list[str], read_numbers: ReadNumbers) -> Person:
+    numbers, rest = _numbers(parts, read_numbers)
+    return Person(numbers, born, tuple(word for part in rest for word in folded(part))[:MOST_WORDS])
+
+
+def _spellings(value: str) -> tuple[str, ...]:
+    """An identifier as typed, and as it may be kept: without spaces and hyphens, in capitals."""
+    compact = _SPACING.sub("", value)
+    return tuple(dict.fromkeys(one for one in (value, compact, value.upper(), compact.upper()) if one))
+
+
+def _dates(parts: list[str], region: str | None, today: date) -> tuple[tuple[str, ...], list[str]]:
+    """The first birth date among the parts of a text, and the other parts. A year alone is one if there is no other date."""
+    for length, readings in ((3, _spelled_out), (1, _in_digits), (1, _year)):
+        for place in range(len(parts) - length + 1):
+            end = place + length
+            if found := tuple(dict.fromkeys(readings(parts[place:end], region, today))):
+                return found, parts[:place] + parts[end:]
+    return (), parts
+
+
+def _spelled_out(parts: list[str], region: str | None, today: date) -> Iterator[str]:
+    """``3 Feb 1980``, ``February 3rd 1980``."""
+    texts = [part.casefold().rstrip(".") for part in parts]
+    day, month, year = texts if texts[1] in MONTHS else (texts[1], texts[0], texts[2])
+    found = _DAY.fullmatch(day)
+    if month in MONTHS and found and _YEAR.fullmatch(year):
+        yield from _day(year, str(MONTHS[month]), found[1], today)
+
+
+def _in_digits(parts: list[str], region: str | None, today: date) -> Iterator[str]:
+    """``1980-02-03``, ``3/2/1980``, ``3.2.80``, ``19800203``, ``02031980``, ``1980-02``."""
+    (part,) = parts
+    if found := _YEAR_FIRST.fullmatch(part):
+        yield from _day(*found.groups(), today)
+    elif found := _YEAR_LAST.fullmatch(part):
+        first, _, second, year = found.groups()
+        for written in (year,) if len(year) == 4 else (f"20{year}", f"19{year}"):
+            yield from _in_either_order(first, second, written, region, today)
+    elif _COMPACT.fullmatch(part):
+        yield from _day(part[:4], part[4:6], part[6:], today)
+        yield from _in_either_order(part[:2], part[2:4], part[4:], region, today)
+
+
+def _in_either_order(first: str, second: str, year: str, region: str | None, today: date) -> Iterator[str]:
+    """Month and day in the order of the region; in either order if that is not known, or if one of them can be no month."""
+    if region in MONTH_FIRST or region in (None, "CA") or int(second) > 12:
+        yield from _day(year, first, second, today)
+    if region not in MONTH_FIRST or int(first) > 12:
+        yield from _day(year, second, first, today)
+
+
+def _year(parts: list[str], region: str | None, today: date) -> Iterator[str]:
+    (part,) = parts
+    if _YEAR.fullmatch(part) and int(part) <= today.year:
+        yield part
+
+
+def _day(year: str, month: str, day: str | None, today: date) -> Iterator[str]:
+    """A day, or a month, of the past."""
+    try:
+        found = date(int(year), int(month), int(day or 1))
+    except ValueError:
+        return
+    if found <= today:
+        yield found.isoformat() if day else f"{found:%Y-%m}"
+
+
+def _numbers(parts: list[str], read_numbers: ReadNumbers) -> tuple[tuple[str, ...], list[str]]:
+    """The phone number that the parts without letters make together, and the other parts."""
+    digits = [part for part in parts if _NUMBER.fullmatch(part)]
+    together = " ".join(digits)
+    if sum(one.isdigit() for one in together) < FEWEST_DIGITS or not (found := tuple(read_numbers(together))):
+        return (), parts
+    return found, [part for part in parts if part not in digits]
