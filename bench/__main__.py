@@ -26,6 +26,7 @@ BENCHES = {
     "ingest": "bench.ingest",
     "bulk": "bench.bulk",
     "pages": "bench.pages",
+    "search": "bench.search",
     "attacks": "bench.attacks",
 }
 

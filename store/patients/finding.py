@@ -96,7 +96,8 @@ class Finder:
 
     def searches(self, enterprise: str, limit: int) -> list[SearchLine]:
         """The searches in the audit log, decrypted, the newest first. For auditors; note it in the log."""
-        return [_search_line(one, self.store.sealing) for one in self.audit.newest(enterprise, SEARCHES, limit)]
+        entries = self.audit.newest(enterprise, SEARCHES, limit)
+        return [_search_line(one, self.store.sealing) for one in entries if one.line.action == SEARCHED]
 
     def _read(self, enterprise: str, text: str, now: datetime) -> PatientQuery:
         if not text.strip() or len(text) > patient_query.LONGEST:

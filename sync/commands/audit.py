@@ -8,11 +8,12 @@ from typing import Annotated, Any
 
 import typer
 
-from store.audit.audit_log import VIEWED_RECEIPTS, Audit
+from store.audit.audit_log import SEARCHES, VIEWED_RECEIPTS, VIEWED_SEARCHES, Audit
 from store.audit.hash_chain import Head
 from store.audit.receipts import Receipts
 from store.audit.verify import ChainVerdict, verify
 from store.domain.patient import PatientRef
+from store.patients.finding import Finder
 from store.web.api.audit_json import audit_out
 from store.web.api.facesheet import as_json as plain
 from sync.answers import reference
@@ -22,7 +23,7 @@ from sync.commands.group import ListByDefault
 from sync.commands.output import AsJson, Limit
 from sync.runtime import Runtime, UsageError
 
-audit = typer.Typer(help="The audit log: `audit [--patient ID]`, `audit receipts ID`, `audit verify`.", cls=ListByDefault)
+audit = typer.Typer(help="The audit log: `audit [--patient ID]`, `audit receipts ID`, `audit searches`, `audit verify`.", cls=ListByDefault)
 OF_PATIENT = f"VALUE, AUTHORITY|VALUE, the store's id, {private.HINT}"
 Lines = list[dict[str, Any]]
 
@@ -60,6 +61,20 @@ def receipts(
         subject = _viewed(runtime, owner, reference(patient)) if patient else None
         lines = [plain(audit_out(one)) for one in Receipts(runtime.database).newest(owner, subject, limit)]
     _show(lines, as_json)
+
+
+@audit.command("searches")
+def searches(context: typer.Context, enterprise: OfEnterprise = None, limit: Limit = 50, as_json: AsJson = False) -> None:
+    """List who looked for which patients, newest first, decrypted. This is noted in the audit log."""
+    with global_options.opened(context) as runtime:
+        owner = configured.enterprise(runtime.settings, enterprise)
+        found = Finder(runtime.preferences).searches(owner, limit)
+        Audit(runtime.database).note(owner, VIEWED_SEARCHES, SEARCHES, actor=global_options.who(), now=runtime.clock(), searches=len(found))
+    if as_json:
+        output.emit([one._asdict() for one in found])
+        return
+    rows = [(one.at, one.actor, "(not kept)" if one.text is None else one.text, one.found) for one in found]
+    output.table(("at", "by", "looked for", "found"), rows)
 
 
 @audit.command("verify")

@@ -43,6 +43,7 @@ COMMANDS = (
     Lazy("remap", "sync.commands.remap:remap", "Apply a source's current mapping to kept codes."),
     Lazy("runs", "sync.commands.runs:runs", "List runs; show, approve or reject one."),
     Lazy("rejections", "sync.commands.rejections:rejections", "List rejected payloads; show or replay them."),
+    Lazy("find", "sync.commands.find:find", "Find patients by name, birth date, phone or identifier."),
     Lazy("patient", "sync.commands.patients:patient", "Show a patient: values, locks, provenance, history."),
     Lazy("decide", "sync.commands.patients:decide", "Decide whether and how to send a message."),
     Lazy("release", "sync.commands.release:release", "Retire a source, or undo that."),

@@ -82,6 +82,8 @@ def show(sheet: dict[str, Any]) -> None:
     output.say(f"Patient {sheet['id']} of {sheet['enterprise']}, version {sheet['version']}")
     output.say("Identifiers: " + "; ".join(f"{one['authority']}|{one['value']} {one['type']}".strip() for one in sheet["identifiers"]))
     synced = "; ".join(f"{one['source']} since {one['since']}, last received {one['last_heard']}" for one in sheet["synced"])
+    if sheet["birth_date"]:
+        output.say(f"Born: {sheet['birth_date']}")
     output.say(f"Synced: {synced or 'no'}")
     output.say(f"SMS consent: {sheet['sms_consent']['display']}")
     for one in sheet["opted_out"]:

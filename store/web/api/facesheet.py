@@ -18,7 +18,7 @@ from store.domain.lock import Toggle, master_of
 from store.domain.patient import HistoryEntry, Patient
 from store.domain.phone_numbers import numbers_in_force
 from store.domain.sms_consent import SMS, OptOut, display, of_texts
-from store.preference import DISPLAY_NAME, EMAIL, PHONES, UNKNOWN, ContactPreferences, Phone, Preference
+from store.preference import BIRTH_DATE, DISPLAY_NAME, EMAIL, PHONES, UNKNOWN, ContactPreferences, Phone, Preference
 
 
 class IdentifierOut(Struct, frozen=True):
@@ -122,7 +122,7 @@ class SmsConsentOut(Struct, frozen=True):
 
 
 class PatientOut(Struct, frozen=True):
-    """A patient's facesheet."""
+    """A patient's facesheet. ``birth_date``: an ISO date, or only its year, or year and month."""
 
     id: str
     version: int
@@ -135,6 +135,7 @@ class PatientOut(Struct, frozen=True):
     updated: datetime
     unreadable: tuple[UnreadableOut, ...] = ()
     opted_out: tuple[ChannelOptOutOut, ...] = ()
+    birth_date: str | None = None
 
 
 class EntryOut(Struct, frozen=True):
@@ -173,6 +174,7 @@ def facesheet(patient: Patient, toggle: Toggle, enterprise: Enterprise) -> Patie
         patient.updated,
         tuple(UnreadableOut(*one) for one in patient.unreadable),
         channel_opt_outs(patient.contact, patient.opt_outs),
+        born.value if (born := patient.preferences.get(BIRTH_DATE)) else None,
     )
 
 

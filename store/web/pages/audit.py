@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from store.audit.audit_log import Audit
+from store.audit.audit_log import SEARCHED, Audit
 from store.audit.hash_chain import ChainLine
 from store.domain import documents
 from store.domain.lock import Role
@@ -40,4 +40,6 @@ class AuditLog:
 def remark(line: ChainLine) -> str:
     """A short text of an entry's detail."""
     detail = documents.read(line.detail)
+    if line.action == SEARCHED:
+        return f"by {', '.join(detail['by'])}; {detail['found']} found".replace("_", " ")
     return ", ".join(str(detail[name]).replace("_", " ") for name in SHOWN_DETAILS if detail.get(name))

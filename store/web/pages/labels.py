@@ -17,6 +17,8 @@ BADGES = {"sms": "TEXT", "voice": "CALL", "email": "E-MAIL", "mail": "LETTER", "
 VALUES = {p.GRANTED: "granted", p.DENIED: "denied", p.YES: "yes", p.NO: "no", None: "unknown", True: "yes", False: "no"}
 REASONS = {**NOTES, **CLIENT, **SKIPS, **REFUSALS}
 NANP_DIGITS = 12
+MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+INDEXING = "Some patients cannot be found by name yet, because the index is being built. Try an identifier."
 
 
 def title(attribute: str) -> str:
@@ -42,6 +44,8 @@ def value(attribute: str, stored: Any) -> str:
         return language(stored)
     if kind is Kind.NUMBER and stored:
         return number(stored)
+    if kind is Kind.DATE and stored:
+        return birth_date(stored)
     return VALUES.get(stored, str(stored).replace("_", " ")) if stored is None or isinstance(stored, str | bool) else str(stored)
 
 
@@ -56,6 +60,13 @@ def number(e164: str) -> str:
     if e164.startswith("+1") and len(e164) == NANP_DIGITS:
         return f"+1 {e164[2:5]}-{e164[5:8]}-{e164[8:]}"
     return e164
+
+
+def birth_date(text: str) -> str:
+    """A date in words, as precisely as it is known: ``3 Feb 1980``, ``Feb 1980``, ``1980``. No country reads it differently."""
+    year, *rest = text.split("-")
+    words = [str(int(day)) for day in rest[1:]] + [MONTHS[int(month) - 1] for month in rest[:1]]
+    return " ".join([*words, year])
 
 
 def authority(name: str, enterprise: Enterprise) -> str:

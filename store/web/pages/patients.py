@@ -1,4 +1,4 @@
-"""Staff's pages: find a patient by identifier, view the facesheet, and change values."""
+"""Staff's pages about one patient: view the facesheet, and change values."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from typing import Any
 from store.audit.audit_log import VIEWED, Audit
 from store.domain.decision import decide, refused
 from store.domain.decision_request import DecisionRequest, KnownPatient
-from store.domain.ids import parsed
 from store.domain.lock import Role
 from store.domain.patient import Patient, PatientRef
 from store.domain.reasons import PATIENT_UNKNOWN
@@ -23,9 +22,10 @@ from store.web.api.wire import check_line
 from store.web.http.look_ups import noted
 from store.web.http.problem import ProblemDetails, problem_of
 from store.web.pages import card
+from store.web.pages.find import READERS as READERS
+from store.web.pages.find import FindPatient
 from store.web.pages.page import Goto, Page, Shown, Visit
 
-READERS = frozenset({Role.ENTERPRISE, Role.MANAGER, Role.STAFF, Role.AUDITOR})
 PEOPLE = frozenset({Role.ENTERPRISE, Role.MANAGER, Role.STAFF})
 RECORDERS = frozenset({Role.ENTERPRISE, Role.STAFF})
 PATIENT = "/patients/{patient_id:str}"
@@ -38,38 +38,20 @@ DONE = {
 
 
 class PatientPages:
-    """The pages about patients. There is no list of patients: finding one needs an identifier."""
+    """The pages about patients."""
 
     def __init__(self, store: Preferences) -> None:
-        self.store, self.audit = store, Audit(store.database)
+        self.store, self.audit, self.find = store, Audit(store.database), FindPatient(store)
 
     def pages(self) -> Iterable[Page]:
         """All pages. Managers and staff may try to set the toggle: if it is locked, the store refuses with the reason."""
         return (
-            Page("GET", "/patients", READERS, self.search_form),
-            Page("POST", "/patients", READERS, self.find),
+            *self.find.pages(),
             Page("GET", PATIENT, READERS, self.facesheet),
             Page("POST", f"{PATIENT}/do-not-contact", PEOPLE, self.set_toggle),
             Page("POST", f"{PATIENT}/preferred-phone", RECORDERS, self.phone),
             Page("POST", f"{PATIENT}/sms-consent", RECORDERS, self.opt_out),
         )
-
-    def search_form(self, visit: Visit) -> Shown:
-        """The form to find a patient."""
-        return self._form(visit, "", 200)
-
-    def find(self, visit: Visit) -> Shown | Goto:
-        """Redirects to the patient with the identifier in the form. URLs contain only the store's own id."""
-        value, authority = visit.form.get("value", ""), visit.form.get("authority", "")
-        if not value:
-            return self._form(visit, "Enter an identifier, for example a medical record number.", 422)
-        ref = PatientRef(id=value) if parsed(value) is not None else PatientRef(authority=authority or None, value=value)
-        try:
-            return Goto(f"/patients/{self._found(visit, ref, None).id}")
-        except StoreError as error:
-            ambiguous = "Several patients have this identifier. Choose its issuer."
-            message = "No patient has this identifier." if isinstance(error, PatientUnknown) else ambiguous
-            return self._form(visit, message, int(problem_of(error).status))
 
     def facesheet(self, visit: Visit) -> Shown:
         """Shows the patient."""
@@ -117,16 +99,12 @@ class PatientPages:
             return self._facesheet(visit, problem.detail, int(problem.status))
         return Goto(f"/patients/{visit.path['patient_id']}?done={what}")
 
-    def _form(self, visit: Visit, message: str, status: int) -> Shown:
-        issuers = sorted(set(self.store.enterprises[visit.enterprise].authorities.values()))
-        return Shown("find.html", {"title": "Find a patient", "message": message, "issuers": issuers, "form": visit.form}, status)
-
     def _facesheet(self, visit: Visit, refusal: str = "", status: int = 200) -> Shown:
         requested = visit.path["patient_id"]
         try:
             patient = self._found(visit, PatientRef(id=requested), visit.now)
         except PatientUnknown:
-            return self._form(visit, "Patient not found. Search by identifier.", 404)
+            return self.find.form(visit, "Patient not found. Search for the patient below.", 404)
         self.audit.note(visit.enterprise, VIEWED, patient.id, actor=str(visit.actor), now=visit.now, version=patient.version)
         enterprise, role = self.store.enterprises[visit.enterprise], visit.visitor.role
         may_record = role in RECORDERS

@@ -43,4 +43,4 @@ environment = Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
-environment.globals.update(static=address, number=labels.number, span=labels.span, title_of=labels.title)
+environment.globals.update(static=address, number=labels.number, birth_date=labels.birth_date, span=labels.span, title_of=labels.title)

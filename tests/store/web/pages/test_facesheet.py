@@ -298,7 +298,7 @@ def test_a_merged_record_redirects_to_its_survivor(fresh_pages: Pages) -> None:
 def test_an_unknown_patient_leads_to_the_search(pages: Pages) -> None:
     seen = pages.signed_in("staff").get("/patients/pt_0000000000000000")
     assert seen.status == 404
-    assert "Patient not found. Search by identifier." in seen.text
+    assert "Patient not found. Search for the patient below." in seen.text
     assert 'id="value"' in seen.response.text
 
 
