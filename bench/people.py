@@ -28,9 +28,37 @@ BORN = date(1934, 1, 1)
 DAYS = 92 * 365
 NAME, BIRTH_DATE, CELL = "Ann Example", "1980-02-03", "+12175550101"
 IDENTIFIER_COLUMNS = ("enterprise", "value", "authority", "type", "patient_id", "origin", "kind")
-STARTS = "ma ma ma ma sa sa se si so sto s schu jo jo ja je da de do ka ke ca co cha la le li ro ra ri be ba bro pe pa ha he mi mo mu ga go wi wa fe no ti to vi al an el er o u"
-MIDDLES = "ra ri ro le la li na ne ni sa so te ti ta mi mo de do ke ga be va lu ly".split()
-ENDS = "n na s son a ez er ski o ia e th rd ll tt y nn m".split()
+STARTS = (
+    "ma ma ma ma sa sa se si so sto s schu jo jo ja je da de do ka ke ca co cha la le li ro ra ri be ba bro pe pa ha he mi mo mu ga go "
+    "wi wa fe no ti to vi al an el er o u"
+)
+MIDDLES = [
+    "ra",
+    "ri",
+    "ro",
+    "le",
+    "la",
+    "li",
+    "na",
+    "ne",
+    "ni",
+    "sa",
+    "so",
+    "te",
+    "ti",
+    "ta",
+    "mi",
+    "mo",
+    "de",
+    "do",
+    "ke",
+    "ga",
+    "be",
+    "va",
+    "lu",
+    "ly",
+]
+ENDS = ["n", "na", "s", "son", "a", "ez", "er", "ski", "o", "ia", "e", "th", "rd", "ll", "tt", "y", "nn", "m"]
 
 
 class Person(NamedTuple):

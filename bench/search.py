@@ -75,9 +75,7 @@ def _year(one: Person) -> str:
     return one.born[:4]
 
 
-def _measured(
-    kind: str, browsers: Browsers, name: str, texts: Sequence[str], times: int, details: Mapping[str, int]
-) -> Iterator[Figure]:
+def _measured(kind: str, browsers: Browsers, name: str, texts: Sequence[str], times: int, details: Mapping[str, int]) -> Iterator[Figure]:
     requests = [PageRequest(name, Role.STAFF, "/patients", {"value": text}, (404,)) for text in texts]
     empty = PageRequest("empty", Role.STAFF, FORM)
     browsers.settle(requests[0])
@@ -90,4 +88,6 @@ def _measured(
     yield Figure("search", f"{name}, processor of the service", 1000 * used / times, "ms", database=kind, details=details)
     for what, share, most in (("median", 0.5, MOST_MS), ("p99", 0.99, MOST_P99_MS)):
         value, least = (sorted(each)[int(share * times)] for each in (took, floor))
-        yield Figure("search", f"{name}, {what}", value, "ms", floor=least, floor_is="empty page", most=most, database=kind, details=details)
+        yield Figure(
+            "search", f"{name}, {what}", value, "ms", floor=least, floor_is="empty page", most=most, database=kind, details=details
+        )

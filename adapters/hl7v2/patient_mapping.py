@@ -128,9 +128,7 @@ class PatientMapper:
         """When the message was stated; ``updated`` is PID-33."""
         return stated_at.read(message, updated, self._zone, payload.received, payload.undated, self._time_from)
 
-    def _demographics(
-        self, message: Message, pids: list[list[str]], today: date, statements: Stated, problems: list[Problem]
-    ) -> None:
+    def _demographics(self, message: Message, pids: list[list[str]], today: date, statements: Stated, problems: list[Problem]) -> None:
         pid = pids[0]
         if pid[15]:
             demographics.read_language(message, pid[15], statements, problems, self._languages)

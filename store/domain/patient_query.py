@@ -19,15 +19,9 @@ LONGEST = 200
 MOST_WORDS = 8
 FEWEST_DIGITS = 6
 """A number of fewer digits is no phone number."""
-MONTHS = {
-    name: number
-    for number, names in enumerate(
-        "jan january,feb february,mar march,apr april,may,jun june,jul july,aug august,sep sept september,oct october,nov november,"
-        "dec december".split(","),
-        1,
-    )
-    for name in names.split()
-}
+MONTHS = (
+    "january", "february", "march", "april", "may", "june", "july", "august", "september", "october", "november", "december",
+)  # fmt: skip
 MONTH_FIRST = NORTH_AMERICA - {"CA"} | {"PH", "FM", "MH", "PW"}
 """Regions in which 3/2/1980 is the second of March. In Canada it may be either."""
 _YEAR_FIRST = re.compile(r"(\d{4})[-/.](\d{1,2})(?:[-/.](\d{1,2}))?", re.ASCII)
@@ -104,18 +98,23 @@ def _dates(parts: list[str], region: str | None, today: date) -> tuple[tuple[str
 
 def _spelled_out(parts: list[str], region: str | None, today: date) -> Iterator[str]:
     """``3 Feb 1980``, ``February 3rd 1980``."""
-    texts = [part.casefold().rstrip(".") for part in parts]
-    day, month, year = texts if texts[1] in MONTHS else (texts[1], texts[0], texts[2])
+    first, second, year = (part.casefold().rstrip(".") for part in parts)
+    day, month = (first, _month(second)) if _month(second) else (second, _month(first))
     found = _DAY.fullmatch(day)
-    if month in MONTHS and found and _YEAR.fullmatch(year):
-        yield from _day(year, str(MONTHS[month]), found[1], today)
+    if month and found and _YEAR.fullmatch(year):
+        yield from _day(year, month, found[1], today)
+
+
+def _month(text: str) -> str:
+    """The number of a month by its name or the beginning of that; empty if it is none."""
+    return next((str(number) for number, name in enumerate(MONTHS, 1) if len(text) > 2 and name.startswith(text)), "")
 
 
 def _in_digits(parts: list[str], region: str | None, today: date) -> Iterator[str]:
     """``1980-02-03``, ``3/2/1980``, ``3.2.80``, ``19800203``, ``02031980``, ``1980-02``."""
     (part,) = parts
     if found := _YEAR_FIRST.fullmatch(part):
-        yield from _day(*found.groups(), today)
+        yield from _day(found[1], found[2], found[3], today)
     elif found := _YEAR_LAST.fullmatch(part):
         first, _, second, year = found.groups()
         for written in (year,) if len(year) == 4 else (f"20{year}", f"19{year}"):

@@ -17,7 +17,7 @@ MOST_WORDS, LONGEST_WORD, LONGEST_ENTRY = 10, 40, 200
 """Longer names are cut: PostgreSQL limits the size of a row in an index."""
 _WORDS = re.compile(r"[^\W_]+")
 _INSIDE_A_WORD = re.compile("['`´‘’ʻʼʹ′]")  # noqa: RUF001
-_LETTERS = str.maketrans({"ø": "o", "đ": "d", "ð": "d", "ł": "l", "ħ": "h", "ı": "i", "ŧ": "t", "þ": "th", "æ": "ae", "œ": "oe"})
+_LETTERS = str.maketrans({"ø": "o", "đ": "d", "ð": "d", "ł": "l", "ħ": "h", "\u0131": "i", "ŧ": "t", "þ": "th", "æ": "ae", "œ": "oe"})
 
 
 @lru_cache(maxsize=4096)

@@ -6,7 +6,7 @@ What was looked for may be a patient's name, so it is encrypted there, as payloa
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
@@ -23,7 +23,7 @@ from store.domain.patient_query import PatientQuery
 from store.errors import PayloadUnreadable, ValueRefused
 from store.patients.preferences import Preferences
 from store.patients.search import Hit, PatientSearch
-from store.preference import BIRTH_DATE, DISPLAY_NAME, ContactPreferences, Identifier
+from store.preference import BIRTH_DATE, DISPLAY_NAME, ContactPreferences, Identifier, Preference
 from store.runs.encryption import Sealing
 
 IDENTIFIERS = "identifiers"
@@ -91,8 +91,12 @@ class Finder:
     def recent(self, enterprise: str, *, actor: str, now: datetime) -> tuple[FoundPatient, ...]:
         """The patients that somebody viewed last, the newest first. Merged records are shown as the patient they belong to."""
         viewed = [number for subject in self.audit.recent(enterprise, actor, RECENT) if (number := parsed(subject)) is not None]
+        return self.again(enterprise, [Hit(number, "") for number in viewed], now)
+
+    def again(self, enterprise: str, hits: Sequence[Hit], now: datetime) -> tuple[FoundPatient, ...]:
+        """The patients of an earlier search, as they are now."""
         with self.database.read() as connection:
-            return self._patients(connection, enterprise, [Hit(number, "") for number in viewed], now)
+            return self._patients(connection, enterprise, hits, now)
 
     def searches(self, enterprise: str, limit: int) -> list[SearchLine]:
         """The searches in the audit log, decrypted, the newest first. For auditors; note it in the log."""
@@ -115,13 +119,13 @@ class Finder:
         numbers = [parsed(one) or 0 for one in by_id]
         in_force, identifiers = reader.in_force(numbers), reader.identifiers(numbers)
         return tuple(
-            FoundPatient(one, *_personal(in_force[number]), identifiers[number], contact, by)
+            FoundPatient(
+                one, _value(in_force[number], DISPLAY_NAME), _value(in_force[number], BIRTH_DATE), identifiers[number], contact, by
+            )
             for number, (one, (by, contact)) in zip(numbers, by_id.items(), strict=True)
         )
 
-    def _note(
-        self, enterprise: str, text: str, query: PatientQuery, found: Sequence[FoundPatient], actor: str, now: datetime
-    ) -> None:
+    def _note(self, enterprise: str, text: str, query: PatientQuery, found: Sequence[FoundPatient], actor: str, now: datetime) -> None:
         detail: dict[str, Any] = {"by": kinds(query), "found": len(found), "patients": [one.id for one in found]}
         if self.store.sealing is not None:
             number, sealing = token("srch"), self.store.sealing
@@ -138,8 +142,8 @@ def kinds(query: PatientQuery) -> list[str]:
     return found
 
 
-def _personal(in_force: Any) -> Iterable[Any]:
-    return (found.value if (found := in_force.get(name)) else None for name in (DISPLAY_NAME, BIRTH_DATE))
+def _value(in_force: Mapping[str, Preference], name: str) -> str | None:
+    return in_force[name].value if name in in_force else None
 
 
 def _search_line(link: Link, sealing: Sealing | None) -> SearchLine:

@@ -39,5 +39,7 @@ class Indexing:
             entries = {number: search_entry.entry_of(values) for number, values in in_force.items()}
             rows = [row for number, entry in entries.items() for row in search_rows(enterprise, entry, number)]
             self.database.insert(transaction, SearchRow, SEARCH_COLUMNS, rows)
-            self.database.update(transaction, PatientRow, ("id",), ("search_entry",), [(entry, number) for number, entry in entries.items()])
+            self.database.update(
+                transaction, PatientRow, ("id",), ("search_entry",), [(entry, number) for number, entry in entries.items()]
+            )
         return len(missing)

@@ -57,7 +57,8 @@ class PatientState:
     ``numbers``: the phone numbers in the patient's rows, each with whether it is in force (1 or 0). ``asserted``: what each authority
     asserts. ``is_held``: the safeguard holds changes of it. ``has_future``: a period will change it. ``is_refused``: one of its records
     refuses something, or did. ``visible``: what people and senders see of it changes. ``recorded``: its history has a new line.
-    ``entry``: what the search index has of it; ``None`` for a patient from before there was one. ``lineage`` and ``joined``: the records it was merged from, and the last merge; ``None`` for a single record.
+    ``entry``: what the search index has of it; ``None`` for a patient from before there was one. ``lineage`` and ``joined``: the records
+    it was merged from, and the last merge; ``None`` for a single record.
     """
 
     id: int

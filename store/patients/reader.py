@@ -139,7 +139,7 @@ class PatientReader:
     def identifiers(self, patients: list[int]) -> dict[int, tuple[Identifier, ...]]:
         """The identifiers of many patients, those that decide whom a payload is about first."""
         found: dict[int, dict[Identifier, None]] = {number: {} for number in patients}
-        for patient, kind, *one in sorted(self._select(KINDS, [patients]), key=lambda row: (row[1] == LOOKUP, row)):
+        for patient, _, *one in sorted(self._select(KINDS, [patients]), key=lambda row: (row[1] == LOOKUP, row)):
             found[patient][Identifier(*one)] = None
         return {number: tuple(ones) for number, ones in found.items()}
 

@@ -1,4 +1,4 @@
-"""Finds patients as a front desk does: by identifier, phone, birth date and beginnings of words of the name (``store.domain.patient_query``).
+"""Finds patients as a front desk does: by identifier, phone, birth date and beginnings of the words of a name.
 
 Every question is answered along an index, and none reads more than :data:`LOOKED_THROUGH` rows of it, so that a single letter is answered
 as fast as a whole name. Where more were there, the result says so.
@@ -14,9 +14,9 @@ from sqlalchemy import Connection
 from store.db.database import Database
 from store.domain import search_entry
 from store.domain.identifiers import LOOKUP
-from store.domain.patient_query import PatientQuery, Person
-from store.domain.patient import PatientRef
 from store.domain.ids import parsed
+from store.domain.patient import PatientRef
+from store.domain.patient_query import PatientQuery, Person
 from store.patients.reader import PatientReader, names
 
 IDENTIFIER, PHONE, FORMER_PHONE, PERSON = "identifier", "phone", "other_phone", "name"

@@ -14,9 +14,7 @@ from sync.commands.output import AsJson
 
 Sought = Annotated[
     str,
-    typer.Argument(
-        metavar="TEXT", help=f"Part of a name, a birth date, a phone or an identifier, {private.HINT}.", callback=private.line
-    ),
+    typer.Argument(metavar="TEXT", help=f"Part of a name, a birth date, a phone or an identifier, {private.HINT}.", callback=private.line),
 ]
 
 

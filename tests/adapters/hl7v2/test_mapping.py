@@ -453,7 +453,7 @@ def test_explain_shows_stated_unused_and_unmapped_values() -> None:
     explained = Hl7Mapper(settings(mapping=rules)).explain(Payload(body, "x", RECEIVED))
     assert ("identifier", "GENHOSP|MR|MRN10001", "PID-3") in explained.stated
     assert ("preferred_method", "sms", "ZCP-3") in explained.stated
-    assert explained.unused == [("PID-7", "19700101"), ("ZCP-1", "1"), ("ZCP-4", "extra")]
+    assert explained.unused == [("ZCP-1", "1"), ("ZCP-4", "extra")]
     assert explained.unmapped == [("ZCP-2", "HM")]
 
 

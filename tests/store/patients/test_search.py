@@ -37,7 +37,9 @@ class Desk:
         self.site.store = Preferences(database, self.site.enterprises, read_number=e164, sealing=sealing())
         self.finder, self.audit = Finder(self.site.store), Audit(database)
 
-    def knows(self, number: str, name: str | None = None, born: str | None = None, *phones: str, seconds: float = 0, source: str = "adt") -> None:
+    def knows(
+        self, number: str, name: str | None = None, born: str | None = None, *phones: str, seconds: float = 0, source: str = "adt"
+    ) -> None:
         stated = {"display_name": name, "birth_date": born} | ({"phones": tuple(map(cell, phones))} if phones else {})
         self.site.apply(says(number, seconds, stated), source=source)
 
@@ -78,7 +80,7 @@ def desk(database: Database) -> Desk:
         ("an smith", ["A2", "B2"]),
         ("smith", ["A2", "B2"]),
         ("obrien", ["B1"]),
-        ("o’brien rob", ["B1"]),
+        ("o’brien rob", ["B1"]),  # noqa: RUF001
         ("ana ana", []),
         ("ana garcia smith", []),
         ("2/3/1980", ["A1"]),
@@ -315,7 +317,10 @@ def test_a_birth_date_is_no_preference(desk: Desk) -> None:
 
 def test_names_and_dates_of_every_script_are_kept_and_found(database: Database) -> None:
     desk = Desk(database)
-    names: Sequence[str] = ("李 小龙", "Ιωάννης Παπαδόπουλος", "Владимир Ильин", "محمد علي", "김 철수", "Đặng Thị Hồng", "Ångström Bjørn", "x" * 500, "é" * 300 + " b")
+    names: Sequence[str] = (
+        "李 小龙", "Ιωάννης Παπαδόπουλος", "Владимир Ильин", "محمد علي", "김 철수", "Đặng Thị Hồng", "Ångström Bjørn",
+        "x" * 500, "é" * 300 + " b",
+    )  # fmt: skip
     for number, name in enumerate(names):
         desk.knows(f"N{number}", name)
     for number, name in enumerate(names):

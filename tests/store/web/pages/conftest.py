@@ -14,6 +14,7 @@ from typing import Any
 import httpx
 import pytest
 
+from adapters.mapping.telecom import e164
 from store.db.database import Database
 from store.domain.patient import PatientRef
 from store.patients.preferences import Preferences
@@ -159,7 +160,7 @@ def serve_pages(url: str, provider: Callable[[str, Moment], Provider] | None = N
     """Serves the database until the test is over. ``provider`` is created for the address and clock of the pages."""
     database, moment, server = Database.open(url), Moment(), running(None)
     address = f"http://127.0.0.1:{server.socket.getsockname()[1]}"
-    store, journal = Preferences(database, ENTERPRISES, sealing=sealing()), Journal(database, sealing())
+    store, journal = Preferences(database, ENTERPRISES, read_number=e164, sealing=sealing()), Journal(database, sealing())
     seed(store, journal)
     requested: list[tuple[str, str, str]] = []
     work: Any = FakeWork(journal, requested)

@@ -58,12 +58,12 @@ class Filled:
         stated = {
             "do_not_contact": "yes", "preferred_method": "sms", "preferred_phone": phones[0].number, "phones": phones,
             "email": (f"somebody@{LONG}",), "language": "es", "consent.voice": "denied", f"consent.sms#{phones[0].number}": "denied",
-            "topic.billing.sms": "denied", "topic.recalls.voice": "granted",
+            "topic.billing.sms": "denied", "topic.recalls.voice": "granted", "display_name": f"1 {LONG} {LONG}", "birth_date": "1934-11",
         }  # fmt: skip
         everything = [statements("LONG", f"L{turn}", **{**stated, "do_not_contact": ("yes", "no")[turn % 2]}) for turn in range(4)]
         later = [replace(one, effective=times.at(NOW + timedelta(seconds=turn))) for turn, one in enumerate(everything)]
-        dead = statements("DEAD", "D1", deceased=True, phones=phones[:1])
-        closed = statements("CLOSED", "C1", restricted=True)
+        dead = statements("DEAD", "D1", deceased=True, phones=phones[:1], display_name="1 Ana García-López", birth_date="1980-02-03")
+        closed = statements("CLOSED", "C1", restricted=True, active=False, display_name="1 Sean O'Brien")
         bare = statements("BARE", "B1", do_not_contact="no")
         gone = statements("GONE", "G1", do_not_contact="no", phones=phones[1:2])
         merge = PatientMerge((Identifier("GENHOSP", "MR", "BARE"),), (Identifier("GENHOSP", "MR", "GONE"),), times.at(NOW), "A40")

@@ -16,6 +16,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from store.users.sessions import Sessions
 from tests.spec.access import OPEN, PATIENT, REJECTION, RUN, SOURCE
+from tests.store.web.conftest import CELL
 from tests.store.web.pages.browser import PATIENCE_MS
 from tests.store.web.pages.browser import chrome as chrome
 from tests.store.web.pages.conftest import Pages, serve_pages
@@ -59,6 +60,9 @@ class Visit(NamedTuple):
     enterprise: str = "general"
 
 
+BOX = "Name, birth date, phone or identifier"
+
+
 def empty(path: str) -> Where:
     return lambda world: (world.empty, path)
 
@@ -94,6 +98,29 @@ def submit_form(button: str, **fields: str) -> Callable[[Page], None]:
     return send
 
 
+def search(text: str) -> Callable[[Page], None]:
+    """Looks for patients and finds some."""
+
+    def find(page: Page) -> None:
+        page.get_by_label(BOX).fill(text)
+        page.keyboard.press("Enter")
+        expect(page.get_by_role("region", name="Table of the patients found").get_by_role("link").first).to_be_visible()
+
+    return find
+
+
+def view_and_return(value: str) -> Callable[[Page], None]:
+    """Views a facesheet and goes back to the box."""
+
+    def view(page: Page) -> None:
+        page.get_by_label(BOX).fill(value)
+        page.keyboard.press("Enter")
+        page.get_by_role("link", name="Find another patient").click()
+        expect(page.get_by_role("region", name="Table of recent patients").get_by_role("link").first).to_be_visible()
+
+    return view
+
+
 def switch_with_old_version(page: Page) -> None:
     """Switches the toggle of a patient that has changed in the meantime."""
     open_details(page)
@@ -123,7 +150,10 @@ VISITS: Mapping[str, tuple[Visit, ...]] = {
     ),
     "/patients": (
         Visit("empty", "staff", empty("/patients")),
-        Visit("error", "staff", empty("/patients"), submit_form("Find", Identifier="NOBODY")),
+        Visit("error", "staff", empty("/patients"), submit_form("Find", **{BOX: "NOBODY"})),
+        Visit("found", "staff", full("/patients"), search("1")),
+        Visit("found, no toggle", "manager", full("/patients"), search(CELL), "quiet"),
+        Visit("recent", "enterprise", full("/patients"), view_and_return("LONG")),
     ),
     PATIENT: (
         *(Visit(f"locked, {role}", role, sheet("MRN2"), open_details) for role in ("enterprise", "manager", "staff", "auditor")),
