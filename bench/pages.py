@@ -36,6 +36,8 @@ MOST_MS = 100.0
 SEALED = {"payload_keys": {"current": "bench", "keys": {"bench": "YmVuY2gtYmVuY2gtYmVuY2gtYmVuY2gtYmVuY2gtYmU="}}}
 CSRF = re.compile(r'name="csrf" value="([^"]+)"')
 FORM = "/sign-in"
+PATIENCE = 120.0
+"""Seconds for a service to start beside other work."""
 
 
 class PageRequest(NamedTuple):
@@ -181,7 +183,7 @@ def serving(config: Path) -> Iterator[tuple[int, int]]:
     command = [EMR_SYNC, "-c", str(config), "serve", "--only", "api"]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         try:
-            wait_for(port, process)
+            wait_for(port, process, PATIENCE)
             yield port, process.pid
         finally:
             process.terminate()

@@ -79,6 +79,7 @@ class Finder:
 
         Raises :class:`ValueRefused` for a text that is empty or too long.
         """
+        text = _writable(text)
         query = self._read(enterprise, text, now)
         with self.database.read() as connection:
             search = PatientSearch(self.database, connection, self.store.reader(connection, enterprise))
@@ -108,7 +109,7 @@ class Finder:
             raise ValueRefused(f"enter what to look for, in at most {patient_query.LONGEST} characters")
         rules = self.store.enterprises[enterprise]
         today = now.astimezone(ZoneInfo(rules.time_zone)).date()
-        query = patient_query.read(text.replace("\0", ""), self.store.numbering(enterprise).candidates, rules.default_region, today)
+        query = patient_query.read(text, self.store.numbering(enterprise).candidates, rules.default_region, today)
         query = query._replace(authority=self.store.canonical(enterprise, PatientRef(authority=query.authority)).authority)
         return query if self.finds_by_name(enterprise) else query._replace(persons=())
 
@@ -132,6 +133,11 @@ class Finder:
             sealed = base64.b64encode(sealing.seal(text.encode(), number)).decode()
             detail |= {"search": number, "key": sealing.current, "sealed": sealed}
         self.audit.note(enterprise, SEARCHED, SEARCHES, actor=actor, now=now, **detail)
+
+
+def _writable(text: str) -> str:
+    """The text without what no database takes: NUL, and bytes of a terminal that are no UTF-8."""
+    return text.replace("\0", "").encode(errors="ignore").decode()
 
 
 def kinds(query: PatientQuery) -> list[str]:

@@ -14,7 +14,7 @@ from markupsafe import Markup
 
 from store.web.pages import labels
 
-STATIC = {"pages.css": "text/css", "live.js": "text/javascript", "mark.svg": "image/svg+xml"}
+STATIC = {"pages.css": "text/css", "live.js": "text/javascript", "find.js": "text/javascript", "mark.svg": "image/svg+xml"}
 CONTENT = {name: (files("store.web.pages") / "static" / name).read_bytes() for name in STATIC}
 
 

@@ -108,6 +108,7 @@ def desk(database: Database) -> Desk:
         ("' OR 1=1 --", []),
         ("\U0010ffff", []),
         ("a\0na", ["A1", "A2"]),
+        ("ana\udc81", ["A1", "A2"]),
         ("x" * 200, []),
     ],
 )
@@ -307,6 +308,14 @@ def test_a_patient_from_before_the_index_is_found_after_the_next_message(desk: D
     assert (desk.finds("garcia"), desk.search("garcia").incomplete) == (["A1"], True)
     Indexing(desk.site.store, lambda: True).run(desk.site.enterprise)
     assert desk.finds("smith") == [], "stopped before it began"
+
+
+def test_a_payload_of_before_adds_the_birth_date_when_it_is_read_again(database: Database) -> None:
+    desk = Desk(database)
+    desk.site.apply(says("A1", 0, {"display_name": "Ana García", "do_not_contact": "yes"}, evidence="M1"))
+    again = says("A1", 0, {"display_name": "Ana García", "do_not_contact": "yes", "birth_date": "1980-02-03"}, evidence="M1")
+    assert desk.site.apply(again) == ["applied"]
+    assert (desk.finds("garcia 1980"), desk.site.dnc("A1")) == (["A1"], "yes")
 
 
 def test_a_birth_date_is_no_preference(desk: Desk) -> None:
