@@ -22,6 +22,8 @@ from store.patients.reader import PatientReader, names
 IDENTIFIER, PHONE, FORMER_PHONE, PERSON = "identifier", "phone", "other_phone", "name"
 MOST = 25
 LOOKED_THROUGH = 20_000
+ENOUGH = (MOST + 1) * (search_entry.MOST_WORDS + 1)
+"""Rows that hold more patients than are shown: each word of a patient is a row."""
 AFTER_ANYTHING = "\U0010ffff"
 """Follows every word that begins with a text, byte by byte."""
 BY_VALUE = """SELECT p.id, i.authority, i.type, i.kind, i.value FROM identifiers i JOIN patients p ON p.id = i.patient_id
@@ -30,8 +32,9 @@ BY_PHONE = """SELECT ph.patient_id, ph.in_force, coalesce(p.search_entry, '') FR
  WHERE ph.enterprise = ? AND ph.number IN ?? ORDER BY ph.in_force DESC, p.search_entry, ph.patient_id LIMIT ?"""
 RANGE = "FROM patient_search WHERE enterprise = ? AND token >= ? AND token < ?"
 COUNT = f"SELECT count(*) FROM (SELECT 1 {RANGE} LIMIT ?) AS few"
-IN_RANGE = f"""SELECT patient_id, entry FROM (SELECT patient_id, entry, token {RANGE} ORDER BY token, entry, patient_id LIMIT ?) AS near
- WHERE {{fits}} ORDER BY token, entry, patient_id LIMIT ?"""
+ORDER = "ORDER BY token, entry, patient_id"
+FURTHEST = f"SELECT token, entry, patient_id {RANGE} {ORDER} LIMIT 1 OFFSET ?"
+UP_TO = " AND token <= ? AND (token, entry, patient_id) < (?, ?, ?)"
 NOT_INDEXED = "SELECT 1 FROM patients WHERE enterprise = ? AND search_entry IS NULL AND merged_into IS NULL LIMIT 1"
 
 
@@ -101,22 +104,27 @@ class PatientSearch:
     def _by_name(self, person: Person) -> Iterator[Hit]:
         """Along the rarest beginning; the others are looked for in the entries there."""
         terms = [(word,) for word in person.words] + ([person.born] if person.born else [])
-        sizes = [sum(self._size(one) for one in term) for term in terms] if len(terms) > 1 else [0]
-        place = sizes.index(min(sizes))
+        sizes = [[self._size(one) for one in term] for term in terms] if len(terms) > 1 else [[0] * len(term) for term in terms]
+        place = min(range(len(terms)), key=lambda number: sum(sizes[number]))
         others = [term for number, term in enumerate(terms) if number != place]
-        self._unfinished = self._unfinished or (bool(others) and sizes[place] > LOOKED_THROUGH)
-        for beginning in terms[place]:
-            for patient, entry in self._in_range(beginning, others):
-                if _fits(entry, person):
-                    yield Hit(patient, PERSON)
+        for beginning, size in zip(terms[place], sizes[place], strict=True):
+            rows = self._in_range(beginning, others, size)
+            fitting = [patient for patient, entry in rows if _fits(entry, person)]
+            yield from (Hit(patient, PERSON) for patient in fitting)
+            was_cut = size > LOOKED_THROUGH or len(rows) == ENOUGH
+            self._unfinished = self._unfinished or (was_cut and len({*fitting}) <= MOST)
 
-    def _in_range(self, beginning: str, others: Sequence[tuple[str, ...]]) -> list[Any]:
-        """Enough rows for :data:`MOST` patients and one more: each word of a patient is a row."""
-        fits = " AND ".join(f"({' OR '.join(['entry LIKE ?'] * len(term))})" for term in others) or "true"
-        likes = [f"% {one}%" for term in others for one in term]
-        most = (MOST + 1) * (search_entry.MOST_WORDS + 1)
-        looked_through = LOOKED_THROUGH if others else most
-        return self._select(IN_RANGE.format(fits=fits), [*_range(self.enterprise, beginning), looked_through, *likes, most])
+    def _in_range(self, beginning: str, others: Sequence[tuple[str, ...]], size: int) -> list[Any]:
+        """The first rows whose entries have the other words too."""
+        parameters, condition = _range(self.enterprise, beginning), ""
+        if size > LOOKED_THROUGH:
+            furthest = self._select(FURTHEST, [*parameters, LOOKED_THROUGH])
+            for token, entry, patient in furthest:
+                condition, parameters = UP_TO, [*parameters, token, token, entry, patient]
+        for term in others:
+            condition += f" AND ({' OR '.join(['entry LIKE ?'] * len(term))})"
+            parameters += [_pattern(one, beginning) for one in term]
+        return self._select(f"SELECT patient_id, entry {RANGE}{condition} {ORDER} LIMIT ?", [*parameters, ENOUGH])
 
     def _size(self, beginning: str) -> int:
         return int(self._select(COUNT, [*_range(self.enterprise, beginning), LOOKED_THROUGH + 1])[0][0])
@@ -127,6 +135,12 @@ class PatientSearch:
 
 def _range(enterprise: str, beginning: str) -> list[Any]:
     return [enterprise, beginning, beginning + AFTER_ANYTHING]
+
+
+def _pattern(word: str, other: str) -> str:
+    """What an entry with a word of its own for each of two beginnings is like. If one begins the other, it must be there twice."""
+    shorter, longer = sorted((word, other), key=len)
+    return f"% {shorter}% {shorter}%" if longer.startswith(shorter) else f"% {word}%"
 
 
 def _fits(entry: str, person: Person) -> bool:

@@ -238,6 +238,16 @@ def test_a_search_that_did_not_look_at_everybody_says_so(desk: Desk, monkeypatch
     assert desk.search(CELL).unfinished
 
 
+def test_the_same_beginning_twice_needs_two_words(database: Database) -> None:
+    desk = Desk(database)
+    desk.site.apply(*(says(f"N{number:03d}", 1, {"display_name": f"Mabel N{number:03d}"}) for number in range(search.ENOUGH + 5)))
+    desk.knows("Z1", "Mary Magdalen", "1980-02-03")
+    for text in ("ma ma", "mar ma", "ma mag", "mag mary 1980"):
+        assert desk.finds(text) == ["Z1"], text
+        assert not desk.search(text).unfinished
+    assert (desk.finds("ma ma ma"), desk.search("mabel").more) == ([], True)
+
+
 def test_a_number_that_thousands_have_is_answered_with_the_first(database: Database) -> None:
     desk = Desk(database)
     desk.site.apply(*(says(f"N{number:03d}", 1, {"phones": (cell(),), "display_name": f"Name {number:03d}"}) for number in range(60)))
