@@ -6,8 +6,9 @@ from datetime import datetime, timedelta
 
 from store.audit.audit_log import DECIDED_REPLY, Audit
 from store.domain import sms_consent
+from store.domain.consent_change import documented
 from store.domain.lock import Actor, Role
-from store.domain.sms_consent import OPT_IN, OPT_OUT, REVIEW, ConsentEvent, Recognised, add, of_reply
+from store.domain.sms_consent import OPT_IN, OPT_OUT, REVIEW, ConsentEvent, Recognised, active, add, of_reply
 from store.errors import RoleRefused, ValueRefused
 from store.patients.patient_batch import Author
 from store.patients.replies import DISMISSED, KeptReply, Replies
@@ -35,7 +36,7 @@ class Review:
         reply = self.replies.open(self.sms.transaction, self.enterprise, reply_id)
         if decision not in DECISIONS:
             raise ValueRefused(f"the decision must be one of {', '.join(DECISIONS)}")
-        person, changed = str(actor), set[int]()
+        person, changed, before = str(actor), set[int](), active(self.sms.events_of(reply.number))
         if decision == OPT_OUT:
             event = of_reply(Recognised(OPT_OUT, reply.scope), reply.line, reply.number, reply.received)
             changed |= self.sms.record(event, add, self._who(reply), person, reason, now)
@@ -43,7 +44,9 @@ class Review:
             changed |= self._resume(reply, person, reason, now)
         self.replies.close(self.sms.transaction, reply, DECISIONS[decision], actor=person, reason=reason, now=now)
         by, what = Author(STAFF, now, actor=person, reason=reason), OPT_OUT if decision == OPT_OUT else OPT_IN
-        self.sms.touch(changed, by, now, what)
+        event = of_reply(Recognised(what, reply.scope), reply.line, reply.number, now)
+        change = documented(what, event, [reply.number], before, active(self.sms.events_of(reply.number)))
+        self.sms.touch(changed, by, now, what, change)
         detail = {"decision": decision, "reason": reason}
         Audit(self.sms.database).changed(self.sms.transaction, self.enterprise, DECIDED_REPLY, reply.id, actor=person, now=now, **detail)
 

@@ -19,6 +19,7 @@ from store.audit.audit_log import OPTED_IN, OPTED_OUT, SMS_OPT_IN, SMS_OPT_OUT, 
 from store.db.database import Database
 from store.db.tables import ChangeRow, PatientRow, SmsConsentEventRow, SmsWordsRow
 from store.domain import documents, sms_consent
+from store.domain.consent_change import documented, lifted
 from store.domain.enterprise import Enterprise
 from store.domain.ids import PatientIds, parsed
 from store.domain.lock import Actor, Role
@@ -73,7 +74,8 @@ class SmsConsent:
         if not event.opted_out:
             self._withdraw(who, Author(PATIENT, now), at, "sms_reply")
         opt_outs_before, opt_outs = active(before), active(after)
-        self.touch(changed | (owners if opt_outs_before != opt_outs else set()), Author(PATIENT, now), at, str(kind))
+        change = documented(str(kind), event, [number], opt_outs_before, opt_outs)
+        self.touch(changed | (owners if opt_outs_before != opt_outs else set()), Author(PATIENT, now), at, str(kind), change)
         if not event.opted_out:
             opt_outs_before += _active(one for one in bound if one.patient in who)
             opt_outs += _active(one for one in self.bindings.of_patients(who) if only_owner or one.number == number) if who else ()
@@ -94,7 +96,15 @@ class SmsConsent:
         numbers = sorted({phone.number for phone in patient.contact.phones})
         person, events, bound = str(actor), self._events(numbers), self.bindings.of_patients([number])
         changed: set[int] = set()
-        for one in sms_consent.by_staff(numbers or [NO_NUMBER], line, now, topic):
+        opt_outs = sms_consent.by_staff(numbers or [NO_NUMBER], line, now, topic)
+        change = documented(
+            sms_consent.OPT_OUT,
+            ConsentEvent(NO_NUMBER, line, STAFF, True, now, opt_outs[0].scope, topic),
+            numbers,
+            patient.opt_outs,
+            opt_outs,
+        )
+        for one in opt_outs:
             event = ConsentEvent(one.number, line, STAFF, True, now, one.scope, topic)
             self._write_event(event, "", person, reason, now)
             before = events.get(one.number, ())
@@ -103,7 +113,7 @@ class SmsConsent:
                 self._keep(one.number, before, after, now)
                 changed |= self._owners([one.number]) if after != before else set()
             changed |= self._bind_or_release(event, {number}, bound, add_by_staff, before, now)
-        self.touch(changed, Author(STAFF, now, actor=person, reason=reason), now, sms_consent.OPT_OUT)
+        self.touch(changed, Author(STAFF, now, actor=person, reason=reason), now, sms_consent.OPT_OUT, change)
         self._audit(SMS_OPT_OUT, patient.id, person, now, line=line, topic=topic, reason=reason, numbers=len(numbers))
 
     def opt_in_by_hand(
@@ -131,7 +141,8 @@ class SmsConsent:
         if topic is None:
             self._withdraw({who}, Author(PATIENT, now, actor=person, reason=reason), now, "sms_opt_in")
         changed |= {who} if active(before) != active(after) else set()
-        self.touch(changed, Author(STAFF, now, actor=person, reason=reason), now, sms_consent.OPT_IN)
+        change = documented(sms_consent.OPT_IN, event, [number], active(before), active(after))
+        self.touch(changed, Author(STAFF, now, actor=person, reason=reason), now, sms_consent.OPT_IN, change)
         self._audit(SMS_OPT_IN, patient.id, person, now, line=line, topic=topic, reason=reason)
 
     def opt_out(self, event: ConsentEvent, how: str, actor: str, now: datetime) -> PatientOptOut:
@@ -141,14 +152,16 @@ class SmsConsent:
         """
         owners = self._owners([event.number])
         who = speakers(event.number, owners, self.bindings.of_numbers([event.number])) | self.bindings.owners(event.number, event.at)
-        before, patients = _subjects(self.events_of(event.number)), len(owners | who)
-        if event.channel != sms_consent.SMS and _subjects((event,)) <= before:  # no opt-in that arrives late can lift it
+        before, patients = self.events_of(event.number), len(owners | who)
+        if event.channel != sms_consent.SMS and _subjects((event,)) <= _subjects(before):  # no opt-in that arrives late can lift it
             return PatientOptOut(patients, is_new=False)
         changed = self.record(event, add_by_staff if event.authority == STAFF else add_reply, who, actor, how, now, term=how)
-        self.touch(changed, Author(event.authority, now, actor=actor, reason=how), event.at, sms_consent.OPT_OUT, event.channel)
+        after = self.events_of(event.number)
+        change = documented(sms_consent.OPT_OUT, event, [event.number], active(before), active(after))
+        self.touch(changed, Author(event.authority, now, actor=actor, reason=how), event.at, sms_consent.OPT_OUT, change, event.channel)
         detail = {"channel": event.channel, "how": how, "line": event.line, "topic": event.topic, "patients": patients}
         self._audit(OPTED_OUT, "", actor, now, **detail)
-        return PatientOptOut(patients, is_new=_subjects(self.events_of(event.number)) != before)
+        return PatientOptOut(patients, is_new=_subjects(after) != _subjects(before))
 
     def opt_in_to_channel(self, patient: Patient, channel: str, *, actor: Actor, reason: str, now: datetime) -> None:
         """Lifts a patient's opt-outs from calls or from e-mail. One at an address that other patients have too is refused."""
@@ -165,7 +178,8 @@ class SmsConsent:
             self._keep(one.number, before, after, now)
             bound = [each for each in self.bindings.of_patients([who]) if each.number == one.number]
             self._bind_or_release(event, {who}, bound, add_by_staff, before, now)
-        self.touch({who} if found else (), Author(STAFF, now, actor=person, reason=reason), now, sms_consent.OPT_IN, channel)
+        change = lifted(sorted({one.number for one in found}))
+        self.touch({who} if found else (), Author(STAFF, now, actor=person, reason=reason), now, sms_consent.OPT_IN, change, channel)
         self._audit(OPTED_IN, patient.id, person, now, channel=channel, reason=reason, opt_outs=len(found))
 
     def record(
@@ -241,13 +255,16 @@ class SmsConsent:
                 work.receive(patient, item, documents.digest((), item.statements))
         work.finish()
 
-    def touch(self, patients: Collection[int], author: Author, at: datetime, what: str, channel: str = sms_consent.SMS) -> None:
-        """Gives patients whose opt-outs changed a new version, and a line in the history and the feed."""
+    def touch(
+        self, patients: Collection[int], author: Author, at: datetime, what: str, change: tuple[Any, Any], channel: str = sms_consent.SMS
+    ) -> None:
+        """Gives patients whose opt-outs changed a new version, and a line in the history and the feed (``store.domain.consent_change``)."""
         versions = self.database.select(self.transaction, VERSIONS, [sorted(patients)]) if patients else []
         if not versions:
             return
-        change = documents.write({f"{channel}_consent": (None, what, "sms_reply" if channel == sms_consent.SMS else "opt_out")})
-        author_columns = (author.authority, author.actor, author.reason, f"{channel}:{what}", at, None, change)
+        path = "sms_reply" if channel == sms_consent.SMS else "opt_out"
+        written = documents.write({f"{channel}_consent": (*change, path)})
+        author_columns = (author.authority, author.actor, author.reason, f"{channel}:{what}", at, None, written)
         rows = [(self.enterprise.name, patient, version + 1, author.now, *author_columns) for patient, version in sorted(versions)]
         self.database.insert(self.transaction, ChangeRow, CHANGE_COLUMNS, rows)
         next_ones = [(version + 1, author.now, patient) for patient, version in versions]

@@ -264,7 +264,8 @@ def test_with_the_policy_an_opt_in_by_hand_lifts_the_patients_own_stop(one: Site
     assert site.may_text("1")
     assert display(patient.contact, patient.opt_outs) == "Opted In"
     entry = site.store.history(site.enterprise, patient.id)[0]
-    assert (entry.authority, entry.actor, entry.reason, entry.after) == ("staff", "staff:sam", "asked at the desk", "opt_in")
+    assert (entry.authority, entry.actor, entry.reason, entry.after["kind"]) == ("staff", "staff:sam", "asked at the desk", "opt_in")
+    assert (entry.before["state"], entry.after["state"]) == ("opted_out", "opted_in")
     (line,) = (link.line for link in Audit(site.database).newest(site.enterprise) if link.line.action == SMS_OPT_IN)
     assert (line.actor, line.subject, '"reason":"asked at the desk"' in line.detail) == ("staff:sam", patient.id, True)
 

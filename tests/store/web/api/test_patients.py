@@ -219,6 +219,14 @@ def test_a_stop_opts_out_every_patient_with_the_number(fresh: Service) -> None:
         assert fresh.patient(value)["sms_consent"]["display"] == "Opted Out of 1 number"
     again = fresh.call("POST", "/v1/sms-replies", {"line": LINE, "from": CELL, "body": "STOP"}).json
     assert again["confirmation"] == "none"
+    history = fresh.call("GET", path(fresh, "general", "/history"), role="staff").json
+    repeated, entry = (one for one in history if one["attribute"] == "sms_consent")
+    assert repeated["before"]["state"] == repeated["after"]["state"] == "opted_out"
+    assert entry["before"] == {"state": "opted_in"}
+    assert entry["after"] == {"state": "opted_out", "kind": "opt_out", "line": LINE, "topic": None, "numbers": [CELL]}
+    changes = fresh.call("GET", "/v1/changes?after=0").body.decode()
+    assert '"sms_consent"' in changes
+    assert CELL not in changes
 
 
 @pytest.mark.parametrize("written", ["(217) 555-0101", "2175550101", "217.555.0101", "12175550101", "0012175550101", "tel:+1-217-555-0101"])
