@@ -50,7 +50,8 @@ def parse_basis(text: str) -> Basis:
 class Source:
     """A configured EMR feed. ``masters``: attributes that it masters even before it first states them.
 
-    ``patient_id``: authorities and types of the identifiers by which it knows its patients; a type of ``""`` is any.
+    ``patient_id``: authorities and types of the identifiers by which it knows its patients; a type of ``""`` is any. ``contact``: who
+    changes a value there, as text for people ("call the registration desk, 555-0100").
     """
 
     name: str
@@ -58,6 +59,7 @@ class Source:
     freshness: timedelta | None = None
     masters: frozenset[str] = frozenset()
     patient_id: tuple[tuple[str, str], ...] = ()
+    contact: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -207,6 +207,7 @@ class SourcePart(SettingsGroup):
     schedule: ScheduleOrNever = None
     full_resync: SchedulePart | None = None
     contact: ContactPart = ContactPart()
+    contact_for_changes: Annotated[str, Field(max_length=200)] = ""
     languages: dict[str, str] = Field(default_factory=dict)
     mapping: dict[str, Any] = Field(default_factory=dict)
 

@@ -209,4 +209,4 @@ def source(name: str, written: Written, enterprise: EnterprisePart) -> Source:
     names = issuers(aliases(enterprise))
     known_by = part.patient_id
     own = tuple((issuer(names, known_by.authority), kind) for kind in known_by.type or ("",)) if known_by.authority else ()
-    return Source(name, part.display_name or name, part.freshness, frozenset(part.masters), own)
+    return Source(name, part.display_name or name, part.freshness, frozenset(part.masters), own, part.contact_for_changes.strip())

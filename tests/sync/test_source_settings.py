@@ -8,7 +8,7 @@ import pytest
 
 from adapters.registry import build
 from adapters.rest.rest import JsonAdapter
-from sync.config import inspect
+from sync.config import inspect, load
 
 TOP = "database: sqlite:///x.db\nenterprises: {e: {sync_contact_preferences: true, default_region: US, time_zone: America/Chicago}}\n"
 SOURCE = """sources:
@@ -32,6 +32,8 @@ LINE = 10  # line number of the first line of each test's text
         ("fhir.rest", "    consent: {category: sms, choose: first}\n", "consent.choose", "Use one of: latest, most_restrictive"),
         ("fhir.rest", "    flag: {code: x}\n", "flag.code", "Did you mean 'codes'?"),
         ("fhir.rest", "    trust_last_updated: perhaps\n", "trust_last_updated", "must be true or false"),
+        ("fhir.rest", f"    contact_for_changes: {'x' * 201}\n", "contact_for_changes", "200"),
+        ("fhir.rest", "    contact_for_changes: [desk]\n", "contact_for_changes", "must be a single value"),
         ("fhir.rest", "    page_size: 0\n", "page_size", "at least 1"),
         ("fhir.rest", "    page_size: many\n", "page_size", "whole number"),
         ("fhir.rest", "    read: sometimes\n", "read", "Use one of: auto, crawl, full, incremental"),
@@ -77,3 +79,10 @@ def test_a_setting_without_a_value_counts_as_absent(tmp_path: Path) -> None:
     assert isinstance(found, JsonAdapter)
     assert found.list.next == ""
     assert found.mapper.options.phones[0].unless == ""
+
+
+def test_whom_to_contact_for_changes_is_known_to_the_store(tmp_path: Path) -> None:
+    file = tmp_path / "config.yaml"
+    file.write_text(TOP + SOURCE % "fhir.rest" + "    contact_for_changes: ' call the desk, 555-0100 '\n    consent: {category: sms}\n")
+    found = load(file, {"T": "k"})
+    assert found.enterprises["e"].sources[0].contact == "call the desk, 555-0100"
