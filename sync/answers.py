@@ -6,7 +6,7 @@ from typing import Any
 
 from store.audit.receipts import Receipts
 from store.domain.decision import decide
-from store.domain.decision_request import DecisionRequest, KnownPatient
+from store.domain.decision_request import DecisionRequest, KnownPatient, identified
 from store.domain.ids import parsed
 from store.domain.patient import Patient, PatientRef
 from store.errors import PatientUnknown, StoreError
@@ -37,7 +37,7 @@ def decision_of(runtime: Runtime, enterprise: str, ref: PatientRef, ask: Decisio
         raise found
     known = found if isinstance(found, KnownPatient) else None
     policy = runtime.preferences.settings.get(enterprise).policy
-    decision = decide(ask, known, policy, now)
+    (decision,) = identified([decide(ask, known, policy, now)])
     if policy.decision_receipts:
         Receipts(runtime.database).keep(enterprise, [ask], [found], [decision], [actor], now)
     plain: dict[str, Any] = as_json(decision)

@@ -56,7 +56,7 @@ def newest_cut(database: Database, connection: Connection, enterprise: str, chai
         return None
 
 
-COLUMNS = ("enterprise", "chain", "number", "at", "actor", "action", "subject", "detail", "hash")
+COLUMNS = ("enterprise", "chain", "number", "at", "actor", "action", "subject", "detail", "reference", "hash")
 HEAD = "SELECT number, hash FROM chain_heads WHERE enterprise = ? AND chain = ?"
 LINES = "SELECT number, at, actor, action, subject, detail, hash FROM chain_links WHERE enterprise = ? AND chain = ?"
 PAGE = 5_000
@@ -64,13 +64,17 @@ NOTHING_BEFORE = ""
 
 
 class ChainLine(NamedTuple):
-    """Who did what to which subject (an opaque id), when; ``detail`` is JSON text."""
+    """Who did what to which subject (an opaque id), when; ``detail`` is JSON text.
+
+    ``reference``: an id in the detail by which the entry can be found (:meth:`Chain.referred`). It is written, not read back.
+    """
 
     at: datetime
     actor: str
     action: str
     subject: str
     detail: str
+    reference: str | None = None
 
 
 class Link(NamedTuple):
@@ -93,7 +97,8 @@ class Head(NamedTuple):
 def link(previous: str, head: tuple[str, str, int], line: ChainLine) -> str:
     """The hash of an entry: SHA-256 of the previous hash, the entry's place and its content."""
     at = line.at.astimezone(UTC).isoformat()
-    return hashlib.sha256(documents.write((previous, *head, at, *line[1:])).encode()).hexdigest()
+    content = line.actor, line.action, line.subject, line.detail
+    return hashlib.sha256(documents.write((previous, *head, at, *content)).encode()).hexdigest()
 
 
 class Chain:
@@ -127,6 +132,13 @@ class Chain:
         with self.database.read() as connection:
             rows = self.database.select(connection, sql, [enterprise, self.name, *parameters, limit])
         return [_link(row) for row in rows]
+
+    def referred(self, enterprise: str, reference: str) -> Link | None:
+        """The entry with this reference, or ``None``."""
+        sql = f"{LINES} AND reference = ? LIMIT 1"
+        with self.database.read() as connection:
+            rows = self.database.select(connection, sql, [enterprise, self.name, reference])
+        return _link(rows[0]) if rows else None
 
     def oldest(self, connection: Connection, enterprise: str, limit: int) -> list[Link]:
         """Entries, the oldest first."""

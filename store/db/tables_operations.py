@@ -60,7 +60,10 @@ class OpenIdSignInRow(Table):
 
 
 class ChainLinkRow(Table):
-    """Append only. An entry of a hash chain (``store.audit.hash_chain``), such as the audit log or the decision receipts."""
+    """Append only. An entry of a hash chain (``store.audit.hash_chain``), such as the audit log or the decision receipts.
+
+    ``reference``: the id by which an entry is looked up, which its detail has too. The hash covers the detail, not this column.
+    """
 
     __tablename__ = "chain_links"
     enterprise: Mapped[str] = mapped_column(primary_key=True)
@@ -72,9 +75,11 @@ class ChainLinkRow(Table):
     subject: Mapped[str]
     detail: Mapped[str]
     hash: Mapped[str]
+    reference: Mapped[str | None]
     __table_args__ = (
         Index("ix_chain_links_enterprise_subject", "enterprise", "subject"),
         PartialIndex("ix_chain_links_viewed", ("enterprise", "chain", "actor", "number"), where="action = 'viewed_patient'"),
+        PartialIndex("ix_chain_links_enterprise_reference", ("enterprise", "reference"), "reference IS NOT NULL"),
     )
 
 

@@ -5,12 +5,14 @@ They are ``msgspec`` structs, so that an HTTP body is read into them and written
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
 from msgspec import Struct
+from msgspec.structs import replace
 
+from store.domain.ids import decision_ids
 from store.domain.sms_consent import OptOut
 from store.preference import ContactPreferences
 
@@ -79,7 +81,10 @@ class Skipped(Struct, frozen=True, gc=False):
 
 
 class Decision(Struct, frozen=True, gc=False):
-    """The decision. ``address``: E.164 or an e-mail address. ``reasons``: codes of :mod:`store.domain.reasons`."""
+    """The decision. ``address``: E.164 or an e-mail address. ``reasons``: codes of :mod:`store.domain.reasons`.
+
+    ``id``: set where a decision is handed out (:func:`identified`); with receipts it can be found again by it.
+    """
 
     decision: str
     channel: str | None = None
@@ -91,3 +96,9 @@ class Decision(Struct, frozen=True, gc=False):
     as_of: datetime | None = None
     stale: bool = False
     patient_version: int | None = None
+    id: str = ""
+
+
+def identified(decisions: Sequence[Decision]) -> list[Decision]:
+    """The decisions, each with a new id."""
+    return [replace(one, id=number) for one, number in zip(decisions, decision_ids(len(decisions)), strict=True)]

@@ -8,8 +8,10 @@ import threading
 import time
 
 PREFIX = "pt_"
+DECISION = "dec_"
 EPOCH_MS = 1_700_000_000_000
 RANDOM_BITS = 22
+MASK = 2**64 - 1
 
 
 class PatientIds:
@@ -44,3 +46,15 @@ def parsed(text: str) -> int | None:
 def token(prefix: str) -> str:
     """A new opaque id that sorts by time, for runs, rejections and keys."""
     return f"{prefix}_{time.time_ns() // 1_000_000:011x}{secrets.token_hex(5)}"
+
+
+def decision_ids(count: int) -> list[str]:
+    """New opaque ids for decisions that are made together. They sort by time; 64 random bits keep those of all processes apart."""
+    stem, first = f"{DECISION}{time.time_ns() // 1_000_000:011x}", secrets.randbits(64)
+    return [f"{stem}{first + number & MASK:016x}" for number in range(count)]
+
+
+def is_decision_id(text: str) -> bool:
+    """Whether the text has the form of a decision's id."""
+    digits = text.removeprefix(DECISION)
+    return text.startswith(DECISION) and len(digits) == 27 and all(digit in string.hexdigits for digit in digits)

@@ -23,7 +23,10 @@ from sync.commands.group import ListByDefault
 from sync.commands.output import AsJson, Limit
 from sync.runtime import Runtime, UsageError
 
-audit = typer.Typer(help="The audit log: `audit [--patient ID]`, `audit receipts ID`, `audit searches`, `audit verify`.", cls=ListByDefault)
+audit = typer.Typer(
+    help="The audit log: `audit [--patient ID]`, `audit receipts ID`, `audit decision ID`, `audit searches`, `audit verify`.",
+    cls=ListByDefault,
+)
 OF_PATIENT = f"VALUE, AUTHORITY|VALUE, the store's id, {private.HINT}"
 Lines = list[dict[str, Any]]
 
@@ -75,6 +78,21 @@ def searches(context: typer.Context, enterprise: OfEnterprise = None, limit: Lim
         return
     rows = [(one.at, one.actor, "(not kept)" if one.text is None else one.text, one.found) for one in found]
     output.table(("at", "by", "looked for", "found"), rows)
+
+
+@audit.command("decision")
+def decision(
+    context: typer.Context,
+    number: Annotated[str, typer.Argument(metavar="ID", help="The id of the decision, from the sender's answer.")],
+    enterprise: OfEnterprise = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show a stored decision by its id. Only if the enterprise keeps receipts."""
+    with global_options.opened(context) as runtime:
+        owner = configured.enterprise(runtime.settings, enterprise)
+        log, who = Audit(runtime.database), global_options.who()
+        found = plain(audit_out(Receipts(runtime.database).viewed(owner, number, log, who, runtime.clock())))
+    output.emit(found) if as_json else _show([found], as_json=False)
 
 
 @audit.command("verify")

@@ -113,9 +113,20 @@ def in_words(value: Any) -> str:
     """A preference's value as text."""
     if isinstance(value, list):
         return "; ".join(in_words(one) for one in value)
+    if isinstance(value, dict) and "state" in value:
+        return consent_in_words(value)
     if isinstance(value, dict) and "number" in value:
         return f"{value['number']} ({value['kind']}{', textable' if value.get('textable') else ''})"
     return {True: "yes", False: "no", None: "unknown"}.get(value, str(value)) if not isinstance(value, str) else value
+
+
+def consent_in_words(value: dict[str, Any]) -> str:
+    """SMS consent before or after a change, with the line and the numbers if they are known."""
+    state = str(value["state"]).replace("_", " ")
+    if "line" not in value:
+        return state
+    about = f" about {value['topic']}" if value["topic"] else ""
+    return f"{state}: {value['line'] or 'every line'} to {', '.join(value['numbers']) or 'any number'}{about}"
 
 
 def _evidence(evidence: dict[str, Any] | None) -> str:
@@ -181,6 +192,7 @@ def show_decision(decision: dict[str, Any]) -> None:
     send = decision["decision"] == "send"
     output.say(f"send: {decision['channel']} to {decision['address']}" if send else "do not send")
     rows = [
+        ("decision", decision["id"]),
         ("language", decision["language"]),
         ("reasons", ", ".join(decision["reasons"])),
         ("skipped", ", ".join(f"{one['channel']}: {one['reason']}" for one in decision["skipped"])),

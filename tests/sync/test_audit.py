@@ -99,6 +99,16 @@ def test_decisions_on_the_command_line_leave_receipts(emr_sync: EmrSync, config:
     assert len(emr_sync("audit", "receipts", "--json").value) == 2
 
 
+def test_a_stored_decision_is_found_by_its_id(emr_sync: EmrSync, config: Path, tmp_path: Path) -> None:
+    ingest(emr_sync, tmp_path, adt("MRN1", "OK", "A"))
+    decided = emr_sync("decide", "MRN1", "--type", "automation", "--channels", "sms", "--json").value
+    assert emr_sync("audit", "decision", decided["id"], "--json").value["detail"]["decision"] == decided
+    assert decided["id"] in emr_sync("audit", "decision", decided["id"]).out
+    missing = emr_sync("audit", "decision", "dec_0")
+    assert (missing.code, "decisions are stored only while decision_receipts is on" in missing.err) == (1, True)
+    assert actions(emr_sync)[-3:] == ["viewed_receipts", "viewed_receipts", "looked_in_vain"]
+
+
 def test_verify_exits_with_1_after_tampering(emr_sync: EmrSync, config: Path, tmp_path: Path, database_url: str) -> None:
     ingest(emr_sync, tmp_path, adt("MRN1", "OK", "A"))
     for _ in range(3):

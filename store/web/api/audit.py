@@ -37,6 +37,7 @@ class AuditCalls:
         return (
             Endpoint("GET", f"{PATIENT}/as-of", VIEWERS, "Data known at an earlier time", self.as_of, None, AsOfOut, at),
             Endpoint("GET", f"{PATIENT}/receipts", AUDITORS, "Stored decisions", self.patient_receipts, None, list[AuditOut], LIMIT),
+            Endpoint("GET", "/v1/decisions/{decision_id:str}", VIEWERS, "A stored decision by its id", self.decision, None, AuditOut),
             Endpoint("GET", "/v1/audit", AUDITORS, "Audit log", self.log, None, list[AuditOut], filters),
         )
 
@@ -55,6 +56,10 @@ class AuditCalls:
             self.store.find(call.enterprise, PatientRef(id=patient))
         self._note_view(call, VIEWED_RECEIPTS, patient)
         return ApiResponse([audit_out(one) for one in self.receipts.newest(call.enterprise, patient, _limit(call))])
+
+    def decision(self, call: Call) -> ApiResponse:
+        """The receipt of one decision. Without receipts there is none to be found."""
+        return ApiResponse(audit_out(self.receipts.viewed(call.enterprise, call.path["decision_id"], self.audit, call.who, call.now)))
 
     def log(self, call: Call) -> ApiResponse:
         """The audit log, the newest entry first."""

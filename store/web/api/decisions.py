@@ -22,7 +22,7 @@ from store.audit.receipts import Receipts
 from store.db.second_cache import SecondCache
 from store.domain import reasons as why
 from store.domain.decision import decide, refused
-from store.domain.decision_request import DO_NOT_SEND, Decision
+from store.domain.decision_request import DO_NOT_SEND, Decision, KnownPatient, identified
 from store.domain.lock import Role
 from store.domain.policies import Policy
 from store.errors import IdentifierAmbiguous, StoreError, ValueRefused
@@ -114,13 +114,16 @@ class Decisions:
         now = self.clock()
         policy = self.policies.get(enterprise)
         known = self.store.known(enterprise, [ask.patient.ref() for ask in asks], now)
-        decisions = [
-            _unanswerable(patient) if isinstance(patient, StoreError) else decide(ask, patient, policy, now)
-            for ask, patient in zip(asks, known, strict=True)
-        ]
+        decisions = _decided(asks, known, policy, now)
         if policy.decision_receipts:
             self.receipts.keep(enterprise, asks, known, decisions, actors, now)
         return decisions
+
+    def told(self, enterprise: str, ask: AskIn) -> Decision:
+        """What a sender would be told on a checked request, for a person who asks. It leaves no receipt, since nothing is sent on it."""
+        now = self.clock()
+        known = self.store.known(enterprise, [ask.patient.ref()], now)
+        return _decided([ask], known, self.policies.get(enterprise), now)[0]
 
     def checked(self, enterprise: str, ask: AskIn) -> AskIn:
         """The request with its line normalized as in stored opt-outs. Raises :class:`ValueRefused` for an invalid line or phone."""
@@ -224,6 +227,14 @@ async def whole_body(request: Request[Any, Any, Any]) -> bytes:
             check_commas(commas)
             chunks.append(chunk)
     return b"".join(chunks)
+
+
+def _decided(asks: Sequence[AskIn], known: Sequence[KnownPatient | StoreError], policy: Policy, now: datetime) -> list[Decision]:
+    found = [
+        _unanswerable(patient) if isinstance(patient, StoreError) else decide(ask, patient, policy, now)
+        for ask, patient in zip(asks, known, strict=True)
+    ]
+    return identified(found)
 
 
 def _unanswerable(error: StoreError) -> Decision:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
 from store import times
+from store.audit.retention import ChainRetention
 from store.audit.verify import verify
 from store.domain.lock import Actor
 from store.domain.patient import PatientRef
@@ -136,6 +137,37 @@ def test_every_decision_of_every_kind_of_batch_has_a_receipt(keeping: Service) -
     assert len(receipts) == 302
     chains = {one.head.chain: one for one in verify(keeping.store.database)}
     assert (chains["receipts"].head.number, chains["receipts"].broken_at) == (304, None), "an unknown patient has a receipt, too"
+
+
+def test_a_stored_decision_is_found_by_its_id(keeping: Service) -> None:
+    answers = [keeping.call("POST", "/v1/decisions", ASK).json, *keeping.call("POST", "/v1/decisions/batch", [ASK, NOBODY, ASK]).json]
+    assert len({one["id"] for one in answers}) == 4
+    for one, role in zip(answers, ("staff", "manager", "enterprise", "auditor"), strict=True):
+        found = keeping.call("GET", f"/v1/decisions/{one['id']}", role=role)
+        assert (found.status, found.json["action"], found.json["detail"]["decision"]) == (200, "decided", one)
+        entry = next(line for line in keeping.call("GET", "/v1/audit", role="auditor").json if line["action"] != "created_key")
+        assert (entry["action"], entry["subject"], entry["detail"]) == ("viewed_receipts", found.json["subject"], {"decision": one["id"]})
+
+
+def test_a_decision_that_is_not_stored_is_not_found_and_the_search_is_logged(fresh: Service) -> None:
+    answer = fresh.call("POST", "/v1/decisions", ASK).json
+    assert answer["id"].startswith("dec_")
+    for wanted in (answer["id"], "dec_0", "MRN1", "dec_" + "f" * 27, "%00", "dec_" + "f" * 5000):
+        found = fresh.call("GET", f"/v1/decisions/{wanted}", role="staff")
+        assert found.status in (404, 422), wanted
+        assert b"MRN1" not in found.body
+    assert log(fresh)[0] == ("staff:staff of general", "looked_in_vain")
+
+
+def test_a_decision_survives_retention_only_as_long_as_its_receipt(keeping: Service) -> None:
+    number = keeping.call("POST", "/v1/decisions", ASK).json["id"]
+    assert ChainRetention(keeping.store.database, "receipts").run(datetime.now(UTC) + timedelta(days=1), NOW) == 1
+    assert keeping.call("GET", f"/v1/decisions/{number}", role="auditor").status == 404
+
+
+def test_an_invalid_item_of_a_batch_has_no_id_and_no_receipt(keeping: Service) -> None:
+    (found,) = keeping.call("POST", "/v1/decisions/batch", ["?"]).json
+    assert (found["reasons"], found["id"]) == (["ask_invalid"], "")
 
 
 def test_a_receipt_for_an_unknown_patient_stores_no_identifier(keeping: Service) -> None:
