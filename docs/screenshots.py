@@ -58,12 +58,12 @@ def main() -> None:
 
 def looked_into(emr: RehearsalEmr, service: Service) -> None:
     """What an engineer does: ``check`` and a comparison, which the source's page shows."""
-    parts, feed = service.parts, service.parts.feed(demo.FHIR)
+    runtime, feed = service.runtime, service.runtime.feed(demo.FHIR)
     lines = tuple(Checked(one.what, one.ok, one.detail) for one in adapter(feed).check())
-    findings = Findings(parts.database)
-    findings.keep_check(feed.name, feed.enterprise, lines, now=parts.clock())
-    found = dry_run(parts.engine, lane(feed), parts.polled(feed), Fetch(full=True))
-    findings.keep_comparison(feed.name, feed.enterprise, found.compared, now=parts.clock())
+    findings = Findings(runtime.database)
+    findings.keep_check(feed.name, feed.enterprise, lines, now=runtime.clock())
+    found = dry_run(runtime.engine, lane(feed), runtime.polled(feed), Fetch(full=True))
+    findings.keep_comparison(feed.name, feed.enterprise, found.compared, now=runtime.clock())
 
 
 def pictures(facesheet: str) -> list[Picture]:
