@@ -30,6 +30,7 @@ from sync.service import Service, serving
 
 ENTERPRISE, FHIR, ADT = "rehearsal-clinic", "rehearsal-fhir", "rehearsal-adt"
 LINE = "+12175550100"
+CONTACT = "call the registration desk, 217-555-0100"
 PATIENCE = 300.0
 LOOPBACK = "127.0.0.1"
 
@@ -74,7 +75,10 @@ def configuration(emr: RehearsalEmr, folder: Path) -> Path:
         "api": {"listen": f"{LOOPBACK}:0"},
         "logs": {"level": "warning"},
         "enterprises": {ENTERPRISE: enterprise},
-        "sources": {FHIR: fhir | {"schedule": {"every": "1h"}, "freshness": "2h"}, ADT: adt | {"freshness": "26h"}},
+        "sources": {
+            FHIR: fhir | {"schedule": {"every": "1h"}, "freshness": "2h", "contact_for_changes": CONTACT},
+            ADT: adt | {"freshness": "26h"},
+        },
     }
     file = folder / "config.yaml"
     file.write_text(json.dumps(settings, indent=2))

@@ -51,6 +51,8 @@ from store.domain.sms_consent import blocks
 from store.preference import CONSENT, DECEASED, DENIED, DO_NOT_CONTACT, PHONES, PREFERRED_METHOD, PREFERRED_PHONE, TOPIC, YES, topic
 
 ADDRESS_ATTRIBUTE = {SMS: PHONES, VOICE: PHONES, EMAIL: "email"}
+OPT_OUT_PATHS = {channel: f"{channel}_opt_out" for channel in (SMS, VOICE, EMAIL)}
+"""The path in the evidence of an opt-out by reply or by staff."""
 ADDRESS_ONLY = {channel: (attribute,) for channel, attribute in ADDRESS_ATTRIBUTE.items()}
 
 
@@ -226,7 +228,7 @@ def _attributes_behind(skipped: Skipped, request: DecisionRequest, known: KnownP
 def _opt_out_evidence(channel: str, request: DecisionRequest, known: KnownPatient) -> tuple[Evidence, ...]:
     """The evidence of the opt-outs that block this request. Leaves out the number: an address is returned only if it may be used."""
     opt_outs = (one for one in known.opt_outs if one.channel == channel and blocks(one, request.line, request.topic, channel))
-    return tuple(Evidence(CONSENT + channel, one.authority, path=f"{channel}_opt_out", effective=one.at) for one in opt_outs)
+    return tuple(Evidence(CONSENT + channel, one.authority, path=OPT_OUT_PATHS[channel], effective=one.at) for one in opt_outs)
 
 
 def _evidence_of(known: KnownPatient, attributes: tuple[str, ...]) -> tuple[Evidence, ...]:

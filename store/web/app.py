@@ -113,7 +113,7 @@ def create_app(
     ]
     lifespan: list[Lifespan] = [threads_closed(lanes)]
     if access is not None:
-        site = Site(store, journal, access, work=work, clock=clock, settings_changed=decisions.policies.changed, lanes=lanes)
+        site = Site(store, journal, access, work=work, clock=clock, decisions=decisions, lanes=lanes)
         handlers += site.handlers()
         lifespan.append(pages_running(site))
     return Litestar(

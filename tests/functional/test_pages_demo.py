@@ -59,7 +59,7 @@ def test_the_demo_ends_at_a_facesheet_and_a_console_to_sign_in_to(chrome: Browse
         expect(page.get_by_role("heading", name="Find a patient")).to_be_visible()
         page.goto(demo.facesheet)
         expect(page.get_by_role("heading", name="Do Not Contact: on locked")).to_be_visible()
-        for heading in ("Decision preview", "History"):
+        for heading in ("What would a sender be told?", "History"):
             expect(page.get_by_role("heading", name=heading)).to_be_visible()
         expect(page.get_by_text("Send by").first).to_be_visible()
     with tab(chrome, address) as page:

@@ -119,7 +119,7 @@ def test_the_toggle_of_a_synced_patient_is_locked_even_for_a_forged_form(page: P
     enter(page, hospital, "enterprise")
     look_up(page, hospital.refusing()[0])
     expect(page.get_by_role("heading", name="Do Not Contact: on locked")).to_be_visible()
-    expect(page.get_by_text("update this patient in")).to_be_visible()
+    expect(page.locator(".lock-note").get_by_text("update this patient in")).to_be_visible()
     expect(page.get_by_text("Turn off …")).to_have_count(0)
     forged(page, f"{path(page)}/do-not-contact", value="no", reason="forged")
     expect(page.get_by_role("alert")).to_be_visible()

@@ -52,6 +52,7 @@ CALLS: Mapping[tuple[str, str], Call] = {
     ("PUT", f"{_PATIENT}/preferred-phone"): Call(RECORDERS, foreign=404),
     ("POST", f"{_PATIENT}/sms-consent"): Call(RECORDERS, foreign=404),
     ("POST", f"{_PATIENT}/opt-ins"): Call(RECORDERS, 409, 409, 409),
+    ("GET", "/v1/decisions/{decision_id:str}"): Call(LOOKERS, foreign=404),
     ("GET", "/v1/audit"): Call(AUDITOR, foreign=200),
     ("GET", "/v1/sms-consent/report"): Call(REPORTED),
     ("GET", "/v1/replies"): Call(LOOKERS),
@@ -73,8 +74,9 @@ CALLS: Mapping[tuple[str, str], Call] = {
 holds nothing and its source has a run in progress: 409.
 """
 
-PATIENT, RUN, REJECTION, SOURCE = (
+PATIENT, DECISION, RUN, REJECTION, SOURCE = (
     "/patients/{patient_id:str}",
+    "/decisions/{decision_id:str}",
     "/runs/{run_id:str}",
     "/rejections/{rejection_id:str}",
     "/sources/{source:str}",
@@ -88,9 +90,13 @@ PAGES: Mapping[tuple[str, str], frozenset[str]] = {
     ("GET", "/patients"): LOOKERS,
     ("POST", "/patients"): LOOKERS,
     ("GET", PATIENT): LOOKERS,
+    ("POST", f"{PATIENT}/decision"): LOOKERS,
     ("POST", f"{PATIENT}/do-not-contact"): PEOPLE,
     ("POST", f"{PATIENT}/preferred-phone"): RECORDERS,
     ("POST", f"{PATIENT}/sms-consent"): RECORDERS,
+    ("GET", "/decisions"): LOOKERS,
+    ("POST", "/decisions"): LOOKERS,
+    ("GET", DECISION): LOOKERS,
     ("GET", "/opt-outs"): REPORTED,
     ("POST", "/opt-outs"): REPORTED,
     ("POST", "/opt-outs/file"): REPORTED,

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from store.audit.audit_log import SEARCHED, Audit
 from store.audit.hash_chain import ChainLine
 from store.domain import documents
+from store.domain.ids import is_decision_id
 from store.domain.lock import Role
 from store.patients.preferences import Preferences
 from store.web.pages.page import Page, Shown, Visit
@@ -14,8 +15,8 @@ from store.web.pages.page import Page, Shown, Visit
 AUDITORS = frozenset({Role.AUDITOR})
 MOST = 200
 PATIENT = "pt_"
-SHOWN_DETAILS = ("name", "role", "what", "why", "way")
-"""The parts of an entry's detail that the page shows: which user or key, and why or how."""
+SHOWN_DETAILS = ("name", "role", "what", "why", "way", "decision")
+"""The parts of an entry's detail that the page shows: which user, key or decision, and why or how."""
 
 
 class AuditLog:
@@ -42,4 +43,5 @@ def remark(line: ChainLine) -> str:
     detail = documents.read(line.detail)
     if line.action == SEARCHED:
         return f"by {', '.join(detail['by'])}; {detail['found']} found".replace("_", " ")
-    return ", ".join(str(detail[name]).replace("_", " ") for name in SHOWN_DETAILS if detail.get(name))
+    shown = [str(detail[name]) for name in SHOWN_DETAILS if detail.get(name)]
+    return ", ".join(one if is_decision_id(one) else one.replace("_", " ") for one in shown)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from store import preference as p
 from store.domain.attributes import Kind, entry
@@ -14,8 +15,11 @@ from store.web.pages.languages import LANGUAGES
 EVENTS = {"sms_consent": "SMS consent", "voice_consent": "Consent to calls", "email_consent": "Consent to e-mail"}
 CHANNELS = {"sms": "text", "voice": "call", "email": "e-mail"}
 BADGES = {"sms": "TEXT", "voice": "CALL", "email": "E-MAIL", "mail": "LETTER", "portal": "PORTAL", "none": "NO CONTACT"}
+METHODS = {name: badge.lower() for name, badge in BADGES.items()}
 VALUES = {p.GRANTED: "granted", p.DENIED: "denied", p.YES: "yes", p.NO: "no", None: "unknown", True: "yes", False: "no"}
 REASONS = {**NOTES, **CLIENT, **SKIPS, **REFUSALS}
+REMARKS = {**REFUSALS, **CLIENT, **NOTES, **SKIPS}
+"""The same codes, where the message passed the gates: a topic is declined on one channel, what could not be read is flagged."""
 NANP_DIGITS = 12
 MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 INDEXING = "Some patients cannot be found by name yet, because the index is being built. Try an identifier."
@@ -82,6 +86,26 @@ def source(name: str, enterprise: Enterprise) -> str:
     return (found.display_name if found else "") or name
 
 
+def day(moment: datetime, zone: ZoneInfo, now: datetime) -> str:
+    """A day in a sentence, like "3 Nov"; with its year unless that is the current one."""
+    local = moment.astimezone(zone)
+    return f"{local.day} {local:%b}" if local.year == now.astimezone(zone).year else f"{local.day} {local:%b %Y}"
+
+
+def change_in(name: str, enterprise: Enterprise) -> str:
+    """How to change a value that a source masters: whom to contact, if the configuration says so."""
+    found, title = enterprise.source(name), source(name, enterprise)
+    if found is None or not found.contact:
+        return f"To change it, update this patient in {title}."
+    return f"To change it in {title}: {found.contact.rstrip('.')}."
+
+
+def check_in(name: str, enterprise: Enterprise) -> str:
+    """How to check a value that could not be read: where, and whom to contact, if the configuration says so."""
+    found, title = enterprise.source(name), source(name, enterprise)
+    return f"Check it in {title}: {found.contact.rstrip('.')}." if found is not None and found.contact else f"Check it in {title}."
+
+
 def span(time: timedelta) -> str:
     """A duration as text, in the unit that fits: seconds, minutes, hours or days."""
     seconds = max(0, int(time.total_seconds()))
@@ -91,9 +115,9 @@ def span(time: timedelta) -> str:
     return f"{seconds} second{'' if seconds == 1 else 's'}" if seconds else "less than a second"
 
 
-def reason(code: str) -> str:
-    """A reason code as a sentence."""
-    return REASONS.get(code, code.replace("_", " "))
+def reason(code: str, *, refuses: bool = True) -> str:
+    """A reason code as a sentence. ``refuses``: it refused the whole message; otherwise it is about one channel, or only a remark."""
+    return (REASONS if refuses else REMARKS).get(code, code.replace("_", " "))
 
 
 def _phone_number(one: Any) -> str:

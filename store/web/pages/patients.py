@@ -5,31 +5,31 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
-from store.audit.audit_log import VIEWED, Audit
-from store.domain.decision import decide, refused
-from store.domain.decision_request import DecisionRequest, KnownPatient
+from store.audit.audit_log import ASKED_DECISION, VIEWED, Audit
+from store.audit.receipts import detail
+from store.domain import documents
 from store.domain.lock import Role
 from store.domain.patient import Patient, PatientRef
 from store.domain.reasons import PATIENT_UNKNOWN
-from store.domain.sms_consent import of_texts
 from store.errors import PatientUnknown, StoreError
 from store.patients.preferences import Preferences
-from store.patients.unmerge import merged_records
-from store.preference import PHONES, PREFERRED_METHOD, PREFERRED_PHONE
-from store.web.api.facesheet import channel_opt_outs
+from store.web.api.decisions import Decisions
 from store.web.api.wire import check_line
 from store.web.http.look_ups import noted
 from store.web.http.problem import ProblemDetails, problem_of
-from store.web.pages import card
+from store.web.pages.ask import asked
+from store.web.pages.facesheet import RECORDERS, Facesheet, Question
 from store.web.pages.find import READERS as READERS
 from store.web.pages.find import FindPatient
 from store.web.pages.page import Goto, Page, Shown, Visit
+from store.web.pages.told import Told, told
 
 PEOPLE = frozenset({Role.ENTERPRISE, Role.MANAGER, Role.STAFF})
-RECORDERS = frozenset({Role.ENTERPRISE, Role.STAFF})
 PATIENT = "/patients/{patient_id:str}"
 LONGEST = 500
+NOTHING_ASKED = Question()
 DONE = {
     "do-not-contact": "Do Not Contact was changed.",
     "preferred-phone": "The preferred phone was changed.",
@@ -40,14 +40,16 @@ DONE = {
 class PatientPages:
     """The pages about patients."""
 
-    def __init__(self, store: Preferences) -> None:
-        self.store, self.audit, self.find = store, Audit(store.database), FindPatient(store)
+    def __init__(self, store: Preferences, decisions: Decisions) -> None:
+        self.store, self.decisions, self.audit = store, decisions, Audit(store.database)
+        self.sheet, self.find = Facesheet(store), FindPatient(store)
 
     def pages(self) -> Iterable[Page]:
         """All pages. Managers and staff may try to set the toggle: if it is locked, the store refuses with the reason."""
         return (
             *self.find.pages(),
             Page("GET", PATIENT, READERS, self.facesheet),
+            Page("POST", f"{PATIENT}/decision", READERS, self.ask),
             Page("POST", f"{PATIENT}/do-not-contact", PEOPLE, self.set_toggle),
             Page("POST", f"{PATIENT}/preferred-phone", RECORDERS, self.phone),
             Page("POST", f"{PATIENT}/sms-consent", RECORDERS, self.opt_out),
@@ -56,6 +58,14 @@ class PatientPages:
     def facesheet(self, visit: Visit) -> Shown:
         """Shows the patient."""
         return self._facesheet(visit)
+
+    def ask(self, visit: Visit) -> Shown:
+        """Shows what a sender would be told, by the code of ``POST /v1/decisions``. It leaves a line in the audit log, and no receipt."""
+        try:
+            return self._facesheet(visit, question=Question(visit.form, self._told(visit)))
+        except (StoreError, ProblemDetails) as error:
+            problem = problem_of(error)
+            return self._facesheet(visit, status=int(problem.status), question=Question(visit.form, invalid=problem.detail))
 
     def set_toggle(self, visit: Visit) -> Shown | Goto:
         """Sets the toggle. The store decides who may do that; the facesheet shows a refusal."""
@@ -99,58 +109,30 @@ class PatientPages:
             return self._facesheet(visit, problem.detail, int(problem.status))
         return Goto(f"/patients/{visit.path['patient_id']}?done={what}")
 
-    def _facesheet(self, visit: Visit, refusal: str = "", status: int = 200) -> Shown:
-        requested = visit.path["patient_id"]
+    def _facesheet(self, visit: Visit, refusal: str = "", status: int = 200, question: Question = NOTHING_ASKED) -> Shown:
         try:
-            patient = self._found(visit, PatientRef(id=requested), visit.now)
+            patient = self._found(visit, PatientRef(id=visit.path["patient_id"]), visit.now)
         except PatientUnknown:
             return self.find.form(visit, "Patient not found. Search for the patient below.", 404)
         self.audit.note(visit.enterprise, VIEWED, patient.id, actor=str(visit.actor), now=visit.now, version=patient.version)
-        enterprise, role = self.store.enterprises[visit.enterprise], visit.visitor.role
-        may_record = role in RECORDERS
-        phone = card.row(PREFERRED_PHONE, patient, enterprise)
-        values = {
-            "title": "Facesheet",
-            "patient": patient,
-            "switch": card.switch(patient, self.store.toggle(visit.enterprise, patient, role), enterprise),
-            "badge": card.badge(patient.contact),
-            "method": card.row(PREFERRED_METHOD, patient, enterprise),
-            "phone": phone,
-            "numbers": card.numbers(patient),
-            "phones": card.row(PHONES, patient, enterprise),
-            "details": card.details(patient, enterprise),
-            "consents": card.consents(patient, enterprise),
-            "topics": card.topics(patient, enterprise),
-            "record": card.record(patient, enterprise),
-            "merged": merged_records(self.store.database, visit.enterprise, patient.id),
-            "merged_here": requested != patient.id,
-            "sms_consent": card.sms_consent(patient),
-            "text_opt_outs": of_texts(patient.opt_outs),
-            "channel_opt_outs": channel_opt_outs(patient.contact, patient.opt_outs),
-            "on_file": {one.number for one in patient.contact.phones},
-            "may_choose_phone": may_record and phone.locked_by is None and bool(patient.contact.phones),
-            "may_opt_out": may_record,
-            "previews": self._previews(visit, patient),
-            "unread": card.unread(patient),
-            "events": card.timeline(self.store.history(visit.enterprise, patient.id, card.RECENT), enterprise),
-            "recent": card.RECENT,
-            "source_name": {one.name: one.display_name or one.name for one in enterprise.sources},
-            "refusal": refusal,
-            "done": DONE.get(visit.query.get("done", ""), ""),
-        }
+        values = {**self.sheet.values(visit, patient, question), "refusal": refusal, "done": DONE.get(visit.query.get("done", ""), "")}
         return Shown("facesheet.html", values, status)
+
+    def _told(self, visit: Visit) -> Told | None:
+        """The answer to the form; ``None`` if there is no such patient."""
+        patient, enterprise = visit.path["patient_id"], self.store.enterprises[visit.enterprise]
+        request = asked(visit.form, patient, ZoneInfo(enterprise.time_zone), self.store.numbering(visit.enterprise))
+        request = self.decisions.checked(visit.enterprise, request)
+        decision = self.decisions.told(visit.enterprise, request)
+        if PATIENT_UNKNOWN in decision.reasons:
+            return None
+        noted = {"decision": decision.id, "answer": decision.decision, "message_type": request.message_type, "channels": request.channels}
+        self.audit.note(visit.enterprise, ASKED_DECISION, patient, actor=str(visit.actor), now=visit.now, **noted)
+        return told(documents.read(detail(request, decision)), enterprise)
 
     def _found(self, visit: Visit, ref: PatientRef, now: datetime | None) -> Patient:
         with noted(self.audit, visit.enterprise, str(visit.actor), visit.now):
             return self.store.find(visit.enterprise, ref, now)
-
-    def _previews(self, visit: Visit, patient: Patient) -> list[card.DecisionPreview]:
-        found = self.store.known(visit.enterprise, [PatientRef(id=patient.id)], visit.now)[0]
-        policy = self.store.settings.get(visit.enterprise).policy
-        asks = [DecisionRequest(message_type=kind, channels=card.CHANNELS) for kind in card.TYPES]
-        if not isinstance(found, KnownPatient):
-            return [card.preview(ask.message_type, refused(PATIENT_UNKNOWN)) for ask in asks]
-        return [card.preview(ask.message_type, decide(ask, found, policy, visit.now)) for ask in asks]
 
 
 def _reason(text: str, *, needed: bool) -> str:

@@ -20,12 +20,14 @@ from store.patients.preferences import Preferences
 from store.runs.runs import Journal
 from store.users.sessions import Sessions, Visitor
 from store.users.users import Users
+from store.web.api.decisions import Decisions
 from store.web.http.lanes import Lanes
 from store.web.http.problem import ProblemDetails
 from store.web.http.work import SyncWork
-from store.web.pages import audit, console, opt_outs, patients, replies, settings
+from store.web.pages import audit, console, decisions, opt_outs, patients, replies, settings
 from store.web.pages.about import About
 from store.web.pages.audit import AuditLog
+from store.web.pages.decisions import DecisionPages
 from store.web.pages.opt_outs import OptOutReport
 from store.web.pages.page import Goto, Page, PageAccess, Shown, Visit
 from store.web.pages.patients import PatientPages
@@ -40,6 +42,7 @@ from store.web.pages.templates import CONTENT, STATIC, clock
 
 MENU = (
     ("/patients", "Patients", patients.READERS),
+    ("/decisions", "Decisions", decisions.READERS),
     ("/opt-outs", "Opt-outs", opt_outs.READERS),
     ("/replies", "Replies", replies.READERS),
     ("/settings", "Default settings", settings.ENTERPRISE),
@@ -83,7 +86,7 @@ class Site:
         *,
         work: SyncWork | None,
         clock: Callable[[], datetime],
-        settings_changed: Callable[[], None],
+        decisions: Decisions,
         lanes: Lanes,
     ) -> None:
         self.store, self.clock, self.lanes = store, clock, lanes
@@ -92,10 +95,11 @@ class Site:
         self._pages: list[Page] = [
             Page("GET", "/", ALL, self.front),
             *self.sign_in.pages(),
-            *PatientPages(store).pages(),
+            *PatientPages(store, decisions).pages(),
+            *DecisionPages(store).pages(),
             *OptOutReport(store).pages(),
             *RepliesPage(store).pages(),
-            *DefaultSettings(store, settings_changed).pages(),
+            *DefaultSettings(store, decisions.policies.changed).pages(),
             *SourcePages(store, journal, work, access.describe).pages(),
             *RunPages(store, journal, work).pages(),
             *RejectionPages(store, journal, work).pages(),

@@ -21,6 +21,7 @@ from tests.spec.access import CALLS, GRANTED, KEYS, OPEN, PAGES, ROLES, RUN, Cal
 from tests.store.web.conftest import CELL, ENTERPRISES, HOME, LINE, NOW, Reply, exchange, statements
 from tests.store.web.pages.conftest import Pages, serve_pages
 from tests.store.web.pages.test_console import held, rejected
+from tests.store.web.pages.test_decisions import decided
 from tests.store.web.pages.test_replies import ORDER
 from tests.store.web.pages.test_routes import Caller, routes
 
@@ -51,6 +52,7 @@ class Things(NamedTuple):
     """The ids of an enterprise's data; ``email`` belongs only to its patient."""
 
     patient_id: str
+    decision_id: str
     run_id: str
     rejection_id: str
     reply_id: str
@@ -61,8 +63,10 @@ class Things(NamedTuple):
 def things(pages: Pages, enterprise: str) -> Things:
     """Creates one of each kind."""
     source, email = ENTERPRISES[enterprise].sources[0].name, f"only-{enterprise}@example.test"
+    number = patient(pages, enterprise, source, email)
     return Things(
-        patient(pages, enterprise, source, email),
+        number,
+        decided(pages, enterprise, number),
         held(pages) if enterprise == "general" else running(pages, enterprise, source),
         rejected(pages, enterprise, source),
         waiting(pages, enterprise),

@@ -8,11 +8,12 @@ from datetime import timedelta
 from store import times
 from store.domain.lock import Actor, Role
 from store.domain.patient import PatientRef
-from store.preference import Identifier, PatientMerge, Phone
+from store.preference import Identifier, PatientMerge, Phone, Problem
 from store.runs.source_checks import Checked, Findings
 from tests.store.web.conftest import CELL, HOME, LINE, NOW, statements
 from tests.store.web.pages.conftest import Pages
 from tests.store.web.pages.test_console import held, rejected
+from tests.store.web.pages.test_decisions import UNANSWERED, decided
 from tests.store.web.pages.test_held_configuration import held_configuration
 from tests.store.web.pages.test_sources import full_read, record_intake
 
@@ -32,6 +33,8 @@ class Filled:
         record_intake(pages, timedelta(hours=3), applied=7)
         self._patients()
         self._opt_outs()
+        self._unreadable()
+        self.decision, self.unanswered = decided(pages, ENTERPRISE), decided(pages, ENTERPRISE, "", UNANSWERED)
         self._checked()
         self.configuration = held_configuration(pages)
         self.held = held(pages)
@@ -81,6 +84,16 @@ class Filled:
         store.decide_reply(ENTERPRISE, dismissed.id, "dismiss", actor=Actor(Role.STAFF, "desk"), reason="an order", now=NOW)
         patient = store.find(ENTERPRISE, PatientRef(value="LONG"))
         store.record_sms_opt_out(ENTERPRISE, patient.id, line=None, topic="billing", actor=Actor(Role.STAFF, "desk"), now=NOW)
+
+    def _unreadable(self) -> None:
+        """A patient of whom the EMR allows texts and who opted out, and whose Do Not Contact could not be read."""
+        phones, store = (Phone("+12175550144", "cell", "", 1, True),), self.pages.store
+        stated = {"display_name": "Ada Example", "do_not_contact": "no", "consent.sms": "granted", "phones": phones}
+        problem = Problem("code_unmapped", "ZCP-2", "", "do_not_contact")
+        later = replace(statements("UNREAD", "U2"), effective=times.at(NOW), problems=(problem,))
+        with store.database.write(ENTERPRISE) as transaction:
+            store.apply_many(transaction, ENTERPRISE, SOURCE, [statements("UNREAD", "U1", **stated), later], now=NOW)
+        store.record_reply(ENTERPRISE, LINE, phones[0].number, "STOP", NOW, NOW)
 
     def _checked(self) -> None:
         lines = (Checked("token", False, "the server granted fewer scopes than requested"), Checked("plan", True, "full reads"))

@@ -9,10 +9,12 @@ import pytest
 from store import times
 from store.audit.audit_log import Audit
 from store.domain.attributes import REGISTRY, Kind
+from store.domain.enterprise import Source
 from store.domain.lock import Actor, Role
 from store.domain.patient import PatientRef
-from store.preference import Identifier, PatientMerge, PatientStatements, Problem
+from store.preference import Identifier, PatientMerge, PatientStatements, Phone, Problem
 from store.web.pages import card
+from store.web.pages.timeline import RECENT
 from tests.store.web.conftest import CELL, HOME, LINE, NOW, statements
 from tests.store.web.pages.conftest import Pages
 
@@ -127,9 +129,9 @@ def test_phones_show_kind_text_capability_and_sharing(pages: Pages) -> None:
 
 def test_each_value_shows_its_source(pages: Pages) -> None:
     text = pages.signed_in("staff").get(pages.patient()).text
-    assert "Source General Hospital EMR" in text
-    assert "Evidence M1" in text
-    assert "Field PID" in text
+    assert "Where the values come from Value Source Effective Recorded Evidence Field Do Not Contact: no General Hospital EMR" in text
+    assert "Language: English (en) General Hospital EMR" in text
+    assert "M1 PID" in text.partition("Where the values come from")[2].partition("Consent to texts")[0]
 
 
 def test_the_preferred_phone_is_one_of_those_on_file(fresh_pages: Pages) -> None:
@@ -175,22 +177,22 @@ def test_the_history_is_a_timeline_with_before_and_after(fresh_pages: Pages) -> 
     with fresh_pages.store.database.write("general") as transaction:
         fresh_pages.store.apply_many(transaction, "general", "genhosp-adt", [later], now=NOW)
     text = fresh_pages.signed_in("auditor").get(fresh_pages.patient()).text
-    assert re.search(r"History \d{4}-\d\d-\d\d \d\d:\d\d UTC · General Hospital EMR Do Not Contact: no → yes", text)
-    assert text.count("Do Not Contact: no") == 2
+    assert re.search(r"History \d{4}-\d\d-\d\d \d\d:\d\d UTC · General Hospital EMR · message M9 Do Not Contact: no → yes PID", text)
+    assert re.search(r"· message M1 Do Not Contact: unknown → no PID .*Phones: none → \+1 217-555-0101, \+1 217-555-0102 PID", text)
 
 
 def test_only_the_recent_part_of_a_long_history_is_shown(fresh_pages: Pages) -> None:
     browser, where = fresh_pages.signed_in("staff"), fresh_pages.patient()
     assert "The latest" not in browser.get(where).text
-    for turn in range(card.RECENT):
+    for turn in range(RECENT):
         later = replace(
             statements("MRN1", f"M{turn}", do_not_contact=("yes", "no")[turn % 2]), effective=times.at(NOW + timedelta(seconds=turn))
         )
         with fresh_pages.store.database.write("general") as transaction:
             fresh_pages.store.apply_many(transaction, "general", "genhosp-adt", [later], now=NOW + timedelta(hours=1))
     seen = browser.get(where)
-    assert seen.response.text.partition('<ol class="timeline">')[2].partition("</ol>")[0].count("<li>") == card.RECENT
-    assert f"The latest {card.RECENT} changes." in seen.text
+    assert seen.response.text.partition('<ol class="timeline">')[2].partition("</ol>")[0].count("<li>") == RECENT
+    assert f"The latest {RECENT} changes." in seen.text
 
 
 def test_times_are_in_the_enterprises_time_zone_with_a_machine_readable_time(pages: Pages) -> None:
@@ -270,7 +272,8 @@ def test_a_deceased_and_a_restricted_record_show_the_effect_and_the_source(fresh
     stated(fresh_pages, statements("GONE", "G1", deceased=True, restricted=True, active=False))
     seen = fresh_pages.signed_in("staff").get(fresh_pages.patient("GONE"))
     assert "DECEASED RESTRICTED INACTIVE" in seen.text
-    assert re.search(r"Deceased yes .*?Nothing is sent on any channel. Origin of Deceased Source General Hospital EMR", seen.text)
+    assert re.search(r"Deceased yes .*?Nothing is sent on any channel.", seen.text)
+    assert "Deceased: yes General Hospital EMR" in seen.text
     assert "Restricted record yes" in seen.text
     assert "may be withheld, not removed" in seen.text
     assert "Active record no" in seen.text
@@ -327,3 +330,65 @@ def test_unreadable_values_are_shown_with_where_to_look(fresh_pages: Pages) -> N
     assert "Do Not Contact could not be read in a message from" in text
     assert f"Check it in {source.display_name or source.name}." in text
     assert "could not be read" not in fresh_pages.signed_in("staff").get(fresh_pages.patient("MRN2")).text
+
+
+def test_a_lock_is_shown_once_per_group_and_has_no_control_beside_it(fresh_pages: Pages) -> None:
+    stated(
+        fresh_pages,
+        statements("LOCKED", "L1", preferred_method="voice", preferred_phone=CELL, phones=(Phone(CELL, "cell"),), language="en"),
+    )
+    html = fresh_pages.signed_in("staff").get(fresh_pages.patient("LOCKED")).response.text
+    locked, free = html.partition('<div class="group">')[2].split('<div class="group">')
+    assert locked.count("Set in General Hospital EMR") == 1
+    assert html.count("Set in General Hospital EMR") == 1
+    assert all(f"<dt>{title}</dt>" in locked for title in ("Preferred contact", "Preferred phone", "Phones", "Language"))
+    assert "<details" not in locked
+    assert "Not locked" in free
+    assert "preferred-phone" not in html
+
+
+def test_the_preferred_phone_is_chosen_only_where_it_is_not_locked(fresh_pages: Pages) -> None:
+    html = fresh_pages.signed_in("staff").get(fresh_pages.patient("MRN1")).response.text  # the EMR states phones, and no preferred one
+    locked, free = html.partition('<div class="group">')[2].split('<div class="group">')
+    assert "<dt>Phones</dt>" in locked
+    assert "preferred-phone" not in locked
+    assert "preferred-phone" in free
+
+
+def test_rows_of_two_sources_have_a_lock_each(fresh_pages: Pages, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = fresh_pages.store.enterprises["general"]
+    second = Source("lab", "Lab EMR", contact="e-mail the lab's desk.")
+    monkeypatch.setitem(fresh_pages.store.enterprises, "general", replace(before, sources=(*before.sources, second)))  # type: ignore[arg-type]
+    stated(fresh_pages, statements("TWO", "T1", do_not_contact="no", phones=(Phone(CELL, "cell"),)))
+    stated(fresh_pages, statements("TWO", "T2", language="es"), source="lab")
+    text = fresh_pages.signed_in("staff").get(fresh_pages.patient("TWO")).text
+    assert "Set in General Hospital EMR Phones" in text
+    assert "Set in Lab EMR To change it in Lab EMR: e-mail the lab's desk. Language" in text
+
+
+def test_the_facesheet_names_whom_to_contact_for_changes(fresh_pages: Pages, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = fresh_pages.store.enterprises["general"]
+    source = replace(before.sources[0], contact="call the registration desk, 217-555-0100")
+    monkeypatch.setitem(fresh_pages.store.enterprises, "general", replace(before, sources=(source,)))  # type: ignore[arg-type]
+    unread = replace(statements("MRN2", "M9"), effective=times.at(NOW), problems=(Problem("code_unmapped", "PV1-16", "", "consent.voice"),))
+    stated(fresh_pages, unread)
+    text = fresh_pages.signed_in("staff").get(fresh_pages.patient("MRN2")).text
+    contact = "General Hospital EMR: call the registration desk, 217-555-0100."
+    assert "Automations: blocked (not readable in General Hospital EMR)" in text
+    assert re.search(
+        r"Consent to calls could not be read in a message from General Hospital EMR \(.*?\)\. Messages that depend on it", text
+    )
+    assert text.count(f"Check it in {contact}") == 3, "calls, automations and the note"
+    assert text.count(f"To change it in {contact}") == 1, "the toggle; the group of the same source does not repeat it"
+
+
+def test_what_is_unreadable_is_described_by_the_policy(fresh_pages: Pages) -> None:
+    stated(
+        fresh_pages,
+        replace(statements("MRN1", "M9"), effective=times.at(NOW), problems=(Problem("code_unmapped", "ZCP-2", "", "do_not_contact"),)),
+    )
+    fresh_pages.store.settings.put("general", {"when_unreadable": "flag"}, actor=Actor(Role.ENTERPRISE, "pat"), now=NOW)
+    text = fresh_pages.signed_in("staff").get(fresh_pages.patient()).text
+    assert "Decisions use the previous value and say so." in text
+    assert "Automations: allowed , by text (unclear)" in text
+    assert "and the policy is to refuse" not in text

@@ -11,10 +11,13 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 
 from store.users.throttle import PACE_BOTH
+from store.web.pages.labels import number
+from tests.store.web.conftest import CELL, LINE
 from tests.store.web.pages.browser import PATIENCE_MS
 from tests.store.web.pages.browser import chrome as chrome
 from tests.store.web.pages.conftest import Pages
 from tests.store.web.pages.test_console import dnc, held, rejected
+from tests.store.web.pages.test_decisions import decided
 from tests.store.web.pages.test_sources import record_intake
 
 SERIOUS = {"serious", "critical"}
@@ -92,6 +95,98 @@ def test_a_locked_toggle_shows_where_to_change_it(tab: Page, fresh_pages: Pages)
     expect(tab.get_by_role("heading", name="Do Not Contact: on locked")).to_be_visible()
     expect(tab.get_by_text("update this patient in General Hospital EMR")).to_be_visible()
     expect(tab.get_by_text("Turn off …")).to_have_count(0)
+
+
+def tab_to(tab: Page, name: str) -> None:
+    """Presses Tab until an element with this text or label has the focus."""
+    focused = "() => { const one = document.activeElement; return one.labels?.[0]?.innerText || one.innerText || '' }"
+    for _ in range(80):
+        if tab.evaluate(focused).strip().startswith(name):
+            return
+        tab.keyboard.press("Tab")
+    raise AssertionError(f"the keyboard does not reach {name}")
+
+
+def test_why_texts_are_blocked_is_read_with_the_keyboard_alone(tab: Page, fresh_pages: Pages) -> None:
+    fresh_pages.store.record_reply("general", LINE, CELL, "STOP", fresh_pages.moment(), fresh_pages.moment())
+    enter(tab, fresh_pages, "staff")
+    tab.goto(fresh_pages.patient())
+    tab_to(tab, "Texts: blocked from +1 217-555-0190 (STOP on")
+    expect(tab.get_by_text("A STOP ends when the patient texts START")).not_to_be_visible()
+    tab.keyboard.press("Enter")
+    expect(tab.get_by_text("A STOP ends when the patient texts START")).to_be_visible()
+    expect(tab.get_by_text("Other texts are allowed.")).to_be_visible()
+
+
+def test_a_question_is_asked_with_the_keyboard_alone(tab: Page, fresh_pages: Pages) -> None:
+    fresh_pages.store.record_reply("general", LINE, CELL, "STOP", fresh_pages.moment(), fresh_pages.moment())
+    enter(tab, fresh_pages, "staff")
+    tab.get_by_label("Identifier").fill("MRN1")
+    tab.keyboard.press("Enter")
+    expect(tab.get_by_role("heading", name="What would a sender be told?")).to_be_visible()
+    tab_to(tab, "Ask about a message")
+    tab.keyboard.press("Enter")
+    tab_to(tab, "Message type")
+    tab.keyboard.type("broadcast")
+    tab_to(tab, "e-mail")
+    tab.keyboard.press("Space")
+    tab_to(tab, "Line")
+    tab.keyboard.type(LINE)
+    tab.keyboard.press("Enter")
+    expect(tab.get_by_role("heading", name=f"This message: Send by call to {number(CELL)}")).to_be_visible()
+    expect(tab.locator("#answer")).to_contain_text("sms_opted_out")
+    expect(tab.get_by_role("heading", name="What would a sender be told?")).to_be_focused()
+    assert LINE not in tab.url
+    assert CELL not in tab.url
+    expect(tab.get_by_label("Line", exact=True)).to_have_value(LINE)
+    expect(tab.get_by_role("checkbox", name="e-mail", exact=True)).not_to_be_checked()
+
+
+def test_a_decision_is_found_with_the_keyboard_alone(tab: Page, fresh_pages: Pages) -> None:
+    decision = decided(fresh_pages, "general")
+    enter(tab, fresh_pages, "auditor")
+    tab_to(tab, "Decisions")
+    tab.keyboard.press("Enter")
+    expect(tab.get_by_role("heading", name="Find a decision")).to_be_visible()
+    tab_to(tab, "Id of the decision")
+    tab.keyboard.type(decision)
+    tab.keyboard.press("Enter")
+    expect(tab.get_by_role("heading", name="Answer: Do not send")).to_be_visible()
+    expect(tab.get_by_text(decision)).to_be_visible()
+    tab_to(tab, "this patient")
+    tab.keyboard.press("Enter")
+    expect(tab.get_by_role("heading", name="Communication settings")).to_be_visible()
+
+
+READ_ALOUD = (
+    'heading "Patient" [level=1]', 'heading "What is allowed now" [level=2]', "Texts:", "Calls:", "E-mail:", "Automations:",
+    'heading "Communication settings" [level=2]', "Do Not Contact: on", "Set in General Hospital EMR", "Phones",
+    "Where the values come from", 'heading "Consent to texts" [level=2]', "Record an opt-out",
+    'heading "What would a sender be told?" [level=2]', "Ask about a message",
+    'heading "History" [level=2]',
+)  # fmt: skip
+
+
+def test_a_facesheet_is_read_aloud_answers_first(tab: Page, fresh_pages: Pages) -> None:
+    enter(tab, fresh_pages, "staff")
+    tab.goto(fresh_pages.patient("MRN2"))
+    tree, at = tab.locator("main").aria_snapshot(), 0
+    for words in READ_ALOUD:
+        assert words in tree[at:], f"{words} is not read after {tree[:at][-200:]}"
+        at = tree.index(words, at)
+
+
+def test_without_scripts_the_reasons_and_the_question_work(chrome: Browser, fresh_pages: Pages) -> None:
+    context = chrome.new_context(base_url=fresh_pages.url, java_script_enabled=False)
+    tab = context.new_page()
+    enter(tab, fresh_pages, "staff")
+    tab.goto(fresh_pages.patient("MRN2"))
+    tab.get_by_text("Automations: blocked").click()
+    expect(tab.get_by_text("The patient must not be contacted by automations.").first).to_be_visible()
+    tab.get_by_text("Ask about a message").click()
+    tab.get_by_role("button", name="Ask", exact=True).click()
+    expect(tab.get_by_role("heading", name="This message: Do not send")).to_be_visible()
+    context.close()
 
 
 def test_a_held_set_is_reviewed_and_rejected(tab: Page, fresh_pages: Pages) -> None:

@@ -15,7 +15,7 @@ from axe_playwright_python.base import AXE_SCRIPT
 from playwright.sync_api import Browser, Page, expect
 
 from store.users.sessions import Sessions
-from tests.spec.access import OPEN, PATIENT, REJECTION, RUN, SOURCE
+from tests.spec.access import DECISION, OPEN, PATIENT, REJECTION, RUN, SOURCE
 from tests.store.web.conftest import CELL
 from tests.store.web.pages.browser import PATIENCE_MS
 from tests.store.web.pages.browser import chrome as chrome
@@ -137,6 +137,26 @@ def submit_forged_choice(page: Page) -> None:
     expect(page.get_by_role("alert").first).to_be_visible()
 
 
+def ask_a_question(page: Page) -> None:
+    """Asks what a sender would be told, with every field filled in."""
+    open_details(page)
+    for label, text in {"Line": "+12175550190", "Topic": "billing", "Phone chosen for the appointment": "+12175550144"}.items():
+        page.get_by_label(label, exact=True).fill(text)
+    page.get_by_label("Time of sending").fill("2031-07-01T09:30")
+    page.get_by_role("button", name="Ask", exact=True).click()
+    expect(page.get_by_role("heading", name="This message")).to_be_visible()
+    open_details(page)
+
+
+def ask_nothing(page: Page) -> None:
+    """Asks about a message without a channel."""
+    open_details(page)
+    for channel in ("text", "call", "e-mail"):
+        page.get_by_role("checkbox", name=channel, exact=True).uncheck()
+    page.get_by_role("button", name="Ask", exact=True).click()
+    expect(page.get_by_role("alert")).to_have_text("Select at least one channel.")
+
+
 VISITS: Mapping[str, tuple[Visit, ...]] = {
     "/sign-in": (
         Visit("empty", None, empty("/sign-in")),
@@ -166,6 +186,18 @@ VISITS: Mapping[str, tuple[Visit, ...]] = {
         Visit("error", "enterprise", sheet("MRN1", "local"), switch_with_old_version, "local"),
         Visit("no toggle", "enterprise", sheet("MRN1", "quiet"), open_details, "quiet"),
         Visit("unknown", "staff", empty(UNKNOWN)),
+        Visit("unreadable, reconciled", "staff", sheet("UNREAD"), open_details),
+        Visit("asked", "auditor", sheet("UNREAD"), ask_a_question),
+        Visit("asked in vain", "manager", sheet("LONG"), ask_nothing),
+    ),
+    "/decisions": (
+        Visit("empty", "staff", empty("/decisions")),
+        Visit("error", "auditor", empty("/decisions"), submit_form("Find", Id_of_the_decision="dec_0")),
+    ),
+    DECISION: (
+        Visit("full", "enterprise", with_id("decision", "/decisions/{}")),
+        Visit("of nobody", "auditor", with_id("unanswered", "/decisions/{}")),
+        Visit("unknown", "manager", empty("/decisions/dec_0")),
     ),
     "/replies": (
         Visit("empty", "staff", empty("/replies")),

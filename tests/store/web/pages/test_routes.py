@@ -19,12 +19,14 @@ from tests.spec.access import PAGES as WHO
 from tests.store.web.conftest import ENTERPRISES, HOME, LINE
 from tests.store.web.pages.conftest import Browser, Pages
 from tests.store.web.pages.test_console import held, rejected
+from tests.store.web.pages.test_decisions import decided
 from tests.store.web.pages.test_replies import unclear
 
 CHOSEN = "tulip hammer river"
 FORMS: Mapping[str, Mapping[str, str]] = {
     "/enterprise": {"enterprise": "general"},
     "/patients": {"value": "MRN1"},
+    f"{PATIENT}/decision": {"message_type": "automation", "sms": "1"},
     f"{PATIENT}/do-not-contact": {"value": "yes", "reason": "asked"},
     f"{PATIENT}/preferred-phone": {"number": HOME},
     f"{PATIENT}/sms-consent": {"line": LINE, "reason": "asked"},
@@ -50,6 +52,7 @@ class Caller:
         self.sessions = Sessions(self.pages.store.database, idle=timedelta(minutes=30), longest=timedelta(hours=12))
         self.ids = {
             "patient_id:str": self.pages.patient(enterprise=self.enterprise).removeprefix("/patients/"),
+            "decision_id:str": decided(self.pages, self.enterprise),
             "run_id:str": held(self.pages),
             "rejection_id:str": rejected(self.pages, self.enterprise, self.source),
             "reply_id:str": unclear(self.pages, self.enterprise),
