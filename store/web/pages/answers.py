@@ -107,10 +107,9 @@ class Answers:
         """The answer by line and topic, if an opt-out from one of them leaves the others open."""
         if why.SMS_OPTED_OUT not in decision.reasons:
             return blocked
+        texts = of_texts(self.known.opt_outs)
         if not self._sends(asked, ANOTHER, ANOTHER):
-            open_lines = sorted(
-                {line for one in of_texts(self.known.opt_outs) for line in one.except_lines if self._sends(asked, line, ANOTHER)}
-            )
+            open_lines = sorted({line for one in texts for line in one.except_lines if self._sends(asked, line, ANOTHER)})
             return blocked._replace(except_for=tuple(f"Allowed from {labels.number(line)}." for line in open_lines))
         closed = [one for one in texts if not self._sends(asked, one.line or ANOTHER, one.topic or ANOTHER)]
         places = list(dict.fromkeys(map(_place, closed)))
