@@ -7,7 +7,6 @@ write without a race, two sources and staff never undo each other, and the numbe
 from __future__ import annotations
 
 import hashlib
-import json
 import logging
 import threading
 import time
@@ -61,7 +60,7 @@ class Database:
         self.clock: Callable[[], datetime] = utc_now
         self.skew = clock_skew.NONE
         self.failures = RecentFailures("database")
-        self._listed: Callable[[list[Any]], str] = json.dumps if self.is_sqlite else sql.listed
+        self._listed: Callable[[list[Any]], str] = sql.in_json if self.is_sqlite else sql.listed
         self._errors: type[Exception] = engine.dialect.loaded_dbapi.Error
         self._one_writer = threading.Lock()
         # Reads need no transaction: each statement sees what is committed, and PostgreSQL is asked once, not three times.
@@ -98,9 +97,13 @@ class Database:
     def read(self) -> Iterator[Connection]:
         """A connection to read with. Each statement sees what is committed."""
         with self._counted():
-            self._check_file()
-            with self._reads.connect() as connection:
+            self.check_file()
+            with self.connection_to_read() as connection:
                 yield connection
+
+    def connection_to_read(self) -> Connection:
+        """A connection from the pool. The caller closes it."""
+        return self._reads.connect()
 
     @contextmanager
     def write(self, enterprise: str, *, unbounded: bool = False) -> Iterator[Connection]:
@@ -120,7 +123,7 @@ class Database:
             ):
                 self._note_wait(began)
                 yield connection
-                self._check_file()
+                self.check_file()
             return
         with self._counted(), self.engine.begin() as connection:
             if unbounded:
@@ -145,16 +148,20 @@ class Database:
         try:
             yield
         except Exception as error:
-            if reason := outage.explanation(error):
-                self.failures.add(reason)
+            self.count_failure(error)
             raise
+
+    def count_failure(self, error: BaseException) -> None:
+        """Counts a failure of the database or its disk; any other error is none."""
+        if reason := outage.explanation(error):
+            self.failures.add(reason)
 
     def _note_wait(self, began: float) -> None:
         """A peer that stood still may be over before anything fails."""
         if time.monotonic() - began >= self.limits.slow:
             self.failures.add(WAITED)
 
-    def _check_file(self) -> None:
+    def check_file(self) -> None:
         """Raises ``Unavailable`` when the file is gone, so that nothing is read from or committed to a deleted file."""
         if self.file is not None:
             self.file.check()
@@ -236,14 +243,18 @@ class Database:
 
     def select(self, connection: Connection, query: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
         """The rows of a hand-written query, straight from the driver. ``?`` binds one value, ``IN ??`` a list of text or numbers."""
-        text = sql.select(query, sqlite=self.is_sqlite)
-        bound = [self._listed(value) if isinstance(value, list) else value for value in parameters]
+        single = tuple([sql.is_single(value) for value in parameters if isinstance(value, list)])
+        text = sql.select(query, single, sqlite=self.is_sqlite)
+        bound = [self._bound_list(value) if isinstance(value, list) else value for value in parameters]
         cursor = self._cursor(connection, text, bound)
         try:
             found: list[tuple[Any, ...]] = cursor.execute(text, bound).fetchall()
         except self._errors as error:
             raise self._translated(connection, error) from error
         return found
+
+    def _bound_list(self, values: list[Any]) -> Any:
+        return values[0] if sql.is_single(values) else self._listed(values)
 
     @contextmanager
     def together(self, connection: Connection, rows: int) -> Iterator[None]:

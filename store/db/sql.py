@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from functools import cache, lru_cache
+from json.encoder import encode_basestring_ascii
 from typing import Any, NamedTuple
 
 from sqlalchemy import BigInteger, Integer, LargeBinary, Table, Text
@@ -121,11 +122,23 @@ def delete(table: Table, keys: Columns, *, sqlite: bool) -> SqlStatement:
 
 
 @_cached
-def select(sql: str, *, sqlite: bool) -> str:
-    """Hand-written SQL as the driver takes it. ``?`` binds one value, ``IN ??`` a list."""
-    if sqlite:
-        return sql.replace("IN ??", "IN (SELECT value FROM json_each(?))")
-    return sql.replace("IN ??", "= ANY(%s)").replace("?", "%s")
+def select(sql: str, single: tuple[bool, ...], *, sqlite: bool) -> str:
+    """Hand-written SQL as the driver takes it. ``?`` binds one value, ``IN ??`` a list, or the one value of a list that is ``single``."""
+    for one in single:
+        sql = sql.replace("IN ??", "= ?" if one else "IN (SELECT value FROM json_each(?))" if sqlite else "= ANY(?)", 1)
+    return sql if sqlite else sql.replace("?", "%s")
+
+
+def is_single(values: Sequence[Any]) -> bool:
+    """Whether a list is a value that is compared directly, which is cheaper. Text with unusual characters goes the way of lists."""
+    return len(values) == 1 and (isinstance(values[0], int) or values[0].isascii())
+
+
+def in_json(values: Sequence[Any]) -> str:
+    """A list of text or of numbers as JSON. ``json.dumps`` prepares an encoder for each list."""
+    if values and isinstance(values[0], int):
+        return f"[{','.join(map(str, values))}]"
+    return f"[{','.join(map(encode_basestring_ascii, values))}]"
 
 
 @_cached

@@ -16,6 +16,7 @@ from sqlalchemy import Connection
 from store import times
 from store.audit.audit_log import UNMERGED, Audit
 from store.db.database import Database
+from store.db.kept_connection import KeptConnection
 from store.domain import documents, reply_recognition, sms_consent, source_codes
 from store.domain.decision import KnownPatient
 from store.domain.documents import instant
@@ -124,10 +125,15 @@ class Preferences:
         with self.database.read() as connection:
             return self.reader(connection, enterprise).patient(self.canonical(enterprise, ref), now)
 
-    def known(self, enterprise: str, refs: Sequence[PatientRef], now: datetime) -> list[KnownPatient | StoreError]:
-        """What decisions need: for each ref, in order, its patient or the error that says why there is none."""
+    def known(
+        self, enterprise: str, refs: Sequence[PatientRef], now: datetime, kept: KeptConnection | None = None
+    ) -> list[KnownPatient | StoreError]:
+        """What decisions need: for each ref, in order, its patient or the error that says why there is none.
+
+        ``kept``: the connection to read over, if the caller has one.
+        """
         canonical = [self.canonical(enterprise, ref) for ref in refs]
-        with self.database.read() as connection:
+        with kept or self.database.read() as connection:
             return self.reader(connection, enterprise).known(canonical, self.freshness, now)
 
     def history(self, enterprise: str, patient_id: str, limit: int = HISTORY_LIMIT) -> list[HistoryEntry]:

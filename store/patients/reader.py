@@ -34,11 +34,11 @@ BY_VALUE = """SELECT i.value, i.authority, i.type, p.id, p.version, p.basis, p.s
 BY_ID = """SELECT '', '', '', p.id, p.version, p.basis, p.sources, p.contact, p.provenance, p.merged_into, p.due
  FROM patients p WHERE p.enterprise = ? AND p.id IN ??"""
 UPDATED = "SELECT id, updated FROM patients WHERE id IN ??"
-EVENTS = "SELECT number, words FROM sms_words WHERE enterprise = ? AND number IN ??"
-BOUND = """SELECT patient_id, words FROM sms_bindings WHERE patient_id IN ?? AND until IS NULL
- UNION ALL SELECT ph.patient_id, w.words FROM patient_phones ph JOIN sms_words w ON w.enterprise = ph.enterprise AND w.number = ph.number
- WHERE ph.patient_id IN ?? AND ph.in_force = 0"""
-"""SMS consent that binds patients, and of numbers that only a source lists whose phones are not in force."""
+SMS_CONSENT = """SELECT number, NULL, words FROM sms_words WHERE enterprise = ? AND number IN ??
+ UNION ALL SELECT '', patient_id, words FROM sms_bindings WHERE patient_id IN ?? AND until IS NULL
+ UNION ALL SELECT '', ph.patient_id, w.words FROM patient_phones ph
+ JOIN sms_words w ON w.enterprise = ph.enterprise AND w.number = ph.number WHERE ph.patient_id IN ?? AND ph.in_force = 0"""
+"""SMS consent of numbers; that binds patients; and of numbers that only a source lists whose phones are not in force."""
 ASSERTIONS = (
     "SELECT patient_id, authority, assertions, effective, confirmed, since, last_heard, unreadable, effective_latest, confirmed_latest,"
     " codes FROM assertions WHERE patient_id IN ??"
@@ -114,12 +114,15 @@ class PatientReader:
         """Patient -> the opt-outs in force: of their numbers, and those that bind the patient. Patients without any are missing."""
         on_file = {patient: numbers_in_force(contact) for patient, contact in contacts.items()}
         numbers = list({number for one in on_file.values() for number in one})
-        events = dict(self._select(EVENTS, [self.enterprise.name, numbers])) if numbers else {}
-        by_number = {number: active(documents.read_consent_events(text)) for number, text in events.items()}
+        by_number: dict[str, tuple[OptOut, ...]] = {}
         bound: dict[int, list[OptOut]] = {}
         patients = list(contacts)
-        for patient, text in self._select(BOUND, [patients, patients]) if patients else ():
-            bound.setdefault(patient, []).extend(active(documents.read_consent_events(text)))
+        for number, patient, text in self._select(SMS_CONSENT, [self.enterprise.name, numbers, patients, patients]) if patients else ():
+            in_text = active(documents.read_consent_events(text))
+            if patient is None:
+                by_number[number] = in_text
+            else:
+                bound.setdefault(patient, []).extend(in_text)
         if not by_number and not bound:
             return {}
         found = {}

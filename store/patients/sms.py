@@ -29,9 +29,8 @@ from store.domain.sms_consent import ConsentEvent, Events, OptOut, Recognised, R
 from store.errors import RoleRefused, ValueRefused
 from store.patients.apply import Application
 from store.patients.batch_rows import CHANGE_COLUMNS
-from store.patients.opt_out_bindings import Bindings
+from store.patients.opt_out_bindings import EVENTS, Bindings
 from store.patients.patient_batch import Author
-from store.patients.reader import EVENTS
 from store.preference import DENIED, PATIENT, STAFF, PatientStatements, Statement
 from store.preference import consent as consent_of
 
