@@ -29,6 +29,7 @@ from store.web.api.audit import AuditCalls
 from store.web.api.decisions import Decisions
 from store.web.api.endpoint import JSON, Endpoint
 from store.web.api.feed import ChangeFeed
+from store.web.api.front import Front
 from store.web.api.health import Failed, Health, Intake, nothing_failed, nothing_fails
 from store.web.api.inbound import Receive
 from store.web.api.openapi import document
@@ -40,14 +41,14 @@ from store.web.api.replies import RepliesQueue
 from store.web.api.runs import RunCalls
 from store.web.api.unsubscribe import OneClick
 from store.web.http import problem
+from store.web.http.answer import STRICT
 from store.web.http.auth import Callers
+from store.web.http.body import MOST_BYTES
 from store.web.http.lanes import Lanes
 from store.web.http.unknown_patients import LookUps
 from store.web.http.work import SyncWork
 from store.web.pages.site import Access, Site
 
-MOST_BYTES = 1024 * 1024  # of any body except a batch
-STRICT = ((b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff"))
 Lifespan = AbstractAsyncContextManager[None]
 
 
@@ -83,7 +84,7 @@ def create_app(
     lanes: Lanes | None = None,
     public_url: str | None = None,
     receive: Receive | None = None,
-) -> Litestar:
+) -> Front:
     """The application. ``work`` is what ``sync`` does on request; without it those endpoints do not exist.
 
     ``closing`` turns true when the service is about to stop, so that long polls end instead of delaying it. ``access`` controls who may
@@ -116,7 +117,7 @@ def create_app(
         site = Site(store, journal, access, work=work, clock=clock, decisions=decisions, lanes=lanes)
         handlers += site.handlers()
         lifespan.append(pages_running(site))
-    return Litestar(
+    framework = Litestar(
         handlers,
         exception_handlers={Exception: problem.answer, MemoryError: problem.counting(out_of_memory)},
         on_startup=[freeze_modules],
@@ -127,6 +128,7 @@ def create_app(
         logging_config=None,
         request_max_body_size=MOST_BYTES,
     )
+    return Front(framework, decisions.answer, out_of_memory)
 
 
 @asynccontextmanager
@@ -146,7 +148,7 @@ async def pages_running(site: Site) -> AsyncIterator[None]:
 
 
 async def add_strict_headers(message: Message, scope: Scope) -> None:
-    """Adds headers against caching (responses are about patients) and content sniffing. Pages and files set more of their own."""
+    """Adds the headers that every answer has. Pages and files set more of their own."""
     if message["type"] == "http.response.start":
         headers = list(message["headers"])
         names = [name for name, _ in headers]

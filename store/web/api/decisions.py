@@ -19,6 +19,7 @@ from litestar.types import Receive
 
 from store.audit.audit_log import Audit
 from store.audit.receipts import Receipts
+from store.db.kept_connection import KeptConnection
 from store.db.second_cache import SecondCache
 from store.domain import reasons as why
 from store.domain.decision import decide, refused
@@ -33,8 +34,9 @@ from store.web.api.batch_limits import NDJSON, BatchSlots, check_commas, check_c
 from store.web.api.batch_trace import BatchCounts
 from store.web.api.endpoint import JSON, caller, encode
 from store.web.api.wire import AskIn, InvalidAsk, read
+from store.web.http.answer import Headers, first
 from store.web.http.auth import Callers
-from store.web.http.body import whole, within
+from store.web.http.body import plain, within
 from store.web.http.border import ESCAPED_NUL
 from store.web.http.lanes import Lanes
 from store.web.http.ndjson import TOO_LONG, ReadAhead, lines
@@ -43,6 +45,7 @@ from store.web.http.request_batching import RequestBatcher
 from store.web.http.streaming import StreamedResponse, received
 from store.web.http.unknown_patients import LookUps
 
+ADDRESS = "/v1/decisions"
 SENDERS = frozenset({Role.SENDER})
 AT_ONCE = 250  # requests read from the store together: their data fits into the processor's cache
 decode_ask = msgspec.json.Decoder(AskIn).decode
@@ -73,18 +76,17 @@ class Decisions:
         self.audit, self.slots = Audit(store.database), BatchSlots()
         self.policies = SecondCache[str, Policy](lambda enterprise: store.settings.get(enterprise).policy)
         self.receipts = Receipts(store.database)
-        self.batcher: RequestBatcher[PendingAsk, bytes] = RequestBatcher(self.answer_questions)
+        self.kept = KeptConnection(store.database)
+        self.batcher: RequestBatcher[PendingAsk, bytes] = RequestBatcher(self.answer_questions, self.kept.close)
 
     def handlers(self) -> list[HTTPRouteHandler]:
         """The routes of both addresses."""
 
         async def one(request: Request[Any, Any, Any]) -> ASGIResponse:
-            key = await caller(request, self.callers, SENDERS)
-            ask = self.checked(key.enterprise, read_ask(await whole(request)))
-            return ASGIResponse(body=await self.batcher.ask(PendingAsk(key, ask)), media_type=JSON)
+            return ASGIResponse(body=await self.answer(request.scope["headers"], request.receive), media_type=JSON)
 
         async def many(request: Request[Any, Any, Any]) -> ASGIResponse:
-            key = await caller(request, self.callers, SENDERS)
+            key = await caller(request.headers, self.callers, SENDERS)
             if request.content_type[0] == NDJSON:
                 self.slots.begin(key.id)
                 return StreamedResponse(partial(self.stream, key), NDJSON, on_end=partial(self.slots.end, key.id))
@@ -93,9 +95,15 @@ class Decisions:
                 return ASGIResponse(body=await self.lanes.batches.run(self.answer_array, key, body), media_type=JSON)
 
         return [
-            HTTPRouteHandler("/v1/decisions", http_method="POST", status_code=200)(one),
+            HTTPRouteHandler(ADDRESS, http_method="POST", status_code=200)(one),
             HTTPRouteHandler("/v1/decisions/batch", http_method="POST", status_code=200, request_max_body_size=None)(many),
         ]
+
+    async def answer(self, headers: Headers, receive: Receive) -> bytes:
+        """The decision on one request as JSON. Raises :class:`ProblemDetails` and errors of the store."""
+        key = await caller({"authorization": first(headers, b"authorization")}, self.callers, SENDERS)
+        ask = self.checked(key.enterprise, read_ask(await plain(headers, receive)))
+        return await self.batcher.ask(PendingAsk(key, ask))
 
     def answer_questions(self, questions: Sequence[PendingAsk]) -> list[bytes]:
         """The decisions as JSON, in order. The requests may be of several enterprises."""
@@ -103,17 +111,19 @@ class Decisions:
         for enterprise in {question.enterprise for question in questions}:
             indexes = [index for index, question in enumerate(questions) if question.enterprise == enterprise]
             group = [questions[index] for index in indexes]
-            decisions = self.decide_all(enterprise, [one.ask for one in group], [str(one.key.actor) for one in group])
+            decisions = self.decide_all(enterprise, [one.ask for one in group], [str(one.key.actor) for one in group], self.kept)
             for index, decision in zip(indexes, decisions, strict=True):
                 answers[index] = encode(decision)
                 self.look_ups.count(questions[index].key, 1, why.PATIENT_UNKNOWN in decision.reasons)
         return answers
 
-    def decide_all(self, enterprise: str, asks: Sequence[AskIn], actors: Sequence[str]) -> list[Decision]:
+    def decide_all(
+        self, enterprise: str, asks: Sequence[AskIn], actors: Sequence[str], kept: KeptConnection | None = None
+    ) -> list[Decision]:
         """The decisions on valid requests, in order, from one read of the store. ``actors`` are for the receipts."""
         now = self.clock()
         policy = self.policies.get(enterprise)
-        known = self.store.known(enterprise, [ask.patient.ref() for ask in asks], now)
+        known = self.store.known(enterprise, [ask.patient.ref() for ask in asks], now, kept)
         decisions = _decided(asks, known, policy, now)
         if policy.decision_receipts:
             self.receipts.keep(enterprise, asks, known, decisions, actors, now)

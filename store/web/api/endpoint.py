@@ -91,7 +91,7 @@ class Endpoint:
         """The endpoint's Litestar route."""
 
         async def handle(request: Request[Any, Any, Any]) -> ASGIResponse:
-            key = await caller(request, callers, self.roles, self.grant)
+            key = await caller(request.headers, callers, self.roles, self.grant)
             check_texts(request.path_params)
             check_texts(request.query_params)
             body = read(await whole(request), self.takes) if self.takes is not None else None
@@ -101,11 +101,11 @@ class Endpoint:
         return HTTPRouteHandler(self.path, http_method=self.method, status_code=200)(handle)  # type: ignore[arg-type]
 
 
-async def caller(request: Request[Any, Any, Any], callers: Callers, roles: frozenset[Role], grant: Grant | None = None) -> ApiKey:
+async def caller(headers: Mapping[str, str], callers: Callers, roles: frozenset[Role], grant: Grant | None = None) -> ApiKey:
     """The caller's key. Raises :class:`ProblemDetails` 401 or 403. Reads the database only for a key that was not seen recently."""
-    key = callers.remembered(request.headers)
+    key = callers.remembered(headers)
     if key is None:
-        key = await callers.verify_in_thread(request.headers)
+        key = await callers.verify_in_thread(headers)
     require(key, roles, grant)
     return key
 

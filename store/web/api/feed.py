@@ -54,7 +54,7 @@ class ChangeFeed:
         """The feed's Litestar route."""
 
         async def changes(request: Request[Any, Any, Any]) -> ASGIResponse:
-            key = await caller(request, self.callers, SENDERS)
+            key = await caller(request.headers, self.callers, SENDERS)
             query = request.query_params
             after, limit = whole_number(query, "after", 0, 2**63 - 1), whole_number(query, "limit", 1_000, MOST)
             await asyncio.to_thread(feed_position.check, self.store.database, key.enterprise, after, query.get("epoch") or "")

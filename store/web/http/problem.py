@@ -71,12 +71,17 @@ def problem_of(error: Exception) -> ProblemDetails:
     return ProblemDetails(500, "internal_error", "internal error: see the log of the service")
 
 
-def answer(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
-    """Handles every exception. Only the type of an unexpected one is logged, since its text may quote a patient's data."""
+def logged(error: Exception, method: str, address: str) -> ProblemDetails:
+    """The problem for an error. Only the type of an unexpected one is logged, since its text may quote a patient's data."""
     problem = problem_of(error)
     if problem.status >= 500:
-        template = request.scope.get("path_template", "")
-        log.error("%s %s failed: %s", request.scope["method"], template, outage.explanation(error) or type(error).__name__)
+        log.error("%s %s failed: %s", method, address, outage.explanation(error) or type(error).__name__)
+    return problem
+
+
+def answer(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
+    """Handles every exception of the framework's routes."""
+    problem = logged(error, request.scope["method"], request.scope.get("path_template", ""))
     return Response(problem.body(), status_code=problem.status, headers=problem.headers, media_type=MEDIA_TYPE)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Generic, TypeVar
 
 Q = TypeVar("Q")
@@ -15,52 +16,67 @@ A = TypeVar("A")
 MOST = 256
 
 
-class RequestBatcher(Generic[Q, A]):
-    """Answers questions in groups, in a thread of its own. ``answer_many`` returns the answers in the order of the questions."""
+def _nothing() -> None:
+    pass
 
-    def __init__(self, answer_many: Callable[[Sequence[Q]], Sequence[A]]) -> None:
-        self.answer_many = answer_many
+
+class RequestBatcher(Generic[Q, A]):
+    """Answers questions in groups, in a thread of its own. ``answer_many`` returns the answers in the order of the questions.
+
+    ``on_close`` is called in that thread at the end.
+    """
+
+    def __init__(self, answer_many: Callable[[Sequence[Q]], Sequence[A]], on_close: Callable[[], None] = _nothing) -> None:
+        self.answer_many, self.on_close = answer_many, on_close
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="decisions")
         self._waiting: list[tuple[Q, asyncio.Future[A]]] = []
-        self._worker: asyncio.Task[None] | None = None
+        self._busy = False
 
     async def ask(self, question: Q) -> A:
         """The answer to one question. Raises the error of answering it."""
-        future: asyncio.Future[A] = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[A] = loop.create_future()
         self._waiting.append((question, future))
-        if self._worker is None:
-            self._worker = asyncio.create_task(self._work())
+        if not self._busy:
+            self._busy = True
+            loop.call_soon(self._next, loop)  # not now: whatever arrived at the same time joins the group
         return await future
 
     def close(self) -> None:
         """Ends the thread."""
+        self._executor.submit(self.on_close)
         self._executor.shutdown(wait=True)
 
-    async def _work(self) -> None:
-        try:
-            while self._waiting:
-                group, self._waiting = self._waiting[:MOST], self._waiting[MOST:]
-                await self._answer(group)
-        finally:
-            self._worker = None
+    def _next(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Hands the next group to the thread, if any question waits."""
+        waiting = [one for one in self._waiting if not one[1].done()]  # without callers who went away
+        group, self._waiting = waiting[:MOST], waiting[MOST:]
+        self._busy = bool(group)
+        if group:
+            self._executor.submit(self._answer, loop, group)
 
-    async def _answer(self, group: list[tuple[Q, asyncio.Future[A]]]) -> None:
+    def _answer(self, loop: asyncio.AbstractEventLoop, group: list[tuple[Q, asyncio.Future[A]]]) -> None:
+        """In the thread: answers the group, and calls the loop back once: cheaper than asyncio's own way."""
+        outcomes = self._outcomes([question for question, _ in group])
+        with suppress(RuntimeError):  # the loop was closed: nobody waits any more
+            loop.call_soon_threadsafe(self._deliver, loop, group, outcomes)
+
+    def _outcomes(self, questions: Sequence[Q]) -> Sequence[A | Exception]:
         try:
-            answers = await self._in_thread([question for question, _ in group])
+            return self.answer_many(questions)
         except Exception as error:
-            await self._one_by_one(group, error)
-            return
-        for (_, future), answer in zip(group, answers, strict=True):
-            if not future.done():  # its caller may have gone away
-                future.set_result(answer)
+            if len(questions) == 1:
+                return [error]
+            return [self._outcomes([question])[0] for question in questions]  # so that one does not fail the others
 
-    async def _one_by_one(self, group: list[tuple[Q, asyncio.Future[A]]], error: Exception) -> None:
-        """Answers each question of a failed group alone, so that one does not fail the others."""
-        for question, future in group:
-            if len(group) > 1:
-                await self._answer([(question, future)])
-            elif not future.done():
-                future.set_exception(error)
-
-    async def _in_thread(self, questions: Sequence[Q]) -> Sequence[A]:
-        return await asyncio.get_running_loop().run_in_executor(self._executor, self.answer_many, questions)
+    def _deliver(
+        self, loop: asyncio.AbstractEventLoop, group: list[tuple[Q, asyncio.Future[A]]], outcomes: Sequence[A | Exception]
+    ) -> None:
+        for (_, future), outcome in zip(group, outcomes, strict=True):
+            if future.done():
+                continue  # its caller has gone away
+            if isinstance(outcome, Exception):
+                future.set_exception(outcome)
+            else:
+                future.set_result(outcome)
+        self._next(loop)
