@@ -1,6 +1,7 @@
 """A process that serves the API: ``python -m bench.api CONFIG PORT``, until its standard input ends.
 
-It has the real API and store, and an empty route as the floor: same server, same framework, a body read and a few bytes answered.
+It has the real API and store, and the floor on the same server: a bare ASGI application that reads the body and answers as many bytes as
+a decision (``/bench/bare/BYTES``).
 """
 
 from __future__ import annotations
@@ -13,20 +14,18 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from litestar import Request
-from litestar.handlers import HTTPRouteHandler
-from litestar.response.base import ASGIResponse
-
 from adapters.address import Address
 from bench import asks, site
 from bench.databases import Databases
 from bench.receiver import wait_for
 from store.web.app import create_app
+from sync import pace
 from sync.config.loading import load
 from sync.roles import WebRole
 from sync.runtime import Runtime
 
-EMPTY = "/bench/empty"
+BARE = "/bench/bare/"
+HEADERS = ((b"content-type", b"application/json"), (b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff"))
 
 
 class Server(NamedTuple):
@@ -52,9 +51,21 @@ def answering(databases: Databases, kind: str, patients: int) -> Iterator[Server
             process.wait(60)
 
 
-async def _empty(request: Request[Any, Any, Any]) -> ASGIResponse:
-    await request.body()
-    return ASGIResponse(body=b"{}", media_type="application/json")
+def with_floor(app: Any) -> Any:
+    """The application, and beside it the bare one."""
+
+    async def answered(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] != "http" or not scope["path"].startswith(BARE):
+            await app(scope, receive, send)
+            return
+        while (await receive())["more_body"]:
+            pass
+        await send(
+            {"type": "http.response.start", "status": 200, "headers": [*HEADERS, (b"content-length", scope["path"][len(BARE) :].encode())]}
+        )
+        await send({"type": "http.response.body", "body": bytes(int(scope["path"][len(BARE) :]))})
+
+    return answered
 
 
 def _fail(why: str) -> None:
@@ -62,10 +73,10 @@ def _fail(why: str) -> None:
 
 
 def main() -> None:
+    pace.let_answers_pass()
     runtime = Runtime.open(load(Path(sys.argv[1]), {}))
     app = create_app(runtime.preferences, runtime.journal, runtime.keys)
-    app.register(HTTPRouteHandler(EMPTY, http_method="POST", status_code=200)(_empty))
-    web = WebRole(app, replace(runtime.settings, listen=Address("127.0.0.1", int(sys.argv[2]))), _fail)
+    web = WebRole(with_floor(app), replace(runtime.settings, listen=Address("127.0.0.1", int(sys.argv[2]))), _fail)
     web.start()
     sys.stdin.read()
     web.stop()
