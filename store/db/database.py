@@ -140,7 +140,7 @@ class Database:
             if not self.is_sqlite:
                 self.select(connection, NO_LIMITS, [])
             yield connection
-            self._check_file()
+            self.check_file()
 
     @contextmanager
     def _counted(self) -> Iterator[None]:
