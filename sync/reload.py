@@ -23,6 +23,8 @@ AT_START = {
     "database": "database",
     "listen": "api.listen",
     "trusted_proxies": "api.trusted_proxies",
+    "public_url": "api.public_url",
+    "providers": "providers",
     "access_log": "api.access_log",
     "connections": "api.connections",
     "unknown": "api.unknown_patients",

@@ -16,7 +16,7 @@ import pytest
 
 from adapters.base import Item
 from adapters.registry import build
-from store.preference import Channel, PatientMerge, PatientStatements
+from store.preference import BIRTH_DATE, Channel, PatientMerge, PatientStatements
 from sync.commands.runs import payloads
 from sync.config import Settings, load, presets
 from sync.runtime import adapter
@@ -107,9 +107,11 @@ def mapped(folder: Path, preset: str, body: bytes | None = None) -> PatientState
 
 
 def values(item: PatientStatements) -> dict[str, Any]:
-    """The statements, with the phones and addresses of all slots together. An empty list (which clears) counts as no attribute."""
+    """The preferences, with the phones and addresses of all slots together. An empty list (which clears) counts as no attribute."""
     found: dict[str, Any] = {}
     for attribute, statement in item.statements.items():
+        if attribute == BIRTH_DATE:
+            continue  # no preference, so no preset promises it
         if attribute.partition("#")[0] in ("phones", "email"):
             if statement.value:
                 found.setdefault(attribute.partition("#")[0], []).extend(shown(one) for one in statement.value)
