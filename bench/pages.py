@@ -48,6 +48,7 @@ class PageRequest(NamedTuple):
     path: str
     form: Mapping[str, str] | None = None
     accepts: tuple[int, ...] = ()
+    follows: bool = False
 
 
 def page_requests(subjects: Subjects) -> list[PageRequest]:
@@ -109,10 +110,12 @@ class Browsers:
         self.milliseconds(page)
 
     def milliseconds(self, page: PageRequest) -> float:
-        """The time of one page in milliseconds. ``RuntimeError`` if it fails."""
+        """The time of one page in milliseconds, with the page that it leads to if ``follows``. ``RuntimeError`` if it fails."""
         method, form = ("GET", None) if page.form is None else ("POST", {"csrf": self.tokens[page.role], **page.form})
         began = time.perf_counter()
         reply, _ = self._reply(page.role, method, page.path, form)
+        if page.follows and reply.status == 303:
+            reply, _ = self._reply(page.role, "GET", reply.getheader("location") or "/")
         took = 1000 * (time.perf_counter() - began)
         if reply.status not in (200, 303, *page.accepts):
             raise RuntimeError(f"{page.name}: HTTP {reply.status}")

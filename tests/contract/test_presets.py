@@ -16,7 +16,7 @@ import pytest
 
 from adapters.base import Item
 from adapters.registry import build
-from store.preference import BIRTH_DATE, Channel, PatientMerge, PatientStatements
+from store.preference import Channel, PatientMerge, PatientStatements
 from sync.commands.runs import payloads
 from sync.config import Settings, load, presets
 from sync.runtime import adapter
@@ -33,11 +33,12 @@ ADAPTERS = {
 }
 CELL, HOME, MAIL = "+12175550101 cell textable", "+12175550102 home", "pat@example.org"
 STANDARD = {"display_name": "Pat Example", "phones": [CELL, HOME], "email": [MAIL], "language": "es"}
-ALIVE = {"deceased": False, "active": True}
+BORN = {"birth_date": "1970-01-01"}
+ALIVE = {"deceased": False, "active": True} | BORN
 NOBODY = {f"topic.{topic}.{channel}": "denied" for topic in ("reminders", "recalls") for channel in Channel}
 EXPECTED: dict[str, dict[str, Any]] = {
-    "hl7v2-standard": STANDARD | {"preferred_phone": "+12175550101", "deceased": False, "restricted": False},
-    "hl7v2-immunization": STANDARD | {"phones": [HOME], "do_not_contact": "yes"} | NOBODY,
+    "hl7v2-standard": STANDARD | BORN | {"preferred_phone": "+12175550101", "deceased": False, "restricted": False},
+    "hl7v2-immunization": STANDARD | {"birth_date": "2020-01-01"} | {"phones": [HOME], "do_not_contact": "yes"} | NOBODY,
     "fhir-standard": STANDARD | ALIVE | {"preferred_phone": "+12175550101", "restricted": True},
     "oracle-health": STANDARD | ALIVE | {"preferred_method": "voice", "preferred_phone": "+12175550102"},
     "epic": STANDARD | ALIVE,
@@ -107,11 +108,9 @@ def mapped(folder: Path, preset: str, body: bytes | None = None) -> PatientState
 
 
 def values(item: PatientStatements) -> dict[str, Any]:
-    """The preferences, with the phones and addresses of all slots together. An empty list (which clears) counts as no attribute."""
+    """The statements, with the phones and addresses of all slots together. An empty list (which clears) counts as no attribute."""
     found: dict[str, Any] = {}
     for attribute, statement in item.statements.items():
-        if attribute == BIRTH_DATE:
-            continue  # no preference, so no preset promises it
         if attribute.partition("#")[0] in ("phones", "email"):
             if statement.value:
                 found.setdefault(attribute.partition("#")[0], []).extend(shown(one) for one in statement.value)

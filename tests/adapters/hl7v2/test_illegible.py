@@ -181,7 +181,7 @@ def test_nul_is_illegible(nul: str) -> None:
 
 
 def test_illegible_text_that_is_not_read_is_not_a_problem() -> None:
-    found = read_item("ZCP|1|DNC", "NTE|1||\udc81", f7="\\XFF\\", f13=f"{PHONE}^9\\XFF\\")
+    found = read_item("ZCP|1|DNC", "NTE|1||\udc81", f8="\\XFF\\", f13=f"{PHONE}^9\\XFF\\")
     assert (found.statements["do_not_contact"].value, found.problems) == ("yes", ())
 
 
