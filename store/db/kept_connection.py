@@ -52,5 +52,5 @@ class KeptConnection:
         self._until = self.ticks() + POOL["pool_recycle"]
 
     def _failed(self, error: BaseException) -> None:
-        self.close()
         self.database.count_failure(error)
+        self.close()

@@ -131,7 +131,7 @@ def select(sql: str, single: tuple[bool, ...], *, sqlite: bool) -> str:
 
 def is_single(values: Sequence[Any]) -> bool:
     """Whether a list is a value that is compared directly, which is cheaper. Text with unusual characters goes the way of lists."""
-    return len(values) == 1 and (isinstance(values[0], int) or values[0].isascii())
+    return len(values) == 1 and (isinstance(values[0], int) or (values[0].isascii() and values[0].isprintable()))
 
 
 def in_json(values: Sequence[Any]) -> str:

@@ -159,3 +159,17 @@ def test_a_lost_connection_fails_one_decision_at_most(fresh: Service) -> None:
             database.select(connection, END_OTHERS, [])
     statuses = [fresh.call("POST", "/v1/decisions", ASK).status for _ in range(3)]
     assert statuses in ([503, 200, 200], [200, 200, 200])
+
+
+def test_a_decision_that_runs_out_of_memory_is_counted_and_others_go_on(fresh: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    counted: list[None] = []
+
+    def fail(*_: Any) -> Any:
+        raise MemoryError
+
+    with running(create_app(fresh.store, fresh.journal, fresh.keys, out_of_memory=lambda: counted.append(None))) as port:
+        service = Service(port, fresh.store, fresh.journal, fresh.keys, fresh.tokens, [], fresh.lanes)
+        with monkeypatch.context() as patch:
+            patch.setattr(fresh.store, "known", fail)
+            assert (service.call("POST", "/v1/decisions", ASK).json["code"], len(counted)) == ("internal_error", 1)
+        assert service.call("POST", "/v1/decisions", ASK).status == 200

@@ -102,7 +102,7 @@ class Caller:
 
 def routes(pages: Pages) -> Iterator[tuple[str, str]]:
     """Every method and path of the application."""
-    for route in pages.app.routes:
+    for route in pages.app.framework.routes:
         yield from ((method, route.path) for method in route.methods if method not in ("HEAD", "OPTIONS"))
 
 
