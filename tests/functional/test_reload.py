@@ -27,7 +27,7 @@ from store.patients.preferences import Preferences
 from store.runs.runs import Journal
 from sync.config import load
 from tests.adapters.hl7v2.messages import adt
-from tests.functional.program import EMR_SYNC, emr_sync, free_port, hospital, ready, serving, written
+from tests.functional.program import EMR_SYNC, emr_sync, free_port, hospital, ready, written
 
 SENDERS, PATIENCE = 4, 60.0
 
@@ -92,12 +92,24 @@ def reload(config: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run([EMR_SYNC, "-c", str(config), "reload"], capture_output=True, text=True, timeout=120, check=False)
 
 
+@contextmanager
+def served(config: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """The installed program, which ``reload`` knows by its command line."""
+    with (config.parent / "serve.log").open("wb") as log:
+        process = subprocess.Popen([EMR_SYNC, "-c", str(config), "serve"], stdout=log, stderr=log)
+        try:
+            yield process
+        finally:
+            process.terminate()
+            process.wait(30)
+
+
 def test_a_reload_under_load_loses_no_connection_and_no_message(tmp_path: Path, database_url: str) -> None:
     port, second = free_port(), free_port()
     content = hospital(database_url, port)
     config, api = written(tmp_path, content), content["api"]["listen"]
     key = emr_sync(config, "keys", "create", "sender", "--enterprise", "general-hospital", "--role", "sender", "--grant", "patients")["key"]
-    with serving(config, port) as process:
+    with served(config) as process:
         ready(f"http://{api}")
         feed = Feed(port, api, key)
         with feed.running():
