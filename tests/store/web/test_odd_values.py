@@ -16,6 +16,7 @@ from urllib.parse import quote, urlencode
 
 import pytest
 
+from store.web.api.openapi import OPEN_PATHS
 from tests.spec.access import PAGES as WHO
 from tests.spec.access import ROLES as OF_PEOPLE
 from tests.store.web.conftest import LINE, NOW
@@ -136,9 +137,9 @@ def test_no_input_makes_a_call_fail(both: Pages, wire: Wire) -> None:
     keys = {role: both.keys.create(role, "general", role, NOW)[1] for role in ROLES}
     known = Caller(both, "operator", "general").ids
     for operation in operations(wire):
-        role = next(role for role in ROLES if role in operation.roles)
+        role = next((role for role in ROLES if role in operation.roles), "sender")  # open ones need no key
         bearer = {"authorization": f"Bearer {keys[role]}"}
-        path = PARAMETER.sub(lambda found: known[f"{found[1]}:str"], operation.path)
+        path = PARAMETER.sub(lambda found: known.get(f"{found[1]}:str", "x"), operation.path)
         for what, odd in IN_ADDRESS.items() if "{" in operation.path else ():
             wire.send(what, operation.method, PARAMETER.sub(odd, operation.path), b"{}", **bearer)
         for name in operation.query:
@@ -192,5 +193,5 @@ def test_no_input_makes_signing_in_fail(wire: Wire) -> None:
 
 def test_every_call_is_in_the_openapi_document(both: Pages, wire: Wire) -> None:
     """Ensures that the tests above cover every call."""
-    found = {(one.method, one.path) for one in operations(wire)}
+    found = {(one.method, one.path) for one in operations(wire) if one.path not in OPEN_PATHS}
     assert {(method, re.sub(r":\w+}", "}", path)) for method, path in routes(both) if path.startswith("/v1/")} == found
