@@ -19,6 +19,7 @@ from urllib.parse import parse_qsl, urlencode
 
 import jwt
 import psycopg
+import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
@@ -325,3 +326,15 @@ SIGNERS: Mapping[str, Callable[[Webhook, str, datetime, datetime], None]] = {
     "messagebird": messagebird,
     "bird": bird,
 }
+
+
+@contextlib.contextmanager
+def shared_url(request: pytest.FixtureRequest, folder: Path) -> Iterator[str]:
+    """A migrated database of the kind in ``request.param``, for all tests of a module."""
+    if request.param == "sqlite":
+        (folder / "store.db").write_bytes(request.getfixturevalue("sqlite_template").read_bytes())
+        yield f"sqlite:///{folder / 'store.db'}"
+        return
+    databases: Any = request.getfixturevalue("postgres_migrated")
+    with databases.lent() as name:
+        yield databases.url(name)

@@ -37,6 +37,7 @@ from tests.sync.providers import (
     Webhook,
     by_hmac,
     clinic,
+    shared_url,
     signed,
     webhook,
 )
@@ -49,14 +50,8 @@ ELSEWHERE = OPEN_TO_HERE | {"allow_from": ["192.0.2.7"]}
 def general(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clinic]:
     """The clinic, shared by the tests of this module: each has a patient of its own."""
     folder = tmp_path_factory.mktemp("providers")
-    with contextlib.ExitStack() as stack:
-        if request.param == "sqlite":
-            (folder / "store.db").write_bytes(request.getfixturevalue("sqlite_template").read_bytes())
-            url = f"sqlite:///{folder / 'store.db'}"
-        else:
-            databases: Any = request.getfixturevalue("postgres_migrated")
-            url = databases.url(stack.enter_context(databases.lent()))
-        yield stack.enter_context(clinic(url, folder, providers={"here": OPEN_TO_HERE, "elsewhere": ELSEWHERE}))
+    with shared_url(request, folder) as url, clinic(url, folder, providers={"here": OPEN_TO_HERE, "elsewhere": ELSEWHERE}) as found:
+        yield found
 
 
 def form(provider: str = "twilio", **fields: str) -> Webhook:

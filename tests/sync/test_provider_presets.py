@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -11,7 +10,7 @@ import pytest
 
 from store.domain.patient import PatientRef
 from sync.config import provider_format
-from tests.sync.providers import LINE, OTHER_LINE, PROVIDERS, REFUSALS, Clinic, Webhook, clinic, signed, webhook
+from tests.sync.providers import LINE, OTHER_LINE, PROVIDERS, REFUSALS, Clinic, Webhook, clinic, shared_url, signed, webhook
 
 GROUPED = ("aws-sns", "telnyx")
 
@@ -20,14 +19,8 @@ GROUPED = ("aws-sns", "telnyx")
 def general(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clinic]:
     """The clinic, shared by the tests of this module: each has a patient of its own."""
     folder = tmp_path_factory.mktemp("providers")
-    with contextlib.ExitStack() as stack:
-        if request.param == "sqlite":
-            (folder / "store.db").write_bytes(request.getfixturevalue("sqlite_template").read_bytes())
-            url = f"sqlite:///{folder / 'store.db'}"
-        else:
-            databases: Any = request.getfixturevalue("postgres_migrated")
-            url = databases.url(stack.enter_context(databases.lent()))
-        yield stack.enter_context(clinic(url, folder))
+    with shared_url(request, folder) as url, clinic(url, folder) as found:
+        yield found
 
 
 def test_there_is_a_test_for_every_preset() -> None:

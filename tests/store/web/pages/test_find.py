@@ -15,8 +15,8 @@ from store.domain import documents
 from store.domain.lock import Actor, Role
 from store.domain.patient import PatientRef
 from tests.store.web.conftest import CELL, NOW, statements
-from tests.store.web.pages.browser import PATIENCE_MS
 from tests.store.web.pages.browser import chrome as chrome
+from tests.store.web.pages.browser import opened_tab
 from tests.store.web.pages.conftest import Browser, Pages, Seen
 from tests.store.web.pages.test_in_a_browser import enter, violations
 
@@ -194,15 +194,8 @@ def test_a_facesheet_shows_the_birth_date_as_it_is_known(desk: Pages) -> None:
 
 @pytest.fixture
 def tab(chrome: Chromium, desk: Pages) -> Iterator[Page]:
-    """A tab of a new browser profile. Console errors fail the test."""
-    context = chrome.new_context(base_url=desk.url)
-    context.set_default_timeout(PATIENCE_MS)
-    page, complaints = context.new_page(), []
-    page.on("console", lambda line: complaints.append(line.text) if "Content Security Policy" in line.text else None)
-    page.on("pageerror", lambda error: complaints.append(str(error)))
-    yield page
-    context.close()
-    assert complaints == []
+    with opened_tab(chrome, desk.url) as page:
+        yield page
 
 
 def test_with_the_keyboard_alone_from_the_box_to_a_facesheet_and_back(tab: Page, desk: Pages) -> None:

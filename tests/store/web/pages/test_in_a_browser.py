@@ -13,8 +13,8 @@ from playwright.sync_api import Browser, Page, expect
 from store.users.throttle import PACE_BOTH
 from store.web.pages.labels import number
 from tests.store.web.conftest import CELL, LINE
-from tests.store.web.pages.browser import PATIENCE_MS
 from tests.store.web.pages.browser import chrome as chrome
+from tests.store.web.pages.browser import opened_tab
 from tests.store.web.pages.conftest import Pages
 from tests.store.web.pages.test_console import dnc, held, rejected
 from tests.store.web.pages.test_decisions import decided
@@ -26,15 +26,8 @@ PHONE, DESK = 320, 1280
 
 @pytest.fixture
 def tab(chrome: Browser, fresh_pages: Pages) -> Iterator[Page]:
-    """A tab of a new browser profile. Console errors fail the test."""
-    context = chrome.new_context(base_url=fresh_pages.url)
-    context.set_default_timeout(PATIENCE_MS)
-    page, complaints = context.new_page(), []
-    page.on("console", lambda line: complaints.append(line.text) if "Content Security Policy" in line.text else None)
-    page.on("pageerror", lambda error: complaints.append(str(error)))
-    yield page
-    context.close()
-    assert complaints == []
+    with opened_tab(chrome, fresh_pages.url) as page:
+        yield page
 
 
 def enter(tab: Page, pages: Pages, role: str, enterprise: str = "general") -> None:
