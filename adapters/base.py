@@ -8,15 +8,17 @@ configuration, mapping), so the run stops. Any other error may be retried. A pay
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, TypeVar, runtime_checkable
 
 from store import times
 from store.preference import Codes, PatientMerge, PatientStatements, Problem, Statement, issuer, issuers
 from store.times import Time
+
+T = TypeVar("T")
 
 
 class Unmappable(NamedTuple):
@@ -130,6 +132,20 @@ class Batch(NamedTuple):
     wait: Wait | None = None
     note: str = ""
     everybody_since: datetime | None = None
+
+
+def in_groups(stream: Iterable[T], count: int, size: int, size_of: Callable[[T], int]) -> Iterator[list[T]]:
+    """Groups of at most ``count`` elements and ``size`` bytes. A larger element is a group of its own."""
+    group: list[T] = []
+    room = size
+    for element in stream:
+        if group and (len(group) == count or size_of(element) > room):
+            yield group
+            group, room = [], size
+        group.append(element)
+        room -= size_of(element)
+    if group:
+        yield group
 
 
 class Finding(NamedTuple):

@@ -12,12 +12,13 @@ from typing import Any
 
 from adapters.base import IngestResult
 from adapters.providers.fetch import fetched
-from adapters.providers.reading import UNKNOWN_EVENT, Event, IgnoredEvent, ProviderEvent, UnusableEvent, read_content, read_item
+from adapters.providers.reading import UNKNOWN_EVENT, Event, IgnoredEvent, UnusableEvent, read_content, read_item
 from adapters.providers.request import BodyUnreadable, ProviderRequest, json_value
 from adapters.providers.signatures import refusal
 from adapters.providers.sns import Fetch, SnsSignatures, SnsUnreachable
-from store.patients.provider_events import NOTHING, REJECTED, REPEATED, MessagingProvider, ProviderEvents, ReceivedEvent
+from store.patients.provider_events import NOTHING, REJECTED, REPEATED, MessagingProvider, ProviderEvents
 from store.preference import RecordOutcome
+from store.provider_event import ProviderEvent
 from store.runs.rejections import Rejected
 from store.runs.runs import Rejection
 from store.web.api.inbound import InboundAnswer, InboundRequest
@@ -67,7 +68,7 @@ class Inbound:
         """Reads a rejected event again, by today's configuration and with its original time."""
         provider = self.runtime.settings.providers[rejection.source]
         event = as_received(replayed(provider, rejection.payload))
-        if isinstance(event, ReceivedEvent) and event.at is None and not event.at_unreadable:
+        if isinstance(event, ProviderEvent) and event.at is None and not event.at_unreadable:
             event = event._replace(at=rejection.first_at)
         outcome, reason = self.events.replay(_store_side(provider), event, rejection, actor, self.runtime.clock())
         return IngestResult(UNUSED.get(outcome, RecordOutcome.APPLIED), reason)
@@ -122,13 +123,13 @@ def replayed(provider: ConfiguredProvider, payload: bytes) -> Event:
     return found._replace(payload=payload) if isinstance(found, ProviderEvent | UnusableEvent) else found
 
 
-def as_received(event: Event) -> ReceivedEvent | Rejected | None:
+def as_received(event: Event) -> ProviderEvent | Rejected | None:
     """The event as the store takes it; ``None`` if it is not about consent."""
     if isinstance(event, IgnoredEvent):
         return None
     if isinstance(event, UnusableEvent):
         return Rejected(event.reason, event.detail, event.path, "", event.payload, nameless=event.reason == UNKNOWN_EVENT)
-    return ReceivedEvent(*event)
+    return event
 
 
 def _store_side(provider: ConfiguredProvider) -> MessagingProvider:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from adapters.base import AdapterError, Batch, Filtered, IngestResult, Item, Mapper, Payload, Unmappable
+from adapters.base import AdapterError, Batch, Filtered, IngestResult, Item, Mapper, Payload, Unmappable, in_groups
 from adapters.files.loading import DETAILS as ROW_REASONS
 from adapters.mapping.evidence import message_name
 from store.db import clock_skew
@@ -115,16 +115,7 @@ def not_kept(answer: IngestResult) -> IngestResult:
 
 def grouped(pieces: Iterable[Piece], size: int, size_bytes: int) -> Iterator[list[Piece]]:
     """Groups of at most ``size`` pieces and ``size_bytes`` of payloads. A larger piece is a group of its own."""
-    group: list[Piece] = []
-    room = size_bytes
-    for piece in pieces:
-        if group and (len(group) == size or len(piece.payload) > room):
-            yield group
-            group, room = [], size_bytes
-        group.append(piece)
-        room -= len(piece.payload)
-    if group:
-        yield group
+    return in_groups(pieces, size, size_bytes, lambda piece: len(piece.payload))
 
 
 def not_storable(error: Exception) -> str:

@@ -20,7 +20,7 @@ from contextlib import AbstractContextManager
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple, Protocol
 
-from adapters.base import Batch, Fetch, Finding, Item, Mapper, Payload, Unmappable
+from adapters.base import Batch, Fetch, Finding, Item, Mapper, Payload, Unmappable, in_groups
 from adapters.locators import key
 from adapters.notes import Notes
 
@@ -159,16 +159,7 @@ def mapped(payloads: Sequence[Payload], mapper: Mapper) -> Batch:
 
 def groups(stream: Iterable[Payload]) -> Iterator[list[Payload]]:
     """Groups of limited count and bytes."""
-    group: list[Payload] = []
-    room = BATCH_BYTES
-    for payload in stream:
-        if group and (len(group) == BATCH or len(payload.body) > room):
-            yield group
-            group, room = [], BATCH_BYTES
-        group.append(payload)
-        room -= len(payload.body)
-    if group:
-        yield group
+    return in_groups(stream, BATCH, BATCH_BYTES, lambda payload: len(payload.body))
 
 
 def _files_read(cursor: str | None) -> dict[str, list[float]]:

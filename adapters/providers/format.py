@@ -13,7 +13,6 @@ FORM, JSON, EITHER = "form", "json", "either"
 PRESENT, ABSENT = "*", ""
 """Values of ``when``: a field that has any value, and one that has none."""
 
-REPLY, REFUSAL = "reply", "refusal"
 LINE, LINE_GROUP = "line", "line_group"
 
 

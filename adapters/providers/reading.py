@@ -12,36 +12,15 @@ from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-from adapters.providers.format import ABSENT, PRESENT, REPLY, EventRule, Hint, ProviderFormat
+from adapters.providers.format import ABSENT, PRESENT, EventRule, Hint, ProviderFormat
 from adapters.providers.request import MOST_ITEMS, BodyUnreadable, json_value
+from store.provider_event import REPLY, START, STOP, ProviderEvent
 
 STEP = re.compile(r"([^.\[\]]+)|\[(\d{1,4})\]")
-STOP, START = "stop", "start"
 LONGEST_TEXT = 10_000
 UNKNOWN_EVENT = "event_unknown"
 LATEST_SECONDS = 253_402_300_799  # the end of the year 9999
 NOTIFICATION = "Notification"
-
-
-class ProviderEvent(NamedTuple):
-    """One event of a provider. ``kind``: reply or refusal. ``key`` is the same for each repeat of it, and for nothing else; it is empty
-    if the event has no id.
-
-    ``at``: when the provider received the reply or refused to send; ``None`` if it does not say. ``at_unreadable``: it does, but not in a
-    form that can be read. ``hint``: stop or start, if the provider took the text for it. ``payload`` is the item as JSON.
-    """
-
-    kind: str
-    key: str
-    patient: str
-    international: bool
-    line: str
-    text: str
-    at: datetime | None
-    at_unreadable: bool
-    hint: str | None
-    code: str
-    payload: bytes
 
 
 class UnusableEvent(NamedTuple):

@@ -22,6 +22,7 @@ from store.domain.sms_consent import ALL_LINES, OPT_IN, OPT_OUT, SMS
 from store.patients.address_opt_outs import PROVIDER_REFUSAL, AskedOptOut, event_of
 from store.patients.preferences import Preferences, ReceivedReply
 from store.patients.sms import opted_out_at
+from store.provider_event import REFUSAL, START, STOP, ProviderEvent
 from store.runs.rejections import Rejected, Rejection
 from store.runs.runs import Journal
 
@@ -30,8 +31,6 @@ COLUMNS = ("enterprise", "message", "recorded")
 
 PLAIN = re.compile(r"\+?[\d\s().-]+", re.ASCII)
 """A number and nothing else: ``whatsapp:+1…`` may opt out, but it opts nobody in to texts."""
-REPLY, REFUSAL = "reply", "refusal"
-STOP, START = "stop", "start"
 NOTHING, REPEATED, REJECTED = "nothing", "repeated", "rejected"
 OUTCOMES = (OPT_OUT, OPT_IN, sms_consent.REVIEW, REFUSAL, NOTHING, REPEATED, REJECTED)
 """What became of an event: a kind of reply, a refusal to send, nothing of the kind, one recorded before, or a rejection."""
@@ -56,22 +55,6 @@ class MessagingProvider:
     line_of: Mapping[str, str] = field(default_factory=dict)
 
 
-class ReceivedEvent(NamedTuple):
-    """An event as the provider's format was read: fields as in ``adapters.providers.reading.ProviderEvent``."""
-
-    kind: str
-    key: str
-    patient: str
-    international: bool
-    line: str
-    text: str
-    at: datetime | None
-    at_unreadable: bool
-    hint: str | None
-    code: str
-    payload: bytes
-
-
 class RecordedEvents(NamedTuple):
     """What became of each event, one of :data:`OUTCOMES`, and how many rejections were beyond the hour's room."""
 
@@ -92,7 +75,7 @@ class ProviderEvents:
     def __init__(self, store: Preferences, journal: Journal) -> None:
         self.store, self.journal, self.database = store, journal, store.database
 
-    def record(self, provider: MessagingProvider, events: Sequence[ReceivedEvent | Rejected], now: datetime) -> RecordedEvents:
+    def record(self, provider: MessagingProvider, events: Sequence[ProviderEvent | Rejected], now: datetime) -> RecordedEvents:
         """Records events in order, all or none."""
         if not events:
             return RecordedEvents()
@@ -103,7 +86,7 @@ class ProviderEvents:
         return RecordedEvents(tuple(one.outcome for one in done), kept.left_out)
 
     def replay(
-        self, provider: MessagingProvider, event: ReceivedEvent | Rejected | None, rejection: Rejection, actor: str, now: datetime
+        self, provider: MessagingProvider, event: ProviderEvent | Rejected | None, rejection: Rejection, actor: str, now: datetime
     ) -> tuple[str, str]:
         """Records a rejected event again; ``None`` if it turned out to be none. It is resolved unless it is rejected as a whole.
 
@@ -118,7 +101,7 @@ class ProviderEvents:
             Audit(self.database).changed(transaction, provider.enterprise, REPLAYED, rejection.id, actor=actor, now=now, **detail)
         return done.outcome, reason
 
-    def _one(self, transaction: Connection, provider: MessagingProvider, event: ReceivedEvent | Rejected, now: datetime) -> _Done:
+    def _one(self, transaction: Connection, provider: MessagingProvider, event: ProviderEvent | Rejected, now: datetime) -> _Done:
         if isinstance(event, Rejected):
             return _Done(REJECTED, (event,))
         if event.key and self.database.select(transaction, SEEN, [provider.enterprise, event.key]):
@@ -129,7 +112,7 @@ class ProviderEvents:
             self.database.insert(transaction, ProviderMessageRow, COLUMNS, [(provider.enterprise, event.key, now)])
         return done
 
-    def _reply(self, transaction: Connection, provider: MessagingProvider, event: ReceivedEvent, now: datetime) -> _Done:
+    def _reply(self, transaction: Connection, provider: MessagingProvider, event: ProviderEvent, now: datetime) -> _Done:
         own = self.store.read_reply(provider.enterprise, event.text)
         reply = hinted(own, OPT_OUT if event.hint == STOP else None)
         if reply.kind is None:
@@ -152,7 +135,7 @@ class ProviderEvents:
         self,
         transaction: Connection,
         provider: MessagingProvider,
-        event: ReceivedEvent,
+        event: ProviderEvent,
         reply: RecognizedReply,
         received: ReceivedReply,
         now: datetime,
@@ -164,7 +147,7 @@ class ProviderEvents:
         self.store.record_reply_within(transaction, provider.enterprise, reply, received, now)
         return _Done(OPT_IN)
 
-    def _refusal(self, transaction: Connection, provider: MessagingProvider, event: ReceivedEvent, now: datetime) -> _Done:
+    def _refusal(self, transaction: Connection, provider: MessagingProvider, event: ProviderEvent, now: datetime) -> _Done:
         numbers, lines = self._numbers(provider, event), self._lines(provider, event.line)
         if not numbers:
             return _rejected(event, NUMBER)
@@ -176,7 +159,7 @@ class ProviderEvents:
                 consent.opt_out(event_of(asked, number, line, at), how, f"provider:{provider.name}", now)
         return _Done(REFUSAL, () if lines else (_row(event, LINE, "field"),))
 
-    def _numbers(self, provider: MessagingProvider, event: ReceivedEvent) -> tuple[str, ...]:
+    def _numbers(self, provider: MessagingProvider, event: ProviderEvent) -> tuple[str, ...]:
         """Each number that the patient may have. One with its country code but without the plus is no number of our own country."""
         numbering = self.store.numbering(provider.enterprise)
         in_full = numbering.candidates(f"+{event.patient}") if event.international and event.patient[:1].isdigit() else ()
@@ -188,9 +171,9 @@ class ProviderEvents:
         return () if line is None else tuple(dict.fromkeys((line, *provider.group)))
 
 
-def _rejected(event: ReceivedEvent, why: tuple[str, str]) -> _Done:
+def _rejected(event: ProviderEvent, why: tuple[str, str]) -> _Done:
     return _Done(REJECTED, (_row(event, why, "record"),))
 
 
-def _row(event: ReceivedEvent, why: tuple[str, str], scope: str) -> Rejected:
+def _row(event: ProviderEvent, why: tuple[str, str], scope: str) -> Rejected:
     return Rejected(*why, path="", locator="", payload=event.payload, scope=scope)

@@ -10,12 +10,13 @@ from typing import Annotated, Any
 import typer
 
 from adapters.mapping.telecom import e164
-from adapters.providers.reading import STOP, Event, ProviderEvent, UnusableEvent
+from adapters.providers.reading import Event, UnusableEvent
 from adapters.providers.request import ProviderRequest
 from store.domain.enterprise import Enterprise
 from store.domain.phone_numbers import Numbering
 from store.domain.reply_recognition import RecognizedReply, hinted, read_reply
 from store.domain.sms_consent import OPT_OUT
+from store.provider_event import STOP, ProviderEvent
 from sync.commands import configured, output, private
 from sync.commands.configured import OfEnterprise
 from sync.commands.output import AsJson
