@@ -103,6 +103,11 @@ def explanation(error: BaseException) -> str:
     return GONE if any(_is_connection(one) for one in chain) else ""
 
 
+def fails_all(error: BaseException) -> bool:
+    """Whether the database would fail at any other question, too. Damage may concern one patient only."""
+    return explanation(error) not in ("", DAMAGED)
+
+
 def _sentence(error: BaseException) -> str:
     if isinstance(error, Unavailable):
         return str(error)

@@ -19,6 +19,7 @@ from litestar.types import Receive
 
 from store.audit.audit_log import Audit
 from store.audit.receipts import Receipts
+from store.db import outage
 from store.db.kept_connection import KeptConnection
 from store.db.second_cache import SecondCache
 from store.domain import reasons as why
@@ -77,7 +78,7 @@ class Decisions:
         self.policies = SecondCache[str, Policy](lambda enterprise: store.settings.get(enterprise).policy)
         self.receipts = Receipts(store.database)
         self.kept = KeptConnection(store.database)
-        self.batcher: RequestBatcher[PendingAsk, bytes] = RequestBatcher(self.answer_questions, self.kept.close)
+        self.batcher: RequestBatcher[PendingAsk, bytes] = RequestBatcher(self.answer_questions, outage.fails_all, self.kept.close)
 
     def handlers(self) -> list[HTTPRouteHandler]:
         """The routes of both addresses."""

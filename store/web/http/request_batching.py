@@ -20,14 +20,24 @@ def _nothing() -> None:
     pass
 
 
+def _never(_error: Exception) -> bool:
+    return False
+
+
 class RequestBatcher(Generic[Q, A]):
     """Answers questions in groups, in a thread of its own. ``answer_many`` returns the answers in the order of the questions.
 
+    ``fails_all``: whether an error would be that of every question, like a lost database; otherwise each is asked again by itself.
     ``on_close`` is called in that thread at the end.
     """
 
-    def __init__(self, answer_many: Callable[[Sequence[Q]], Sequence[A]], on_close: Callable[[], None] = _nothing) -> None:
-        self.answer_many, self.on_close = answer_many, on_close
+    def __init__(
+        self,
+        answer_many: Callable[[Sequence[Q]], Sequence[A]],
+        fails_all: Callable[[Exception], bool] = _never,
+        on_close: Callable[[], None] = _nothing,
+    ) -> None:
+        self.answer_many, self.fails_all, self.on_close = answer_many, fails_all, on_close
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="decisions")
         self._waiting: list[tuple[Q, asyncio.Future[A]]] = []
         self._busy = False
@@ -65,8 +75,8 @@ class RequestBatcher(Generic[Q, A]):
         try:
             return self.answer_many(questions)
         except Exception as error:
-            if len(questions) == 1:
-                return [error]
+            if len(questions) == 1 or self.fails_all(error):
+                return [error] * len(questions)
             return [self._outcomes([question])[0] for question in questions]  # so that one does not fail the others
 
     def _deliver(

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 import pytest
 
+from store.db.outage import GONE, Unavailable, fails_all
 from store.web.http.request_batching import MOST, RequestBatcher
 
 
@@ -51,6 +52,23 @@ def test_one_bad_request_does_not_fail_the_others() -> None:
     answers = asyncio.run(ask_all())
     assert [one for one in answers if not isinstance(one, BaseException)] == [0, 1, 2, 4, 5]
     assert isinstance(answers[3], ValueError)
+
+
+def test_a_lost_database_is_asked_once_for_a_group_and_not_again_for_each_of_its_requests() -> None:
+    asked: list[int] = []
+
+    def answer(questions: Sequence[int]) -> list[int]:
+        asked.append(len(questions))
+        raise Unavailable(GONE)
+
+    async def ask_all() -> list[int | BaseException]:
+        batcher: RequestBatcher[int, int] = RequestBatcher(answer, fails_all)
+        answers = await asyncio.gather(*(batcher.ask(number) for number in range(6)), return_exceptions=True)
+        batcher.close()
+        return answers
+
+    assert [str(one) for one in asyncio.run(ask_all())] == [GONE] * 6
+    assert asked == [6]
 
 
 def test_groups_are_limited_in_size_and_a_disconnected_caller_is_ignored() -> None:
