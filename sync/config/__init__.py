@@ -11,9 +11,9 @@ from sync.config.problems import ConfigError, ConfigProblem
 from sync.config.settings import Backoff, ConfiguredProvider, ConfiguredSource, Logging, SafeguardRule, Schedule, Settings
 
 if TYPE_CHECKING:
-    from sync.config.loading import chosen, inspect, load, load_to_look
+    from sync.config.loading import chosen, inspect, inspect_text, load, load_to_look
 
-LATER = ("chosen", "inspect", "load", "load_to_look")
+LATER = ("chosen", "inspect", "inspect_text", "load", "load_to_look")
 __all__ = [
     "Backoff",
     "ConfigError",
@@ -26,6 +26,7 @@ __all__ = [
     "Settings",
     "chosen",
     "inspect",
+    "inspect_text",
     "load",
     "load_to_look",
 ]

@@ -72,10 +72,17 @@ def inspect(file: FilePath, environ: Mapping[str, str] = os.environ, build: Buil
     try:
         text = file.read_text("utf-8-sig")
     except OSError as error:
-        message = f"cannot read the file ({error.strerror}); name it with -c, or in {VARIABLE}"
+        message = f"cannot read the file ({error.strerror}); name it with -c or in {VARIABLE}, or write one with emr-sync init"
         return LoadedConfig(None, (ConfigProblem(0, "", message),))
     except UnicodeDecodeError:
         return LoadedConfig(None, (ConfigProblem(0, "", "not UTF-8 text; save it as UTF-8"),))
+    return inspect_text(text, file, environ, build, more)
+
+
+def inspect_text(
+    text: str, file: FilePath, environ: Mapping[str, str] = os.environ, build: Build = build, more: MoreChecks = no_more
+) -> LoadedConfig:
+    """As :func:`inspect`, of a text that is, or will be, in the file."""
     document = read(text)
     document.folder = file.parent
     settings = None if document.mistakes else _settings(document, file, environ, build)
@@ -87,7 +94,7 @@ def inspect(file: FilePath, environ: Mapping[str, str] = os.environ, build: Buil
 
 def _settings(document: Document, file: FilePath, environ: Mapping[str, str], build: Build) -> Settings | None:
     if not isinstance(document.data, dict):
-        document.mistake((), "the file has no settings; start from config.example.yaml")
+        document.mistake((), "the file has no settings; remove it and start with emr-sync init, or from config.example.yaml")
         return None
     data = resolve(document, environ, file.parent)
     top = checked(document, (), Top, _present(data))

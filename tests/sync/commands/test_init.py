@@ -1,0 +1,138 @@
+from __future__ import annotations
+
+import os
+import pty
+import select
+import sys
+from pathlib import Path
+from subprocess import Popen
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
+from sync.config import load, presets
+from tests.sync.clinic import adt
+from tests.sync.conftest import EmrSync
+
+HL7 = ("init", "hl7v2", "--enterprise", "lake", "--authority", "CLINIC")
+FHIR = ("init", "fhir", "--enterprise", "lake", "--authority", "urn:oid:1.2.3", "--base-url", "https://ehr.example/r4")
+
+
+@pytest.fixture(autouse=True)
+def empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("EMR_SYNC_CONFIG", raising=False)
+    return tmp_path
+
+
+def key_file(folder: Path) -> Path:
+    key = ec.generate_private_key(ec.SECP384R1())
+    file = folder / "client.pem"
+    file.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    return file
+
+
+def test_a_first_configuration_for_hl7_is_valid_and_reads_a_message(emr_sync: EmrSync, empty_folder: Path) -> None:
+    made = emr_sync(*HL7)
+    assert (made.code, made.err) == (0, "")
+    assert "emr-sync check-config" in made.out
+    assert emr_sync("check-config", "--json").value["mistakes"] == []
+    (empty_folder / "a08.hl7").write_text(adt())
+    (one,) = emr_sync("explain", "lake-adt", "a08.hl7", "--json").value["payloads"]
+    assert {row["attribute"] for row in one["stated"]} >= {"identifier", "phones#PID-13"}
+
+
+def test_a_first_configuration_for_fhir_signs_with_the_given_key(emr_sync: EmrSync, empty_folder: Path) -> None:
+    (empty_folder / "deeper").mkdir()
+    key_file(empty_folder)
+    made = emr_sync("-c", "deeper/fhir.yaml", *FHIR, "--client-id", "us", "--private-key", "client.pem", "--json")
+    assert made.value == {"file": "deeper/fhir.yaml", "enterprise": "lake", "source": "lake-fhir", "adapter": "fhir.rest"}
+    assert emr_sync("-c", "deeper/fhir.yaml", "check-config", "--json").value["mistakes"] == []
+    options = load(Path("deeper/fhir.yaml")).feeds["lake-fhir"].settings.options
+    assert (options["auth"]["client_id"], options["auth"]["alg"]) == ("us", "ES384")
+
+
+@pytest.mark.parametrize("name", [name for name in presets.names() if presets.preset(name).protocol in ("hl7v2", "fhir")])
+def test_each_preset_of_the_protocol_makes_a_valid_configuration(emr_sync: EmrSync, name: str) -> None:
+    assert emr_sync(*(HL7 if presets.preset(name).protocol == "hl7v2" else FHIR), "--preset", name).code == 0
+    assert emr_sync("check-config", "--json").value["ok"]
+
+
+def test_odd_answers_are_quoted(emr_sync: EmrSync) -> None:
+    assert emr_sync(*HL7[:-1], "Lake: #1 'x' \"y\" {z}\x7f!", "--region", "no", "--identifier-type", "- MR").code == 0
+    settings = load(Path("config.yaml"))
+    source = settings.feeds["lake-adt"].settings
+    assert (source.authority, source.identifier_type) == ("Lake: #1 'x' \"y\" {z}\x7f!", ("- MR",))
+    assert settings.enterprises["lake"].default_region == "NO"
+
+
+def test_a_file_is_never_overwritten(emr_sync: EmrSync, empty_folder: Path) -> None:
+    (empty_folder / "config.yaml").write_text("mine")
+    refused = emr_sync(*HL7)
+    assert (refused.code, refused.out) == (2, "")
+    assert "never overwritten" in refused.err
+    assert (empty_folder / "config.yaml").read_text() == "mine"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (("init",), "--enterprise is missing"),
+        (("init", "hl7v2", "--enterprise", "lake"), "--authority is missing"),
+        (("init", "hl7", "--enterprise", "lake"), "unknown protocol; use hl7v2"),
+        (("init", "hl7v2", "--enterprise", "a b"), "--enterprise: not a short name"),
+        ((*HL7, "--authority", " "), "--authority: missing"),
+        ((*HL7, "--region", "USA"), "--region: not a country code"),
+        ((*HL7, "--time-zone", "Springfield"), "--time-zone: unknown time zone"),
+        ((*HL7, "--listen", "2575"), "--listen: not an address"),
+        ((*HL7, "--listen", "127.0.0.1:8080"), "port 8080 is already used by api.listen"),
+        ((*HL7, "--listen", "0.0.0.0:2575"), "patient data would leave this machine unencrypted"),
+        ((*HL7, "--preset", "epic"), "--preset: unknown preset. Use one of: hl7v2-immunization, hl7v2-standard"),
+        ((*HL7, "--base-url", "https://ehr.example"), "--base-url is not for hl7v2"),
+        ((*HL7, "--client-id", "us"), "belong together"),
+        ((*FHIR, "--listen", "127.0.0.1:2575"), "--listen is not for fhir"),
+        ((*FHIR, "--base-url", "ehr.example"), "--base-url: not a server address"),
+        ((*FHIR, "--base-url", "http://ehr.example"), "unencrypted"),
+        ((*FHIR, "--client-id", "us"), "belong together"),
+        ((*FHIR, "--client-id", "us", "--private-key", "none.pem"), "--private-key: the file cannot be read"),
+        ((*FHIR, "--client-id", "us", "--private-key", __file__), "--private-key: it is not a private key"),
+        (("-c", "no/such/folder.yaml", *HL7), "does not exist; create it"),
+    ],
+)
+def test_a_wrong_answer_is_one_line_and_writes_nothing(
+    emr_sync: EmrSync, empty_folder: Path, arguments: tuple[str, ...], line: str
+) -> None:
+    ended = emr_sync(*arguments)
+    assert (ended.code, ended.out) == (2, "")
+    assert line in ended.err
+    assert ended.err.count("\n") == 1
+    assert list(empty_folder.iterdir()) == []
+
+
+def test_in_a_terminal_it_asks_until_an_answer_can_be_used(empty_folder: Path) -> None:
+    terminal, its = pty.openpty()
+    program = Popen([sys.executable, "-c", "from sync.commands.cli import main; main()", "init"], stdin=its, stdout=its, stderr=its)
+    os.close(its)
+    asked = []
+    try:
+        for reply in ("hl7v2", "my clinic", "lake", "", "us", "America/Chicago", "", "", "", "CLINIC", ""):
+            asked.append(_question(terminal))
+            os.write(terminal, f"{reply}\n".encode())
+        assert program.wait(30) == 0
+    finally:
+        program.kill()
+        program.wait()
+        os.close(terminal)
+    assert ["not a short name" in one for one in asked].index(True) == 2
+    source = load(empty_folder / "config.yaml").feeds["lake-adt"].settings
+    assert (source.authority, source.default_region, source.time_zone) == ("CLINIC", "US", "America/Chicago")
+
+
+def _question(terminal: int) -> str:
+    """What is shown until the program waits for an answer."""
+    shown = b""
+    while not shown.endswith(b": "):
+        assert select.select([terminal], [], [], 30)[0], shown
+        shown += os.read(terminal, 4096)
+    return shown.decode()
