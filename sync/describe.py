@@ -1,10 +1,10 @@
-"""The description of a source for the operators' page. Only the settings named here are shown, so no secrets are. Pure."""
+"""The description of a source, for the operators' page and for ``check-config``. Only settings named here are shown: no secrets. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import timedelta
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from adapters.mapping import site_rules
@@ -17,6 +17,29 @@ UNITS = (("d", 86_400), ("h", 3_600), ("m", 60))
 PLAIN_OPTIONS = {"listen": "Listens on", "path": "Folder", "host": "Server", "read": "Read mode", "group": "Group", "level": "Export level"}
 """The adapters' own settings without secrets, as configured."""
 FALLBACKS = {"on_absent": "absent", "on_unknown": "unknown code"}
+
+
+class Overview(NamedTuple):
+    """A source in one line. ``address``: where it listens, or what it reads. ``schedule``: when it is read; empty if it listens."""
+
+    source: str
+    enterprise: str
+    adapter: str
+    preset: str
+    address: str
+    schedule: str
+    full_resync: str
+    mapping: tuple[str, ...]
+
+
+def overview(feed: ConfiguredSource) -> Overview:
+    """The source in one line, with the attributes that its rules read."""
+    settings = feed.settings
+    options = settings.options
+    url = _address(str(options.get("base_url") or ""))
+    address = url or next((str(options[name]) for name in ("listen", "connect", "host", "path") if options.get(name)), "")
+    times, full = _times(feed.schedule), _times(feed.full_resync)
+    return Overview(feed.name, feed.enterprise, settings.adapter, settings.preset, address, times, full, tuple(settings.mapping))
 
 
 def described(feed: ConfiguredSource) -> About:

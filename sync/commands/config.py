@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from adapters.base import Explanation, Finding, Payload, Unmappable
+from adapters.registry import LISTENERS
 from store import times
 from store.preference import PatientMerge, PatientStatements, RecordOutcome
 from store.times import Time
@@ -19,6 +20,7 @@ from sync.commands import configured, output
 from sync.commands.configured import has_database
 from sync.commands.output import AsJson
 from sync.config import ConfigProblem, Settings, inspect
+from sync.describe import Overview, overview
 from sync.sources import adapter, feed
 
 SourceName = Annotated[str, typer.Argument(metavar="SOURCE", help="A configured source.")]
@@ -34,7 +36,7 @@ def check_config(context: typer.Context, as_json: AsJson = False) -> None:
     found = _database_warnings(reading.settings) if reading.settings else ()
     mistakes = (*reading.mistakes, *found)
     if as_json:
-        output.emit({"file": str(file), "ok": not wrong, "mistakes": [_mistake(one) for one in mistakes]})
+        output.emit({"file": str(file), "ok": not wrong, "mistakes": [_mistake(one) for one in mistakes], **_configured(reading.settings)})
     else:
         for one in mistakes:
             output.say(f"{'warning' if one.warning else 'error'}: {one}")
@@ -42,8 +44,34 @@ def check_config(context: typer.Context, as_json: AsJson = False) -> None:
         state = output.number(len(wrong), "error") if wrong else "valid"
         suffix = f", {output.number(warnings, 'warning')}" if warnings else ""
         output.say(f"{file}: {state}{suffix}")
+        if reading.settings:
+            _show(reading.settings)
     if wrong:
         raise typer.Exit(2)
+
+
+def _configured(settings: Settings | None) -> dict[str, Any]:
+    """What is configured, as JSON; nothing if there is an error."""
+    if settings is None:
+        return {}
+    return {"listen": str(settings.listen), "sources": [overview(one)._asdict() for one in settings.feeds.values()]}
+
+
+def _show(settings: Settings) -> None:
+    """What is configured: where it listens, what it reads, and when."""
+    output.say()
+    if settings.feeds:
+        several = len(settings.enterprises) > 1
+        columns = ("source", *(["enterprise"] if several else []), "adapter", "preset", "address", "read", "rules")
+        rows = [(feed.name, *([feed.enterprise] if several else []), *_row(overview(feed))) for feed in settings.feeds.values()]
+        output.table(columns, rows)
+    output.say(f"API and pages: {'https' if settings.tls else 'http'}://{settings.listen}")
+
+
+def _row(one: Overview) -> tuple[object, ...]:
+    when = one.schedule or ("as messages arrive" if one.adapter in LISTENERS else "by resync and ingest")
+    full = f", everything {one.full_resync}" if one.full_resync else ""
+    return one.adapter, one.preset, one.address, when + full, len(one.mapping)
 
 
 def _database_warnings(settings: Settings) -> tuple[ConfigProblem, ...]:

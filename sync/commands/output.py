@@ -51,7 +51,9 @@ def _fitted(columns: Sequence[str], rows: Iterable[Sequence[str]], title: str | 
     from rich.table import Table
     from rich.text import Text
 
-    shown = Table(*columns, title=title, title_justify="left", header_style="bold", box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    shown = Table(title=title, title_justify="left", header_style="bold", box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for name in columns:
+        shown.add_column(name, overflow="fold")  # in a narrow terminal nothing is left out
     for row in rows:
         shown.add_row(*map(Text, row))
     Console(highlight=False).print(shown)

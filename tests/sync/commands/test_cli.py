@@ -209,9 +209,26 @@ def test_check_config_reports_every_error_and_exits_with_2(emr_sync: EmrSync, tm
     assert "Did you mean 'display_name'" in people.out
 
 
-def test_check_config_accepts_a_valid_configuration(emr_sync: EmrSync, sqlite_config: Path) -> None:
+def test_check_config_shows_sources_presets_schedules_and_ports(emr_sync: EmrSync, sqlite_config: Path) -> None:
+    sqlite_config.write_text(f"{sqlite_config.read_text()}{EHR}    full_resync: {{cron: '0 3 * * 0'}}\n    preset: epic\n")
     ended = emr_sync("check-config")
-    assert (ended.code, ended.out) == (0, f"{sqlite_config}: valid\n")
+    assert (ended.code, ended.out.partition("\n")[0]) == (0, f"{sqlite_config}: valid")
+    rows = [line.split() for line in ended.out.splitlines()[3:]]
+    assert rows[0] == ["adt", "hl7v2.mllp", "127.0.0.1:0", "as", "messages", "arrive", "2"]
+    assert " ".join(rows[1]) == "ehr fhir.rest epic https://ehr.example/r4 every 1h, everything cron 0 3 * * sun (UTC) 0"
+    assert " ".join(rows[2]) == "API and pages: http://127.0.0.1:8080"
+    shown = emr_sync("check-config", "--json").value
+    assert (shown["listen"], [one["address"] for one in shown["sources"]]) == ("127.0.0.1:8080", ["127.0.0.1:0", "https://ehr.example/r4"])
+    assert shown["sources"][0]["mapping"] == ["do_not_contact", "consent.sms"]
+
+
+def test_check_config_shows_no_secret(emr_sync: EmrSync, sqlite_config: Path) -> None:
+    auth = "{kind: basic, username: us, password: se-cret}"
+    sqlite_config.write_text(f"{sqlite_config.read_text()}{EHR}    auth: {auth}\n")
+    for arguments in ((), ("--json",)):
+        ended = emr_sync("check-config", *arguments)
+        assert "ehr.example" in ended.out
+        assert "se-cret" not in ended.out + ended.err
 
 
 def test_check_reports_whether_a_listener_can_bind(emr_sync: EmrSync, sqlite_config: Path) -> None:
