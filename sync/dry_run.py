@@ -42,26 +42,35 @@ class Difference(NamedTuple):
 
 @dataclass(slots=True)
 class DryRun:
-    """The result: counts by outcome, and the first changes (at most ``SHOWN``; ``more`` is the number left out).
+    """The result: counts by outcome, and the first changes of each direction (``room`` of each, all if it is ``None``).
 
-    ``flips``: existing patients who would become more or less contactable in some attribute. ``new``: the number of new patients.
+    ``groups``: the number of all changes by direction and attribute. ``flips``: existing patients who would become more or less
+    contactable in some attribute. ``new``: the number of new patients.
     ``note``: what is missing in the result. ``whole``: the response was complete.
     """
 
     counts: Counter[str] = field(default_factory=Counter)
     changes: list[Difference] = field(default_factory=list)
-    more: int = 0
+    room: int | None = SHOWN
+    groups: Counter[tuple[str, str]] = field(default_factory=Counter)
+    kept: Counter[str] = field(default_factory=Counter)
     flips: dict[str, set[str]] = field(default_factory=lambda: {MORE: set(), LESS: set()})
     note: str = ""
     whole: bool = True
     new: int = 0
 
+    @property
+    def more(self) -> int:
+        """The number of changes that were left out."""
+        return self.groups.total() - len(self.changes)
+
     def add(self, changes: Sequence[Difference]) -> None:
-        """Adds changes, as many as fit."""
-        room = SHOWN - len(self.changes)
-        self.changes.extend(changes[:room])
-        self.more += max(0, len(changes) - room)
+        """Counts changes, and keeps as many as fit."""
         for change in changes:
+            self.groups[change.direction, change.attribute] += 1
+            if self.room is None or self.kept[change.direction] < self.room:
+                self.kept[change.direction] += 1
+                self.changes.append(change)
             if change.patient and change.direction in self.flips:
                 self.flips[change.direction].add(change.patient)
 
@@ -90,9 +99,11 @@ class _RolledBack(Exception):
     """Rolls back a transaction that must change nothing."""
 
 
-def dry_run(engine: Engine, lane: Lane, adapter: Adapter, request: Fetch, progress: Progress = no_progress) -> DryRun:
+def dry_run(
+    engine: Engine, lane: Lane, adapter: Adapter, request: Fetch, progress: Progress = no_progress, room: int | None = SHOWN
+) -> DryRun:
     """Reads the source and rolls back batch by batch. A record that occurs twice in the source counts twice."""
-    result = DryRun()
+    result = DryRun(room=room)
     try:
         _read(engine, lane, adapter, replace(request, dry=True), progress, result)
     except IncompleteFetch as short:
@@ -133,9 +144,9 @@ def try_apply(engine: Engine, lane: Lane, pieces: list[Piece], result: DryRun) -
     result.add([change for one in found for change in result.numbered(one)])
 
 
-def remapped(engine: Engine, lane: Lane, mapper: Mapper, progress: Progress = no_progress) -> DryRun:
+def remapped(engine: Engine, lane: Lane, mapper: Mapper, progress: Progress = no_progress, room: int | None = SHOWN) -> DryRun:
     """What a remap of the source's patients with the current mapping would change. Nothing is changed."""
-    result, work, after = DryRun(), Remapping(engine.preferences, lane.enterprise, lane.source, mapper), 0
+    result, work, after = DryRun(room=room), Remapping(engine.preferences, lane.enterprise, lane.source, mapper), 0
     total = work.outdated()
     while outcomes := _remapped_page(engine, lane, work, after, result):
         after = max(outcomes)

@@ -1,21 +1,14 @@
-"""``check-config``, ``check``, ``explain``: checks before anything runs."""
+"""``check-config`` and ``check``: checks before anything runs."""
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
-from datetime import datetime
-from itertools import islice
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from adapters.base import Explanation, Finding, Payload, Unmappable
+from adapters.base import Finding
 from adapters.registry import LISTENERS
-from store import times
-from store.preference import PatientMerge, PatientStatements, RecordOutcome
-from store.times import Time
 from sync.commands import configured, output
 from sync.commands.configured import has_database
 from sync.commands.output import AsJson
@@ -120,84 +113,3 @@ def _keep(settings: Settings, source: str, found: Sequence[Finding]) -> None:
             Findings(database).keep_check(source, settings.feeds[source].enterprise, lines, now=utc_now())
     except Exception:
         output.note("not saved for the console: the database is missing, or its version differs")
-
-
-def explain(
-    context: typer.Context,
-    source: SourceName,
-    file: Annotated[Path, typer.Argument(help="A file with one or more messages, resources or bundles.", exists=True, dir_okay=False)],
-    limit: Annotated[int, typer.Option(help="The maximum number of messages or resources to read.", min=1)] = 20,
-    as_json: AsJson = False,
-) -> None:
-    """Show how a source's mapping reads a message or resource: values with their paths, unused fields, unmapped codes."""
-    reader = adapter(feed(configured.settings(context), source))
-    explained = [(payload, reader.mapper.explain(payload)) for payload in islice(reader.payloads(file), limit)]
-    unmapped = Counter(pair for _, one in explained for pair in one.unmapped)
-    if as_json:
-        ranked = [{"path": path, "code": code, "times": times} for (path, code), times in unmapped.most_common()]
-        output.emit({"source": source, "payloads": [_explanation(*one) for one in explained], "unmapped": ranked})
-        return
-    for payload, one in explained:
-        _print(payload, one)
-    if unmapped:
-        output.table(("unmapped at", "code", "times"), [(*pair, times) for pair, times in unmapped.most_common()])
-
-
-def _explanation(payload: Payload, one: Explanation) -> dict[str, Any]:
-    return {
-        "locator": payload.locator,
-        "items": [_item(item) for item in one.items],
-        "stated": [{"attribute": attribute, "value": value, "path": path} for attribute, value, path in one.stated],
-        "unused": [{"path": path, "shape": shape} for path, shape in one.unused],
-        "unmapped": [{"path": path, "code": code} for path, code in one.unmapped],
-    }
-
-
-def _effective(time: Time) -> dict[str, datetime | None]:
-    """The time of the statement; with ``effective_latest`` if it is less precise than a second."""
-    return {"effective": time.earliest, "effective_latest": time.latest if time.latest - time.earliest >= times.SECOND else None}
-
-
-def _item(item: Any) -> dict[str, Any]:
-    if isinstance(item, PatientStatements):
-        return {
-            "outcome": "stated",
-            "identifiers": [identifier._asdict() for identifier in item.identifiers],
-            **_effective(item.effective),
-            "evidence": item.evidence_id,
-            "later": [{"attribute": one.attribute, "from": one.due, "value": one.value, "path": one.path} for one in item.later],
-            "problems": [problem._asdict() for problem in item.problems],
-        }
-    if isinstance(item, PatientMerge):
-        return {"outcome": "merge", "survivor": item.survivor, "merged": item.merged, **_effective(item.effective)}
-    if isinstance(item, Unmappable):
-        return {"outcome": RecordOutcome.REJECTED, "reason": item.reason, "detail": item.detail, "path": item.path}
-    return {"outcome": RecordOutcome.FILTERED, "reason": item.reason}
-
-
-def _print(payload: Payload, one: Explanation) -> None:
-    output.say(payload.locator)
-    for item in map(_item, one.items):
-        details = ", ".join(
-            f"{name}: {output.word(item[name])}"
-            for name in ("reason", "detail", "path", "evidence", "effective", "effective_latest")
-            if item.get(name)
-        )
-        output.say(f"  {item['outcome']}  {details}")
-        for later in item.get("later", ()):
-            output.say(f"  from {output.word(later['from'])}  {later['attribute']}: {shown(later['value'])}  {later['path']}")
-        for problem in item.get("problems", ()):
-            output.say(f"  skipped  {problem['path']}: {problem['reason']} {problem['detail']}")
-    output.table(("  attribute", "value", "path"), [(f"  {attribute}", shown(value), path) for attribute, value, path in one.stated])
-    if one.unused:
-        output.table(("  unused", "shape"), [(f"  {path}", shape) for path, shape in one.unused])
-    output.say()
-
-
-def shown(value: Any) -> str:
-    """A stated value as text; a cleared value is marked."""
-    if value is None:
-        return "(cleared: unknown)"
-    if isinstance(value, tuple) and not hasattr(value, "_fields"):
-        return "; ".join(shown(one) for one in value) or "(none)"
-    return f"{value.number} ({value.kind})" if hasattr(value, "number") else str(value)

@@ -22,15 +22,18 @@ def remap(
     context: typer.Context,
     source: Source,
     dry: Annotated[bool, typer.Option("--dry-run", help="Change nothing; show what would change.")] = False,
+    everything: difference.ShowAll = False,
     as_json: AsJson = False,
 ) -> None:
     """Apply a source's current mapping to codes already received. Does not contact the EMR. The safeguard applies."""
+    room = difference.room(dry=dry, everything=everything)
     with global_options.working(context) as runtime:
         feed = runtime.feed(source)
         mapper = adapter(feed).mapper
         with output.progress(f"remapping {source}") as on_progress:
             if dry:
-                difference.show(remapped(runtime.engine, lane(feed), mapper, on_progress), as_json=as_json)
+                found = remapped(runtime.engine, lane(feed), mapper, on_progress, room)
+                difference.show(found, as_json=as_json, everything=everything)
                 return
             run = runtime.engine.remap(lane(feed), mapper, on_progress)
     show(run, as_json=as_json)

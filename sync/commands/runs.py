@@ -162,9 +162,11 @@ def resync(
     since: Annotated[str | None, typer.Option(metavar="TIME", help="Only changes since this time; UTC unless it has an offset.")] = None,
     full: Annotated[bool, typer.Option("--full", help="Read everything, including records read before.")] = False,
     dry: Annotated[bool, typer.Option("--dry-run", help="Change nothing; show what would change.")] = False,
+    everything: difference.ShowAll = False,
     as_json: AsJson = False,
 ) -> None:
     """Read a source now."""
+    room = difference.room(dry=dry, everything=everything)
     if sum((patient is not None, since is not None, full)) > 1:
         raise UsageError("--patient, --since and --full cannot be combined; use one of them")
     with global_options.working(context) as runtime:
@@ -172,10 +174,10 @@ def resync(
         request = Fetch(runtime.journal.cursor(source), moment(since, "--since"), full, patient)
         with output.progress(f"reading {source}") as on_progress:
             if dry:
-                found = dry_run(runtime.engine, lane(feed), runtime.polled(feed), request, on_progress)
+                found = dry_run(runtime.engine, lane(feed), runtime.polled(feed), request, on_progress, room)
                 if full and found.whole:
                     Findings(runtime.database).keep_comparison(feed.name, feed.enterprise, found.compared, now=runtime.clock())
-                difference.show(found, as_json=as_json)
+                difference.show(found, as_json=as_json, everything=everything)
                 return
             run = runtime.engine.run(
                 lane(feed), runtime.polled(feed), request, RunKind.FULL if full else RunKind.RESYNC, on_progress, PATIENCE

@@ -111,17 +111,37 @@ def test_the_text_output_has_a_summary_and_a_sample(engine: Engine, capsys: pyte
     new = [statements(f"N{number}", {"phones": (phone("+12175550101"),), "language": "en"}) for number in range(30)]
     later = statements("A", {"do_not_contact": "no", "deceased": False}, minutes=5)
     result = dry_run(engine, LANE, FakeAdapter(batch(*new, later)), Fetch())
-    difference.show(result, as_json=False)
-    lines = capsys.readouterr().out.splitlines()
-    assert lines[1] == "patients: 1 more contactable, 0 less contactable, 30 new"
-    assert lines[-1] == "and 42 more changes"
-    rows = lines[3:-1]
+    difference.show(result, as_json=False, everything=False)
+    head, groups, changes = capsys.readouterr().out.split("\n\n")
+    assert head.splitlines()[1] == "patients: 1 more contactable, 0 less contactable, 30 new"
+    counted = [line.rsplit(maxsplit=2) for line in groups.splitlines()[1:]]
+    assert [(*line[:2], int(line[2])) for line in counted] == [
+        ("more contactable", "deceased", 1),
+        ("more contactable", "do_not_contact", 1),
+        ("new patient", "language", 30),
+        ("new patient", "phones", 30),
+    ]
+    lines = changes.splitlines()
+    assert lines[-1] == "and 42 more changes; --all shows every change"
+    rows = lines[1:-1]
     assert len(rows) == 20
     assert [("more contactable" in row) for row in rows[:3]] == [True, True, False]
     assert any("phones" in row and "unknown" in row and "+12175550101 (cell, textable)" in row for row in rows)
     assert any(row.startswith("new patient 1 ") for row in rows)
     assert not [row for row in rows if row.startswith(" ") or any(word in row for word in ("Phone(", "None", "True", "False"))]
     assert rows[0].split()[1:4] == ["deceased", "yes", "no"]
+    difference.show(result, as_json=False, everything=True)
+    assert len(capsys.readouterr().out.split("\n\n")[2].splitlines()) == 1 + 62
+
+
+def test_what_permits_contact_is_kept_after_many_other_changes(engine: Engine) -> None:
+    engine.run(LANE, FakeAdapter(batch(statements("A", {"do_not_contact": "yes"}))), Fetch(), "incremental")
+    new = [statements(f"N{number}", {"language": "en"}) for number in range(5)]
+    later = statements("A", {"do_not_contact": "no"}, minutes=5)
+    result = dry_run(engine, LANE, FakeAdapter(batch(*new, later)), Fetch(), room=3)
+    assert ([one.direction for one in result.changes].count("new_patient"), result.changes[-1].direction) == (3, "more_contactable")
+    assert (result.more, result.groups.total(), result.as_dict()["more_changes"]) == (2, 6, 2)
+    assert dry_run(engine, LANE, FakeAdapter(batch(*new, later)), Fetch(), room=None).more == 0
 
 
 def test_dry_run_json_has_values_as_on_the_facesheet(engine: Engine) -> None:

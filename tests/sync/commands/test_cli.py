@@ -196,6 +196,25 @@ def test_explain_ranks_codes_without_a_translation(emr_sync: EmrSync, sqlite_con
     assert emr_sync("explain", "adt", tmp_path / "two.hl7", "--json").value["unmapped"] == [{"path": "ZCP-2", "code": "MAYBE", "times": 2}]
 
 
+def test_explain_prints_words_grouped_and_limited(emr_sync: EmrSync, sqlite_config: Path, tmp_path: Path) -> None:
+    many = [adt(f"MRN{number}", control=f"C{number}", dnc="OK" if number else "MAYBE") for number in range(30)]
+    rejected = adt(control="R1").replace("^^^CLINIC^MR", "^^^ELSEWHERE^MR")
+    died = adt(control="D1").replace("||en\r", "||en|||||||||||||||Y\r")
+    (tmp_path / "many.hl7").write_bytes("".join([rejected, died, *many]).encode())
+    shown = emr_sync("explain", "adt", tmp_path / "many.hl7").out
+    assert "rejected: no identifier matches" in shown
+    assert "(patient_id_missing at PID-3)" in shown
+    assert "stated at 2026-11-01 13:30:00Z (C1)" in shown
+    assert "cannot be used: ZCP-2: " in shown
+    totals = [line.split() for line in shown[shown.index("20 messages: ") :].splitlines()]
+    assert " ".join(totals[0]) == "20 messages: 1 rejected, 19 stated; the file has more, --all reads all"
+    assert ["ZCP-2", "MAYBE", "1"] in totals
+    assert ["PID-8", "20", "F", "(20)"] in totals
+    assert ["deceased", "yes", "PID-30"] in [line.split() for line in shown.splitlines()]
+    assert not [word for word in ("True", "False", "None", "Identifier(", "Phone(") if word in shown]
+    assert "32 messages: 1 rejected, 31 stated\n" in emr_sync("explain", "adt", tmp_path / "many.hl7", "--all").out
+
+
 def test_check_config_reports_every_error_and_exits_with_2(emr_sync: EmrSync, tmp_path: Path) -> None:
     file = tmp_path / "config.yaml"
     file.write_text(
@@ -255,6 +274,8 @@ def test_check_results_are_stored_for_the_console(emr_sync: EmrSync, config: Pat
         (["ingest", "adx", "."], 2, "unknown source 'adx'"),
         (["resync", "adt"], 2, "adt is a listener"),
         (["resync", "adt", "--full", "--patient", "X"], 2, "cannot be combined"),
+        (["resync", "adt", "--all"], 2, "--all needs --dry-run"),
+        (["remap", "adt", "--all"], 2, "--all needs --dry-run"),
         (["resync", "adt", "--since", "yesterday"], 2, "--since: not a time"),
         (["runs", "show", "nope"], 1, "no such run"),
         (["rejections", "show", "nope"], 1, "no such rejection"),
