@@ -171,18 +171,34 @@ class Mapper(Protocol):
     def explain(self, payload: Payload) -> Explanation: ...
 
 
+class UnknownCode(NamedTuple):
+    """A code in a payload that its source does not know yet, and where its configuration would explain it.
+
+    ``setting``: ``mapping``, ``languages``, ``contact.use``, ``contact.equipment``, ``patient_id``, ``consent.category`` or ``flag.codes``.
+    ``path``: as a rule names it in ``from``. ``attribute``: that of the rule whose table lacks the code; empty if no rule reads the path.
+    ``code`` is empty if the payload has a value there that is no code, or repeats what the payload says about the person.
+    """
+
+    setting: str
+    path: str
+    code: str
+    attribute: str = ""
+
+
 @dataclass(frozen=True, slots=True)
 class Explanation:
     """What one payload states, for the person who writes the mapping.
 
     ``stated``: (attribute, value, path) rows. ``unused``: (path, shape) of every value that nothing reads. Only the engineer's screen shows
-    it, so it may contain values. ``unmapped``: (path, code) pairs that are not in a ``values`` table.
+    it, so it may contain values. ``unmapped``: (path, code) pairs that are not in a ``values`` table. ``unknown``: these, and the codes
+    that other settings would explain, or a rule for a field that nothing reads.
     """
 
     items: Sequence[Item]
     stated: Sequence[tuple[str, Any, str]] = ()
     unused: Sequence[tuple[str, str]] = ()
     unmapped: Sequence[tuple[str, str]] = ()
+    unknown: Sequence[UnknownCode] = ()
 
 
 class Adapter(Protocol):

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from adapters.base import Adapter, Listener
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from adapters.base import Adapter, Listener, Payload
 from adapters.registry import build
 from sync.config import ConfiguredSource, Settings
 from sync.config.problems import UsageError
@@ -32,3 +35,11 @@ def polled(feed: ConfiguredSource) -> Adapter:
     if isinstance(found, Listener):
         raise UsageError(f"{feed.name} is a listener and cannot be read; ask the EMR to send again, or ingest files")
     return found
+
+
+def payloads(reader: Adapter | Listener, paths: Sequence[Path]) -> Iterator[Payload]:
+    """Every message or resource in the files and folders, in the order of the files' names."""
+    for path in paths:
+        files = sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
+        for file in files:
+            yield from reader.payloads(file)

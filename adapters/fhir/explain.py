@@ -9,8 +9,11 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from adapters.base import Explanation, Item
+from adapters.fhir import unknown
 from adapters.fhir.decode import encode
+from adapters.fhir.options import MapperOptions
 from adapters.fhir.site_rules import RuleSet
+from adapters.mapping.language import Languages
 from store.preference import PatientStatements
 
 READ = {
@@ -22,7 +25,7 @@ ENVELOPE = frozenset({"resourceType", "id", "meta", "text"})
 SHOWN = 120  # characters of a value
 
 
-def explain(resource: dict[str, Any], items: Sequence[Item], rules: RuleSet) -> Explanation:
+def explain(resource: dict[str, Any], items: Sequence[Item], rules: RuleSet, options: MapperOptions, languages: Languages) -> Explanation:
     """The explanation of one resource; for a Bundle, that of all its entries."""
     resources = list(_resources(resource))
     stated = [
@@ -33,7 +36,8 @@ def explain(resource: dict[str, Any], items: Sequence[Item], rules: RuleSet) -> 
     ]
     unused = [row for one in resources for row in _unused(one, rules)]
     unmapped = [row for one in resources for row in dict.fromkeys(_unmapped(one, rules))]  # once, even if several rules read it
-    return Explanation(items, stated, unused, unmapped)
+    codes = dict.fromkeys(code for one in resources for code in unknown.codes(one, rules, options, languages))
+    return Explanation(items, stated, unused, unmapped, list(codes))
 
 
 def _resources(resource: dict[str, Any]) -> Iterator[dict[str, Any]]:

@@ -19,6 +19,7 @@ from adapters.fhir.patient_mapping import PatientMapper
 from adapters.fhir.resource import ResourceSource, SourceMapping
 from adapters.fhir.site_rules import READ, compile_rules
 from adapters.mapping import partial
+from adapters.mapping.language import Languages
 from adapters.mapping.site_rules import fingerprint
 from store.preference import Codes, PatientStatements, Problem, Statement
 
@@ -71,7 +72,7 @@ class FhirMapper:
             resource, _ = decode_in_part(payload.body)
         except NotReadable:
             return Explanation(items)
-        return explain.explain(resource, items, self.rules)
+        return explain.explain(resource, items, self.rules, self.options, Languages(self.settings.languages))
 
     def _resource(self, resource: dict[str, Any], source: ResourceSource) -> list[Item]:
         kind = resource["resourceType"]

@@ -13,7 +13,7 @@ from functools import partial
 
 from adapters.base import Explanation, Filtered, Item, Payload, SourceSettings, Unmappable
 from adapters.hl7v2 import charset as charsets
-from adapters.hl7v2 import envelope, events, explain, merge, torn
+from adapters.hl7v2 import envelope, events, explain, merge, torn, unknown
 from adapters.hl7v2.batch import counted, split
 from adapters.hl7v2.cx import Subject
 from adapters.hl7v2.errors import UnusableMessage
@@ -75,7 +75,11 @@ class Hl7Mapper:
             message = read(payload.body, self._charset, self._fallback)
         except UnusableMessage:
             return Explanation(items)
-        return Explanation(items, explain.stated(items), explain.unused(message, self._rules.paths), self._rules.unmapped(message))
+        codes = unknown.codes(message, self._rules, self._patients.tables, self._patients.languages)
+        if any(isinstance(item, Unmappable) and item.reason == "patient_id_missing" for item in items):
+            codes += unknown.identifiers(message)
+        unused = explain.unused(message, self._rules.paths)
+        return Explanation(items, explain.stated(items), unused, self._rules.unmapped(message), codes)
 
     def _message(self, message: Message, payload: Payload) -> list[Item]:
         try:
@@ -119,8 +123,8 @@ class Hl7Mapper:
         if event not in events.UPDATES and not message.segments("PID"):
             return [self._about_nobody(message, "event_not_used", payload)]
         if not events.is_known(event) and message.segments("MRG"):
-            unknown = UnusableMessage("event_unknown", "MSH-9.2 has no known event, but MRG indicates a merge: correct it", "MSH-9.2")
-            return self._with_contact([_rejected(unknown, payload)], message, payload)
+            wrong = UnusableMessage("event_unknown", "MSH-9.2 has no known event, but MRG indicates a merge: correct it", "MSH-9.2")
+            return self._with_contact([_rejected(wrong, payload)], message, payload)
         item = self._patients.read(message, payload)
         return self._with_others(message, _added(item) if event == events.ADDED else item, payload)
 

@@ -56,9 +56,9 @@ class PatientMapper:
     def __init__(self, settings: SourceSettings) -> None:
         self.identifiers = IdentifierReader(settings)
         self.mapping = fingerprint(settings.mapping, *settings.codes)
-        tables, self._languages = ContactTables(settings.contact), Languages(settings.languages)
-        self.rules = SiteRules(settings.mapping, compile_path, settings.default_region, tables, self._languages)
-        self._telecoms = PatientTelecoms(settings, tables, self.rules.paths)
+        self.tables, self.languages = ContactTables(settings.contact), Languages(settings.languages)
+        self.rules = SiteRules(settings.mapping, compile_path, settings.default_region, self.tables, self.languages)
+        self._telecoms = PatientTelecoms(settings, self.tables, self.rules.paths)
         self._time_from = tuple(listed(settings.options, "time_from")) or stated_at.ORDER
         self._zone = ZoneInfo(settings.time_zone)
         self._keep_names, self._keep_birth_dates = settings.keep_names, settings.keep_birth_dates
@@ -131,7 +131,7 @@ class PatientMapper:
     def _demographics(self, message: Message, pids: list[list[str]], today: date, statements: Stated, problems: list[Problem]) -> None:
         pid = pids[0]
         if pid[15]:
-            demographics.read_language(message, pid[15], statements, problems, self._languages)
+            demographics.read_language(message, pid[15], statements, problems, self.languages)
         for one in pids:
             if one[29] or one[30]:
                 demographics.read_death(message, one[29], one[30], statements, problems)

@@ -148,6 +148,11 @@ class SiteRules:
         """Applies the rules to codes that were read earlier (``store.domain.source_codes``)."""
         return partial.read_again(self._rules, attribute, codes)
 
+    def unknown(self, message: Message) -> list[tuple[str, str, str]]:
+        """(attribute, path of the rule, code) of every code that is not in a ``values`` table."""
+        found = [(rule, one.text) for rule in self._rules for one in rule.find(message)]
+        return [(rule.attribute, rule.path, code) for rule, code in found if code and not rule.knows(code)]
+
     def unmapped(self, message: Message) -> list[tuple[str, str]]:
         """(path, code) of every code that is not in a ``values`` table, once, whatever ``on_unknown`` is."""
         found = [(rule, one) for rule in self._rules for one in rule.find(message)]

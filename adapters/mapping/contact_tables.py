@@ -62,6 +62,14 @@ class ContactTables:
         self.codes = lru_cache(maxsize=1024)(self._codes)
         self.remark = lru_cache(maxsize=1024)(self._remark)
 
+    def knows_use(self, code: str) -> bool:
+        """Whether the code of XTN.2 is in the table; an unknown one counts as ``other``."""
+        return code.strip().upper() in self._use
+
+    def knows_equipment(self, code: str) -> bool:
+        """Whether the code of XTN.3 is in the table; an unknown one counts as ``phone``."""
+        return code.strip().upper() in self._equipment
+
     def _codes(self, use: str, equipment: str) -> ContactCodes:
         """The meaning of XTN.2 and XTN.3, without regard to case. An unknown use counts as ``other``."""
         use, equipment = use.strip().upper(), equipment.strip().upper()

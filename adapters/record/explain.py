@@ -9,7 +9,7 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from adapters.base import Explanation, Item
+from adapters.base import Explanation, Item, UnknownCode
 from adapters.mapping.site_rules import Rule
 from store.preference import PatientStatements
 
@@ -26,7 +26,7 @@ def explain(record: dict[str, Any], items: Sequence[Item], rules: Sequence[Rule]
     ]
     by_rules = {found.path for rule in rules for found in rule.find(record)}
     unused = [(path, _shape(value)) for path, value in _unused(record, read, by_rules)]
-    return Explanation(items, stated, unused, list(dict.fromkeys(_unmapped(record, rules))))
+    return Explanation(items, stated, unused, list(dict.fromkeys(_unmapped(record, rules))), list(dict.fromkeys(_unknown(record, rules))))
 
 
 def _unused(record: dict[str, Any], read: frozenset[str], by_rules: set[str]) -> Iterator[tuple[str, Any]]:
@@ -42,6 +42,14 @@ def _unmapped(record: dict[str, Any], rules: Sequence[Rule]) -> Iterator[tuple[s
         for found in rule.find(record):
             if found.text is not None and not rule.knows(found.text):
                 yield found.path, found.text
+
+
+def _unknown(record: dict[str, Any], rules: Sequence[Rule]) -> Iterator[UnknownCode]:
+    """Only what rules read: which other members of a record hold codes, nobody can tell."""
+    for rule in rules:
+        for found in rule.find(record):
+            if found.text and not rule.knows(found.text):
+                yield UnknownCode("mapping", rule.path, found.text, rule.attribute)
 
 
 def _shape(value: Any) -> str:

@@ -33,6 +33,7 @@ COMMANDS = (
     Lazy("check-config", "sync.commands.config:check_config", "Check the configuration; list every error and its fix."),
     Lazy("check", "sync.commands.config:check", "Test the connection to an EMR and read a sample."),
     Lazy("explain", "sync.commands.explain:explain", "Show how a source's mapping reads a message or resource."),
+    Lazy("map", "sync.commands.map:map_codes", "Propose mapping lines for unknown codes in sample files."),
     Lazy("migrate", "sync.commands.database:migrate", "Create or upgrade the database schema."),
     Lazy("check-database", "sync.commands.database:check_database", "Check the database: connection, schema, rights, clock."),
     Lazy("backup", "sync.commands.backup:backup", "Back up the database while the service runs."),

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from adapters.base import Adapter, Fetch, Listener, Payload
+from adapters.base import Fetch
 from store.domain.lock import Actor
 from store.holds.review import AwaitingReview, HeldReview, HeldSet
 from store.preference import RecordOutcome
@@ -22,6 +22,7 @@ from sync.commands.times import moment
 from sync.dry_run import dry_run
 from sync.intake import UNDECIDED
 from sync.runtime import Runtime, UsageError, adapter, lane
+from sync.sources import payloads
 
 PATIENCE = 3600.0
 """The seconds in total that ``resync`` waits for an EMR that prepares its response."""
@@ -198,11 +199,3 @@ def ingest(
         with output.progress(f"reading into {source}") as on_progress:
             run = runtime.engine.feed(lane(feed), reader.mapper, payloads(reader, paths), on_progress)
     show(run, as_json=as_json)
-
-
-def payloads(reader: Adapter | Listener, paths: Sequence[Path]) -> Iterator[Payload]:
-    """Every message or resource in the files, in the order of their names."""
-    for path in paths:
-        files = sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
-        for file in files:
-            yield from reader.payloads(file)

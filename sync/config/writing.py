@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-PLAIN = re.compile(r"[A-Za-z0-9_./+][A-Za-z0-9_./+-]*(:[A-Za-z0-9_./+-]+)*", re.ASCII)
+PLAIN = re.compile(r"[A-Za-z0-9_./+][A-Za-z0-9_./+-]*(:[A-Za-z0-9_./+-]+)*|…", re.ASCII)
 """Text that YAML reads as it is written: no character of it has a meaning in YAML where it is."""
 
 

@@ -17,7 +17,7 @@ import pytest
 from adapters.base import Item
 from adapters.registry import build
 from store.preference import Channel, PatientMerge, PatientStatements
-from sync.commands.runs import payloads
+from sync.sources import payloads
 from sync.config import Settings, load, presets
 from sync.runtime import adapter
 

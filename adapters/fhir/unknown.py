@@ -1,0 +1,82 @@
+"""The codes of a resource that its source does not know: in tables of rules, in extensions, of Consents, Flags and languages. Pure.
+
+Only elements that FHIR types as codes or booleans are looked at; text is never a code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from adapters.base import UnknownCode
+from adapters.fhir.options import MapperOptions
+from adapters.fhir.site_rules import RuleSet
+from adapters.mapping.language import Languages, is_declined
+
+
+def codes(resource: dict[str, Any], rules: RuleSet, options: MapperOptions, languages: Languages) -> list[UnknownCode]:
+    """Every code of one resource once, however often it occurs."""
+    kind = resource["resourceType"]
+    found = [*_of_rules(resource, rules)]
+    if kind == "Patient":
+        found += [*_extensions(resource, "Patient", rules), *_languages(resource, languages)]
+        found += [one for point in _dicts(resource.get("telecom")) for one in _extensions(point, "Patient.telecom", rules)]
+    elif kind == "Consent" and not options.consent.every:
+        known = options.consent.category
+        found += [UnknownCode("consent.category", "Consent.category", one) for one in _tokens(resource.get("category"), known)]
+    elif kind == "Flag":
+        found += [UnknownCode("flag.codes", "Flag.code", one) for one in _tokens([resource.get("code")], options.flag.codes)]
+    return list(dict.fromkeys(found))
+
+
+def _of_rules(resource: dict[str, Any], rules: RuleSet) -> Iterator[UnknownCode]:
+    for rule in rules.get(resource["resourceType"], ()):
+        for found in rule.find(resource):
+            if found.text and not rule.knows(found.text):
+                yield UnknownCode("mapping", rule.path, found.text, rule.attribute)
+
+
+def _extensions(holder: dict[str, Any], path: str, rules: RuleSet) -> Iterator[UnknownCode]:
+    """Coded extensions that no rule reads."""
+    for extension in _dicts(holder.get("extension")):
+        url = extension.get("url")
+        if not isinstance(url, str) or "'" in url or any(url in rule.path for rule in rules.get("Patient", ())):
+            continue
+        for place, code in _coded(extension):
+            yield UnknownCode("mapping", f"{path}.extension('{url}').{place}", code)
+
+
+def _coded(extension: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """(path within the extension, code)."""
+    if isinstance(value := extension.get("valueBoolean"), bool):
+        yield "valueBoolean", str(value).lower()
+    if isinstance(value := extension.get("valueCode"), str):
+        yield "valueCode", value
+    for coding in _dicts([extension.get("valueCoding")]):
+        yield "valueCoding.code", str(coding.get("code") or "")
+    for concept in _dicts([extension.get("valueCodeableConcept")]):
+        for coding in _dicts(concept.get("coding")):
+            yield "valueCodeableConcept.coding.code", str(coding.get("code") or "")
+
+
+def _tokens(concepts: Any, known: Sequence[str]) -> Iterator[str]:
+    """``system|code`` of each coding that the configuration does not name."""
+    for concept in _dicts(concepts):
+        for coding in _dicts(concept.get("coding")):
+            system, code = (str(coding.get(name) or "") for name in ("system", "code"))
+            if code and not {code, f"{system}|{code}"} & set(known):
+                yield f"{system}|{code}" if system else code
+
+
+def _languages(resource: dict[str, Any], languages: Languages) -> Iterator[UnknownCode]:
+    for entry in _dicts(resource.get("communication")):
+        for concept in _dicts([entry.get("language")]):
+            codings = [[str(one.get(name) or "") for name in ("code", "display", "system")] for one in _dicts(concept.get("coding"))]
+            if any(languages.coded(*one) or any(is_declined(part) for part in one[:2] if part) for one in codings):
+                continue
+            if codings and codings[0][0] and not languages.tag(str(concept.get("text") or "")):
+                yield UnknownCode("languages", "Patient.communication", codings[0][0])
+
+
+def _dicts(value: Any) -> list[dict[str, Any]]:
+    return [one for one in value if type(one) is dict] if type(value) is list else []
