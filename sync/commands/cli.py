@@ -61,7 +61,7 @@ COMMANDS = (
 
 app = typer.Typer(
     help="Sync contact preferences from EMRs into one store, and tell senders whether they may send.",
-    add_completion=False,
+    add_completion=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     invoke_without_command=True,

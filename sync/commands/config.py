@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import Any
 
 import typer
 
 from adapters.base import Finding
 from adapters.registry import LISTENERS
 from sync.commands import configured, output
-from sync.commands.configured import has_database
+from sync.commands.configured import SourceName, has_database
 from sync.commands.output import AsJson
 from sync.config import ConfigProblem, Settings, inspect
 from sync.describe import Overview, overview
 from sync.sources import adapter, feed
-
-SourceName = Annotated[str, typer.Argument(metavar="SOURCE", help="A configured source.")]
 
 
 def check_config(context: typer.Context, as_json: AsJson = False) -> None:

@@ -19,6 +19,20 @@ def file(context: typer.Context) -> Path:
     return chosen(context.find_root().params.get("config"))
 
 
+def source_names(context: typer.Context, incomplete: str) -> list[str]:
+    """The sources that a shell may complete. Nothing is checked: a configuration with errors has names, too."""
+    from sync.config.document import read
+
+    try:
+        found = read(file(context).read_text("utf-8-sig")).data["sources"]
+        return sorted(name for name in found if name.startswith(incomplete))
+    except Exception:  # completion never fails
+        return []
+
+
+SourceName = Annotated[str, typer.Argument(metavar="SOURCE", help="A configured source.", autocompletion=source_names)]
+
+
 def settings(context: typer.Context) -> Settings:
     """The checked configuration. Raises ``ConfigError``."""
     return load(file(context))

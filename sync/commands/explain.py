@@ -16,7 +16,7 @@ from store import times
 from store.preference import PatientMerge, PatientStatements, RecordOutcome, base
 from store.times import Time
 from sync.commands import configured, output
-from sync.commands.config import SourceName
+from sync.commands.configured import SourceName
 from sync.commands.output import AsJson
 from sync.sources import adapter, feed
 

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from sync.commands import configured, output
-from sync.commands.config import SourceName
+from sync.commands.configured import SourceName
 from sync.commands.output import AsJson
 from sync.sources import adapter, feed, payloads
 from sync.unknown_codes import LEAST, NO_RULE, OPEN, Seen, Survey, lines

@@ -10,9 +10,10 @@ from store.db import schema
 from store.holds.remap_source import count_read_by_another
 from store.preference import emr
 from sync.commands import difference, global_options, output
+from sync.commands.configured import SourceName
 from sync.commands.output import AsJson
 from sync.commands.release import if_there
-from sync.commands.runs import Source, show
+from sync.commands.runs import show
 from sync.config import ConfigProblem, Settings
 from sync.dry_run import remapped
 from sync.runtime import adapter, lane
@@ -20,7 +21,7 @@ from sync.runtime import adapter, lane
 
 def remap(
     context: typer.Context,
-    source: Source,
+    source: SourceName,
     dry: Annotated[bool, typer.Option("--dry-run", help="Change nothing; show what would change.")] = False,
     everything: difference.ShowAll = False,
     as_json: AsJson = False,

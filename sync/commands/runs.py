@@ -16,6 +16,7 @@ from store.preference import RecordOutcome
 from store.runs.runs import Run, RunKind, RunStatus
 from store.runs.source_checks import Findings
 from sync.commands import difference, global_options, output, private
+from sync.commands.configured import SourceName
 from sync.commands.group import ListByDefault
 from sync.commands.output import AsJson, Limit
 from sync.commands.times import moment
@@ -32,7 +33,6 @@ HELD = 3
 
 runs = typer.Typer(help="Runs: `runs [SOURCE]`, `runs show ID`, `runs approve ID`, `runs reject ID`.", cls=ListByDefault)
 RunId = Annotated[str, typer.Argument(metavar="ID")]
-Source = Annotated[str, typer.Argument(help="A configured source.")]
 
 
 def summary(run: Run, waiting: AwaitingReview | None = None) -> dict[str, Any]:
@@ -156,7 +156,7 @@ def _print_held(found: HeldSet) -> None:
 
 def resync(
     context: typer.Context,
-    source: Source,
+    source: SourceName,
     patient: Annotated[
         str | None, typer.Option(help=f"Only this patient: the source's own identifier, {private.HINT}.", callback=private.line)
     ] = None,
@@ -188,7 +188,7 @@ def resync(
 
 def ingest(
     context: typer.Context,
-    source: Source,
+    source: SourceName,
     paths: Annotated[list[Path], typer.Argument(metavar="PATH…", help="Files or folders.", exists=True)],
     as_json: AsJson = False,
 ) -> None:
