@@ -10,7 +10,7 @@ import re
 from collections.abc import Hashable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
-from adapters.base import Explanation, SourceSettings, UnknownCode
+from adapters.base import Explanation, SourceSettings, Unmappable, UnknownCode
 from adapters.mapping import allow_list, contact_tables
 from adapters.mapping.site_rules import TARGETS
 from store.preference import PatientStatements, family
@@ -52,13 +52,14 @@ class Survey:
     """Collects the unknown codes of one source's payloads. ``least``: the patients that must have a code before it is shown."""
 
     def __init__(self, least: int = LEAST) -> None:
-        self.payloads, self.patients = 0, set[Hashable]()
+        self.payloads, self.rejected, self.patients = 0, 0, set[Hashable]()
         self._least = least
         self._found: dict[Place, dict[str, set[Hashable]]] = {}
 
     def add(self, explanation: Explanation) -> None:
         """Adds one payload. Payloads whose patient is not known count as one patient."""
         self.payloads += 1
+        self.rejected += all(isinstance(one, Unmappable) for one in explanation.items)
         named = (one.identifiers[0] for one in explanation.items if isinstance(one, PatientStatements) and one.identifiers)
         patient = next(map(hash, named), None)
         if patient is not None:

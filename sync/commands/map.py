@@ -33,7 +33,16 @@ def map_codes(
     proposed = list(lines(seen, known.settings))
     if as_json:
         codes = [{**one.place._asdict(), "codes": one.codes, "hidden": one.hidden} for one in seen]
-        output.emit({"source": source, "payloads": survey.payloads, "patients": len(survey.patients), "codes": codes, "lines": proposed})
+        output.emit(
+            {
+                "source": source,
+                "payloads": survey.payloads,
+                "rejected": survey.rejected,
+                "patients": len(survey.patients),
+                "codes": codes,
+                "lines": proposed,
+            }
+        )
         return
     _show(source, survey, seen, proposed)
 
@@ -54,5 +63,7 @@ def _show(source: str, survey: Survey, seen: Sequence[Seen], proposed: Sequence[
         output.say(f"# Not shown, because few patients have it or it may be about a person (emr-sync explain {source} FILE shows it):")
     for one in hidden:
         output.say(f"#   {one.place.path}: {output.number(one.hidden, 'value')}")
-    if not seen:
+    if survey.rejected:
+        output.say(f"# {output.number(survey.rejected, 'record')} rejected; emr-sync explain {source} FILE shows why")
+    if not seen and survey.rejected < survey.payloads:
         output.say("# Every code is known.")

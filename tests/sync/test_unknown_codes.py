@@ -148,8 +148,9 @@ def test_where_every_code_is_known_it_says_so(proposed: Proposed) -> None:
     assert proposed(known) == ["# Every code is known."]
 
 
-def test_what_is_not_a_message_is_counted_and_shows_nothing(proposed: Proposed) -> None:
-    assert proposed(["Pat Example, 217-555-0123\n"]) == ["# Every code is known."]
+def test_what_is_not_a_message_is_counted_and_not_shown(proposed: Proposed) -> None:
+    assert proposed(["Pat Example, 217-555-0123\n"]) == ["# 1 record rejected; emr-sync explain adt FILE shows why"]
+    assert proposed([]) == []
 
 
 def test_fhir_proposes_extensions_categories_and_flags_with_their_paths(emr_sync: EmrSync, tmp_path: Path) -> None:
