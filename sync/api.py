@@ -8,6 +8,7 @@ from typing import Any
 from store.audit.audit_log import ASKED_FOR_RESYNC, VIEWED_PAYLOAD, Audit
 from store.domain.lock import Role
 from store.errors import ValueRefused
+from store.runs.failed_runs import last_runs
 from store.runs.processes import Processes, standing
 from store.runs.runs import Run, RunKind
 from store.users.sessions import Sessions
@@ -98,8 +99,9 @@ def metrics_text(runtime: Runtime, queue: Depth | None, look_ups: Mapping[str, t
         standing(processes.read(), processes.now()),
         look_ups,
         runtime.preferences.freshness.stale(runtime.preferences.enterprises.values(), runtime.clock()),
-        {one.kind: one.total for one in (runtime.database.failures, runtime.memory)},
+        {one.kind: one.total for one in runtime.recent()},
         memory.available(),
+        {source: failed is not None for source, failed in last_runs(runtime.database, runtime.settings.feeds).items()},
     )
 
 

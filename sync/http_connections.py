@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 from ipaddress import ip_address
 from typing import Any
 
@@ -26,6 +27,7 @@ class Bounded(HttpToolsProtocol):
 
     limits = ConnectionLimits()
     logged_at = float("-inf")
+    refused: Callable[[], None]
     _deadline: asyncio.TimerHandle | None = None
     _headers_to_come = False
 
@@ -33,6 +35,7 @@ class Bounded(HttpToolsProtocol):
         """Accepts the connection, or closes it if there are too many."""
         super().connection_made(transport)
         if self._too_many():
+            self.refused()
             self._log_refusal()
             self._end(FULL)
             return
@@ -93,9 +96,9 @@ class Bounded(HttpToolsProtocol):
             log.warning("connections refused: %d are open; raise api.connections or api.connections_per_address", len(self.connections))
 
 
-def bounded(limits: ConnectionLimits) -> type[Bounded]:
-    """The connection class of one server."""
-    return type("BoundedConnection", (Bounded,), {"limits": limits})
+def bounded(limits: ConnectionLimits, refused: Callable[[], None]) -> type[Bounded]:
+    """The connection class of one server. ``refused`` is called for each connection beyond the limits."""
+    return type("BoundedConnection", (Bounded,), {"limits": limits, "refused": staticmethod(refused)})
 
 
 def _host(connection: Any) -> str:

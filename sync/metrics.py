@@ -85,13 +85,14 @@ class Metrics:
         stale: Mapping[str, bool] = MappingProxyType({}),
         failures: Mapping[str, int] = MappingProxyType({}),
         memory: int | None = None,
+        last_runs: Mapping[str, bool] = MappingProxyType({}),
     ) -> bytes:
         """Everything in Prometheus' text format. All that is handed in was read just now."""
         from prometheus_client import CollectorRegistry, generate_latest
 
         registry = CollectorRegistry()
         measured = [*_measured(heard, held, queue, unreadable), *_standing(processes), *_asked(look_ups), _skew(skew)]
-        measured += [_stale(stale), _failures(failures), _memory(memory), _build()]
+        measured += [_stale(stale), _last_runs(last_runs), _failures(failures), _memory(memory), _build()]
         registry.register(_Families(lambda: [*self._counted(), *measured]))
         return generate_latest(registry)
 
@@ -157,8 +158,13 @@ def _stale(by_source: Mapping[str, bool]) -> Any:
     return _gauge("emr_sync_stale_sources", about, ["source"], {(source,): is_stale for source, is_stale in by_source.items()})
 
 
+def _last_runs(failed: Mapping[str, bool]) -> Any:
+    about = "1 where the last run of the source failed, in any process"
+    return _gauge("emr_sync_last_run_failed", about, ["source"], {(source,): is_failed for source, is_failed in failed.items()})
+
+
 def _failures(by_kind: Mapping[str, int]) -> Any:
-    about = "Uses of the database that failed because it was unavailable, and failures for lack of memory"
+    about = "Failures that this process noticed: of the database, for lack of memory, processes killed, connections refused"
     return _counter("emr_sync_failures", about, ["kind"], {(kind,): total for kind, total in by_kind.items()})
 
 

@@ -1,10 +1,10 @@
-"""Sends a heartbeat every few seconds, with the sources that this process cannot serve, and notices processes that are gone."""
+"""Sends a heartbeat every few seconds, with the sources that this process cannot serve, and notices processes that were killed."""
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from datetime import datetime
 from typing import Any
@@ -15,12 +15,15 @@ from sync import logs
 from sync.housekeeping import Housekeeping
 from sync.runtime import Runtime
 
+KILLED = "a process ended without a clean stop: it was killed, or its machine was lost. Check its log and the machine's memory"
+
 
 class Presence:
     """A role of every serving process. While the database is unreachable it logs nothing: other checks do."""
 
     def __init__(self, runtime: Runtime, places: Sequence[Place]) -> None:
         self.processes, self.failing, self.places = Processes(runtime.database), runtime.intake_health.failing, places
+        self.killed = runtime.killed
         self.log: Any = logs.logger()
         self._started: datetime | None = None
         self._steady: datetime | None = None
@@ -58,9 +61,11 @@ class Presence:
             if self._started is None:
                 self.processes.database.compare_clocks()
                 self._started = self.processes.now()
+                self._ended(self.processes.former())
+                self.processes.leave()
             self._beat(self._started)
             self._miss(gone(self.processes.read(), self.processes.now()))
-            self.processes.sweep()
+            self._ended(self.processes.sweep())
         except Exception as error:
             if not outage.explanation(error):
                 raise
@@ -71,6 +76,12 @@ class Presence:
             self._steady = self.processes.now()
         self.processes.beat(self.places, started, self.failing(), self._steady, self._reload)
         self._last = time.monotonic()
+
+    def _ended(self, left: Iterable[Seen]) -> None:
+        """Logs and counts processes that left their rows, once another has started in their place."""
+        for process in sorted({one.process for one in left}):
+            self.killed.add(KILLED)
+            self.log.warning("a process ended without a clean stop", process=process)
 
     def _miss(self, absent: Sequence[Seen]) -> None:
         """Logs each missing process once."""

@@ -25,6 +25,7 @@ from sync.config import ConfiguredSource, Settings, api_tls
 from sync.http_connections import bounded
 from sync.runtime import Runtime, UsageError, lane
 
+REFUSED = "connections were refused ({reason}): check who connects, the limits on connections, and peers; the log names the source"
 TOO_LATE = "the database did not answer in time; check its locks and its disk"
 LOGGED_EVERY = 60.0
 Fail = Callable[[str], None]
@@ -95,6 +96,7 @@ class ListenRole:
     def _refused(self, reason: str) -> None:
         """Counts a refused connection. Logged once a minute per reason, so that peers cannot fill the log."""
         self.runtime.metrics.refused(self.feed.name, reason)
+        self.runtime.connections.add(REFUSED.format(reason=reason))
         now = time.monotonic()
         if now - self._refusals_logged.get(reason, float("-inf")) >= LOGGED_EVERY:
             self._refusals_logged[reason] = now
@@ -122,16 +124,16 @@ class ListenRole:
 
 
 class WebRole:
-    """The HTTP API in its own thread."""
+    """The HTTP API in its own thread. ``refused`` is called for each connection that is refused because there are too many."""
 
-    def __init__(self, app: Any, settings: Settings, fail: Fail) -> None:
+    def __init__(self, app: Any, settings: Settings, fail: Fail, refused: Callable[[], None]) -> None:
         self.fail, self.scheme, address = fail, "https" if settings.tls else "http", settings.listen
         self._tls = api_tls.context(settings)
         self._socket = _listening_socket(address)
         self.address = Address(*self._socket.getsockname()[:2])
         config = uvicorn.Config(
             api_tls.strict(app),
-            http=bounded(settings.connections),
+            http=bounded(settings.connections, refused),
             ws="none",
             log_config=None,
             access_log=settings.access_log,

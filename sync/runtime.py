@@ -61,6 +61,8 @@ class Runtime:
     verdicts: HeldReview = field(init=False)
     intake_health: IntakeHealth = field(init=False)
     memory: RecentFailures = field(default_factory=lambda: RecentFailures("memory"))
+    killed: RecentFailures = field(default_factory=lambda: RecentFailures("process"))
+    connections: RecentFailures = field(default_factory=lambda: RecentFailures("connections"))
 
     def __post_init__(self) -> None:
         self.configurations = Configurations(self.database, self.settings.enterprises)
@@ -130,7 +132,11 @@ class Runtime:
     def failures(self) -> tuple[FailureState, ...]:
         """What failed here within the last minutes."""
         self.look_at_memory()
-        return tuple(state for one in (self.database.failures, self.memory) if (state := one.state()))
+        return tuple(state for one in self.recent() if (state := one.state()))
+
+    def recent(self) -> tuple[RecentFailures, ...]:
+        """All kinds of failures that are counted."""
+        return self.database.failures, self.memory, self.killed, self.connections
 
     def look_at_memory(self) -> None:
         """Counts that little is left, where that is so."""

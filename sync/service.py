@@ -43,7 +43,7 @@ from sync.listening import Listening
 from sync.presence import Presence
 from sync.queue import Job, LocalQueue, Queue
 from sync.reload import Reloading
-from sync.roles import ListenRole, ServiceRole, WebRole
+from sync.roles import REFUSED, ListenRole, ServiceRole, WebRole
 from sync.runtime import ROLES, Runtime, UsageError
 from sync.schedule import Clock, nothing_is_lost
 from sync.worker import Watch, Worker
@@ -178,15 +178,16 @@ class Service:
 
     def _roles(self) -> Iterator[ServiceRole]:
         settings = self.runtime.settings
-        yield Housekeeping({**database_watch(self.runtime), **source_watch(self.runtime)}, LOOKED_EVERY)
-        yield Housekeeping(failure_watch(self.runtime), FAILURES_EVERY)
+        yield Housekeeping(database_watch(self.runtime), LOOKED_EVERY)
+        yield Housekeeping({**source_watch(self.runtime), **failure_watch(self.runtime)}, FAILURES_EVERY)
         yield self.presence
         shares = self.listening.limit(self._shares) if self.listening else self._shares({})
         if self.listening:
             yield self.listening
         if "api" in self.wanted:
             limits = settings.connections.narrowed(shares[API])
-            self.web = WebRole(build_api(self.runtime, self.queue), replace(settings, connections=limits), self.fail)
+            app, refused = build_api(self.runtime, self.queue), lambda: self.runtime.connections.add(REFUSED.format(reason="api"))
+            self.web = WebRole(app, replace(settings, connections=limits), self.fail, refused)
             yield self.web
         if self._queue_worker:
             yield self._queue_worker

@@ -18,6 +18,7 @@ from bench.drills.machines import Machine, until
 from bench.drills.server import Server, Wire
 from bench.drills.stage import HOSPITAL, SILENCE, Stage
 from bench.drills.traffic import call
+from bench.site import free_port
 from store.db.database import Database
 from store.runs.runs import Journal
 
@@ -246,7 +247,7 @@ def cut_network(stage: Stage, server: Server) -> None:
 
 def cut_emr(stage: Stage, server: Server) -> None:
     """the network between the EMR and the listener takes everything and carries nothing for 25 s; then old connections are dead"""
-    stage.serve("api,listen,schedule,work")
+    stage.serve("api,listen,schedule,work", stage.config("cut", freshness="10s"))
     wire = Wire(stage.listeners[0])
     stage.afterwards.append(wire.close)
     stage.listeners[:] = [wire.port]
@@ -254,6 +255,26 @@ def cut_emr(stage: Stage, server: Server) -> None:
     wire.cut.set()
     time.sleep(25)
     wire.mend()
+    stage.recovered()
+
+
+def stop_emr(stage: Stage, server: Server) -> None:
+    """an EMR that is read every 3 s is away until two runs failed; then it is back"""
+    emr = RehearsalEmr(patients=20, seed=11, port=free_port()).start()
+    stage.afterwards.append(lambda: emr.stop())
+    (stage.folder / "key.pem").write_text(emr.private_key)
+    fhir = emr.fhir_source(enterprise=HOSPITAL, private_key=f"file:{stage.folder / 'key.pem'}")
+    stage.serve("api,listen,schedule,work", stage.config("all", more={"drill-fhir": {**fhir, "schedule": {"every": "3s"}}}))
+    with closing(Database.open(stage.url)) as database:
+        journal = Journal(database)
+        until(lambda: [one for one in journal.runs(source="drill-fhir") if one.status == "done"])
+        stage.begin()
+        emr.stop()
+        until(lambda: len([one for one in journal.runs(source="drill-fhir") if one.status == "failed"]) > 1)
+        emr.start()
+        back = time.monotonic()
+        until(lambda: journal.runs(source="drill-fhir")[0].status == "done")
+        stage.measured, stage.seconds, stage.target = "a run succeeds after the EMR is back", time.monotonic() - back, 3 + ELSEWHERE
     stage.recovered()
 
 
@@ -338,6 +359,7 @@ DRILLS: Mapping[str, Callable[[Stage, Server], None]] = {
     "foreign-lock": foreign_lock,
     "cut-network": cut_network,
     "cut-emr": cut_emr,
+    "stop-emr": stop_emr,
     "full-server-disk": full_disk,
     "clock-behind": clock("-2h", "two hours behind"),
     "clock-ahead": clock("+2h", "two hours ahead"),

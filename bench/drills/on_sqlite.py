@@ -17,6 +17,8 @@ from bench.drills.stage import Stage
 from bench.drills.traffic import call
 
 ALL = "api,listen,schedule,work"
+NOTICED = 25.0
+"""Seconds in which the next process notices that the one before it was killed."""
 RESTORE = "stop the service, remove -wal and -shm, put the backup in place, start"
 
 
@@ -28,6 +30,7 @@ def kill_all(stage: Stage, file: Path) -> None:
     _again(stage)
     stage.recovered()
     stage.manual = "start the service, where nothing else does"
+    time.sleep(NOTICED)
 
 
 def full_disk(stage: Stage, file: Path) -> None:

@@ -45,8 +45,8 @@ class Stage:
         Runtime.open(load(self.config("first"), {})).close()
         self.sender, self.operator = self._key("sender"), self._key("operator")
 
-    def config(self, name: str, url: str = "", more: Mapping[str, Any] = NO_MORE) -> Path:
-        """A configuration with ports of its own, as each machine has addresses of its own."""
+    def config(self, name: str, url: str = "", more: Mapping[str, Any] = NO_MORE, **of_source: Any) -> Path:
+        """A configuration with ports of its own, as each machine has addresses of its own. ``of_source``: more settings of the ADT feed."""
         source = {
             "enterprise": HOSPITAL,
             "adapter": "hl7v2.mllp",
@@ -54,12 +54,14 @@ class Stage:
             "listen": f"127.0.0.1:{free_port()}",
             "patient_id": {"authority": "GENHOSP", "type": "MR"},
             "mapping": {"do_not_contact": {"from": "ZCP-2", "values": {"DNC": "yes", "OK": "no"}}},
+            **of_source,
         }
         document = {
             "database": url or self.url,
             "api": {"listen": f"127.0.0.1:{free_port()}"},
             "logs": {"format": "json"},
             "work": {"silence": f"{SILENCE}s"},
+            "retry": {"attempts": 2, "first_wait": "1s"},
             "enterprises": {HOSPITAL: {"sync_contact_preferences": True, "default_region": "US", "safeguard": {"floor": 1_000_000}}},
             "sources": {ADT: source, **more},
         }

@@ -12,6 +12,7 @@ from bench.drills.traffic import call
 SAMPLE = re.compile(r"^(emr_sync_\w+)(\{[^}]*\})? ([-+.\deE]+)$", re.MULTILINE)
 TELLING = ("emr_sync_unavailable_total", "emr_sync_intake_failing_messages", "emr_sync_refused_connections_total")
 FAILURES = "emr_sync_failures_total"
+STATES = ("emr_sync_stale_sources", "emr_sync_last_run_failed")
 SKEW, PROCESSES = "emr_sync_clock_skew_seconds", "emr_sync_processes"
 
 
@@ -51,7 +52,7 @@ class Watcher:
         if status != 200:
             self.readiness.add(str(status or "no answer"))
         if isinstance(found, dict):
-            self.readiness |= {name for name in ("intake", "processes") if found.get(name)}
+            self.readiness |= {name for name in ("intake", "processes", "runs") if found.get(name)}
             self.readiness |= {f"failures ({one['kind']})" for one in found.get("failures", ())}
             self.readiness |= {"stale"} if any(one["state"] == "stale" for one in found.get("sources", ())) else set()
             self.readiness |= {"clock_skew"} if abs(found.get("clock_skew", 0)) > 5 else set()
@@ -63,6 +64,8 @@ class Watcher:
                 self.metrics.add(name.partition("{")[0])
             if name.startswith(FAILURES) and value > self._before.get(name, 0):
                 self.metrics.add(name)
+            if name.startswith(STATES) and value and not self._before.get(name):
+                self.metrics.add(name.partition("{")[0])
             if name.startswith(SKEW) and abs(value) > 5:
                 self.metrics.add(SKEW)
             if name.startswith(PROCESSES) and "gone" in name and value:

@@ -13,7 +13,11 @@ RECENT, TOLD_EVERY = timedelta(minutes=5), timedelta(minutes=1)
 
 
 class FailureState(Struct, frozen=True):
-    """``kind``: ``database`` or ``memory``. ``reason`` is the latest one, in one line that repeats nothing of what was processed."""
+    """``reason`` is the latest one, in one line that repeats nothing of what was processed.
+
+    ``kind``: ``database`` (it was unavailable, or a write waited long), ``memory`` (there was too little), ``process`` (one ended without
+    a clean stop) or ``connections`` (some were refused).
+    """
 
     kind: str
     since: datetime

@@ -170,12 +170,17 @@ class Processes:
         with self.database.write(f"process {self.process}") as transaction:
             self.database.delete(transaction, ProcessRow, KEY, rows)
 
-    def sweep(self) -> None:
-        """Removes silent processes that were replaced or are long gone."""
-        rows = [(one.process, one.place.role, one.place.source) for one in replaced(self.read(), self.now())]
-        if rows:
+    def former(self) -> list[Seen]:
+        """What a process of the same name left, as in a container that was killed and started again. Removed with :meth:`leave`."""
+        return [one for one in self.read() if one.process == self.process]
+
+    def sweep(self) -> list[Seen]:
+        """Removes silent processes that were replaced or are long gone, and returns them: none of them ended cleanly."""
+        swept = replaced(self.read(), self.now())
+        if swept:
             with self.database.write("processes") as transaction:
-                self.database.delete(transaction, ProcessRow, KEY, rows)
+                self.database.delete(transaction, ProcessRow, KEY, [(one.process, one.place.role, one.place.source) for one in swept])
+        return swept
 
     def read(self) -> list[Seen]:
         """All recorded processes."""

@@ -1,4 +1,4 @@
-"""A short database outage, low memory and a stale source appear in readiness, metrics and the log."""
+"""A short database outage, low memory, a stale source and a failed run appear in readiness, metrics and the log."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from structlog.testing import capture_logs
 from store.db.database import Database
 from store.db.limits import LIMITS
 from store.db.outage import BUSY, WAITED
+from store.runs.runs import RunKind, RunStatus
 from store.web.api.health import Health, Readiness
 from store.web.app import create_app
 from sync import memory
@@ -129,3 +130,30 @@ def test_a_stale_source_is_reported(runtime: Runtime) -> None:
         runtime.journal.mark_received(transaction, SOURCE, ENTERPRISE, now=runtime.clock())
     other_process = Runtime(runtime.settings, runtime.database)  # the other process caches its reading for a second
     assert f'emr_sync_stale_sources{{source="{SOURCE}"}} 0.0' in metrics(other_process)
+
+
+def test_a_failed_run_is_reported_until_one_succeeds(runtime: Runtime) -> None:
+    def ends(kind: RunKind, status: RunStatus) -> str:
+        run = runtime.journal.start(SOURCE, ENTERPRISE, kind, now=runtime.clock())
+        return runtime.journal.finish(run, status, "the EMR cannot be reached", runtime.clock()).id
+
+    assert "emr_sync_last_run_failed{" not in metrics(runtime)
+    ends(RunKind.FULL, RunStatus.DONE)
+    failed = ends(RunKind.INCREMENTAL, RunStatus.FAILED)
+    ends(RunKind.INGEST, RunStatus.DONE)  # files that a person fed in do not show that the EMR is back
+    begun = runtime.journal.start(SOURCE, ENTERPRISE, RunKind.INCREMENTAL, now=runtime.clock())
+    found = ready(runtime)
+    assert (found.ready, found.degraded) == (True, True)
+    assert [(one.enterprise, one.source, one.run) for one in found.runs] == [(ENTERPRISE, SOURCE, failed)]
+    assert [told(found, enterprise) for enterprise in (ENTERPRISE, "another-hospital")] == [(failed,), ()]
+    assert f'emr_sync_last_run_failed{{source="{SOURCE}"}} 1.0' in metrics(runtime)
+    runtime.journal.finish(begun, RunStatus.DONE, None, runtime.clock())
+    assert ready(runtime).runs == ()
+    assert f'emr_sync_last_run_failed{{source="{SOURCE}"}} 0.0' in metrics(runtime)
+
+
+def told(found: Readiness, enterprise: str) -> tuple[str, ...]:
+    """The failed runs that a key of this enterprise is told of."""
+    answer = found.told(enterprise)
+    assert isinstance(answer, Readiness)
+    return tuple(one.run for one in answer.runs)

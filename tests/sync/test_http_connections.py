@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
@@ -33,8 +33,8 @@ def settings(limits: ConnectionLimits) -> Settings:
 
 
 @contextmanager
-def served(limits: ConnectionLimits) -> Iterator[Address]:
-    role = WebRole(app, settings(limits), pytest.fail)
+def served(limits: ConnectionLimits, refused: Callable[[], None] = lambda: None) -> Iterator[Address]:
+    role = WebRole(app, settings(limits), pytest.fail, refused)
     role.start()
     try:
         yield role.address
@@ -67,13 +67,15 @@ def test_an_unfinished_second_request_closes_the_connection(sent: bytes) -> None
 
 
 def test_connections_over_the_limit_are_refused_and_others_are_answered() -> None:
-    with served(ConnectionLimits(connections=3)) as address, ExitStack() as stack:
+    refused: list[None] = []
+    with served(ConnectionLimits(connections=3), lambda: refused.append(None)) as address, ExitStack() as stack:
         within = [stack.enter_context(opened(address)) for _ in range(3)]
         assert answered(within[0]).startswith(b"HTTP/1.1 200 ")  # so that all connections are in use
         beyond = stack.enter_context(opened(address))
         assert beyond.recv(1000).startswith(b"HTTP/1.1 503 ")
         assert beyond.recv(1000) == b""
         assert answered(within[1]).startswith(b"HTTP/1.1 200 ")
+    assert len(refused) == 1
 
 
 def test_a_closed_connection_frees_its_place() -> None:
@@ -88,7 +90,7 @@ def test_a_closed_connection_frees_its_place() -> None:
 @pytest.mark.parametrize(("host", "taken"), [("192.0.2.1", False), ("192.0.2.2", True), ("127.0.0.1", True), ("::1", True)])
 def test_one_remote_host_cannot_take_all_connections(host: str, taken: bool) -> None:
     """A test has no second machine, so the peer addresses are set by hand."""
-    kind = bounded(ConnectionLimits(connections=100, per_address=2))
+    kind = bounded(ConnectionLimits(connections=100, per_address=2), lambda: None)
     assert issubclass(kind, Bounded)
     here = [_Named(one) for one in ("192.0.2.1", "192.0.2.1", host)]
     connection = kind.__new__(kind)

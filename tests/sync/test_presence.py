@@ -14,8 +14,10 @@ from structlog.testing import capture_logs
 from store.runs.intake_state import IntakeState
 from store.runs.processes import Place, Processes, Seen, standing
 from store.web.api.health import Health, Readiness
+from sync.api import metrics_text
 from sync.config.loading import load
 from sync.presence import Presence
+from sync.queue import Depth
 from sync.runtime import Runtime
 from sync.service import Service
 from tests.functional.program import hospital, written
@@ -76,6 +78,43 @@ def test_a_lost_process_is_in_the_readiness_and_logged_once(runtime: Runtime) ->
     assert ready(runtime).degraded
     Presence(runtime, [LISTENER, Place("work")])._tend()
     assert ready(runtime).processes == ()
+
+
+def test_a_killed_process_is_reported_after_another_has_started_in_its_place(runtime: Runtime) -> None:
+    runtime.database.clock = lambda: datetime.now(UTC) - timedelta(minutes=1)
+    Processes(runtime.database, "elsewhere:1").beat([Place("api"), Place("work")], runtime.database.clock())
+    runtime.database.clock = lambda: datetime.now(UTC)
+    with capture_logs() as log:
+        restarted = Presence(runtime, [Place("api"), Place("work")])
+        restarted._tend()
+        restarted._tend()
+    assert [one["process"] for one in log if one["event"] == "a process ended without a clean stop"] == ["elsewhere:1"]
+    assert reported(runtime) == [("process", 1)]
+
+
+def test_a_process_that_was_killed_and_has_its_name_again_is_reported(runtime: Runtime) -> None:
+    """A container that is restarted keeps its host name, and its process number is always 1."""
+    Processes(runtime.database).beat([Place("api"), Place("work")], datetime.now(UTC) - timedelta(minutes=1))
+    Presence(runtime, [Place("api")])._tend()
+    assert reported(runtime) == [("process", 1)]
+    assert [one.place.role for one in Processes(runtime.database).read()] == ["api"]
+
+
+def test_a_process_that_stopped_cleanly_is_not_reported_later(runtime: Runtime) -> None:
+    former = Presence(runtime, [Place("api")])
+    former._tend()
+    former.stop()
+    Presence(runtime, [Place("api")])._tend()
+    assert reported(runtime) == []
+
+
+def reported(runtime: Runtime) -> list[tuple[str, int]]:
+    """The failures in readiness, which stays ready, and in the metrics."""
+    found = Health(runtime.preferences, None, runtime.clock, failures=runtime.failures).readiness()
+    assert (found.ready, found.degraded) == (True, bool(found.failures))
+    text = metrics_text(runtime, Depth(0, 0), {}).decode()
+    assert f'emr_sync_failures_total{{kind="process"}} {sum(one.count for one in found.failures)}.0' in text
+    return [(one.kind, one.count) for one in found.failures]
 
 
 def test_metrics_cover_all_processes(runtime: Runtime) -> None:

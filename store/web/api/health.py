@@ -30,6 +30,7 @@ from store.domain.enterprise import Enterprise
 from store.errors import SchemaOutdated
 from store.holds.review import awaiting_review
 from store.patients.preferences import Preferences
+from store.runs.failed_runs import FailedRun, last_runs
 from store.runs.intake_state import IntakeState
 from store.runs.processes import Processes, ProcessState, Seen, gone, is_silent, joined
 from store.users.api_keys import ApiKey
@@ -77,7 +78,8 @@ class Readiness(Struct, frozen=True):
     ``clock_skew``: seconds by which this machine's clock is ahead of the database's; from five on the service is degraded, too.
     ``intake``: sources whose messages cannot be handled, by any process; the service is degraded until one is committed again.
     ``processes``: those that are gone and were not replaced; the service is degraded until one in their place starts.
-    ``failures``: what failed in this process within the last minutes, short outages of the database and lack of memory; it is degraded.
+    ``runs``: sources whose last run failed; the service is degraded until one succeeds.
+    ``failures``: what failed within the last minutes, as this process saw it (``store.db.recent_failures``); it is degraded.
     ``version``: that of this program.
     ``unknown_patients``: keys that ask this process about too many patients whom nobody knows; the service is degraded while they do.
     """
@@ -93,6 +95,7 @@ class Readiness(Struct, frozen=True):
     processes: tuple[ProcessState, ...] = ()
     unknown_patients: tuple[UnknownPatients, ...] = ()
     failures: tuple[FailureState, ...] = ()
+    runs: tuple[FailedRun, ...] = ()
     version: str = field(default_factory=version)
 
     def told(self, enterprise: str | None) -> Readiness | dict[str, bool]:
@@ -104,8 +107,9 @@ class Readiness(Struct, frozen=True):
         intake = tuple(one for one in self.intake if one.enterprise == enterprise)
         processes = tuple(one for one in self.processes if one.enterprise in ("", enterprise))
         unknown = tuple(one for one in self.unknown_patients if one.enterprise == enterprise)
-        degraded = _degraded(sources, held, (*intake, *processes, *unknown, *self.failures), self.clock_skew)
-        theirs = {"sources": sources, "held": held, "intake": intake, "processes": processes, "unknown_patients": unknown}
+        runs = tuple(one for one in self.runs if one.enterprise == enterprise)
+        degraded = _degraded(sources, held, (*intake, *processes, *unknown, *runs, *self.failures), self.clock_skew)
+        theirs = {"sources": sources, "held": held, "intake": intake, "processes": processes, "unknown_patients": unknown, "runs": runs}
         return replace(self, degraded=degraded, **theirs)
 
 
@@ -204,7 +208,7 @@ class Health:
         try:
             schema.check(self.store.database)
             sources, held, skew = self._sources(), self._held(), self.store.database.compare_clocks()
-            seen, now = self.processes.read(), self.processes.now()
+            seen, now, runs = self.processes.read(), self.processes.now(), self._runs()
         except SchemaOutdated:
             return Readiness(ready=False, degraded=False, database="ok", schema="outdated", sources=(), intake=intake)
         except Exception:  # whatever the driver raises: its text may name hosts and users
@@ -213,7 +217,7 @@ class Health:
         unknown, failures = self.unknown(), self.failures()
         return Readiness(
             ready=True,
-            degraded=_degraded(sources, held, (*intake, *absent, *unknown, *failures), skew.total_seconds()),
+            degraded=_degraded(sources, held, (*intake, *absent, *unknown, *runs, *failures), skew.total_seconds()),
             database="ok",
             schema="ok",
             sources=sources,
@@ -223,6 +227,7 @@ class Health:
             processes=absent,
             unknown_patients=unknown,
             failures=failures,
+            runs=runs,
         )
 
     def _unreachable(self) -> Readiness:
@@ -232,6 +237,10 @@ class Health:
         """What other processes cannot take."""
         others = [one for one in seen if one.process != self.processes.process and not is_silent(one, now)]
         return [state for one in others if (state := one.intake())]
+
+    def _runs(self) -> tuple[FailedRun, ...]:
+        configured = [source.name for enterprise in self.store.enterprises.values() for source in enterprise.sources]
+        return tuple(one for one in last_runs(self.store.database, configured).values() if one)
 
     def _held(self) -> tuple[HeldState, ...]:
         with self.store.database.read() as connection:
