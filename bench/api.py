@@ -76,7 +76,7 @@ def main() -> None:
     pace.let_answers_pass()
     runtime = Runtime.open(load(Path(sys.argv[1]), {}))
     app = create_app(runtime.preferences, runtime.journal, runtime.keys)
-    web = WebRole(with_floor(app), replace(runtime.settings, listen=Address("127.0.0.1", int(sys.argv[2]))), _fail)
+    web = WebRole(with_floor(app), replace(runtime.settings, listen=Address("127.0.0.1", int(sys.argv[2]))), _fail, lambda: None)
     web.start()
     sys.stdin.read()
     web.stop()

@@ -8,12 +8,11 @@ from typing import Any
 from store.audit.audit_log import ASKED_FOR_RESYNC, VIEWED_PAYLOAD, Audit
 from store.domain.lock import Role
 from store.errors import ValueRefused
-from store.runs.failed_runs import last_runs
-from store.runs.processes import Processes, standing
 from store.runs.runs import Run, RunKind
 from store.users.sessions import Sessions
 from store.users.users import Users
-from store.web.app import create_app
+from store.web.app import create_app, create_monitoring
+from store.web.http.decision_counts import DecisionCounts
 from store.web.http.unknown_patients import LookUps, UnknownPatients
 from store.web.http.work import SyncWork, UnmappedCode
 from store.web.pages.provider import Provider
@@ -21,7 +20,8 @@ from store.web.pages.site import Access
 from sync import logs, memory
 from sync.describe import described
 from sync.inbound import Inbound
-from sync.queue import Depth, Job, Queue
+from sync.measuring import measured
+from sync.queue import Job, Queue
 from sync.replays import Replays, replay_one
 from sync.runtime import Runtime, UsageError
 from sync.unmapped import unmapped_codes
@@ -87,45 +87,40 @@ def _look_ups(runtime: Runtime) -> LookUps:
     return LookUps(runtime.settings.unknown, runtime.clock, notify)
 
 
-def metrics_text(runtime: Runtime, queue: Depth | None, look_ups: Mapping[str, tuple[int, int]]) -> bytes:
-    """All metrics, read now."""
-    processes = Processes(runtime.database)
-    return runtime.metrics.text(
-        runtime.journal.last_heard(),
-        runtime.verdicts.awaiting_review(),
-        queue,
-        runtime.preferences.unreadable(),
-        runtime.database.compare_clocks().total_seconds(),
-        standing(processes.read(), processes.now()),
-        look_ups,
-        runtime.preferences.freshness.stale(runtime.preferences.enterprises.values(), runtime.clock()),
-        {one.kind: one.total for one in runtime.recent()},
-        memory.available(),
-        {source: failed is not None for source, failed in last_runs(runtime.database, runtime.settings.feeds).items()},
-    )
-
-
 def build_api(runtime: Runtime, queue: Queue) -> Any:
     """The ASGI application over a runtime."""
     on_request = OnRequest(runtime, queue)
     sessions = Sessions(runtime.database, idle=runtime.settings.session_idle, longest=runtime.settings.session_longest)
-    look_ups = _look_ups(runtime)
+    look_ups, counts = _look_ups(runtime), DecisionCounts()
     openid = runtime.settings.openid
     return create_app(
         runtime.preferences,
         runtime.journal,
         runtime.keys,
         work=SyncWork(on_request.resync, on_request.replay, runtime.expire, on_request.replay_many, on_request.preview, on_request.codes),
-        metrics=lambda: metrics_text(runtime, queue.depth(), look_ups.totals()),
+        metrics=lambda: runtime.metrics.text(measured(runtime, queue, look_ups, counts)),
         clock=runtime.clock,
         closing=runtime.engine.stop.is_set,
         intake=runtime.intake_health.failing,
         failures=runtime.failures,
         out_of_memory=lambda: runtime.memory.add(memory.FAILED),
         look_ups=look_ups,
+        counts=counts,
         public_url=runtime.settings.public_url,
         receive=Inbound(runtime).receive if runtime.settings.providers else None,
         access=Access(
             Users(runtime.database), sessions, lambda source: described(runtime.feed(source)), Provider(openid) if openid else None
         ),
+    )
+
+
+def build_monitoring(runtime: Runtime, queue: Queue) -> Any:
+    """The ASGI application of a process's own address for metrics (``serve --metrics``)."""
+    return create_monitoring(
+        runtime.preferences,
+        runtime.keys,
+        lambda: runtime.metrics.text(measured(runtime, queue)),
+        runtime.clock,
+        intake=runtime.intake_health.failing,
+        failures=runtime.failures,
     )

@@ -6,6 +6,7 @@ A job that already waits is not queued again.
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple, Protocol
@@ -57,6 +58,9 @@ class Queue(Protocol):
     def depth(self) -> Depth:
         """The numbers of jobs."""
 
+    def oldest(self) -> float:
+        """Seconds that the oldest waiting job has waited; 0 without one."""
+
     def close(self) -> None:
         """Takes no more jobs; returns when this process's running jobs have ended."""
 
@@ -66,7 +70,7 @@ class LocalQueue:
 
     def __init__(self, work: JobRunner, workers: int) -> None:
         self._work, self._pool = work, ThreadPoolExecutor(workers, thread_name_prefix="work")
-        self._waiting: set[Job] = set()
+        self._waiting: dict[Job, float] = {}
         self._running = 0
         self._lock, self._closing = threading.Lock(), threading.Event()
 
@@ -75,7 +79,7 @@ class LocalQueue:
         with self._lock:
             if job in self._waiting or self._closing.is_set():
                 return False
-            self._waiting.add(job)
+            self._waiting[job] = time.monotonic()
         self._pool.submit(self._take, job, lambda: self._closing.is_set() or self._work.do(job))
         return True
 
@@ -84,7 +88,7 @@ class LocalQueue:
         run = self._work.begin(job)
         job = job._replace(run=run.id)
         with self._lock:
-            self._waiting.add(job)
+            self._waiting[job] = time.monotonic()
         self._pool.submit(self._take, job, lambda: self._work.work(run, job))
         return run
 
@@ -93,6 +97,11 @@ class LocalQueue:
         with self._lock:
             return Depth(len(self._waiting), self._running)
 
+    def oldest(self) -> float:
+        """Seconds that the oldest job of this process has waited."""
+        with self._lock:
+            return time.monotonic() - min(self._waiting.values()) if self._waiting else 0.0
+
     def close(self) -> None:
         """Drops waiting jobs; returns when running ones have ended."""
         self._closing.set()
@@ -100,7 +109,7 @@ class LocalQueue:
 
     def _take(self, job: Job, work: Callable[[], object]) -> None:
         with self._lock:
-            self._waiting.discard(job)
+            self._waiting.pop(job, None)
             self._running += 1
         try:
             work()

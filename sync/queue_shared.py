@@ -26,6 +26,9 @@ URGENCY: dict[str, int] = {RunKind.RESYNC: 1}
 """Priorities by kind. A person waits for a resync, so it goes first among the jobs of a source."""
 DEPTH = """SELECT count(*) FILTER (WHERE status = 'todo'), count(*) FILTER (WHERE status = 'doing')
            FROM procrastinate_jobs WHERE queue_name = ?"""
+OLDEST = """SELECT coalesce(extract(epoch FROM now() - min(e.at)), 0) FROM procrastinate_jobs j
+            JOIN procrastinate_events e ON e.job_id = j.id AND e.type = 'deferred' WHERE j.queue_name = ? AND j.status = 'todo'"""
+"""By the database's clock, from the first time that the job was queued."""
 WAITS = "SELECT 1 FROM procrastinate_jobs WHERE queueing_lock = ? AND status = 'todo'"
 
 
@@ -76,6 +79,11 @@ class SharedQueue:
         """The numbers of jobs on all machines."""
         with self.database.read() as connection:
             return Depth(*self.database.select(connection, DEPTH, [QUEUE])[0])
+
+    def oldest(self) -> float:
+        """Seconds that the oldest waiting job has waited, on all machines."""
+        with self.database.read() as connection:
+            return max(0.0, float(self.database.select(connection, OLDEST, [QUEUE])[0][0]))
 
     def waits(self, job: Job) -> bool:
         """Whether the same job already waits."""

@@ -124,12 +124,15 @@ class ListenRole:
 
 
 class WebRole:
-    """The HTTP API in its own thread. ``refused`` is called for each connection that is refused because there are too many."""
+    """The HTTP API, or the address of metrics, in its own thread. ``option`` names the address in errors.
 
-    def __init__(self, app: Any, settings: Settings, fail: Fail, refused: Callable[[], None]) -> None:
+    ``refused`` is called for each connection that is refused because there are too many.
+    """
+
+    def __init__(self, app: Any, settings: Settings, fail: Fail, refused: Callable[[], None], option: str = "api.listen") -> None:
         self.fail, self.scheme, address = fail, "https" if settings.tls else "http", settings.listen
         self._tls = api_tls.context(settings)
-        self._socket = _listening_socket(address)
+        self._socket = _listening_socket(address, option)
         self.address = Address(*self._socket.getsockname()[:2])
         config = uvicorn.Config(
             api_tls.strict(app),
@@ -168,8 +171,8 @@ class WebRole:
             self.fail(f"the API stopped ({logs.place(error)}); please report this line")
 
 
-def _listening_socket(address: Address) -> socket.socket:
+def _listening_socket(address: Address, option: str) -> socket.socket:
     try:
         return socket.create_server((address.host, address.port), family=socket.AF_INET6 if ":" in address.host else socket.AF_INET)
     except OSError as error:
-        raise UsageError(f"api.listen: cannot use {address} ({error.strerror}); choose another port, or stop what uses it") from error
+        raise UsageError(f"{option}: cannot use {address} ({error.strerror}); choose another port, or stop what uses it") from error

@@ -19,11 +19,12 @@ from adapters.registry import LISTENERS
 from store.runs.processes import Place
 from store.runs.schedule_times import ScheduleTimes
 from sync import descriptors, logs, pace, service_manager
-from sync.api import build_api
+from sync.api import build_api, build_monitoring
 from sync.config import Settings, plain
 from sync.config.database import is_open_to_others
 from sync.config.plain import Exposed
 from sync.config.problems import dotted
+from sync.config.settings import ConnectionLimits
 from sync.housekeeping import (
     ATTESTED_EVERY,
     DUE_EVERY,
@@ -49,6 +50,7 @@ from sync.schedule import Clock, nothing_is_lost
 from sync.worker import Watch, Worker
 
 API = "api"
+FOR_METRICS = ConnectionLimits(connections=32, per_address=8)
 QUEUEING = frozenset({"api", "schedule"})
 
 
@@ -62,8 +64,9 @@ class Service:
         watch: Watch | None = None,
         ended: threading.Event | None = None,
         reloads: SimpleQueue[bool] | None = None,
+        metrics_at: Address | None = None,
     ) -> None:
-        self.runtime, self.wanted = runtime, frozenset(roles)
+        self.runtime, self.wanted, self.metrics_at = runtime, frozenset(roles), metrics_at
         if unknown := self.wanted.difference(ROLES):
             raise UsageError(f"unknown role {sorted(unknown)[0]!r}; use {', '.join(ROLES)}")
         if "work" in self.wanted and runtime.database.is_sqlite and self.wanted.isdisjoint(QUEUEING):
@@ -76,6 +79,7 @@ class Service:
         self.queue = self._queue()
         self.listening = Listening(runtime, self.fail) if "listen" in self.wanted else None
         self.web: WebRole | None = None
+        self.monitoring: WebRole | None = None
         self.presence = Presence(runtime, self._places())
         self.reloads: SimpleQueue[bool] = reloads or SimpleQueue()
         self.reloading = Reloading(self.reloads, lambda: self.runtime.settings, self.reload, self._reloaded)
@@ -102,7 +106,7 @@ class Service:
 
         Raises ``UsageError`` before that if data would cross a network unencrypted without ``plain: true``.
         """
-        unencrypted = plain.check(self.runtime.settings)
+        unencrypted = plain.check(self.runtime.settings, self.metrics_at)
         if API in self.wanted:
             pace.let_answers_pass()
         try:
@@ -133,8 +137,9 @@ class Service:
         self.runtime.reload(settings)
         if self.listening:
             self.listening.reload(self._shares)
-        if self.web:
-            self.web.renew(settings)
+        for web in (self.web, self.monitoring):
+            if web:
+                web.renew(settings)
         if self._clock:
             self._clock.reload(settings.feeds.values())
 
@@ -186,9 +191,13 @@ class Service:
             yield self.listening
         if "api" in self.wanted:
             limits = settings.connections.narrowed(shares[API])
-            app, refused = build_api(self.runtime, self.queue), lambda: self.runtime.connections.add(REFUSED.format(reason="api"))
-            self.web = WebRole(app, replace(settings, connections=limits), self.fail, refused)
+            self.web = WebRole(build_api(self.runtime, self.queue), replace(settings, connections=limits), self.fail, self._refused)
             yield self.web
+        if self.metrics_at:
+            own = replace(settings, listen=self.metrics_at, connections=FOR_METRICS)
+            self.monitoring = WebRole(build_monitoring(self.runtime, self.queue), own, self.fail, self._refused, "--metrics")
+            self.log.info("metrics are served", address=f"{self.monitoring.scheme}://{self.monitoring.address}")
+            yield self.monitoring
         if self._queue_worker:
             yield self._queue_worker
         if "work" in self.wanted:
@@ -202,6 +211,9 @@ class Service:
             self._clock = Clock(settings.feeds.values(), self.queue.put, ScheduleTimes(runtime.database), runtime.clock, lost)
             yield self._clock
         yield self.reloading
+
+    def _refused(self) -> None:
+        self.runtime.connections.add(REFUSED.format(reason="api"))
 
     def _reloaded(self, why_not: str) -> None:
         self.presence.reloaded(self._places(), why_not)
@@ -236,14 +248,16 @@ def serving(
     watch: Watch | None = None,
     ended: threading.Event | None = None,
     reloads: SimpleQueue[bool] | None = None,
+    metrics_at: Address | None = None,
 ) -> Iterator[Service]:
     """A started service over the configured database, stopped at the end of the block.
 
-    ``ended`` tells it to stop; ``True`` in ``reloads`` to read the configuration again.
+    ``ended`` tells it to stop; ``True`` in ``reloads`` to read the configuration again. ``metrics_at``: an address of this process alone
+    for metrics and readiness.
     """
     runtime = Runtime.open(settings)
     try:
-        service = Service(runtime, roles, watch, ended, reloads)
+        service = Service(runtime, roles, watch, ended, reloads, metrics_at)
         service.start()
         try:
             yield service

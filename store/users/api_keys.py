@@ -21,7 +21,10 @@ from store.errors import NotFound, ValueRefused
 PREFIX = "esk"
 COLUMNS = ("id", "name", "enterprise", "role", "digest", "created", "expires", "grants")
 KEYS = "SELECT id, name, enterprise, role, created, revoked, expires, last_used, grants, digest FROM api_keys"
+EXPIRING = "SELECT id, expires FROM api_keys WHERE revoked IS NULL AND expires > ?"
 NOTED_EVERY = timedelta(hours=1)
+STILL_SHOWN = timedelta(days=7)
+"""After this long an expired key is not mentioned any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +105,12 @@ class ApiKeys:
         with self.database.read() as connection:
             keys = [_key(row) for row in self.database.select(connection, f"{KEYS} ORDER BY created DESC, id", [])]
         return [key for key in keys if enterprise in (None, key.enterprise)]
+
+    def expiring(self, now: datetime) -> dict[str, datetime]:
+        """Id -> when the key expires or, within the last week, expired. Without revoked keys."""
+        with self.database.read() as connection:
+            rows = self.database.select(connection, EXPIRING, [now - STILL_SHOWN])
+        return {number: instant(at) for number, at in rows}
 
     def grant(self, number: str, grants: Collection[str], now: datetime, *, by: str = "") -> ApiKey:
         """Sets the grants of a sender's key. Raises ``NotFound`` and ``ValueRefused``."""

@@ -44,6 +44,7 @@ from store.web.http import problem
 from store.web.http.answer import STRICT
 from store.web.http.auth import Callers
 from store.web.http.body import MOST_BYTES
+from store.web.http.decision_counts import DecisionCounts
 from store.web.http.lanes import Lanes
 from store.web.http.unknown_patients import LookUps
 from store.web.http.work import SyncWork
@@ -80,6 +81,7 @@ def create_app(
     failures: Failed = nothing_failed,
     out_of_memory: Callable[[], None] = nobody_counts,
     look_ups: LookUps | None = None,
+    counts: DecisionCounts | None = None,
     ticks: Callable[[], float] = time.monotonic,
     lanes: Lanes | None = None,
     public_url: str | None = None,
@@ -90,13 +92,14 @@ def create_app(
     ``closing`` turns true when the service is about to stop, so that long polls end instead of delaying it. ``access`` controls who may
     sign in to the pages; without it there are no pages. ``intake`` returns the sources whose messages cannot be processed now,
     ``failures`` what failed within the last minutes. ``out_of_memory`` is called for each request that failed for lack of memory.
-    ``look_ups`` counts the patients that keys ask about. ``ticks`` is a clock in seconds for caches. ``public_url``: how mailbox
-    providers reach this service. ``receive`` handles webhooks of messaging providers; without it that endpoint does not exist.
+    ``look_ups`` counts the patients that keys ask about, ``counts`` decisions. ``ticks`` is a clock in seconds for caches.
+    ``public_url``: how mailbox providers reach this service. ``receive`` handles webhooks of messaging providers; without it that
+    endpoint does not exist.
     """
     lanes = lanes or Lanes.create()
     callers = Callers(keys, store.enterprises, lanes, clock)
-    look_ups = look_ups or LookUps(Alarm(), clock)
-    decisions = Decisions(store, callers, clock, lanes, look_ups)
+    look_ups, counts = look_ups or LookUps(Alarm(), clock), counts or DecisionCounts()
+    decisions = Decisions(store, callers, clock, lanes, look_ups, counts)
     administration = Administration(store, decisions.policies.changed)
     operations = (Operations(store, journal, work), RunCalls(store, journal, work), RejectionCalls(journal, work))
     links = UnsubscribeLinks(store.replies.sealing, public_url)
@@ -128,7 +131,29 @@ def create_app(
         logging_config=None,
         request_max_body_size=MOST_BYTES,
     )
-    return Front(framework, decisions.answer, out_of_memory)
+    return Front(framework, decisions.answer, out_of_memory, counts)
+
+
+def create_monitoring(
+    store: Preferences,
+    keys: ApiKeys,
+    metrics: Callable[[], bytes],
+    clock: Callable[[], datetime] = utc_now,
+    *,
+    intake: Intake = nothing_fails,
+    failures: Failed = nothing_failed,
+) -> Litestar:
+    """``/healthz``, ``/readyz`` and ``/metrics`` of a process, as the API has them, for one without the API."""
+    lanes = Lanes.create()
+    health = Health(store, metrics, clock, intake=intake, failures=failures)
+    return Litestar(
+        health.handlers(Callers(keys, store.enterprises, lanes, clock), lanes),
+        exception_handlers={Exception: problem.answer},
+        before_send=[add_strict_headers],
+        lifespan=[threads_closed(lanes)],
+        openapi_config=None,
+        logging_config=None,
+    )
 
 
 @asynccontextmanager

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from adapters.address import Address, address
 from sync import logs
 from sync.commands import configured, output
 from sync.commands.output import AsJson
@@ -17,6 +18,14 @@ from sync.runtime import ROLES
 def serve(
     context: typer.Context,
     only: Annotated[str | None, typer.Option(metavar="ROLES", help=f"Run only these roles, comma-separated: {','.join(ROLES)}.")] = None,
+    metrics: Annotated[
+        str | None,
+        typer.Option(
+            metavar="HOST:PORT",
+            envvar="EMR_SYNC_METRICS",
+            help="Serve /metrics, /healthz and /readyz of this process here, also without the role api.",
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Run the service: API, schedules and listeners. SIGTERM or Ctrl-C stops it cleanly; SIGHUP reloads the configuration."""
@@ -29,7 +38,11 @@ def serve(
     if not roles:
         raise UsageError(f"--only is empty; use {', '.join(ROLES)}")
     reloads: SimpleQueue[bool] = SimpleQueue()
-    with ended_by_signals(reloads=reloads) as ended, serving(settings, roles, ended=ended, reloads=reloads) as service:
+    metrics_at = _address(metrics) if metrics else None
+    with (
+        ended_by_signals(reloads=reloads) as ended,
+        serving(settings, roles, ended=ended, reloads=reloads, metrics_at=metrics_at) as service,
+    ):
         url = service.url
         if as_json:
             output.emit({"address": url, "roles": sorted(roles)})
@@ -39,3 +52,10 @@ def serve(
     if service.failure:
         output.note(f"emr-sync: {service.failure}")
         raise typer.Exit(1)
+
+
+def _address(text: str) -> Address:
+    try:
+        return address(text)
+    except ValueError as error:
+        raise UsageError(f"--metrics: {error}") from error

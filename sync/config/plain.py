@@ -11,13 +11,14 @@ from ipaddress import ip_address
 from typing import Any, NamedTuple
 from urllib.parse import parse_qs, urlsplit
 
-from adapters.address import address
+from adapters.address import Address, address
 from sync.config.problems import Path, UsageError, dotted
 from sync.config.settings import ConfiguredSource, Settings
 
 POSTGRESQL = "postgresql+psycopg://"
 BUT = "or set 'plain: true' here to allow it"
 API = f"keys and answers would leave this machine unencrypted (HTTP); set api.tls, listen on 127.0.0.1 behind a proxy, {BUT}"
+METRICS = "metrics and keys would leave this machine unencrypted (HTTP); listen on 127.0.0.1, set api.tls, or set api.plain to allow it"
 MLLP = f"patient data would leave this machine unencrypted; set tls, {BUT}"
 HTTP = f"credentials and patient data would leave this machine unencrypted (HTTP); use https, {BUT}"
 NO_MODE = "the connection may be unencrypted; add ?sslmode=verify-full&sslrootcert=FILE, or sslmode=disable to allow it"
@@ -44,9 +45,12 @@ def exposed(settings: Settings) -> Iterator[Exposed]:
             yield from _feed(feed)
 
 
-def check(settings: Settings) -> tuple[Exposed, ...]:
-    """What the configuration allows. Raises ``UsageError`` for everything else: nothing is served unencrypted by oversight."""
-    found = tuple(exposed(settings))
+def check(settings: Settings, metrics_at: Address | None = None) -> tuple[Exposed, ...]:
+    """What the configuration allows. Raises ``UsageError`` for everything else: nothing is served unencrypted by oversight.
+
+    ``metrics_at``: the address of ``serve --metrics``.
+    """
+    found = (*exposed(settings), *_metrics(settings, metrics_at))
     if refused := [one for one in found if not one.accepted]:
         raise UsageError(f"{settings.file}: " + ". ".join(f"{dotted(one.where)}: {one.why}" for one in refused))
     return found
@@ -60,6 +64,12 @@ def is_local(host: str) -> bool:
         return ip_address(host.partition("%")[0]).is_loopback
     except ValueError:
         return False
+
+
+def _metrics(settings: Settings, at: Address | None) -> Iterator[Exposed]:
+    """The address that a process has for its metrics is protected as the API is."""
+    if at is not None and settings.tls is None and not settings.plain and not is_local(at.host):
+        yield Exposed(("--metrics",), METRICS)
 
 
 def _feed(feed: ConfiguredSource) -> Iterator[Exposed]:

@@ -33,9 +33,9 @@ from store.domain.policies import Policy
 from store.preference import Identifier, PatientStatements, Phone, Statement
 from store.runs.encryption import new_key
 from store.web.app import create_app
-from sync.api import metrics_text
 from sync.config import load
 from sync.inbound import Inbound
+from sync.measuring import measured
 from sync.runtime import Runtime
 from tests.store.web.conftest import Reply, exchange, running
 
@@ -135,7 +135,7 @@ class Clinic:
         return [one.reason for one in self.runtime.journal.rejections(source=provider)]
 
     def metrics(self) -> str:
-        return metrics_text(self.runtime, None, {}).decode()
+        return self.runtime.metrics.text(measured(self.runtime)).decode()
 
     @contextlib.contextmanager
     def database_down(self) -> Iterator[None]:

@@ -21,10 +21,9 @@ from store.runs.runs import RunKind, RunStatus
 from store.web.api.health import Health, Readiness
 from store.web.app import create_app
 from sync import memory
-from sync.api import metrics_text
 from sync.config.loading import load
 from sync.housekeeping import failure_watch, source_watch
-from sync.queue import Depth
+from sync.measuring import measured
 from sync.runtime import Runtime
 from tests.functional.program import hospital, written
 from tests.store.web.conftest import running
@@ -59,7 +58,7 @@ def ready(runtime: Runtime) -> Readiness:
 
 
 def metrics(runtime: Runtime) -> str:
-    return metrics_text(runtime, Depth(0, 0), {}).decode()
+    return runtime.metrics.text(measured(runtime)).decode()
 
 
 def test_an_outage_between_two_checks_is_reported_afterwards(runtime: Runtime, database_url: str) -> None:

@@ -53,7 +53,7 @@ def engine(database: Database) -> Engine:
 
 
 def metric(engine: Engine, name: str) -> list[str]:
-    return [line for line in engine.metrics.text({}).decode().splitlines() if line.startswith(name)]
+    return [line for line in engine.metrics.text().decode().splitlines() if line.startswith(name)]
 
 
 def test_a_patient_message_over_the_rejection_limit_is_applied_and_its_sender_told_to_keep_it(engine: Engine) -> None:

@@ -14,10 +14,10 @@ from structlog.testing import capture_logs
 from store.runs.intake_state import IntakeState
 from store.runs.processes import Place, Processes, Seen, standing
 from store.web.api.health import Health, Readiness
-from sync.api import metrics_text
 from sync.config.loading import load
+from sync.measured import Measured
+from sync.measuring import measured
 from sync.presence import Presence
-from sync.queue import Depth
 from sync.runtime import Runtime
 from sync.service import Service
 from tests.functional.program import hospital, written
@@ -112,7 +112,7 @@ def reported(runtime: Runtime) -> list[tuple[str, int]]:
     """The failures in readiness, which stays ready, and in the metrics."""
     found = Health(runtime.preferences, None, runtime.clock, failures=runtime.failures).readiness()
     assert (found.ready, found.degraded) == (True, bool(found.failures))
-    text = metrics_text(runtime, Depth(0, 0), {}).decode()
+    text = runtime.metrics.text(measured(runtime)).decode()
     assert f'emr_sync_failures_total{{kind="process"}} {sum(one.count for one in found.failures)}.0' in text
     return [(one.kind, one.count) for one in found.failures]
 
@@ -121,13 +121,13 @@ def test_metrics_cover_all_processes(runtime: Runtime) -> None:
     since = datetime.now(UTC) - timedelta(minutes=3)
     elsewhere = Processes(runtime.database, "elsewhere:1")
     elsewhere.beat([LISTENER, Place("work")], since, [IntakeState(ENTERPRISE, SOURCE, since, 20, "the disk is full")])
-    text = runtime.metrics.text({}, processes=standing(elsewhere.read(), elsewhere.now())).decode()
+    text = runtime.metrics.text(Measured(processes=standing(elsewhere.read(), elsewhere.now()))).decode()
     assert 'emr_sync_processes{role="listen",state="alive"} 1.0' in text
     assert f'emr_sync_intake_failing_messages{{source="{SOURCE}"}} 20.0' in text
-    text = runtime.metrics.text({}, processes=standing(elsewhere.read(), elsewhere.now() + timedelta(minutes=1))).decode()
+    text = runtime.metrics.text(Measured(processes=standing(elsewhere.read(), elsewhere.now() + timedelta(minutes=1)))).decode()
     assert 'state="gone"' not in text, "no process is running that could report them"
     found = [*elsewhere.read(), long_running(elsewhere.now() + timedelta(minutes=1))]
-    text = runtime.metrics.text({}, processes=standing(found, elsewhere.now() + timedelta(minutes=1))).decode()
+    text = runtime.metrics.text(Measured(processes=standing(found, elsewhere.now() + timedelta(minutes=1)))).decode()
     assert 'emr_sync_processes{role="work",state="gone"} 1.0' in text
     assert "emr_sync_intake_failing_messages{" not in text
 

@@ -27,11 +27,13 @@ def test_refused_connections_are_counted_and_logged_once_a_minute(tmp_path: Path
             for _ in range(5):
                 with socket.create_connection(("127.0.0.1", port), timeout=30) as connection:
                     assert connection.recv(1) == b"", "the connection must be closed"
+            while runtime.connections.total < 5:  # the last one is counted after it is closed
+                service.ended.wait(0.01)
             found = Health(runtime.preferences, None, runtime.clock, failures=runtime.failures).readiness()
         finally:
             service.stop()
             runtime.close()
-    assert 'emr_sync_refused_connections_total{reason="not_a_peer",source="genhosp-adt"} 5.0' in runtime.metrics.text({}).decode()
+    assert 'emr_sync_refused_connections_total{reason="not_a_peer",source="genhosp-adt"} 5.0' in runtime.metrics.text().decode()
     assert (found.ready, found.degraded) == (True, True)
     assert [(one.kind, one.count, SOURCE in one.reason) for one in found.failures] == [("connections", 5, False)]
     refusals = [(one["source"], one["reason"]) for one in log if one["event"] == "connections refused"]

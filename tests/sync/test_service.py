@@ -22,6 +22,7 @@ from store.runs.runs import Run
 from sync.config import Settings, load
 from sync.demo import ADT, ENTERPRISE, FHIR, configuration
 from sync.housekeeping import database_watch
+from sync.measured import Measured
 from sync.queue import Job
 from sync.run import Progress, no_progress
 from sync.runtime import Runtime, UsageError
@@ -175,7 +176,7 @@ def test_metrics_count_completed_work(settings: Settings) -> None:
     with serving(settings, ["api", "work"], watch) as service:
         service.queue.put(Job(FHIR))
         watch.wait()
-        text = service.runtime.metrics.text(service.runtime.journal.last_heard()).decode()
+        text = service.runtime.metrics.text(Measured(heard=service.runtime.journal.last_heard())).decode()
     assert f'emr_sync_records_total{{outcome="applied",source="{FHIR}"}} 60.0' in text
     assert f'emr_sync_runs_total{{kind="incremental",source="{FHIR}",status="done"}} 1.0' in text
     assert f'emr_sync_last_heard_timestamp_seconds{{source="{FHIR}"}}' in text

@@ -16,6 +16,7 @@ from store.holds.review import AwaitingReview
 from store.web.api.health import Health, Readiness
 from sync.config import load
 from sync.housekeeping import chores, restatement
+from sync.measured import Measured
 from sync.runtime import Runtime, adapter, lane
 from tests.fakes import FakeClock
 from tests.sync.clinic import CONFIG, KEYS, adt
@@ -55,7 +56,7 @@ class Clinic:
         return Health(self.runtime.preferences, None, self.clock).readiness()
 
     def metrics(self) -> str:
-        return self.runtime.metrics.text({}, self.waiting()).decode()
+        return self.runtime.metrics.text(Measured(held=self.waiting())).decode()
 
     def dnc(self, mrn: str) -> str:
         return self.runtime.preferences.find("clinic", PatientRef(value=mrn)).contact.do_not_contact

@@ -39,6 +39,7 @@ from store.web.http.answer import Headers, first
 from store.web.http.auth import Callers
 from store.web.http.body import plain, within
 from store.web.http.border import ESCAPED_NUL
+from store.web.http.decision_counts import DecisionCounts
 from store.web.http.lanes import Lanes
 from store.web.http.ndjson import TOO_LONG, ReadAhead, lines
 from store.web.http.problem import ProblemDetails
@@ -70,10 +71,16 @@ class Decisions:
     """Decides requests from the store."""
 
     def __init__(
-        self, store: Preferences, callers: Callers, clock: Callable[[], datetime], lanes: Lanes, look_ups: LookUps | None = None
+        self,
+        store: Preferences,
+        callers: Callers,
+        clock: Callable[[], datetime],
+        lanes: Lanes,
+        look_ups: LookUps | None = None,
+        counts: DecisionCounts | None = None,
     ) -> None:
         self.store, self.callers, self.clock, self.lanes = store, callers, clock, lanes
-        self.look_ups = look_ups or LookUps(Alarm(), clock)
+        self.look_ups, self.counts = look_ups or LookUps(Alarm(), clock), counts or DecisionCounts()
         self.audit, self.slots = Audit(store.database), BatchSlots()
         self.policies = SecondCache[str, Policy](lambda enterprise: store.settings.get(enterprise).policy)
         self.receipts = Receipts(store.database)
@@ -128,6 +135,7 @@ class Decisions:
         decisions = _decided(asks, known, policy, now)
         if policy.decision_receipts:
             self.receipts.keep(enterprise, asks, known, decisions, actors, now)
+        self.counts.decided(decisions)
         return decisions
 
     def told(self, enterprise: str, ask: AskIn) -> Decision:
@@ -176,6 +184,7 @@ class Decisions:
             group = [self._checked(enterprise, item) for item in items[start : start + AT_ONCE]]
             asks = [item for item in group if isinstance(item, AskIn)]
             decided = iter(self.decide_all(enterprise, asks, [actor] * len(asks)))
+            self.counts.decided(item for item in group if isinstance(item, InvalidAsk))
             decisions += [item if isinstance(item, InvalidAsk) else next(decided) for item in group]
         return decisions
 

@@ -7,6 +7,7 @@ refuse other methods.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Awaitable, Callable
 
 from litestar import Litestar
@@ -17,6 +18,7 @@ from store.web.api.decisions import ADDRESS
 from store.web.api.endpoint import JSON
 from store.web.http import problem
 from store.web.http.answer import Headers, send_whole
+from store.web.http.decision_counts import DecisionCounts
 from store.web.http.streaming import CallerDisconnected
 
 Answer = Callable[[Headers, Receive], Awaitable[bytes]]
@@ -24,10 +26,13 @@ Answer = Callable[[Headers, Receive], Awaitable[bytes]]
 
 
 class Front:
-    """The application. ``answer`` decides one request; ``out_of_memory`` is called for each one that failed for lack of memory."""
+    """The application. ``answer`` decides one request; ``out_of_memory`` is called for each one that failed for lack of memory.
 
-    def __init__(self, framework: Litestar, answer: Answer, out_of_memory: Callable[[], None]) -> None:
-        self.framework, self.answer, self.out_of_memory = framework, answer, out_of_memory
+    ``counts``: how long the answers took.
+    """
+
+    def __init__(self, framework: Litestar, answer: Answer, out_of_memory: Callable[[], None], counts: DecisionCounts) -> None:
+        self.framework, self.answer, self.out_of_memory, self.counts = framework, answer, out_of_memory, counts
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers one request, or one lifespan (ASGI 3)."""
@@ -37,17 +42,20 @@ class Front:
             await self.framework(scope, receive, send)
 
     async def _decide(self, headers: Headers, receive: Receive, send: Send) -> None:
+        began = time.perf_counter()
         try:
             body = await self.answer(headers, receive)
         except CallerDisconnected:
             return
         except Exception as error:
-            await self._refuse(error, send)
+            await self._refuse(error, began, send)
             return
+        self.counts.answered(200, time.perf_counter() - began)
         await send_whole(send, 200, JSON, body)
 
-    async def _refuse(self, error: Exception, send: Send) -> None:
+    async def _refuse(self, error: Exception, began: float, send: Send) -> None:
         if isinstance(error, MemoryError):
             self.out_of_memory()
         found = problem.logged(error, "POST", ADDRESS)
+        self.counts.answered(found.status, time.perf_counter() - began)
         await send_whole(send, found.status, problem.MEDIA_TYPE, found.body(), found.headers)

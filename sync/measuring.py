@@ -1,0 +1,41 @@
+"""Reads the state of the service for a scrape."""
+
+from __future__ import annotations
+
+from store.runs.failed_runs import last_runs
+from store.runs.open_rejections import open_rejections
+from store.runs.processes import Processes, standing
+from store.web.http.decision_counts import DecisionCounts
+from store.web.http.unknown_patients import LookUps
+from sync import expiry, memory
+from sync.measured import Measured
+from sync.queue import Queue
+from sync.runtime import Runtime
+
+
+def measured(
+    runtime: Runtime, queue: Queue | None = None, look_ups: LookUps | None = None, counts: DecisionCounts | None = None
+) -> Measured:
+    """The state as it is now. ``look_ups`` and ``counts``: those of the API, in a process that has it."""
+    database, settings, preferences, now = runtime.database, runtime.settings, runtime.preferences, runtime.clock()
+    processes = Processes(database)
+    return Measured(
+        heard=runtime.journal.last_heard(),
+        held=runtime.verdicts.awaiting_review(),
+        queue=queue.depth() if queue else None,
+        oldest_job=queue.oldest() if queue else 0.0,
+        unreadable=preferences.unreadable(),
+        rejections=open_rejections(database),
+        replies={enterprise: preferences.replies.waiting(enterprise) for enterprise in settings.enterprises},
+        skew=database.compare_clocks().total_seconds(),
+        processes=standing(processes.read(), processes.now()),
+        stale=preferences.freshness.stale(preferences.enterprises.values(), now),
+        last_runs={source: failed is not None for source, failed in last_runs(database, settings.feeds).items()},
+        failures={one.kind: one.total for one in runtime.recent()},
+        memory=memory.available(),
+        look_ups=look_ups.totals() if look_ups else {},
+        decisions=counts.outcomes() if counts else {},
+        latencies=counts.latencies() if counts else {},
+        certificates=expiry.certificates(settings),
+        keys=runtime.keys.expiring(now),
+    )
