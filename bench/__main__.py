@@ -24,11 +24,14 @@ BENCHES = {
     "single": "bench.single",
     "batch": "bench.batch",
     "ingest": "bench.ingest",
+    "memory": "bench.memory",
     "bulk": "bench.bulk",
     "pages": "bench.pages",
     "search": "bench.search",
     "attacks": "bench.attacks",
 }
+NUMBERS = ("measured", "floor", "ratio", "processor µs / floor's", "ratio by it")
+HEADINGS = ("bench", "database", "what", "done", *NUMBERS, "goal", "")
 
 
 def main() -> int:
@@ -48,7 +51,7 @@ def main() -> int:
     if options.json:
         print(json.dumps({"machine": _machine(), "quick": options.quick, "figures": [figure.as_json() for figure in figures]}))
     else:
-        Console(width=None if sys.stdout.isatty() else 160).print(_table(figures))
+        Console(width=None if sys.stdout.isatty() else 200).print(_table(figures))
     return 0 if all(figure.reached for figure in figures) else 1
 
 
@@ -67,13 +70,16 @@ def _machine() -> dict[str, Any]:
 
 def _table(figures: list[Figure]) -> Table:
     table = Table(title="emr-sync, measured beside its floors")
-    for heading in ("bench", "database", "what", "measured", "floor", "ratio", "goal", ""):
-        table.add_column(heading, justify="right" if heading in ("measured", "floor", "ratio") else "left")
+    for heading in HEADINGS:
+        table.add_column(heading, justify="right" if heading in NUMBERS else "left")
     for one in figures:
         floor = f"{_number(one.floor)} ({one.floor_is})" if one.floor else ""
         ratio = f"{one.ratio:.2f}" if one.ratio else ""
+        cpu = f"{_number(one.cpu_us)} / {_number(one.floor_cpu_us)}" if one.cpu_us and one.floor_cpu_us else ""
+        cpu_ratio = f"{one.cpu_ratio:.2f}" if one.cpu_ratio else ""
         verdict = "" if not one.goal else "[green]reached[/]" if one.reached else "[red]missed[/]"
-        table.add_row(one.bench, one.database, one.what, f"{_number(one.value)} {one.unit}", floor, ratio, one.goal, verdict)
+        measured = f"{_number(one.value)} {one.unit}"
+        table.add_row(one.bench, one.database, one.what, one.done, measured, floor, ratio, cpu, cpu_ratio, one.goal, verdict)
     return table
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import gc
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -48,7 +49,7 @@ def run(databases: Databases, *, quick: bool) -> Iterator[Figure]:
         found = [_round(databases, kind, settings.enterprises, (first, again, later)) for _ in range(rounds)]
         floor, *rates = (middle(each) for each in zip(*found, strict=True))
         for what, real in zip(("all new", "all unchanged", "all changed"), rates, strict=True):
-            yield _figure(kind, what, real, floor.rate, count)
+            yield _figure(kind, what, real, floor, count)
     gc.unfreeze()
 
 
@@ -63,17 +64,20 @@ def _round(databases: Databases, kind: str, enterprises: Mapping[str, Enterprise
     return rates
 
 
-def _figure(kind: str, what: str, real: Rate, floor: float, count: int) -> Figure:
+def _figure(kind: str, what: str, real: Rate, floor: Rate, count: int) -> Figure:
     return Figure(
         "applying",
         f"apply_many, {what}",
         real.rate,
         "patients/s",
-        floor=floor,
+        floor=floor.rate,
         floor_is="executemany" if kind == "sqlite" else "COPY",
         least=None if what == "all changed" else 10_000,
         database=kind,
-        details={"patients": count, "batch": BATCH, "cpu_us": real.cpu_us},
+        details={"patients": count, "batch": BATCH},
+        cpu_us=real.cpu_us,
+        floor_cpu_us=floor.cpu_us,
+        counts=real.counts,
     )
 
 
@@ -91,14 +95,17 @@ class _Applying:
         self.database, self.preferences = database, Preferences(database, enterprises)
 
     def rate(self, items: Items, expected: str | None) -> Rate:
-        return _timed(items, lambda batch: self._apply(batch, expected))
+        counts: Counter[str] = Counter()
+        found = _timed(items, lambda batch: counts.update(self._apply(batch, expected)))
+        return found._replace(counts=counts)
 
-    def _apply(self, batch: Sequence[PatientStatements], expected: str | None) -> None:
+    def _apply(self, batch: Sequence[PatientStatements], expected: str | None) -> list[str]:
         with self.database.write(site.ENTERPRISE) as transaction:
             outcomes = self.preferences.apply_many(transaction, site.ENTERPRISE, site.ADT, batch, now=datetime.now(UTC), run_id=None)
-        wrong = {outcome.outcome for outcome in outcomes if expected is not None and outcome.outcome != expected}
-        if wrong:
-            raise RuntimeError(f"expected every outcome to be {expected}, found {', '.join(sorted(wrong))}")
+        found = [outcome.outcome for outcome in outcomes]
+        if expected is not None and set(found) != {expected}:
+            raise RuntimeError(f"expected every outcome to be {expected}, found {', '.join(sorted(set(found)))}")
+        return found
 
 
 def _floor(database: Database, items: Items) -> Rate:
@@ -118,7 +125,7 @@ def _floor(database: Database, items: Items) -> Rate:
     return _timed(rows, write)
 
 
-def _timed(items: Sequence[Any], work: Callable[[Sequence[Any]], None]) -> Rate:
+def _timed(items: Sequence[Any], work: Callable[[Sequence[Any]], object]) -> Rate:
     """Items per second, in batches."""
     began, used, remaining = time.perf_counter(), time.process_time(), iter(items)
     while batch := list(islice(remaining, BATCH)):

@@ -26,7 +26,7 @@ from adapters.rehearsal.emr import RehearsalEmr
 from bench import site
 from bench.databases import Databases
 from bench.figure import Figure
-from bench.ingest import COMMAND, SAMPLE, resident, thinned
+from bench.memory import COMMAND, SAMPLE, resident, thinned
 
 BULK = "bench-bulk"
 FILE_SIZE = 50_000

@@ -14,6 +14,7 @@ from pathlib import Path
 import psycopg
 from psycopg import sql
 
+from bench.turns import family_seconds
 from store.db import schema
 from store.db.database import Database
 
@@ -38,6 +39,11 @@ class Databases:
             schema.migrate(database)
             database.close()
             yield url
+
+    def server_seconds(self, kind: str) -> float:
+        """The processor time of PostgreSQL's processes so far; 0 for SQLite, and for a server that is not ours."""
+        pid = self._folder / "data" / "postmaster.pid"
+        return family_seconds(int(pid.read_text().split()[0])) if kind != "sqlite" and pid.exists() else 0.0
 
     def close(self) -> None:
         data = self._folder / "data"

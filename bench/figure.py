@@ -11,7 +11,10 @@ from typing import Any
 class Figure:
     """A measured ``value`` in ``unit``, and its ``floor`` in the same unit: the minimum work that any program must do here.
 
-    ``least`` is the smallest acceptable value, ``least_ratio`` the smallest acceptable ``value / floor``, ``most`` the largest value.
+    ``cpu_us`` and ``floor_cpu_us`` are the processor time of one in microseconds, with that of PostgreSQL's processes where noted: it
+    says more than a rate while the machine has other work. ``counts`` says what was done, so that no rate counts work that was not.
+    ``least`` is the smallest acceptable value, ``least_ratio`` the smallest ``value / floor``, ``least_cpu_ratio`` the smallest
+    ``floor_cpu_us / cpu_us``, ``most`` the largest value.
     """
 
     bench: str
@@ -25,19 +28,28 @@ class Figure:
     most: float | None = None
     database: str = ""
     details: Mapping[str, Any] = field(default_factory=dict)
+    cpu_us: float | None = None
+    floor_cpu_us: float | None = None
+    least_cpu_ratio: float | None = None
+    counts: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def ratio(self) -> float | None:
         return self.value / self.floor if self.floor else None
 
     @property
+    def cpu_ratio(self) -> float | None:
+        return self.floor_cpu_us / self.cpu_us if self.floor_cpu_us and self.cpu_us else None
+
+    @property
     def reached(self) -> bool:
         """Whether every goal is met. Without a goal: yes."""
-        ratio = self.ratio
+        ratio, cpu_ratio = self.ratio, self.cpu_ratio
         return (
             (self.least is None or self.value >= self.least)
             and (self.most is None or self.value <= self.most)
             and (self.least_ratio is None or (ratio is not None and ratio >= self.least_ratio))
+            and (self.least_cpu_ratio is None or (cpu_ratio is not None and cpu_ratio >= self.least_cpu_ratio))
         )
 
     @property
@@ -50,7 +62,14 @@ class Figure:
             parts.append(f"≤ {self.most:,g}")
         if self.least_ratio is not None:
             parts.append(f"≥ {self.least_ratio:g} of floor")
+        if self.least_cpu_ratio is not None:
+            parts.append(f"≥ {self.least_cpu_ratio:g} of floor by processor time")
         return ", ".join(parts)
 
+    @property
+    def done(self) -> str:
+        """What was done, as text."""
+        return ", ".join(f"{number:,} {outcome}" for outcome, number in self.counts.items())
+
     def as_json(self) -> dict[str, Any]:
-        return asdict(self) | {"ratio": self.ratio, "goal": self.goal, "reached": self.reached}
+        return asdict(self) | {"ratio": self.ratio, "cpu_ratio": self.cpu_ratio, "goal": self.goal, "reached": self.reached}

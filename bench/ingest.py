@@ -1,102 +1,124 @@
-"""Ingesting a large NDJSON file with the command line: patients per second, and memory over time.
+"""Ingesting NDJSON with guard, counts and journal as ``emr-sync ingest`` does: all patients new, all unchanged, all changed.
 
-The command runs in a separate process, as an engineer would run it; its resident memory is sampled until it ends. "Flat" means that the
-last quarter of the run needs at most a tenth more memory than the second quarter. The floor decodes each line and inserts one row.
+Beside two floors (``bench.floors``): decode each line and insert one row, and insert the rows of all tables ready made. All of it runs in
+this process, on data that was prepared before, so that no start counts. Processor time is that of this process and of PostgreSQL's.
 """
 
 from __future__ import annotations
 
+import gc
 import json
-import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from itertools import islice
+from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-import psutil
-
-from adapters.rehearsal.emr import RehearsalEmr
-from bench import site
+from adapters.base import Payload
+from adapters.rehearsal.chart import ChartEntry
+from adapters.rehearsal.population import Population
+from adapters.rehearsal.resource import patient
+from bench import floors, site
 from bench.databases import Databases
 from bench.figure import Figure
+from bench.load_mllp import START
+from bench.turns import Rate, middle
 from store.db.database import Database
+from sync.config.loading import load
+from sync.runtime import Runtime, lane
 
-BATCH = 1_000
-SAMPLE = 0.25
-COMMAND = [sys.executable, "-c", "import sys; from sync.commands.cli import main; sys.exit(main())"]
+LEAST = {"sqlite": 0.25, "postgresql": 0.15}
+LOADS = (("new", 0, "applied"), ("unchanged", 0, "unchanged"), ("changed", 1, "applied"))
+"""What each load is, the revision of its patients, and the outcome that nearly all must have: a change of a number that a restricted
+record does not tell is none."""
+MOST_OTHERS = 0.1
 
 
 def run(databases: Databases, *, quick: bool) -> Iterator[Figure]:
-    count = 50_000 if quick else 1_000_000
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "patients.ndjson"
-        RehearsalEmr(patients=count, seed=11).export(file)
-        for kind in databases.kinds:
-            yield from _figures(databases, kind, Path(folder), file, count, quick=quick)
+    count, rounds = (10_000, 1) if quick else (25_000, 3)
+    revisions = [list(lines(count, revision)) for revision in (0, 1)]
+    gc.collect()
+    gc.freeze()  # a source streams: the collector must not walk through the data prepared here
+    for kind in databases.kinds:
+        found = [_round(databases, kind, revisions) for _ in range(rounds)]
+        one_row, all_rows, *real = (middle(each) for each in zip(*found, strict=True))
+        yield _figure(kind, "floor: rows of all tables ready made", all_rows, one_row)
+        for (what, _, _), each in zip(LOADS, real, strict=True):
+            yield _figure(kind, f"NDJSON, all {what}", each, one_row, LEAST[kind] if what == "new" else None)
+    gc.unfreeze()
 
 
-def _figures(databases: Databases, kind: str, folder: Path, file: Path, count: int, *, quick: bool) -> Iterator[Figure]:
+def lines(count: int, revision: int) -> Iterator[bytes]:
+    """A line for every patient at a revision, an hour after the previous revision."""
+    population, updated = Population(11, count), START + timedelta(hours=revision)
+    for index in range(count):
+        yield json.dumps(patient(ChartEntry(population.person(index, revision), updated)), separators=(",", ":")).encode()
+
+
+def _figure(kind: str, what: str, real: Rate, floor: Rate, least: float | None = None) -> Figure:
+    return Figure(
+        "ingest",
+        what,
+        real.rate,
+        "patients/s",
+        floor=floor.rate,
+        floor_is="decode, one row",
+        database=kind,
+        details={"server_us": real.server_us, "floor_server_us": floor.server_us},
+        cpu_us=real.cpu_us,
+        floor_cpu_us=floor.cpu_us,
+        least_cpu_ratio=least,
+        counts=real.counts,
+    )
+
+
+def _round(databases: Databases, kind: str, revisions: Sequence[list[bytes]]) -> list[Rate]:
+    """Both floors and the three loads, one after the other."""
+    meter, count = _Meter(databases, kind), len(revisions[0])
     with databases.fresh(kind) as url:
-        seconds, memory = _ingest(folder, url, file, count)
-        floor = _floor(url, file, count)
-    floor_is = "decode, executemany" if kind == "sqlite" else "decode, COPY"
-    yield Figure("ingest", f"{count:,} NDJSON patients", count / seconds, "patients/s", floor=floor, floor_is=floor_is, database=kind)
-    yield Figure("ingest", "resident memory, highest", max(memory), "MB", most=300, database=kind, details={"over_time": thinned(memory)})
-    if quick:
-        return  # too short to have settled
-    quarter = len(memory) // 4
-    growth = max(memory[-quarter:]) / max(memory[quarter : 2 * quarter])
-    yield Figure("ingest", "memory, last quarter / second quarter", growth, "", most=1.1, database=kind)
+        loads = _Ingesting(url, meter).rates(revisions)
+        database = Database.open(url)
+        one_row = meter.rate(count, lambda: floors.one_row(database, revisions[0]))
+        rows = floors.read_rows(database)
+        database.close()
+    with databases.fresh(kind) as url:
+        database = Database.open(url)
+        all_rows = meter.rate(count, lambda: floors.all_rows(database, rows))
+        database.close()
+    return [one_row, all_rows, *loads]
 
 
-def _ingest(folder: Path, url: str, file: Path, count: int) -> tuple[float, list[float]]:
-    """The seconds taken, and resident memory over time in MB."""
-    config = site.write(folder, url, sources=(site.FHIR,))
-    began, memory = time.perf_counter(), []
-    command = [*COMMAND, "-c", str(config), "ingest", site.FHIR, str(file), "--json"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
-        watched = psutil.Process(process.pid)
-        while process.poll() is None:
-            memory.append(resident(watched))
-            time.sleep(SAMPLE)
-        assert process.stdout is not None
-        answer = json.loads(process.stdout.read())
-    seconds = time.perf_counter() - began
-    if answer["counts"].get("applied") != count:
-        raise RuntimeError(f"not every patient was applied: {answer['counts']}")
-    return seconds, [one for one in memory if one]
+class _Meter:
+    """Measures what this process and PostgreSQL do."""
+
+    def __init__(self, databases: Databases, kind: str) -> None:
+        self.databases, self.kind = databases, kind
+
+    def rate(self, count: int, work: Callable[[], object]) -> Rate:
+        began, own, server = time.perf_counter(), time.process_time(), self.databases.server_seconds(self.kind)
+        work()
+        own, server = time.process_time() - own, self.databases.server_seconds(self.kind) - server
+        return Rate(count / (time.perf_counter() - began), 1e6 * (own + server) / count, {}, 1e6 * server / count)
 
 
-def resident(process: psutil.Process) -> float:
-    """Resident memory in MB; 0 for a process that has just ended."""
-    try:
-        return float(process.memory_info().rss) / 1e6
-    except psutil.Error:
-        return 0.0  # it has just ended
+class _Ingesting:
+    """The engine of the program on one database."""
 
+    def __init__(self, url: str, meter: _Meter) -> None:
+        self.url, self.meter = url, meter
 
-def thinned(memory: list[float]) -> list[int]:
-    """About twenty samples, evenly over the run."""
-    step = max(1, len(memory) // 20)
-    return [round(one) for one in memory[::step]]
+    def rates(self, revisions: Sequence[list[bytes]]) -> list[Rate]:
+        with tempfile.TemporaryDirectory() as folder:
+            runtime = Runtime.open(load(site.write(Path(folder), self.url, sources=(site.FHIR,)), {}))
+            found = [self._rate(runtime, revisions[revision], outcome) for _, revision, outcome in LOADS]
+            runtime.close()
+        return found
 
-
-def _floor(url: str, file: Path, count: int) -> float:
-    database = Database.open(url)
-    with database.write("floor") as transaction:
-        transaction.exec_driver_sql("CREATE TABLE bench_lines (id TEXT PRIMARY KEY, document TEXT NOT NULL)")
-    began = time.perf_counter()
-    with file.open() as lines:
-        while batch := [(json.loads(line)["id"], line) for line in islice(lines, BATCH)]:
-            with database.write("floor") as transaction:
-                if database.is_sqlite:
-                    transaction.exec_driver_sql("INSERT INTO bench_lines (id, document) VALUES (?, ?)", batch)
-                else:
-                    with transaction.connection.cursor().copy("COPY bench_lines (id, document) FROM STDIN") as copy:
-                        for row in batch:
-                            copy.write_row(row)
-    seconds = time.perf_counter() - began
-    database.close()
-    return count / seconds
+    def _rate(self, runtime: Runtime, bodies: list[bytes], expected: str) -> Rate:
+        source, received, counts = runtime.feed(site.FHIR), datetime.now(UTC), dict[str, int]()
+        adapter = runtime.polled(source)
+        payloads = (Payload(body, f"bench:{number}", received) for number, body in enumerate(bodies))
+        found = self.meter.rate(len(bodies), lambda: counts.update(runtime.engine.feed(lane(source), adapter.mapper, payloads).counts))
+        if counts.get(expected, 0) < (1 - MOST_OTHERS) * len(bodies):
+            raise RuntimeError(f"expected nearly every outcome to be {expected}, found {counts}")
+        return found._replace(counts=counts)

@@ -1,17 +1,23 @@
 """A process that receives ADT messages: ``python -m bench.receiver CONFIG real|floor``, until its standard input ends.
 
+For each line of its standard input it prints what became of the messages so far, by outcome, as JSON.
+
 ``real`` is the listener, engine and store as in the service. ``floor`` is the same listener with the same group commit, which only inserts
 one row of raw bytes per message.
 """
 
 from __future__ import annotations
 
+import json
+import re
 import subprocess
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from socket import create_connection
 
@@ -24,16 +30,38 @@ from sync.roles import ListenRole
 from sync.runtime import Runtime
 
 APPLIED = IngestResult("applied")
+COUNTED = re.compile(rb'^emr_sync_records_total\{outcome="(\w+)",source="' + site.ADT.encode() + rb'"\} ([0-9.e+]+)$', re.MULTILINE)
+
+
+@dataclass(slots=True)
+class Receiver:
+    """A receiver in a separate process."""
+
+    port: int
+    process: subprocess.Popen[bytes]
+
+    @property
+    def pid(self) -> int:
+        return self.process.pid
+
+    def counts(self) -> Counter[str]:
+        """What became of the messages so far, by outcome; empty for the floor."""
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.process.stdin.write(b"\n")
+        self.process.stdin.flush()
+        return Counter(json.loads(self.process.stdout.readline()))
 
 
 @contextmanager
-def receiving(folder: Path, url: str, mode: str, tls: Mapping[str, str] | None = None) -> Iterator[tuple[int, int]]:
-    """Runs a receiver in a separate process; yields its port and process id."""
+def receiving(folder: Path, url: str, mode: str, tls: Mapping[str, str] | None = None) -> Iterator[Receiver]:
+    """Runs a receiver in a separate process."""
     port = site.free_port()
     config = site.write(folder, url, mllp=f"127.0.0.1:{port}", tls=tls)
-    with subprocess.Popen([sys.executable, "-m", "bench.receiver", str(config), mode], stdin=subprocess.PIPE) as process:
+    command = [sys.executable, "-m", "bench.receiver", str(config), mode]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         wait_for(port, process)
-        yield port, process.pid
+        yield Receiver(port, process)
         assert process.stdin is not None
         process.stdin.close()
         process.wait(60)
@@ -79,12 +107,15 @@ def main() -> None:
     if sys.argv[2] == "real":
         role = ListenRole(runtime, feed, listener, _fail)
         role.start()
-        sys.stdin.read()
+        for _ in sys.stdin:
+            counted = COUNTED.findall(runtime.metrics.text({}))
+            print(json.dumps({outcome.decode(): int(float(number)) for outcome, number in counted}), flush=True)
         role.stop()
     else:
         serving = threading.Thread(target=listener.serve, args=(_floor(runtime.database),))
         serving.start()
-        sys.stdin.read()
+        for _ in sys.stdin:
+            print("{}", flush=True)
         listener.stop()
         serving.join()
     runtime.close()

