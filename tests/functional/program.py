@@ -7,7 +7,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -16,7 +16,7 @@ from urllib.request import urlopen
 
 import yaml
 
-from tests.functional.forked import Program, start
+from tests.functional.forked import Program, start, unchanged
 
 EMR_SYNC = str(Path(sys.executable).parent / "emr-sync")
 STARTED_WITHIN = 100.0
@@ -72,11 +72,11 @@ def emr_sync(config: Path, *arguments: str) -> Any:
     return json.loads(out)
 
 
-def ended(config: Path, *arguments: str) -> tuple[int, str, str]:
-    """Runs a command to its end; gives its exit code and what it wrote to stdout and stderr."""
+def ended(config: Path, *arguments: str, prepare: Callable[[], None] = unchanged) -> tuple[int, str, str]:
+    """Runs a command to its end; gives its exit code and what it wrote to stdout and stderr. ``prepare``: see ``start``."""
     with TemporaryDirectory() as folder:
         out, err = Path(folder, "out"), Path(folder, "err")
-        code = start(["-c", str(config), *arguments], out, err).wait(120)
+        code = start(["-c", str(config), *arguments], out, err, prepare).wait(120)
         return code, out.read_text(), err.read_text()
 
 

@@ -17,7 +17,7 @@ from store.db.database import Database
 from tests.functional.forked import start
 from tests.functional.program import emr_sync, free_port, hospital, written
 
-PATIENTS, FILE_SIZE = 3_000, 250
+PATIENTS, FILE_SIZE, BATCH = 1_200, 100, 40
 SOURCE = "genhosp-bulk"
 PATIENCE = 240.0
 pytestmark = pytest.mark.timeout(2 * PATIENCE)  # three starts of the program, on a machine that may be busy
@@ -36,7 +36,7 @@ def config(emr: RehearsalEmr, database_url: str, tmp_path: Path) -> Path:
     source = emr.bulk_source(enterprise="general-hospital", private_key=f"file:{tmp_path / 'key.pem'}")
     configuration = hospital(database_url, free_port())
     configuration["sources"] = {SOURCE: {**source, "budget": {"parallel": "1"}}}
-    configuration["batch_size"] = "100"
+    configuration["batch_size"] = str(BATCH)
     file = written(tmp_path, configuration)
     emr_sync(file, "runs")  # creates the schema
     return file

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,46 +10,17 @@ import pytest
 
 from store.audit.verify import verify
 from store.db.database import Database
-from tests.functional.program import emr_sync, free_port, hospital, written
+from tests.functional.dying import DIED, die
+from tests.functional.program import emr_sync, ended, free_port, hospital, written
 from tests.functional.test_crash import message
 
-DIES = """
-import os, sys
-from store.audit.audit_log import Audit
-from store.audit.hash_chain import Chain
-from store.runs.rejections import RejectionStore
-from sync.commands import cli
-
-point, arguments = sys.argv[1], sys.argv[2:]
-
-def dying(owner, name, *, first):
-    real = getattr(owner, name)
-    def replaced(*args, **rest):
-        if first:
-            os._exit(9)
-        real(*args, **rest)
-        os._exit(9)
-    setattr(owner, name, replaced)
-
-if point == "before it is resolved":
-    dying(RejectionStore, "resolve", first=True)
-if point == "before it is committed":
-    dying(Chain, "append", first=False)
-if point == "after it is committed":
-    dying(RejectionStore, "summary", first=True)
-if point == "in the middle of the keys":
-    dying(RejectionStore, "_resealed", first=False)
-if point == "after the keys":
-    dying(Audit, "note", first=True)
-sys.exit(cli.run(arguments))
-"""
 NEVER = "NEVER"
 
 
 def dies(config: Path, point: str, *arguments: str) -> None:
-    command = [sys.executable, "-c", DIES, point, "-c", str(config), *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, cwd=os.getcwd())
-    assert done.returncode == 9, done.stderr[-2000:]
+    """Runs a command in a program that dies at the point."""
+    code, _, err = ended(config, *arguments, prepare=partial(die, point))
+    assert code == DIED, err[-2000:]
 
 
 def site(folder: Path, url: str, codes: dict[str, str], **more: Any) -> Path:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 import time
 from pathlib import Path
 from typing import Any
@@ -15,10 +14,11 @@ import pytest
 from store.db.database import Database
 from tests.adapters.files.made import JOINED, joined
 from tests.adapters.hl7v2.sftp_server import PASSWORD, USER, serving
-from tests.functional.program import EMR_SYNC, emr_sync, free_port, hospital, written
+from tests.functional.forked import start
+from tests.functional.program import emr_sync, free_port, hospital, written
 
 SOURCE = "genhosp-extract"
-PATIENTS, BATCH = 2_000, 200
+PATIENTS, BATCH = 1_000, 100
 PATIENCE = 240.0
 HOST_KEY = paramiko.ECDSAKey.generate()
 
@@ -65,7 +65,7 @@ def test_killed_in_the_middle_of_a_set_it_continues_without_loss_or_doubles(tmp_
         trailer={"starts": "TRL", "field": 2},
         mapping={"consent.sms": {"from": "rows[CONCEPT=SMS].ANSWER", "values": {"Y": "granted", "N": "denied"}}},
     )
-    process = subprocess.Popen([EMR_SYNC, "-c", str(config), "resync", SOURCE, "--json"], stdout=subprocess.DEVNULL)
+    process = start(["-c", str(config), "resync", SOURCE, "--json"], Path(os.devnull), Path(os.devnull))
     deadline = time.monotonic() + PATIENCE
     while count(database_url, "patients") < 3 * BATCH:
         assert process.poll() is None, "the process ended before it could be killed"
