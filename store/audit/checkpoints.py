@@ -25,11 +25,15 @@ AT_ONCE = 5_000
 
 
 class Ledger(NamedTuple):
-    """An append-only table whose ``seq`` numbers the rows in the order of their commits."""
+    """An append-only table whose ``seq`` numbers the rows in the order of their commits.
+
+    ``added``: columns that rows attested before did not have; where one is ``NULL`` it leaves no trace in the digest.
+    """
 
     chain: str
     table: type[Table]
     columns: tuple[str, ...]
+    added: tuple[str, ...] = ()
 
 
 class Attested(NamedTuple):
@@ -50,6 +54,7 @@ SMS = Ledger(
     "sms_consent",
     SmsConsentEventRow,
     ("seq", "number", "line", "authority", "kind", "scope", "topic", "word", "actor", "reason", "at", "recorded"),
+    ("in_reply_to",),
 )
 LEDGERS = {one.chain: one for one in (HISTORY, SMS)}
 
@@ -85,7 +90,7 @@ class Attesting:
 
 def digested(database: Database, connection: Connection, ledger: Ledger, enterprise: str, after: int, until: int | None = None) -> Attested:
     """The digest of an enterprise's rows after ``after``: a few thousand, or all up to ``until``."""
-    text = database.one_text(ledger.table, ledger.columns)
+    text = database.one_text(ledger.table, ledger.columns, ledger.added)
     limit, parameters = ("LIMIT ?", [AT_ONCE]) if until is None else ("", [])
     bound = "" if until is None else "AND seq <= ? "
     sql = f"SELECT seq, {text} FROM {ledger.table.__tablename__} WHERE enterprise = ? AND seq > ? {bound}ORDER BY seq {limit}"

@@ -19,7 +19,7 @@ from store.domain.ids import is_decision_id
 from store.errors import NotFound
 
 DECIDED = "decided"
-ASKED = ("message_type", "channels", "line", "topic", "appointment", "at")
+ASKED = ("message_type", "channels", "line", "topic", "category", "appointment", "at")
 
 
 class Receipts:

@@ -237,9 +237,12 @@ class Database:
         if rows:
             self._write(connection, sql.delete(table.__table__, tuple(keys), sqlite=self.is_sqlite), rows)
 
-    def one_text(self, table: Any, columns: Sequence[str]) -> str:
-        """SQL that joins a row's columns into one text. The text is the same as long as the row is unchanged."""
-        return sql.one_text(table.__table__, tuple(columns), sqlite=self.is_sqlite)
+    def one_text(self, table: Any, columns: Sequence[str], added: Sequence[str] = ()) -> str:
+        """SQL that joins a row's columns into one text. The text is the same as long as the row is unchanged.
+
+        Columns of text that were ``added`` later are part of it only where they have a value.
+        """
+        return sql.one_text(table.__table__, tuple(columns), sqlite=self.is_sqlite) + sql.added_text(tuple(added), sqlite=self.is_sqlite)
 
     def select(self, connection: Connection, query: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
         """The rows of a hand-written query, straight from the driver. ``?`` binds one value, ``IN ??`` a list of text or numbers."""

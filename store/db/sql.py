@@ -152,6 +152,11 @@ def one_text(table: Table, columns: Columns, *, sqlite: bool) -> str:
     return f"concat_ws(chr(31), {texts})"
 
 
+def added_text(columns: Columns, *, sqlite: bool) -> str:
+    """What columns of text add to :func:`one_text` where they have a value."""
+    return "".join(f" || coalesce({'char' if sqlite else 'chr'}(31) || {name}, '')" for name in columns)
+
+
 def _on_conflict(table: Table, columns: Columns) -> str:
     keys = [column.name for column in table.primary_key]
     changed = ", ".join(f"{name} = excluded.{name}" for name in columns if name not in keys)

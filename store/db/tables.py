@@ -196,7 +196,8 @@ class SmsWordsRow(Table):
 class SmsConsentEventRow(Table):
     """Append only. Every opt-out and opt-in, by keyword or by hand, even if it changed nothing.
 
-    ``kind`` is opt_out or opt_in for texts, and voice:opt_out or email:opt_out for the other channels.
+    ``kind`` is opt_out or opt_in for texts, and voice:opt_out or email:opt_out for the other channels. ``in_reply_to`` is the class of the
+    message that an opt-out answered (``store.domain.message_class``), if it is known.
     """
 
     __tablename__ = "sms_consent_events"
@@ -213,6 +214,7 @@ class SmsConsentEventRow(Table):
     reason: Mapped[str]
     at: Mapped[datetime]
     recorded: Mapped[datetime]
+    in_reply_to: Mapped[str | None]
     __table_args__ = (Index("ix_sms_consent_events_enterprise_number", "enterprise", "number"),)
 
 

@@ -103,7 +103,7 @@ def obstacle(channel: str, request: DecisionRequest, known: KnownPatient, route:
         return why.TOPIC_DECLINED
     if contact.consents and contact.consents.get(channel) == DENIED:
         return CLOSED_BY_CONSENT[channel]
-    if known.opt_outs and any(blocks(one, request.line, request.topic, channel) for one in known.opt_outs):
+    if known.opt_outs and any(blocks(one, request.line, request.topic, channel, request.category) for one in known.opt_outs):
         return CLOSED_BY_CONSENT[channel]
     return None
 

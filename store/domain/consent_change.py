@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from store.domain.sms_consent import OPT_IN, ConsentEvent, OptOut
+from store.domain.sms_consent import CATEGORY, OPT_IN, ConsentEvent, OptOut, category_of
 
 OPTED_IN, OPTED_OUT = "opted_in", "opted_out"
 
@@ -18,6 +18,7 @@ def documented(
     ``before`` and ``after`` are the opt-outs in force of the numbers. If several numbers differ, one that is opted in counts.
     """
     where = {"line": event.line, "topic": event.topic, "numbers": list(numbers)}
+    where |= {"category": category_of(event)} if event.scope == CATEGORY else {}
     return {"state": _state(event, before, numbers)}, {"state": _state(event, after, numbers), "kind": kind, **where}
 
 
@@ -34,4 +35,4 @@ def _state(event: ConsentEvent, opt_outs: Iterable[OptOut], numbers: Sequence[st
 def _covers(one: OptOut, event: ConsentEvent) -> bool:
     """Whether an opt-out is of the channel of an event and at least as wide: its line or all lines, its topic or all topics."""
     is_of_line = one.line == event.line or (one.line is None and event.line not in one.except_lines)
-    return is_of_line and one.channel == event.channel and one.topic in (None, event.topic)
+    return is_of_line and one.channel == event.channel and one.topic in (None, event.topic) and one.category in (None, category_of(event))

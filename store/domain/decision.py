@@ -227,7 +227,7 @@ def _attributes_behind(skipped: Skipped, request: DecisionRequest, known: KnownP
 
 def _opt_out_evidence(channel: str, request: DecisionRequest, known: KnownPatient) -> tuple[Evidence, ...]:
     """The evidence of the opt-outs that block this request. Leaves out the number: an address is returned only if it may be used."""
-    opt_outs = (one for one in known.opt_outs if one.channel == channel and blocks(one, request.line, request.topic, channel))
+    opt_outs = (one for one in known.opt_outs if blocks(one, request.line, request.topic, channel, request.category))
     return tuple(Evidence(CONSENT + channel, one.authority, path=OPT_OUT_PATHS[channel], effective=one.at) for one in opt_outs)
 
 

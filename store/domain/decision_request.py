@@ -28,12 +28,16 @@ class Appointment(Struct, frozen=True, gc=False):
 
 
 class DecisionRequest(Struct, frozen=True, kw_only=True, gc=False):
-    """A sender's request. ``channels``: those the message has copy for. ``at``: when it would be sent (with a time zone)."""
+    """A sender's request. ``channels``: those the message has copy for. ``at``: when it would be sent (with a time zone).
+
+    ``category``: one of ``store.domain.message_class.CATEGORIES``; unknown counts as either.
+    """
 
     message_type: str
     channels: tuple[str, ...]
     line: str | None = None
     topic: str | None = None
+    category: str | None = None
     appointment: Appointment | None = None
     at: datetime | None = None
 

@@ -16,6 +16,7 @@ import msgspec
 
 from store import times
 from store.domain.decision_request import Evidence
+from store.domain.message_class import UNKNOWN, MessageClass
 from store.domain.sms_consent import ConsentEvent, Events
 from store.domain.source_codes import Reading, Readings
 from store.domain.unreadable import Marks, Unreadable
@@ -92,6 +93,7 @@ _encode = msgspec.json.Encoder().encode
 _assertions = _reading(msgspec.json.Decoder(tuple[list[StoredPayload], dict[str, StoredAssertion]]).decode)
 _provenance = _reading(msgspec.json.Decoder(tuple[list[tuple[str, StoredPayload]], dict[str, tuple[str, int]]]).decode)
 _consent_events = _reading(msgspec.json.Decoder(tuple[ConsentEvent, ...]).decode)
+_message_class = _reading(msgspec.json.Decoder(MessageClass).decode)
 _marks = _reading(msgspec.json.Decoder(dict[str, Unreadable]).decode)
 _readings = _reading(msgspec.json.Decoder(dict[str, tuple[Reading, ...]]).decode)
 _code = _reading(msgspec.json.Decoder(Codes).decode)
@@ -232,6 +234,16 @@ class Provenance:
 def read_consent_events(text: str) -> Events:
     """The consent events of one number, or of a binding."""
     return _consent_events(text)
+
+
+def write_message_class(answered: MessageClass) -> str | None:
+    """The class of an answered message; ``None`` if nothing is known of it."""
+    return None if answered == UNKNOWN else write(answered)
+
+
+def read_message_class(text: str | None) -> MessageClass:
+    """The class of an answered message."""
+    return UNKNOWN if text is None else _message_class(text)
 
 
 def digest(

@@ -10,7 +10,8 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from datetime import datetime
 from typing import NamedTuple
 
-from store.domain.sms_consent import ConsentEvent, Events, OptOut, active, add
+from store.domain.message_class import UNKNOWN
+from store.domain.sms_consent import ConsentEvent, Events, OptOut, active, add, is_about
 
 NO_NUMBER = ""
 """The number of a binding for a patient who had none."""
@@ -76,8 +77,8 @@ def unbound(events: Iterable[ConsentEvent], bound: Iterable[OptOutBinding]) -> E
 def opted_out(events: Iterable[ConsentEvent]) -> Events:
     """The events of opt-outs in force, with those that except a line from them."""
     every = tuple(events)
-    refused = {(one.number, one.authority, one.topic, one.channel) for one in active(every)}
-    return tuple(one for one in every if (one.number, one.authority, one.topic, one.channel) in refused)
+    refused = active(every)
+    return tuple(one for one in every if any(is_about(one, opt_out) for opt_out in refused))
 
 
 def joined(events: Events, more: Iterable[ConsentEvent]) -> Events:
@@ -91,7 +92,7 @@ def in_force(by_number: Iterable[OptOut], bound: Iterable[OptOut]) -> tuple[OptO
     """The opt-outs in force for a patient: of their numbers, and those that bind them; each once, by number."""
     found: dict[tuple[object, ...], OptOut] = {}
     for one in (*by_number, *bound):
-        found.setdefault((one.number, one.channel, one.line, one.scope, one.topic, one.authority, one.except_lines), one)
+        found.setdefault((*one._replace(at=None, in_reply_to=UNKNOWN), one.in_reply_to.category), one)
     return tuple(sorted(found.values(), key=_order))
 
 
@@ -130,8 +131,9 @@ def _of(bound: Iterable[OptOutBinding], number: str, patients: Iterable[int]) ->
 
 
 def _identity(one: ConsentEvent) -> tuple[object, ...]:
-    return one.line, one.authority, one.topic, one.channel, one.at
+    return one.line, one.authority, one.topic, one.channel, one.at, one.in_reply_to.category
 
 
 def _order(one: OptOut) -> tuple[str, ...]:
-    return one.number, one.channel, one.line or "", one.topic or "", one.authority, str(one.at), ",".join(one.except_lines)
+    category, lines = one.category or "", ",".join(one.except_lines)
+    return one.number, one.channel, one.line or "", one.topic or "", one.authority, str(one.at), lines, category

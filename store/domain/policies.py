@@ -9,6 +9,9 @@ from dataclasses import dataclass, fields
 from datetime import date
 from typing import Annotated, Any, Literal, NamedTuple, get_args, get_type_hints
 
+ALL, CATEGORY_ONLY, LINE_ONLY = "all", "category", "line"
+"""How far a STOP reaches (``store.domain.revocation``)."""
+
 
 class Choice(NamedTuple):
     """A value of a policy. ``effect``: what it permits or stops, in one line. ``permits``: it permits more contact than the others.
@@ -133,18 +136,52 @@ class Policy:
             ),
         ),
     ] = "all"
-    revoke_all_from: Annotated[
+    revocation_scope: Annotated[
+        str,
+        Setting(
+            "What a STOP ends",
+            (
+                Choice(ALL, "all texts", "A STOP ends texts from all lines. This is the safe choice."),
+                Choice(
+                    CATEGORY_ONLY,
+                    "texts of its category",
+                    "A STOP in reply to marketing ends all marketing; in reply to another message, messages on its topic. If it is unknown "
+                    "what it answered, it ends texts from all lines.",
+                    permits=True,
+                ),
+                Choice(
+                    LINE_ONLY,
+                    "texts from its line",
+                    "A STOP ends texts from its line, and all marketing if it answered marketing. STOP ALL ends texts from all lines.",
+                    permits=True,
+                ),
+            ),
+            offered=False,
+        ),
+    ] = ALL
+    revocation_scope_from: Annotated[
         date | None,
         Setting(
-            "A STOP to one line applies to all lines",
+            "The first day on which a STOP may end less than all texts",
             (
-                Choice(None, "no", "A STOP ends texts from its line; STOP ALL from all lines.", permits=True),
-                Choice(date, "from {}", "From that day on, one STOP ends texts from all lines."),
+                Choice(None, "no first day", "`revocation_scope` applies to earlier replies too.", permits=True),
+                Choice(date, "{}", "A STOP before that day ends texts from all lines."),
             ),
             offered=False,
         ),
     ] = None
-    """The day begins in the enterprise's time zone."""
+    revocation_scope_until: Annotated[
+        date | None,
+        Setting(
+            "The day from which a STOP ends all texts",
+            (
+                Choice(None, "no last day", "`revocation_scope` applies without an end.", permits=True),
+                Choice(date, "{}", "A STOP on or after that day ends texts from all lines."),
+            ),
+            offered=False,
+        ),
+    ] = None
+    """Both days begin in the enterprise's time zone."""
     decision_receipts: Annotated[
         bool,
         Setting(

@@ -74,6 +74,11 @@ def hinted(reply: RecognizedReply, hint: str | None) -> RecognizedReply:
     return RecognizedReply(OPT_OUT, LINE, PROVIDER_HINT) if hint == OPT_OUT and reply.kind != OPT_OUT else reply
 
 
+def may_cancel_appointment(reply: RecognizedReply) -> bool:
+    """Whether an opt-out by this keyword may also cancel an appointment."""
+    return reply.kind == OPT_OUT and reply.term in _wording().appointment
+
+
 class Wording:
     """The words and phrases of ``wording.toml``, normalized for comparison."""
 
@@ -82,6 +87,7 @@ class Wording:
         self.keywords = frozenset(_words(word) for group in data["keywords"].values() for word in group)
         self.everywhere = frozenset(_words(word) for group in data["everywhere"].values() for word in group)
         self.around = frozenset(word for group in data["around"].values() for word in group)
+        self.appointment = frozenset(data["appointment"]["keywords"])
         self.strong = frozenset(_words(word) for word in data["around_strong"]["keywords"])
         self.around_strong = self.around | frozenset(data["around_strong"]["words"])
         phrases = data["phrases"]

@@ -12,10 +12,10 @@ own STOP only: a denial by staff or by the EMR remains (product rule 5.4).
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from datetime import date, datetime
+from datetime import datetime
 from typing import NamedTuple
-from zoneinfo import ZoneInfo
 
+from store.domain.message_class import INFORMATIONAL, MARKETING, UNKNOWN, MessageClass
 from store.preference import DENIED, PATIENT, STAFF, Channel, ContactPreferences
 
 OPT_OUT = "opt_out"
@@ -23,12 +23,17 @@ OPT_IN = "opt_in"
 REVIEW = "review"
 """A reply that may mean an opt-out; also the authority of its event until a person decides it."""
 
+APPOINTMENT_CANCEL = "appointment_cancel"
+"""What a bare CANCEL may also mean: it opts out, and staff look whether the patient meant the appointment."""
+
 SMS = str(Channel.SMS)
 
 LINE = "line"
 ALL_LINES = "all_lines"
 TOPIC = "topic"
-SCOPES = (LINE, ALL_LINES, TOPIC)
+CATEGORY = "category"
+"""Messages of the category of the one that was answered, from every line; of informational ones only those on its topic, if it is known."""
+SCOPES = (LINE, ALL_LINES, TOPIC, CATEGORY)
 
 OPT_OUT_CONFIRMED = "opt_out_confirmed"
 OPT_IN_CONFIRMED = "opt_in_confirmed"
@@ -46,8 +51,9 @@ class OptOut(NamedTuple):
     """One opt-out in force, from one ``channel``.
 
     ``line`` is ``None`` for all lines but ``except_lines`` (where the patient sent START since). ``number`` is E.164, empty if staff
-    recorded it for a patient who had none; for e-mail it is the address in lower case. ``scope`` is one of :data:`SCOPES`; ``topic`` is
-    set for that scope only. ``authority`` is ``patient``, ``staff``, or ``review`` for an unclear reply that waits for a person.
+    recorded it for a patient who had none; for e-mail it is the address in lower case. ``scope`` is one of :data:`SCOPES`; ``topic``
+    limits the scopes ``topic`` and ``category``. ``authority`` is ``patient``, ``staff``, or ``review`` for an unclear reply that waits for
+    a person. ``in_reply_to`` is the message that it answered.
     """
 
     line: str | None
@@ -58,6 +64,12 @@ class OptOut(NamedTuple):
     at: datetime | None = None
     except_lines: tuple[str, ...] = ()
     channel: str = SMS
+    in_reply_to: MessageClass = UNKNOWN
+
+    @property
+    def category(self) -> str | None:
+        """The category that the opt-out is limited to; ``None``: it is not."""
+        return category_of(self)
 
 
 class Recognised(NamedTuple):
@@ -68,30 +80,35 @@ class Recognised(NamedTuple):
 
 
 class ReplyOutcome(NamedTuple):
-    """The result of a reply. ``confirmation`` is one of :data:`CONFIRMATIONS`; ``patients`` counts those who have the number."""
+    """The result of a reply. ``confirmation`` is one of :data:`CONFIRMATIONS`; ``patients`` counts those who have the number.
+
+    ``also_maybe``: what the patient may have meant as well, like :data:`APPOINTMENT_CANCEL`.
+    """
 
     kind: str | None
     scope: str | None
     confirmation: str
     patients: int = 0
+    also_maybe: tuple[str, ...] = ()
 
 
-def widened(reply: Recognised, at: datetime, revoke_all_from: date | None, time_zone: str) -> Recognised:
-    """An opt-out from one line counts for all lines from the day the site has configured, in its time zone."""
-    if reply.kind not in (OPT_OUT, REVIEW) or revoke_all_from is None or at.astimezone(ZoneInfo(time_zone)).date() < revoke_all_from:
-        return reply
-    return reply._replace(scope=ALL_LINES)
+def blocks(opt_out: OptOut, line: str | None, topic: str | None, channel: str = SMS, category: str | None = None) -> bool:
+    """Whether it forbids a message about ``topic`` of a ``category`` from ``line``. An ask without one of them is blocked by any of them.
 
-
-def blocks(opt_out: OptOut, line: str | None, topic: str | None, channel: str = SMS) -> bool:
-    """Whether it forbids a message about ``topic`` from ``line``. An ask without a line or topic is blocked by any of them."""
+    An opt-out in reply to marketing ends marketing from every line.
+    """
     if opt_out.channel != channel:
         return False
-    if opt_out.scope == TOPIC and topic is not None and opt_out.topic != topic:
+    if opt_out.topic is not None and topic is not None:
+        if opt_out.topic != topic:
+            return False
+    elif category is not None and opt_out.category not in (None, category):
         return False
     if opt_out.line is None:
         return line is None or line not in opt_out.except_lines
-    return line is None or opt_out.line == line
+    return (
+        line is None or opt_out.line == line or (is_marketing(opt_out) and category != INFORMATIONAL and line not in opt_out.except_lines)
+    )
 
 
 def outcome(reply: Recognised, before: Collection[OptOut], now: Collection[OptOut], line: str, *, patients: int = 0) -> ReplyOutcome:
@@ -139,10 +156,13 @@ def _confirmation(reply: Recognised, before: Collection[OptOut], now: Collection
 
 
 def _closed(opt_outs: Iterable[OptOut], line: str) -> set[tuple[object, ...]]:
-    """What the patient's own opt-outs close: this line, and all lines but the exceptions."""
+    """What the patient's own opt-outs close: this line, and all lines but the exceptions; of some categories, or of all."""
     own = [one for one in opt_outs if one.authority == PATIENT and one.scope != TOPIC]
-    everywhere = {one.except_lines for one in own if one.line is None}
-    return {("line",) for one in own if blocks(one, line, None)} | {("all", *excepted) for excepted in everywhere}
+    everything = [one for one in own if one.scope != CATEGORY]
+    closed: set[tuple[object, ...]] = {("line",) for one in everything if blocks(one, line, None)}
+    closed |= {("all", *one.except_lines) for one in everything if one.line is None}
+    categories = {("category", one.category, one.topic) for one in own if one.scope == CATEGORY and blocks(one, line, None)}
+    return closed or categories
 
 
 class ConsentEvent(NamedTuple):
@@ -159,26 +179,29 @@ class ConsentEvent(NamedTuple):
     scope: str = LINE
     topic: str | None = None
     channel: str = SMS
+    in_reply_to: MessageClass = UNKNOWN
 
 
 Events = tuple[ConsentEvent, ...]
 """The events of one address, or of one patient's binding to it: the newest of each authority, line, topic and channel."""
 
 
-def of_reply(reply: Recognised, line: str, number: str, at: datetime) -> ConsentEvent:
+def of_reply(reply: Recognised, line: str, number: str, at: datetime, answered: MessageClass = UNKNOWN) -> ConsentEvent:
     """The event of a patient's reply; an unclear reply counts as an opt-out until a person decides it."""
-    where = None if reply.scope == ALL_LINES else line
-    authority = REVIEW if reply.kind == REVIEW else PATIENT
-    return ConsentEvent(number, where, authority, reply.kind in (OPT_OUT, REVIEW), at, reply.scope or LINE)
+    where = None if reply.scope in (ALL_LINES, CATEGORY) else line
+    authority, is_opt_out = REVIEW if reply.kind == REVIEW else PATIENT, reply.kind in (OPT_OUT, REVIEW)
+    topic = answered.topic if reply.scope == CATEGORY and answered.category == INFORMATIONAL else None
+    return ConsentEvent(
+        number, where, authority, is_opt_out, at, reply.scope or LINE, topic, in_reply_to=answered if is_opt_out else UNKNOWN
+    )
 
 
 def add(events: Events, new: ConsentEvent) -> Events:
-    """The events with one more; the same tuple if it is not newer than what is known."""
+    """The events with one more; the same tuple if it changes nothing."""
     for old in events:
         if _subject(old) == _subject(new) and old.line == new.line:
-            if (old.at, old.opted_out) >= (new.at, new.opted_out):
-                return events
-            return (*(one for one in events if one is not old), new)
+            kept = _newest(old, new)
+            return events if kept == old else (*(one for one in events if one is not old), kept)
     return (*events, new)
 
 
@@ -210,6 +233,19 @@ def active(events: Iterable[ConsentEvent]) -> tuple[OptOut, ...]:
     return tuple(_opt_out(event, every) for event in every if event.opted_out and not any(_lifts(one, event) for one in everywhere))
 
 
+def is_marketing(one: ConsentEvent | OptOut) -> bool:
+    """Whether an opt-out answered marketing."""
+    category: str | None = one.in_reply_to.category
+    return category == MARKETING
+
+
+def _newest(old: ConsentEvent, new: ConsentEvent) -> ConsentEvent:
+    """The newer of two events. Of two opt-outs, it ends marketing if one of them did."""
+    kept = old if (old.at, old.opted_out) >= (new.at, new.opted_out) else new
+    answered = next((one.in_reply_to for one in (kept, old, new) if is_marketing(one)), kept.in_reply_to)
+    return kept._replace(in_reply_to=answered) if old.opted_out and new.opted_out else kept
+
+
 def _ending_unclear(events: Events, opt_in: ConsentEvent) -> Events:
     """If an unclear reply waits for a person, a clear opt-in counts against it as well."""
     if all(one.authority != REVIEW for one in events):
@@ -218,14 +254,34 @@ def _ending_unclear(events: Events, opt_in: ConsentEvent) -> Events:
 
 
 def _opt_out(event: ConsentEvent, every: Events) -> OptOut:
-    excepted = sorted(one.line for one in every if one.line is not None and event.line is None and _lifts(one, event))
-    return OptOut(event.line, event.number, event.scope, event.topic, event.authority, event.at, tuple(excepted), event.channel)
+    reaches_all_lines, channel = event.line is None or is_marketing(event), event.channel
+    lines = tuple(sorted(one.line for one in every if one.line is not None and reaches_all_lines and _lifts(one, event)))
+    return OptOut(event.line, event.number, event.scope, event.topic, event.authority, event.at, lines, channel, event.in_reply_to)
+
+
+def is_about(one: ConsentEvent, opt_out: ConsentEvent | OptOut) -> bool:
+    """Whether an event is by the authority of an opt-out and about the same. A START is about every category."""
+    own, subject = _subject(one), _subject(opt_out)
+    return own == subject or (opt_out.scope == CATEGORY and own == subject._replace(topic=None, category=None))
 
 
 def _lifts(one: ConsentEvent, opt_out: ConsentEvent) -> bool:
     """Whether an event is a later opt-in by the same authority about the same. Lines are for the caller to compare."""
-    return _subject(one) == _subject(opt_out) and not one.opted_out and one.at > opt_out.at
+    return not one.opted_out and is_about(one, opt_out) and one.at > opt_out.at
 
 
-def _subject(one: ConsentEvent | OptOut) -> tuple[str, str, str | None, str]:
-    return one.number, one.authority, one.topic, one.channel
+class _Subject(NamedTuple):
+    number: str
+    authority: str
+    topic: str | None
+    channel: str
+    category: str | None
+
+
+def _subject(one: ConsentEvent | OptOut) -> _Subject:
+    return _Subject(one.number, one.authority, one.topic, one.channel, category_of(one))
+
+
+def category_of(one: ConsentEvent | OptOut) -> str | None:
+    """The category that an opt-out is limited to; ``None``: it is not."""
+    return one.in_reply_to.category if one.scope == CATEGORY else None

@@ -55,7 +55,7 @@ def former(database: Database, connection: Connection, enterprise: Enterprise, a
 LINES = """SELECT at, version, authority, evidence_id, effective, changes FROM changes
  WHERE enterprise = ? AND patient_id = ? AND at <= ? ORDER BY seq"""
 ORIGINS = "SELECT authority, type, origin, kind FROM identifiers WHERE enterprise = ? AND value = ? AND patient_id = ?"
-EVENTS = """SELECT number, line, authority, kind, at, scope, topic FROM sms_consent_events
+EVENTS = """SELECT number, line, authority, kind, at, scope, topic, in_reply_to FROM sms_consent_events
  WHERE enterprise = ? AND number IN ?? AND recorded <= ? ORDER BY seq"""
 JOINED = "SELECT merged, evidence_id, at FROM merges WHERE survivor = ? AND at <= ? ORDER BY seq"
 MERGED_INTO = "merged_into"
@@ -167,9 +167,9 @@ def _restated(new: Assertion, before: Assertion | None) -> Assertion:
 
 def _events(rows: Iterable[Any]) -> Events:
     events: Events = ()
-    for number, line, authority, kind, at, scope, topic in rows:
+    for number, line, authority, kind, at, scope, topic, in_reply_to in rows:
         channel, _, what = kind.rpartition(":")
-        where = None if line == EVERY_LINE else line
-        event = ConsentEvent(number, where, authority, what == OPT_OUT, instant(at), scope, topic or None, channel or SMS)
+        where, answered = None if line == EVERY_LINE else line, documents.read_message_class(in_reply_to)
+        event = ConsentEvent(number, where, authority, what == OPT_OUT, instant(at), scope, topic or None, channel or SMS, answered)
         events = add_by_staff(events, event) if authority == STAFF else add_reply(events, event)
     return events

@@ -21,6 +21,7 @@ from sqlalchemy import Connection
 from store.db.database import Database
 from store.domain import documents
 from store.domain.ids import shown
+from store.domain.message_class import UNKNOWN, MessageClass
 from store.domain.opt_out_binding import NO_NUMBER
 from store.domain.sms_consent import SMS, OptOut, active
 from store.patients.opt_out_bindings import Bindings
@@ -96,6 +97,7 @@ class OptedOut(NamedTuple):
     at: datetime | None
     except_lines: tuple[str, ...]
     patients: tuple[str, ...]
+    in_reply_to: MessageClass = UNKNOWN
 
 
 class Wanted(NamedTuple):
@@ -162,7 +164,7 @@ def among(rows: list[Any], wanted: Wanted, owners_of: Owners, bindings: Bindings
 
 def _same(one: OptOut, by_number: Iterable[OptOut]) -> OptOut:
     """The same opt-out of the number itself, for one that binds a patient; itself if there is none."""
-    return next((other for other in by_number if other._replace(at=one.at) == one), one)
+    return next((other for other in by_number if other._replace(at=one.at, in_reply_to=one.in_reply_to) == one), one)
 
 
 def _owners(database: Database, connection: Connection, enterprise: str, numbers: list[str]) -> Mapping[str, Sequence[str]]:
@@ -173,7 +175,7 @@ def _owners(database: Database, connection: Connection, enterprise: str, numbers
 
 
 def _row(one: OptOut, patients: Sequence[str]) -> OptedOut:
-    return OptedOut(one.number, one.line, one.scope, one.topic, one.authority, one.at, one.except_lines, tuple(patients))
+    return OptedOut(one.number, one.line, one.scope, one.topic, one.authority, one.at, one.except_lines, tuple(patients), one.in_reply_to)
 
 
 def _order(one: OptOut) -> tuple[str, str, str, str]:

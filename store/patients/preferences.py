@@ -23,11 +23,12 @@ from store.domain.documents import instant
 from store.domain.enterprise import Enterprise
 from store.domain.ids import PatientIds, shown
 from store.domain.lock import Actor, Toggle, master_of, toggle
+from store.domain.message_class import MARKETING, UNKNOWN, MessageClass
 from store.domain.patient import ChangedPatient, HistoryEntry, Patient, PatientRef
 from store.domain.phone_numbers import Numbering, ReadNumber, in_full
 from store.domain.record_merge import ALWAYS
 from store.domain.reply_recognition import RecognizedReply
-from store.domain.sms_consent import ReplyOutcome
+from store.domain.sms_consent import APPOINTMENT_CANCEL, ReplyOutcome
 from store.errors import OptInOff, StoreError, ValueRefused
 from store.patients.apply import MEETS, Application, Outcome
 from store.patients.as_of import AsOf, Past
@@ -37,7 +38,7 @@ from store.patients.local_changes import LocalChange
 from store.patients.merge import Joining
 from store.patients.patient_batch import Author
 from store.patients.reader import PatientReader
-from store.patients.replies import KeptReply, Replies, Unclear
+from store.patients.replies import APPOINTMENT, KeptReply, KeptText, Replies
 from store.patients.reply_review import Review
 from store.patients.settings import SettingsStore
 from store.patients.sms import SmsConsent
@@ -56,12 +57,16 @@ NUMBERS_AT_HAND = 10_000
 
 
 class ReceivedReply(NamedTuple):
-    """A reply to a line. ``numbers``: each number that its sender may be. ``at``: when it was received, if known."""
+    """A reply to a line. ``numbers``: each number that its sender may be. ``at``: when it was received, if known.
+
+    ``answered``: the message that it answered.
+    """
 
     line: str
     numbers: tuple[str, ...]
     body: str
     at: datetime | None
+    answered: MessageClass = UNKNOWN
 
 
 class Preferences:
@@ -223,7 +228,16 @@ class Preferences:
             self.consent(transaction, enterprise).opt_in_by_hand(patient, number, where, topic=topic, actor=actor, reason=reason, now=now)
             return self.reader(transaction, enterprise).patient(PatientRef(id=patient_id))
 
-    def record_reply(self, enterprise: str, line: str, number: str, body: str, received_at: datetime | None, now: datetime) -> ReplyOutcome:
+    def record_reply(
+        self,
+        enterprise: str,
+        line: str,
+        number: str,
+        body: str,
+        received_at: datetime | None,
+        now: datetime,
+        answered: MessageClass = UNKNOWN,
+    ) -> ReplyOutcome:
         """Records a patient's text message to a line. An opt-out counts for every number that ``number`` may mean; an opt-in needs one.
 
         ``received_at`` is ``None`` if the sender does not know it. An unclear reply suspends texts and waits for a person. Raises
@@ -234,19 +248,22 @@ class Preferences:
         if reply.kind is None:
             return sms_consent.outcome(sms_consent.Recognised(None, None), (), (), where)
         with self.database.write(enterprise) as transaction:
-            return self.record_reply_within(transaction, enterprise, reply, ReceivedReply(where, numbers, body, received_at), now)
+            received = ReceivedReply(where, numbers, body, received_at, answered)
+            return self.record_reply_within(transaction, enterprise, reply, received, now)
 
     def record_reply_within(
         self, transaction: Connection, enterprise: str, reply: RecognizedReply, received: ReceivedReply, now: datetime
     ) -> ReplyOutcome:
         """Records a reply that was classified, in a transaction that the caller opened."""
         sms, recognised = self.consent(transaction, enterprise), sms_consent.Recognised(reply.kind, reply.scope)
-        line, numbers, body, at = received
-        outcomes = [sms.reply(recognised, line, one, reply.term, at, now) for one in numbers]
-        if reply.kind == sms_consent.REVIEW:
-            unclear = [Unclear(one, line, str(outcome.scope), body, at or now) for one, outcome in zip(numbers, outcomes, strict=True)]
-            self.replies.add(transaction, enterprise, unclear, now)
-        return outcomes[0]._replace(patients=sum(outcome.patients for outcome in outcomes))
+        line, numbers, body, at, answered = received
+        outcomes = [sms.reply(recognised, line, one, reply.term, at, now, answered) for one in numbers]
+        also = (APPOINTMENT_CANCEL,) if reply_recognition.may_cancel_appointment(reply) and answered.category != MARKETING else ()
+        if reply.kind == sms_consent.REVIEW or also:
+            state = APPOINTMENT if also else sms_consent.REVIEW
+            kept = [KeptText(one, line, str(each.scope), body, at or now, state) for one, each in zip(numbers, outcomes, strict=True)]
+            self.replies.add(transaction, enterprise, kept, now)
+        return outcomes[0]._replace(patients=sum(outcome.patients for outcome in outcomes), also_maybe=also)
 
     def senders(self, enterprise: str, number: str, reply: RecognizedReply) -> tuple[str, ...]:
         """The numbers that a reply may be from: every one for an opt-out, a certain one for anything else.

@@ -17,7 +17,9 @@ from sqlalchemy import Connection
 from store.audit.audit_log import REPLAYED, Audit
 from store.db.tables_records import ProviderMessageRow
 from store.domain import sms_consent
+from store.domain.policies import LINE_ONLY
 from store.domain.reply_recognition import RecognizedReply, hinted
+from store.domain.revocation import reach_in_force
 from store.domain.sms_consent import ALL_LINES, OPT_IN, OPT_OUT, SMS
 from store.patients.address_opt_outs import PROVIDER_REFUSAL, AskedOptOut, event_of
 from store.patients.preferences import Preferences, ReceivedReply
@@ -152,9 +154,11 @@ class ProviderEvents:
         if not numbers:
             return _rejected(event, NUMBER)
         consent, how = self.store.consent(transaction, provider.enterprise), f"{PROVIDER_REFUSAL}:{event.code}"
+        rules = self.store.enterprises[provider.enterprise]
         for number in numbers:
             at = opted_out_at(event.at, now, consent.events_of(number))
-            for line in lines or (None,):
+            is_of_line = reach_in_force(rules.policy, at, rules.time_zone) == LINE_ONLY  # nobody knows what the opt-out answered
+            for line in (lines if is_of_line else ()) or (None,):
                 asked = AskedOptOut(SMS, number, how, line)
                 consent.opt_out(event_of(asked, number, line, at), how, f"provider:{provider.name}", now)
         return _Done(REFUSAL, () if lines else (_row(event, LINE, "field"),))

@@ -1,4 +1,4 @@
-"""Replies that may mean an opt-out: kept with their text sealed, until a person decides.
+"""Replies that may mean an opt-out, and opt-outs that may also cancel an appointment: kept with their text sealed, until a person decides.
 
 They are a patient's own words: never in logs, and readable only with the key.
 """
@@ -21,7 +21,10 @@ from store.errors import PayloadUnreadable, ReplyUnknown, VersionConflict
 from store.runs.encryption import Sealing
 
 DISMISSED = "dismissed"
-STATES = (REVIEW, OPT_OUT, DISMISSED)
+APPOINTMENT, HANDLED = "appointment", "handled"
+"""An opt-out that may also cancel an appointment: it waits for a person, or one has looked after it."""
+STATES = (REVIEW, OPT_OUT, DISMISSED, APPOINTMENT, HANDLED)
+WAITING_STATES = (REVIEW, APPOINTMENT)
 COLUMNS = (
     "id", "enterprise", "state", "number", "line", "scope", "body", "key_id", "received", "recorded", "decided", "actor", "reason",
 )  # fmt: skip
@@ -30,19 +33,21 @@ ONE = f"{SELECT} AND id = ?"
 SOME = f"{SELECT} AND state = ? ORDER BY recorded DESC, id DESC LIMIT ?"
 THERE = "SELECT 1 FROM sms_replies WHERE enterprise = ? AND number = ? AND line = ? AND received = ?"
 WAITING = "SELECT count(*) FROM sms_replies WHERE enterprise = ? AND state = 'review'"
-ALSO = "SELECT 1 FROM sms_replies WHERE enterprise = ? AND state = 'review' AND number = ? AND line = ? AND scope = ? AND id <> ?"
+ALSO = """SELECT 1 FROM sms_replies WHERE enterprise = ? AND state = 'review' AND number = ? AND scope = ? AND id <> ?
+ AND (line = ? OR scope = 'all_lines')"""
 PATIENTS = """SELECT number, patient_id FROM patient_phones WHERE enterprise = ? AND number IN ??
  UNION SELECT number, patient_id FROM sms_bindings WHERE enterprise = ? AND number IN ?? AND until IS NULL ORDER BY 2"""
 
 
-class Unclear(NamedTuple):
-    """A reply on its way into the queue."""
+class KeptText(NamedTuple):
+    """A reply on its way into the queue, in one of :data:`WAITING_STATES`."""
 
     number: str
     line: str
     scope: str
     body: str
     received: datetime
+    state: str = REVIEW
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,15 +77,15 @@ class Replies:
     def __init__(self, database: Database, sealing: Sealing | None) -> None:
         self.database, self.sealing = database, sealing
 
-    def add(self, transaction: Connection, enterprise: str, unclear: Sequence[Unclear], now: datetime) -> None:
+    def add(self, transaction: Connection, enterprise: str, kept: Sequence[KeptText], now: datetime) -> None:
         """Puts replies into the queue. One that comes again is there already."""
         rows = []
-        for one in unclear:
+        for one in kept:
             if self.database.select(transaction, THERE, [enterprise, one.number, one.line, self.database.bound(one.received)]):
                 continue
             number = token("rep")
             sealed = (self.sealing.seal(one.body.encode(), number), self.sealing.current) if self.sealing else (b"", None)
-            rows.append((number, enterprise, REVIEW, one.number, one.line, one.scope, *sealed, one.received, now, None, "", ""))
+            rows.append((number, enterprise, one.state, one.number, one.line, one.scope, *sealed, one.received, now, None, "", ""))
         self.database.insert(transaction, SmsReplyRow, COLUMNS, rows)
 
     def some(self, enterprise: str, state: str = REVIEW, limit: int = 100) -> list[KeptReply]:
@@ -108,13 +113,13 @@ class Replies:
         if not rows:
             raise ReplyUnknown("no such reply: list them with emr-sync replies")
         found = _reply(rows[0], None, ())
-        if found.state != REVIEW:
+        if found.state not in WAITING_STATES:
             raise VersionConflict("this reply was already decided")
         return found
 
     def others_wait(self, transaction: Connection, enterprise: str, reply: KeptReply) -> bool:
-        """Whether a further unclear reply from the same number to the same line waits."""
-        asked = [enterprise, reply.number, reply.line, reply.scope, reply.id]
+        """Whether a further unclear reply from the same number, which suspends the same, waits."""
+        asked = [enterprise, reply.number, reply.scope, reply.id, reply.line]
         return bool(self.database.select(transaction, ALSO, asked))
 
     def close(self, transaction: Connection, reply: KeptReply, state: str, *, actor: str, reason: str, now: datetime) -> None:

@@ -11,15 +11,15 @@ from store.domain.lock import Actor, Role
 from store.domain.sms_consent import OPT_IN, OPT_OUT, REVIEW, ConsentEvent, Recognised, active, add, of_reply
 from store.errors import RoleRefused, ValueRefused
 from store.patients.patient_batch import Author
-from store.patients.replies import DISMISSED, KeptReply, Replies
+from store.patients.replies import APPOINTMENT, DISMISSED, HANDLED, KeptReply, Replies
 from store.patients.sms import SmsConsent
 from store.preference import STAFF
 
-DISMISS = "dismiss"
+DISMISS, HANDLE = "dismiss", "handled"
 DECIDERS = (Role.ENTERPRISE, Role.STAFF, "cli")
 """The roles that may decide; ``cli`` is whoever runs the program on its machine."""
-DECISIONS = {OPT_OUT: OPT_OUT, DISMISS: DISMISSED}
-"""A person's decision -> the state of the reply."""
+DECISIONS = {REVIEW: {OPT_OUT: OPT_OUT, DISMISS: DISMISSED}, APPOINTMENT: {HANDLE: HANDLED}}
+"""The state of a reply -> a person's decision -> its next state."""
 
 
 class Review:
@@ -34,21 +34,29 @@ class Review:
         if actor.role not in DECIDERS:
             raise RoleRefused("only enterprise users and staff can decide replies")
         reply = self.replies.open(self.sms.transaction, self.enterprise, reply_id)
-        if decision not in DECISIONS:
-            raise ValueRefused(f"the decision must be one of {', '.join(DECISIONS)}")
-        person, changed, before = str(actor), set[int](), active(self.sms.events_of(reply.number))
+        decisions = DECISIONS[reply.state]
+        if decision not in decisions:
+            raise ValueRefused(f"the decision about this reply must be one of: {', '.join(decisions)}")
+        if reply.state == REVIEW:
+            self._settle(reply, decision, str(actor), reason, now)
+        self.replies.close(self.sms.transaction, reply, decisions[decision], actor=str(actor), reason=reason, now=now)
+        detail = {"decision": decision, "reason": reason}
+        Audit(self.sms.database).changed(
+            self.sms.transaction, self.enterprise, DECIDED_REPLY, reply.id, actor=str(actor), now=now, **detail
+        )
+
+    def _settle(self, reply: KeptReply, decision: str, person: str, reason: str, now: datetime) -> None:
+        """An unclear reply was an opt-out, or it was not."""
+        changed, before = set[int](), active(self.sms.events_of(reply.number))
         if decision == OPT_OUT:
             event = of_reply(Recognised(OPT_OUT, reply.scope), reply.line, reply.number, reply.received)
             changed |= self.sms.record(event, add, self._who(reply), person, reason, now)
         if not self.replies.others_wait(self.sms.transaction, self.enterprise, reply):
             changed |= self._resume(reply, person, reason, now)
-        self.replies.close(self.sms.transaction, reply, DECISIONS[decision], actor=person, reason=reason, now=now)
         by, what = Author(STAFF, now, actor=person, reason=reason), OPT_OUT if decision == OPT_OUT else OPT_IN
         event = of_reply(Recognised(what, reply.scope), reply.line, reply.number, now)
         change = documented(what, event, [reply.number], before, active(self.sms.events_of(reply.number)))
         self.sms.touch(changed, by, now, what, change)
-        detail = {"decision": decision, "reason": reason}
-        Audit(self.sms.database).changed(self.sms.transaction, self.enterprise, DECIDED_REPLY, reply.id, actor=person, now=now, **detail)
 
     def _resume(self, reply: KeptReply, person: str, reason: str, now: datetime) -> set[int]:
         """Ends the suspension. Clear opt-outs of the patient or staff remain."""

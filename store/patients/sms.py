@@ -23,8 +23,10 @@ from store.domain.consent_change import documented, lifted
 from store.domain.enterprise import Enterprise
 from store.domain.ids import PatientIds, parsed
 from store.domain.lock import Actor, Role
+from store.domain.message_class import UNKNOWN, MessageClass
 from store.domain.opt_out_binding import NO_NUMBER, AddEvent, OptOutBinding, bind, release, speakers
 from store.domain.patient import Patient
+from store.domain.revocation import reach_in_force, scoped
 from store.domain.sms_consent import ConsentEvent, Events, OptOut, Recognised, ReplyOutcome, active, add_by_staff, add_reply, of_reply
 from store.errors import RoleRefused, ValueRefused
 from store.patients.apply import Application
@@ -36,7 +38,21 @@ from store.preference import consent as consent_of
 
 OWNERS = "SELECT patient_id FROM patient_phones WHERE enterprise = ? AND number IN ??"
 VERSIONS = "SELECT id, version FROM patients WHERE id IN ??"
-EVENT_COLUMNS = ("enterprise", "number", "line", "authority", "kind", "scope", "topic", "word", "actor", "reason", "at", "recorded")
+EVENT_COLUMNS = (
+    "enterprise",
+    "number",
+    "line",
+    "authority",
+    "kind",
+    "scope",
+    "topic",
+    "word",
+    "actor",
+    "reason",
+    "at",
+    "recorded",
+    "in_reply_to",
+)
 ALL_LINES = "*"
 
 
@@ -54,8 +70,20 @@ class SmsConsent:
         self.database, self.transaction, self.enterprise, self.ids = database, transaction, enterprise, ids
         self.bindings = Bindings(database, transaction, enterprise.name)
 
-    def reply(self, reply: Recognised, line: str, number: str, term: str, received_at: datetime | None, now: datetime) -> ReplyOutcome:
-        """Records a patient's text message that was classified by ``term``. ``received_at`` ``None``: the sender does not know it."""
+    def reply(
+        self,
+        reply: Recognised,
+        line: str,
+        number: str,
+        term: str,
+        received_at: datetime | None,
+        now: datetime,
+        answered: MessageClass = UNKNOWN,
+    ) -> ReplyOutcome:
+        """Records a patient's text message that was classified by ``term``. ``received_at`` ``None``: the sender does not know it.
+
+        ``answered``: the message that it answered.
+        """
         before, owners = self._events([number]).get(number, ()), self._owners([number])
         bound = self.bindings.of_numbers([number])
         who = speakers(number, owners, bound)
@@ -64,8 +92,8 @@ class SmsConsent:
         at = _moment(reply, received_at, now, [*before, *(event for one in bound for event in one.events)])
         if reply.kind != sms_consent.OPT_IN:  # it may have been sent when others had the number
             who = who | self.bindings.owners(number, at)
-        kind, reply = reply.kind, sms_consent.widened(reply, at, self.enterprise.policy.revoke_all_from, self.enterprise.time_zone)
-        event = of_reply(reply, line, number, at)
+        kind, reply = reply.kind, scoped(reply, answered, reach_in_force(self.enterprise.policy, at, self.enterprise.time_zone))
+        event = of_reply(reply, line, number, at, answered)
         after = add_reply(before, event)
         self._write_event(event, term, "", "", now)
         self._keep(number, before, after, now)
@@ -240,6 +268,7 @@ class SmsConsent:
             reason,
             event.at,
             now,
+            documents.write_message_class(event.in_reply_to),
         )
         self.database.insert(self.transaction, SmsConsentEventRow, EVENT_COLUMNS, [row])
 
@@ -290,8 +319,8 @@ def _moment(reply: Recognised, received_at: datetime | None, now: datetime, know
 
 
 def _subjects(events: Events) -> set[OptOut]:
-    """The opt-outs in force, without their times."""
-    return {one._replace(at=None) for one in active(events)}
+    """The opt-outs in force, without their times and what they answered."""
+    return {one._replace(at=None, in_reply_to=MessageClass(category=one.category)) for one in active(events)}
 
 
 def _active(bound: Iterable[OptOutBinding]) -> tuple[OptOut, ...]:

@@ -14,8 +14,8 @@ from adapters.providers.reading import Event, UnusableEvent
 from adapters.providers.request import ProviderRequest
 from store.domain.enterprise import Enterprise
 from store.domain.phone_numbers import Numbering
-from store.domain.reply_recognition import RecognizedReply, hinted, read_reply
-from store.domain.sms_consent import OPT_OUT
+from store.domain.reply_recognition import RecognizedReply, hinted, may_cancel_appointment, read_reply
+from store.domain.sms_consent import APPOINTMENT_CANCEL, OPT_OUT
 from store.provider_event import STOP, ProviderEvent
 from sync.commands import configured, output, private
 from sync.commands.configured import OfEnterprise
@@ -51,7 +51,8 @@ def explain_reply(
 
 
 def _outcome(found: RecognizedReply) -> dict[str, Any]:
-    return {"outcome": found.kind or "none", "scope": found.scope, "term": found.term or None}
+    also = {"also_maybe": APPOINTMENT_CANCEL} if may_cancel_appointment(found) else {}
+    return {"outcome": found.kind or "none", "scope": found.scope, "term": found.term or None, **also}
 
 
 def _provider(settings: Settings, name: str) -> ConfiguredProvider:

@@ -27,7 +27,7 @@ def opt_outs(
     enterprise: OfEnterprise = None,
     line: Annotated[str | None, typer.Option(help="Only opt-outs in force on this line.")] = None,
     by: Annotated[str | None, typer.Option(help="Only opt-outs by patient, staff or review.")] = None,
-    scope: Annotated[str | None, typer.Option(help="Only this scope: line, all_lines or topic.")] = None,
+    scope: Annotated[str | None, typer.Option(help="Only this scope: line, all_lines, topic or category.")] = None,
     topic: Annotated[str | None, typer.Option(help="Only opt-outs from this topic.")] = None,
     since: Annotated[str | None, typer.Option(metavar="TIME", help="Only opt-outs at or after this time.")] = None,
     until: Annotated[str | None, typer.Option(metavar="TIME", help="Only opt-outs before this time.")] = None,

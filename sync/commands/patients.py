@@ -9,6 +9,7 @@ import typer
 from store.audit.audit_log import VIEWED, VIEWED_AS_OF, Audit
 from store.domain.decision_request import Appointment, DecisionRequest
 from store.domain.lock import Role
+from store.domain.message_class import CATEGORIES
 from store.domain.phone_numbers import Numbering
 from store.errors import ValueRefused
 from store.patients.as_of import AsOf
@@ -126,6 +127,7 @@ def consent_in_words(value: dict[str, Any]) -> str:
     if "line" not in value:
         return state
     about = f" about {value['topic']}" if value["topic"] else ""
+    about += f", {value['category']} messages" if "category" in value else ""
     return f"{state}: {value['line'] or 'every line'} to {', '.join(value['numbers']) or 'any number'}{about}"
 
 
@@ -144,6 +146,7 @@ def decide(
     channels: Annotated[str, typer.Option(help="The channels the message can use, comma-separated: sms,voice,email.")],
     line: Annotated[str | None, typer.Option(help="The sending number, for texts.")] = None,
     topic: Annotated[str | None, typer.Option(help="The topic, if the EMR keeps topics.")] = None,
+    category: Annotated[str | None, typer.Option(help="marketing or informational, if known.")] = None,
     method: Annotated[Method | None, typer.Option("--appointment-method", help="The method chosen for this appointment.")] = None,
     phone: Annotated[str | None, typer.Option("--appointment-phone", help="The phone number chosen for this appointment.")] = None,
     at: Annotated[str | None, typer.Option(metavar="TIME", help="The time of sending. Default: now.")] = None,
@@ -152,6 +155,8 @@ def decide(
 ) -> None:
     """Decide whether, how and where to send a message to a patient, and why."""
     names, when = _channels(channels), moment(at, "--at")
+    if category not in (None, *CATEGORIES):
+        raise UsageError(f"--category must be one of {', '.join(CATEGORIES)}")
     with global_options.opened(context) as runtime:
         owner = configured.enterprise(runtime.settings, enterprise)
         numbering = runtime.preferences.numbering(owner)
@@ -160,6 +165,7 @@ def decide(
             channels=names,
             line=spelled(line, numbering),
             topic=topic,
+            category=category,
             appointment=Appointment(method, _number(phone, numbering)) if method or phone else None,
             at=when,
         )

@@ -9,7 +9,7 @@ import typer
 from store.audit.audit_log import VIEWED_REPLIES, Audit
 from store.domain.sms_consent import OPT_OUT, REVIEW
 from store.patients.replies import STATES, KeptReply
-from store.patients.reply_review import DISMISS
+from store.patients.reply_review import DISMISS, HANDLE
 from store.web.api.facesheet import as_json as plain
 from store.web.api.reply_json import reply_out
 from sync.commands import configured, global_options, output
@@ -19,17 +19,18 @@ from sync.commands.output import AsJson, Limit
 from sync.runtime import UsageError
 
 replies = typer.Typer(
-    help="Unclear replies to texts: `replies`, `replies opt-out ID`, `replies dismiss ID`.",
+    help="Replies that wait for a person: `replies`, `replies opt-out ID`, `replies dismiss ID`, `replies handled ID`.",
     cls=ListByDefault,
 )
 ReplyId = Annotated[str, typer.Argument(metavar="ID", help="The id that `replies` shows.")]
+DONE = {OPT_OUT: "opted out", DISMISS: "dismissed", HANDLE: "handled"}
 Reason = Annotated[str, typer.Option(help="The reason, recorded with the decision.")]
 
 
 @replies.command("list")
 def list_replies(
     context: typer.Context,
-    state: Annotated[str, typer.Option(help="review, opt_out or dismissed.")] = REVIEW,
+    state: Annotated[str, typer.Option(help="review, opt_out, dismissed, appointment or handled.")] = REVIEW,
     limit: Limit = 50,
     enterprise: OfEnterprise = None,
     as_json: AsJson = False,
@@ -62,6 +63,12 @@ def dismiss(context: typer.Context, number: ReplyId, reason: Reason = "", enterp
     _decide(context, number, DISMISS, reason, enterprise, as_json)
 
 
+@replies.command("handled")
+def handled(context: typer.Context, number: ReplyId, reason: Reason = "", enterprise: OfEnterprise = None, as_json: AsJson = False) -> None:
+    """Mark an opt-out that may also cancel an appointment as handled. It stays an opt-out."""
+    _decide(context, number, HANDLE, reason, enterprise, as_json)
+
+
 def _decide(context: typer.Context, number: str, decision: str, reason: str, enterprise: str | None, as_json: bool) -> None:
     with global_options.opened(context) as runtime:
         owner = configured.enterprise(runtime.settings, enterprise)
@@ -69,7 +76,7 @@ def _decide(context: typer.Context, number: str, decision: str, reason: str, ent
     if as_json:
         output.emit(_plain(found))
     else:
-        output.say("opted out" if decision == OPT_OUT else "dismissed")
+        output.say(DONE[decision])
 
 
 def _text(one: KeptReply) -> str:

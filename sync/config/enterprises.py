@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from datetime import date
 from types import MappingProxyType
 from typing import Any
 
@@ -16,6 +17,8 @@ from sync.config.places import placed
 
 SYNC = "sync_contact_preferences"
 TOGGLE = "do_not_contact_toggle"
+REVOKE_ALL_FROM = "revoke_all_from"
+"""The name before November 2026."""
 
 
 def read_enterprises(document: Document, data: Any) -> dict[str, EnterprisePart]:
@@ -23,6 +26,9 @@ def read_enterprises(document: Document, data: Any) -> dict[str, EnterprisePart]
     if not isinstance(data, dict) or not data:
         document.mistake(("enterprises",), "no enterprise; add one, as 'name:' with its settings indented below")
         return {}
+    for name, part in data.items():
+        if isinstance(part, dict) and REVOKE_ALL_FROM in part:
+            document.mistake(("enterprises", name, REVOKE_ALL_FROM), _scope_instead(part.pop(REVOKE_ALL_FROM)))
     parts = {
         name: checked(document, ("enterprises", name), ENTERPRISE, part or {})
         for name, part in placed(document, "enterprises", data).items()
@@ -33,12 +39,23 @@ def read_enterprises(document: Document, data: Any) -> dict[str, EnterprisePart]
     return found
 
 
+def _scope_instead(written: object) -> str:
+    try:
+        until = f" and 'revocation_scope_until: {date.fromisoformat(str(written))}'"
+    except ValueError:
+        until = ""
+    return f"was replaced by revocation_scope; for the same effect write 'revocation_scope: line'{until}"
+
+
 def _check(document: Document, name: str, part: EnterprisePart) -> None:
     if part.sync_contact_preferences and part.do_not_contact_toggle:
         document.mistake(
             ("enterprises", name, TOGGLE),
             f"cannot be true while {SYNC} is true, because the EMR then masters Do Not Contact; set one of them to false",
         )
+    first, end = policy(part).revocation_scope_from, policy(part).revocation_scope_until
+    if first is not None and end is not None and end <= first:
+        document.mistake(("enterprises", name, "revocation_scope_until"), "must be later than revocation_scope_from; correct one of them")
     owner: dict[str, str] = {}
     for canonical, aliases in part.authorities.items():
         for index, alias in enumerate(aliases):

@@ -155,7 +155,7 @@ def seed(url: str) -> None:
 def running(folder: Path, url: str, **enterprise: Any) -> Iterator[Running]:
     """``emr-sync serve`` over these patients."""
     configuration = hospital(url, free_port())
-    configuration["enterprises"][HOSPITAL] |= enterprise
+    configuration["enterprises"][HOSPITAL] |= {"revocation_scope": "line"} | enterprise
     silent = configuration["sources"][ADT] | {"listen": f"127.0.0.1:{free_port()}", "freshness": "1h"}
     configuration["sources"][SILENT] = silent
     config, listen = written(folder, configuration), configuration["api"]["listen"]
@@ -192,7 +192,7 @@ def opted_in_by_hand(service: Running) -> None:
 def test_a_policy_in_the_configuration_file_applies_from_startup(database_url: str, tmp_path: Path) -> None:
     seed(database_url)
     policy = {"when_stale": "refuse", "when_preferred_impossible": "next", "appointment_may_lift_dnc": "true"}
-    chosen = {"policy": policy, "revoke_all_from": str(NOW.date() - timedelta(days=2)), "opt_in_words": ["RESUME"]}
+    chosen = {"policy": policy, "revocation_scope_until": str(NOW.date() - timedelta(days=2)), "opt_in_words": ["RESUME"]}
     with running(tmp_path, database_url, **chosen) as service:
         cases = [
             case for name, value in (("when_stale", "refuse"), ("when_preferred_impossible", "next")) for case in POLICIES[name][value]
@@ -205,9 +205,9 @@ def test_a_policy_in_the_configuration_file_applies_from_startup(database_url: s
 
 
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("revoke_all_from", [None, NOW.date() + timedelta(days=3)])
-def test_until_the_revoke_all_date_a_stop_applies_to_its_line_only(sqlite_url: str, tmp_path: Path, revoke_all_from: Any) -> None:
+@pytest.mark.parametrize("until", [None, NOW.date() + timedelta(days=3)])
+def test_until_its_last_day_the_scope_line_applies_a_stop_to_its_line_only(sqlite_url: str, tmp_path: Path, until: Any) -> None:
     seed(sqlite_url)
-    with running(tmp_path, sqlite_url, **({"revoke_all_from": str(revoke_all_from)} if revoke_all_from else {})) as service:
+    with running(tmp_path, sqlite_url, **({"revocation_scope_until": str(until)} if until else {})) as service:
         assert service.reply("STOP", "plain")["scope"] == "line"
         assert (service.may_text("plain"), service.may_text("plain", OTHER_LINE)) == (False, True)

@@ -28,6 +28,7 @@ from sync.run import Lane
 from tests.factories import sealing
 from tests.properties.plain_events import DECEASED, DELETE, Merge, Payload, Reply, Step, Table
 from tests.properties.plain_settings import FIELDS, A, B, Setting
+from tests.store.site import BY_LINE
 
 OWN, OTHER, NATION = "GENHOSP", "CLINIC", "NATION"
 LINES = ("+12175559901", "+12175559902")
@@ -51,7 +52,7 @@ class Clinic:
         self.name, self.now = f"clinic-{next(unique)}", self.setting.clock[0]
         own = {A: OWN, B: OTHER if self.setting.linked else OWN}
         sources = tuple(Source(self.lane(source).source, source, patient_id=((own[source], "MR"),)) for source in (A, B))
-        enterprise = Enterprise(self.name, syncs=True, sources=sources, linking=frozenset({NATION}), default_region="US")
+        enterprise = Enterprise(self.name, syncs=True, sources=sources, linking=frozenset({NATION}), default_region="US", policy=BY_LINE)
         self.store = Preferences(self.database, {self.name: enterprise})
         self.journal = Journal(self.database, sealing())
         self.engine = Engine(

@@ -32,7 +32,7 @@ from tests.properties.evidence import Evidence
 from tests.properties.history import OPT_OUTS, UNREADABLE, When
 from tests.properties.owing import Owing
 from tests.properties.post import LINES, NAMES, SOURCES, CrashingDatabase, Died, Letter, Message, Post, Reply
-from tests.store.site import at, mr, says
+from tests.store.site import BY_LINE, at, mr, says
 
 STARTED = 5_000
 NARROW = 5
@@ -70,7 +70,7 @@ class Clinic:
 
     def configure(self, syncs: bool, order: list[str]) -> None:
         placed = tuple(Source(self.sources[source], source) for source in order)
-        self.enterprise = Enterprise(self.name, syncs=syncs, do_not_contact_toggle=not syncs, sources=placed)
+        self.enterprise = Enterprise(self.name, syncs=syncs, do_not_contact_toggle=not syncs, sources=placed, policy=BY_LINE)
         self.evidence.syncs, self.evidence.order = syncs, (*order, *sorted(set(SOURCES) - set(order)))
 
     def open(self) -> None:

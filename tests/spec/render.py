@@ -12,12 +12,14 @@ from store.domain import reasons, sms_consent
 from store.domain.attributes import entry
 from store.domain.channels import GOVERNS
 from store.domain.lock import TOGGLE_REASONS
+from store.domain.message_class import MessageClass
 from store.domain.policies import POLICIES, Choice
 from tests.spec.access import CALLS, KEYS, PAGES, ROLES
 from tests.spec.attributes import ATTRIBUTE_ROWS
 from tests.spec.identity import IDENTITY
 from tests.spec.order import ORDER
 from tests.spec.replies import REPLIES
+from tests.spec.revocations import MESSAGES, REVOCATIONS
 from tests.spec.safeguard import CHANGES, CONFIGURATIONS, ENDS, HELD, HOURS, LIMITS, LIVE
 from tests.spec.situation import Table
 from tests.spec.tables import TABLES
@@ -195,7 +197,25 @@ def _replies() -> str:
     confirmations = _section(
         "Confirmations", "", ("confirmation", "what to send"), ((f"`{code}`", text) for code, text in sms_consent.CONFIRMATIONS.items())
     )
-    return f"{replies}\n{confirmations}"
+    return f"{replies}\n{_revocations()}\n{confirmations}"
+
+
+def _revocations() -> str:
+    about = (
+        "By the policy `revocation_scope` of the day on which the patient replied, and by the message that the reply answered. A sender "
+        "states the category and topic of a message in each request; one that is not stated counts as any of them."
+    )
+    rows = ((f"`{one.scope}`", f"`{one.body}`", _answered(one.answered), _ended(one.own), _ended(one.others)) for one in REVOCATIONS)
+    return _section("What a STOP ends", about, ("policy", "reply", "in reply to", "ends, from its line", "and from other lines"), rows)
+
+
+def _answered(answered: MessageClass) -> str:
+    parts = (answered.message_type, answered.category, f"about {answered.topic}" if answered.topic else None)
+    return ", ".join(part for part in parts if part) or "unknown"
+
+
+def _ended(messages: tuple[str, ...]) -> str:
+    return "all texts" if messages == MESSAGES else "; ".join(messages) or "nothing"
 
 
 def _safeguard() -> str:

@@ -126,7 +126,7 @@ def test_a_repeated_stop_only_gets_a_newer_time() -> None:
 
 def test_a_stop_is_confirmed_once_and_a_repeated_stop_is_not() -> None:
     stop, stopped = meaning_of("STOP"), (OptOut(LINE, CELL),)
-    assert outcome(stop, (), stopped, LINE, patients=2) == ("opt_out", "line", OPT_OUT_CONFIRMED, 2)
+    assert outcome(stop, (), stopped, LINE, patients=2)[:4] == ("opt_out", "line", OPT_OUT_CONFIRMED, 2)
     assert outcome(stop, stopped, stopped, LINE).confirmation == NO_CONFIRMATION
 
 
@@ -139,7 +139,7 @@ def test_start_is_confirmed_only_if_texts_resume() -> None:
 
 
 def test_an_unrecognized_reply_gets_no_confirmation() -> None:
-    assert outcome(meaning_of("see you at noon"), (), (), LINE) == (None, None, NO_CONFIRMATION, 0)
+    assert outcome(meaning_of("see you at noon"), (), (), LINE) == (None, None, NO_CONFIRMATION, 0, ())
 
 
 def test_staff_opt_out_covers_every_number_on_one_line_or_all() -> None:

@@ -26,6 +26,8 @@ HOSPITAL = "general-hospital"
 ADT, FHIR = "adt", "fhir"
 LINE, OTHER_LINE = "+12175550190", "+12175550191"
 CELL, HOME, WORK = "+12175550101", "+12175550102", "+12175550103"
+BY_LINE = Policy(revocation_scope="line")
+"""A STOP ends texts from its line only, so that a test can tell one line from the other."""
 ENTERPRISE_USER = Actor(Role.ENTERPRISE, "pat")
 
 SYNCED = Enterprise(
@@ -33,6 +35,7 @@ SYNCED = Enterprise(
     syncs=True,
     sources=(Source(ADT, "Hospital ADT"), Source(FHIR, "Hospital FHIR")),
     authorities={"urn:oid:2.999.1": "GENHOSP", "https://genhosp.example/mrn": "GENHOSP"},
+    policy=BY_LINE,
 )
 LOCAL = replace(SYNCED, syncs=False, do_not_contact_toggle=True)
 
@@ -118,9 +121,11 @@ class Site:
             raise found
         return found
 
-    def decision(self, patient: str, kind: str = "broadcast", line: str | None = LINE, channels: tuple[str, ...] = ("sms",)) -> Decision:
+    def decision(
+        self, patient: str, kind: str = "broadcast", line: str | None = LINE, channels: tuple[str, ...] = ("sms",), **ask: Any
+    ) -> Decision:
         """What a sender is told."""
-        return decide(DecisionRequest(message_type=kind, channels=channels, line=line), self.known(patient), Policy(), self.now)
+        return decide(DecisionRequest(message_type=kind, channels=channels, line=line, **ask), self.known(patient), Policy(), self.now)
 
     def may_text(self, patient: str, line: str | None = LINE) -> bool:
         """Whether a broadcast by text may go out."""

@@ -168,7 +168,7 @@ def clinic(url: str, folder: Path, **more: Any) -> Iterator[Clinic]:
         "database": url,
         "payload_keys": {"current": "k1", "keys": {"k1": new_key()}},
         "api": {"public_url": PUBLIC},
-        "enterprises": {"general": {"default_region": "US", "time_zone": "America/Chicago"}},
+        "enterprises": {"general": {"default_region": "US", "time_zone": "America/Chicago", "revocation_scope": "line"}},
         "sources": {
             "adt": {"enterprise": "general", "adapter": "hl7v2.mllp", "listen": "127.0.0.1:0", "patient_id": {"authority": "GENHOSP"}}
         },

@@ -13,6 +13,7 @@ from store.db.database import Database
 from store.domain.enterprise import Enterprise
 from store.patients.preferences import Preferences
 from tests.factories import NOW
+from tests.store.site import BY_LINE
 from tests.sync.conftest import EmrSync
 
 CONFIG = """\
@@ -241,7 +242,7 @@ def test_an_erased_payload_does_not_stop_the_other_replays(emr_sync: EmrSync, co
 def test_opt_out_report_in_every_format(emr_sync: EmrSync, config: Path, tmp_path: Path, database_url: str) -> None:
     ingest(emr_sync, tmp_path, adt("MRN1", "OK", "A"))
     database = Database.open(database_url)
-    store = Preferences(database, {"clinic": Enterprise("clinic")})
+    store = Preferences(database, {"clinic": Enterprise("clinic", policy=BY_LINE)})
     store.record_reply("clinic", "+12175550190", "+12175550123", "STOP", NOW, NOW)
     database.close()
     (row,) = emr_sync("opt-outs", "--json").value

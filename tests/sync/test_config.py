@@ -314,3 +314,32 @@ def test_a_source_has_its_own_codes_and_languages(written) -> None:
 def test_a_code_with_an_unknown_meaning_is_an_error(written, setting: str, where: str) -> None:
     _, found, message = only_mistake(written(f"{TOP}{MLLP}    {setting}\n"))
     assert found == where, message
+
+
+def scope(written, *settings: str) -> list[tuple[int, str, str]]:
+    return mistakes(written("database: sqlite:///x.db\nenterprises:\n  e:\n" + "".join(f"    {one}\n" for one in settings)))
+
+
+def test_the_former_name_of_the_scope_of_a_stop_is_an_error_that_says_what_to_write(written) -> None:
+    ((line, where, message),) = scope(written, "revoke_all_from: 2027-01-31")
+    assert (line, where) == (4, "enterprises.e.revoke_all_from")
+    assert "'revocation_scope: line' and 'revocation_scope_until: 2027-01-31'" in message
+    assert len(scope(written, "revoke_all_from: [soon]")) == 1
+
+
+@pytest.mark.parametrize(
+    ("settings", "where", "expected"),
+    [
+        (["revocation_scope: topic"], "revocation_scope", "Use one of: all, category, line"),
+        (["revocation_scope_from: soon"], "revocation_scope_from", "2027-01-31"),
+        (["revocation_scope_from: 2027-01-02", "revocation_scope_until: 2027-01-02"], "revocation_scope_until", "must be later"),
+    ],
+)
+def test_a_scope_that_cannot_be_used_is_an_error(written, settings: list[str], where: str, expected: str) -> None:
+    ((_, found, message),) = scope(written, *settings)
+    assert found == f"enterprises.e.{where}"
+    assert expected in message
+
+
+def test_without_a_scope_a_stop_ends_all_texts(written) -> None:
+    assert load(written(TOP)).enterprises["e"].policy.revocation_scope == "all"

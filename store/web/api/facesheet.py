@@ -15,6 +15,7 @@ from msgspec import UNSET, Struct, UnsetType
 from store.domain.attributes import in_order
 from store.domain.enterprise import Enterprise
 from store.domain.lock import Toggle, master_of
+from store.domain.message_class import MessageClass
 from store.domain.patient import HistoryEntry, Patient
 from store.domain.phone_numbers import numbers_in_force
 from store.domain.sms_consent import SMS, OptOut, display, of_texts
@@ -86,7 +87,7 @@ class OptOutOut(Struct, frozen=True):
     """A number that may not be texted from ``line``; ``null`` means every line except ``except_lines``.
 
     The patient may not be texted from there at any other number either. ``on_file``: whether they have the number now. ``number`` is
-    empty if they had none when the opt-out was recorded.
+    empty if they had none when the opt-out was recorded. ``in_reply_to``: the message that it answered, as far as its sender told.
     """
 
     line: str | None
@@ -97,6 +98,7 @@ class OptOutOut(Struct, frozen=True):
     at: datetime | None
     except_lines: tuple[str, ...]
     on_file: bool
+    in_reply_to: MessageClass
 
 
 class ChannelOptOutOut(Struct, frozen=True):
@@ -181,7 +183,7 @@ def facesheet(patient: Patient, toggle: Toggle, enterprise: Enterprise) -> Patie
 def opt_outs_out(contact: ContactPreferences, opt_outs: Iterable[OptOut]) -> tuple[OptOutOut, ...]:
     """A patient's opt-outs from texts, each with whether its number is on file."""
     on_file = {phone.number for phone in contact.phones}
-    return tuple(OptOutOut(*one[:-1], one.number in on_file) for one in of_texts(opt_outs))
+    return tuple(OptOutOut(*one[:7], one.number in on_file, one.in_reply_to) for one in of_texts(opt_outs))
 
 
 def channel_opt_outs(contact: ContactPreferences, opt_outs: Iterable[OptOut]) -> tuple[ChannelOptOutOut, ...]:

@@ -11,7 +11,9 @@ from typing import Any
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import asdict
 
+from store.domain.message_class import MessageClass
 from store.patients.opt_out_report import EVERYTHING, OptedOut, Wanted
 
 COLUMNS = OptedOut._fields
@@ -34,6 +36,7 @@ class OptedOutOut(Struct, frozen=True):
     at: datetime | None
     except_lines: tuple[str, ...]
     patients: tuple[str, ...]
+    in_reply_to: MessageClass
 
 
 def filters(which: Wanted) -> dict[str, Any]:
@@ -76,7 +79,8 @@ def _table(rows: Iterable[Iterable[str]]) -> str:
 
 def _cells(one: OptedOut) -> tuple[str, ...]:
     cells = (one.number, one.line or "", one.scope, one.topic or "", one.authority, _time(one) or "")
-    return (*cells, " ".join(one.except_lines), " ".join(one.patients))
+    answered = " ".join(f"{name}={value}" for name, value in asdict(one.in_reply_to).items() if value is not None)
+    return (*cells, " ".join(one.except_lines), " ".join(one.patients), answered)
 
 
 def _time(one: OptedOut) -> str | None:

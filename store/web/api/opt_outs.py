@@ -24,7 +24,7 @@ PARAMETERS = {
     "format": "json (default) or csv",
     "line": "only opt-outs that apply to this line",
     "authority": "only opt-outs from this authority: patient, staff, or review for unclear replies that await review",
-    "scope": "only opt-outs with this scope: line, all_lines or topic",
+    "scope": "only opt-outs with this scope: line, all_lines, topic or category",
     "topic": "only opt-outs from this topic",
     "since": "only opt-outs at or after this time, like 2026-11-02T10:42:00Z",
     "until": "only opt-outs before this time",

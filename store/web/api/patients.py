@@ -94,8 +94,8 @@ class PatientCalls:
         text, at = body.body.replace("\0", " "), body.received()
         if at is None and body.received_at is not None and self.store.read_reply(call.enterprise, text).kind == OPT_IN:
             raise ProblemDetails(422, "invalid_request", "received_at must be a time with UTC offset, like 2026-11-02T10:42:00Z")
-        reply = self.store.record_reply(call.enterprise, body.line, body.sender, text, at, call.now)
-        return ApiResponse(SmsReplyOut(reply.kind, reply.scope, reply.confirmation, reply.patients))
+        reply = self.store.record_reply(call.enterprise, body.line, body.sender, text, at, call.now, body.answered())
+        return ApiResponse(SmsReplyOut(*reply))
 
     def _found(self, call: Call, ref: PatientRef) -> Patient:
         with self._look_up(call):

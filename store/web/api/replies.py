@@ -16,7 +16,10 @@ from store.web.api.wire import ReplyDecisionIn, one_of, whole_number
 READERS = frozenset({Role.ENTERPRISE, Role.MANAGER, Role.STAFF, Role.AUDITOR})
 DECIDERS = frozenset({Role.ENTERPRISE, Role.STAFF})
 MOST, AT_ONCE = 1_000, 100
-PARAMETERS = {"state": "review (default), opt_out or dismissed", "limit": f"maximum number, newest first; up to {MOST}"}
+PARAMETERS = {
+    "state": "review (default), opt_out, dismissed, appointment or handled",
+    "limit": f"maximum number, newest first; up to {MOST}",
+}
 
 
 class RepliesQueue:
@@ -29,7 +32,7 @@ class RepliesQueue:
         """The endpoints."""
         decide = "/v1/replies/{reply_id:str}/decide"
         yield Endpoint("GET", "/v1/replies", READERS, "Replies for review", self.listed, None, list[ReplyOut], PARAMETERS)
-        yield Endpoint("POST", decide, DECIDERS, "Decide whether a reply is an opt-out", self.decide, ReplyDecisionIn, ReplyOut)
+        yield Endpoint("POST", decide, DECIDERS, "Decide about a reply that awaits a person", self.decide, ReplyDecisionIn, ReplyOut)
 
     def listed(self, call: Call) -> ApiResponse:
         """Replies in one state. Their text is the patient's own, so each view is in the audit log."""

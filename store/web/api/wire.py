@@ -11,6 +11,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from store.domain.decision_request import Appointment, Decision, DecisionRequest
+from store.domain.message_class import UNKNOWN, Category, MessageClass
 from store.domain.patient import PatientRef
 from store.domain.policies import SETTINGS
 from store.web.http.border import check_nul, check_time, is_utf8
@@ -26,7 +27,7 @@ MessageKind = Literal["automation", "broadcast", "campaign", "manual"]
 ChannelName = Literal["sms", "voice", "email"]
 MethodName = Literal["sms", "voice", "email", "mail", "portal", "none"]
 LINE = re.compile(r"\s*(?:tel:)?[+(]?(?:[0-9][\s().\-\u2010-\u2013]*){3,}", re.ASCII)
-MAY_HOLD_NUL = ("body", "received_at")
+MAY_HOLD_NUL = ("body", "received_at", "in_reply_to")
 """Fields of a reply that may contain NUL, so that it never hides an opt-out."""
 QUOTED = re.compile(r"'[^']*'")
 
@@ -69,6 +70,7 @@ class AskIn(DecisionRequest, frozen=True, kw_only=True, gc=False, forbid_unknown
     channels: Annotated[tuple[ChannelName, ...], Meta(max_length=10)]
     line: Line | None = None
     topic: Text | None = None
+    category: Category | None = None
     appointment: AppointmentIn | None = None
     at: Moment | None = None
 
@@ -122,35 +124,61 @@ class SmsConsentIn(Struct, frozen=True, forbid_unknown_fields=True):
             check_line(self.line)
 
 
+class AnsweredIn(Struct, frozen=True, forbid_unknown_fields=True):
+    """The message that a reply answered: its type, its topic, and whether it was marketing."""
+
+    message_type: MessageKind | None = None
+    topic: Text | None = None
+    category: Category | None = None
+
+
+ANSWERED = {"$ref": "#/components/schemas/AnsweredIn"}
+
+
 class SmsReplyIn(Struct, frozen=True, forbid_unknown_fields=True, rename={"sender": "from"}):
-    """A text that a patient sent to a line."""
+    """A text that a patient sent to a line. ``in_reply_to``: the message that it answered; an unusable one counts as unknown."""
 
     line: Line
     sender: Line
     body: Annotated[str, Meta(max_length=10_000)]
     received_at: Annotated[Any, Meta(extra_json_schema={"type": "string", "format": "date-time"})] = None
+    in_reply_to: Annotated[Any, Meta(extra_json_schema=ANSWERED)] = None
 
     def __post_init__(self) -> None:
         check_line(self.line)
+
+    def answered(self) -> MessageClass:
+        """The message that it answered. Unknown if it cannot be used: an opt-out must not be lost because of it."""
+        try:
+            found = msgspec.convert(self.in_reply_to, AnsweredIn | None)
+        except msgspec.ValidationError:
+            return UNKNOWN
+        if found is None or "\0" in (found.topic or ""):
+            return UNKNOWN
+        return MessageClass(found.message_type, found.topic, found.category)
 
     def received(self) -> datetime | None:
         """When it was received; ``None`` if the time is missing or unusable."""
         return usable_time(self.received_at)
 
 
-class SmsReplyOut(Struct, frozen=True):
-    """What was recognised (``opt_out``, ``opt_in``, ``review`` or nothing), and which confirmation to send."""
+class SmsReplyOut(Struct, frozen=True, omit_defaults=True):
+    """What was recognised (``opt_out``, ``opt_in``, ``review`` or nothing), and which confirmation to send.
+
+    ``also_maybe``: ``appointment_cancel`` if an opt-out may also cancel an appointment; staff see it on the page "Replies".
+    """
 
     recognised: str | None
     scope: str | None
     confirmation: str
     patients: int
+    also_maybe: tuple[str, ...] = ()
 
 
 class ReplyDecisionIn(Struct, frozen=True, forbid_unknown_fields=True):
-    """A person's decision about an unclear reply."""
+    """A person's decision about an unclear reply; ``handled`` for one that may cancel an appointment."""
 
-    decision: Literal["opt_out", "dismiss"]
+    decision: Literal["opt_out", "dismiss", "handled"]
     reason: Reason = ""
 
 

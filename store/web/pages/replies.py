@@ -9,16 +9,20 @@ from store.audit.audit_log import VIEWED_REPLIES, Audit
 from store.domain.sms_consent import OPT_OUT, REVIEW
 from store.errors import StoreError
 from store.patients.preferences import Preferences
-from store.patients.replies import DISMISSED
-from store.patients.reply_review import DISMISS
+from store.patients.replies import APPOINTMENT, DISMISSED, HANDLED
+from store.patients.reply_review import DISMISS, HANDLE
 from store.web.api.replies import DECIDERS
 from store.web.api.replies import READERS as READERS
 from store.web.http.problem import problem_of
 from store.web.pages.page import Goto, Page, Shown, Visit
 
 AT_ONCE, RECENT, LONGEST = 100, 20, 500
-DONE = {OPT_OUT: "The reply was recorded as an opt-out.", DISMISS: "The reply was dismissed. Texts may be sent again."}
-STATE_NAMES = {OPT_OUT: "opt-out", DISMISSED: "not an opt-out"}
+DONE = {
+    OPT_OUT: "The reply was recorded as an opt-out.",
+    DISMISS: "The reply was dismissed. Texts may be sent again.",
+    HANDLE: "The reply was marked as handled.",
+}
+STATE_NAMES = {OPT_OUT: "opt-out", DISMISSED: "not an opt-out", HANDLED: "handled"}
 
 
 class RepliesPage:
@@ -39,7 +43,7 @@ class RepliesPage:
         return self._shown(visit)
 
     def decide(self, visit: Visit) -> Shown | Goto:
-        """Records a decision: opt-out, or dismissed."""
+        """Records a decision: opt-out, dismissed, or handled."""
         decision, reason = visit.form.get("decision", ""), visit.form.get("reason", "")[:LONGEST]
         details: dict[str, Any] = {"actor": visit.actor, "reason": reason, "now": visit.now}
         try:
@@ -57,6 +61,7 @@ class RepliesPage:
         values = {
             "title": "Replies",
             "waiting": waiting,
+            "appointments": replies.some(enterprise, APPOINTMENT, AT_ONCE),
             "count": replies.waiting(enterprise),
             "decided": sorted(decided, key=lambda one: (one.decided or one.recorded, one.id), reverse=True)[:RECENT],
             "state_names": STATE_NAMES,

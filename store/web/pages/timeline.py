@@ -77,4 +77,5 @@ def _consent(before: Any, after: Any) -> Change:
     numbers = " and ".join(map(labels.number, after["numbers"])) or "any number"
     line = f"from {labels.number(after['line'])}" if after["line"] else "from every line"
     about = f" about {after['topic']}" if after["topic"] else ""
+    about += f", {after['category']} messages only" if "category" in after else ""
     return Change(f"Texts {line} to {numbers}{about}", was, f"still {now}" if was == now else now, "")

@@ -99,6 +99,7 @@ def test_a_row_of_the_history_that_was_tampered_with_is_found(two: Site, what: s
     [
         "UPDATE sms_consent_events SET kind = 'opt_in'",
         "UPDATE sms_consent_events SET number = '+12175550199'",
+        "UPDATE sms_consent_events SET in_reply_to = '{}'",
         "DELETE FROM sms_consent_events",
     ],
 )

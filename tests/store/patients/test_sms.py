@@ -16,7 +16,7 @@ from store.domain.patient import Patient
 from store.domain.policies import Policy
 from store.domain.sms_consent import NO_CONFIRMATION, OPT_IN_CONFIRMED, OPT_OUT_CONFIRMED, STILL_OPTED_OUT, display
 from store.errors import OptInOff, RoleRefused, ValueRefused
-from tests.store.site import CELL, HOME, LINE, OTHER_LINE, WORK, Site, at, cell, merges, says
+from tests.store.site import BY_LINE, CELL, HOME, LINE, OTHER_LINE, WORK, Site, at, cell, merges, says
 
 PHONES = {"phones": (cell(CELL),)}
 
@@ -236,7 +236,7 @@ def test_topics_are_opted_out_of_one_by_one_and_beside_everything(one: Site) -> 
 
 def allowing(one: Site) -> Site:
     """The same clinic, where staff may opt patients in."""
-    return one.configured(replace(one.enterprises[one.enterprise], policy=Policy(staff_may_record_opt_in=True)))
+    return one.configured(replace(one.enterprises[one.enterprise], policy=replace(BY_LINE, staff_may_record_opt_in=True)))
 
 
 def opted_in_by_hand(
@@ -385,16 +385,16 @@ FROM = date(2026, 11, 3)  # one day after the tests' own
 
 
 def revoking(one: Site, **more: Any) -> Site:
-    return one.configured(replace(one.enterprises[one.enterprise], policy=Policy(revoke_all_from=FROM), **more))
+    return one.configured(replace(one.enterprises[one.enterprise], policy=replace(BY_LINE, revocation_scope_until=FROM), **more))
 
 
-def test_without_the_policy_a_stop_holds_for_its_line_only(one: Site) -> None:
+def test_by_the_scope_line_a_stop_holds_for_its_line_only(one: Site) -> None:
     one.now += timedelta(days=400)
     one.text("STOP")
     assert one.may_text("1", OTHER_LINE)
 
 
-def test_from_the_day_of_the_policy_a_stop_holds_for_every_line(one: Site) -> None:
+def test_after_the_last_day_of_the_scope_line_a_stop_holds_for_every_line(one: Site) -> None:
     site = revoking(one)
     assert site.text("STOP").scope == "line"
     assert site.may_text("1", OTHER_LINE), "the day has not come"

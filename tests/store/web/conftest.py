@@ -30,6 +30,7 @@ from store.web.app import create_app
 from store.web.http.lanes import Lanes
 from store.web.http.work import SyncWork, UnmappedCode
 from tests.factories import sealing
+from tests.store.site import BY_LINE
 
 NOW = datetime.now(UTC)
 EARLIER = NOW - timedelta(hours=1)
@@ -38,7 +39,11 @@ ENTERPRISES = {
     one.name: one
     for one in (
         Enterprise(
-            "general", syncs=True, sources=(Source("genhosp-adt", "General Hospital EMR", timedelta(hours=26)),), default_region="US"
+            "general",
+            syncs=True,
+            sources=(Source("genhosp-adt", "General Hospital EMR", timedelta(hours=26)),),
+            default_region="US",
+            policy=BY_LINE,
         ),
         Enterprise("local", do_not_contact_toggle=True, sources=(Source("clinic", "Clinic EMR"),)),
         Enterprise("quiet", sources=(Source("practice", "Practice EMR"),)),

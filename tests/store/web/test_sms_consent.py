@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from store import times
-from store.domain.policies import Policy
 from store.preference import Phone
+from tests.store.site import BY_LINE
 from tests.store.web.conftest import CELL, EARLIER, HOME, LINE, NOW, Service, statements
 
 OTHER_LINE, NEW = "+12175550191", "+12175550140"
@@ -157,11 +157,12 @@ def test_each_revocation_keeps_its_scope(fresh: Service) -> None:
     assert (may_text(fresh, MRN2, topic="billing"), may_text(fresh, MRN2, topic="recalls")) == (False, True)
 
 
-def test_a_site_switches_to_revoke_all_on_a_configured_date(fresh: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_site_chooses_how_far_a_stop_reaches_from_a_day_on(fresh: Service, monkeypatch: pytest.MonkeyPatch) -> None:
     rules = fresh.store.enterprises["general"]
     text(fresh, "STOP", HOME)
     for day, scope, elsewhere in ((date(2999, 1, 1), "line", True), (NOW.date() - timedelta(days=1), "all_lines", False)):
-        monkeypatch.setitem(fresh.store.enterprises, "general", replace(rules, policy=Policy(revoke_all_from=day)))  # type: ignore[arg-type]
+        until = replace(BY_LINE, revocation_scope_until=day)
+        monkeypatch.setitem(fresh.store.enterprises, "general", replace(rules, policy=until))  # type: ignore[arg-type]
         assert text(fresh, "STOP")["scope"] == scope
         assert may_text(fresh, MRN2, OTHER_LINE) is elsewhere
     scopes = {one["number"]: one["scope"] for one in fresh.call("GET", "/v1/sms-consent/report?scope=line", role="manager").json}

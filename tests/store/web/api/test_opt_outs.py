@@ -179,4 +179,4 @@ def test_pages_are_contiguous(fresh: Service, page: int, monkeypatch: pytest.Mon
 
 
 def test_an_empty_report_has_its_header() -> None:
-    assert as_csv([]) == "number,line,scope,topic,authority,at,except_lines,patients\r\n"
+    assert as_csv([]) == "number,line,scope,topic,authority,at,except_lines,patients,in_reply_to\r\n"

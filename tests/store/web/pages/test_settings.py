@@ -55,7 +55,7 @@ def test_settings_fixed_by_the_configuration_file_are_explained(pages: Pages) ->
     assert "Contact preferences are synced yes The EMR sets Do Not Contact" in text
     assert "Sources, most trusted first General Hospital EMR" in text
     assert "Words that reverse a STOP START, UNSTOP, YES" in text
-    assert "A STOP to one line applies to all lines no" in text
+    assert "What a STOP ends texts from its line" in text
     assert "Contact preferences are synced no" in pages.signed_in("enterprise", "local").get("/settings").text
 
 
