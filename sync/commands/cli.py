@@ -55,6 +55,7 @@ COMMANDS = (
     Lazy("users", "sync.commands.users:users", "Manage users: add, list, disable, reset."),
     Lazy("audit", "sync.commands.audit:audit", "Show the audit log and decision receipts; verify them."),
     Lazy("opt-outs", "sync.commands.opt_outs:opt_outs", "Report the numbers that opted out of texts."),
+    Lazy("export", "sync.commands.export:export", "Write lists of addresses that must not be used."),
     Lazy("replies", "sync.commands.replies:replies", "Review unclear replies to texts."),
     Lazy("explain-reply", "sync.commands.explain_reply:explain_reply", "Show how a reply would be read, and the wording matched."),
 )

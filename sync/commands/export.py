@@ -1,0 +1,57 @@
+"""``export suppressions``: lists of addresses that must not be used, as files for senders that load lists."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from store.audit.audit_log import EXPORTED_SUPPRESSIONS, Audit
+from store.domain.channels import ORDER
+from store.domain.decision_request import DecisionRequest
+from store.patients.suppressions import suppressions as read_suppressions
+from store.preference import MessageType
+from sync.commands import configured, global_options, output
+from sync.commands.configured import OfEnterprise
+from sync.commands.output import AsJson
+from sync.commands.patients import spelled
+from sync.config.problems import UsageError
+from sync.exports import List, write_list
+
+export = typer.Typer(help="Write files for senders that load lists: `export suppressions FOLDER`.", no_args_is_help=True)
+
+
+@export.callback()
+def top() -> None:
+    """Write files for senders that load lists."""
+
+
+@export.command("suppressions")
+def suppressions(
+    context: typer.Context,
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Where the files go. They are readable by this user only.")],
+    channel: Annotated[str, typer.Option(help="sms, voice or email.")] = "sms",
+    line: Annotated[str | None, typer.Option(help="The sending number, for texts. Default: an opt-out from any line counts.")] = None,
+    message_type: Annotated[MessageType, typer.Option("--type", help="The purpose of the messages.")] = MessageType.AUTOMATION,
+    delta: Annotated[bool, typer.Option("--delta", help="Only what changed since the last list in this folder.")] = False,
+    enterprise: OfEnterprise = None,
+    as_json: AsJson = False,
+) -> None:
+    """Write the addresses that must not be used: as CSV and one per line, and a marker (.done) when they are complete."""
+    if channel not in ORDER:
+        raise UsageError(f"--channel must be one of {', '.join(ORDER)}")
+    if line is not None and channel != "sms":
+        raise UsageError("--line is for texts: an opt-out from calls or e-mail has no line")
+    with global_options.opened(context) as runtime:
+        owner, now = configured.enterprise(runtime.settings, enterprise), runtime.clock()
+        which = List(message_type.value, channel, spelled(line, runtime.preferences.numbering(owner)))
+        request = DecisionRequest(message_type=which.message_type, channels=(channel,), line=which.line)
+        found = read_suppressions(runtime.preferences, owner, request, now)
+        detail = {"channel": channel, "line": which.line, "message_type": which.message_type, "addresses": len(found)}
+        Audit(runtime.database).note(owner, EXPORTED_SUPPRESSIONS, "", actor=global_options.who(), now=now, **detail)
+        written = write_list(folder, which, found, now, delta=delta)
+    if as_json:
+        output.emit({**written._asdict(), "addresses": len(found)})
+    else:
+        output.say(f"{written.kind}: {len(found)} addresses, {written.added} added, {written.removed} removed")

@@ -1,0 +1,132 @@
+"""Writes suppression lists to a folder, whole or as what changed since the list before.
+
+A list is complete when its marker (``NAME.done``) is there. What was written is remembered after that, in a file of the same folder: a run
+that dies at any point is made up for by the next, which may repeat rows but loses none. Files are readable by this user only.
+"""
+
+from __future__ import annotations
+
+import csv
+import fcntl
+import hashlib
+import io
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import NamedTuple
+
+from store.domain.suppression import Suppression
+from sync.config.problems import UsageError
+
+COLUMNS = ("change", "address", "channel", "line", "reason", "since")
+ADD, REMOVE = "add", "remove"
+FULL, DELTA = "full", "delta"
+
+
+class List(NamedTuple):
+    """Which list: lists of other channels or lines in the same folder are separate. ``message_type``: of the messages it is for."""
+
+    message_type: str
+    channel: str
+    line: str | None
+
+    @property
+    def name(self) -> str:
+        """The beginning of its files' names."""
+        return "-".join(("suppressions", self.message_type, self.channel, *([self.line.lstrip("+")] if self.line else [])))
+
+
+class Written(NamedTuple):
+    """What was written. ``kind``: full or delta; ``files``: their names, without the marker."""
+
+    kind: str
+    added: int
+    removed: int
+    files: tuple[str, ...]
+
+
+class _Last(NamedTuple):
+    """The list as it was last written, and its marker's name."""
+
+    name: str
+    rows: Mapping[str, tuple[str, str]]
+
+
+def write_list(folder: Path, which: List, rows: Mapping[str, Suppression], now: datetime, *, delta: bool) -> Written:
+    """Writes a list: all of it, or with ``delta`` what changed. The first one in a folder is whole.
+
+    Raises :class:`UsageError` if the folder is missing, another run is writing this list, or a delta cannot tell what was written before.
+    """
+    if not folder.is_dir():
+        raise UsageError("the folder does not exist; create it, readable by this user only")
+    with _alone(folder / f".{which.name}.lock"):
+        state = folder / f".{which.name}.state"
+        last = _last(state) if delta else None
+        current = {address: (one.reason, one.since.isoformat() if one.since else "") for address, one in rows.items()}
+        before = last.rows if last else {}
+        added = {address: row for address, row in current.items() if before.get(address) != row}
+        removed = {address: row for address, row in before.items() if address not in current}
+        kind = DELTA if last else FULL
+        name = f"{which.name}-{now:%Y%m%dT%H%M%S.%fZ}-{kind}"
+        contents = {f"{name}.csv": _table(which, added, removed), f"{name}.txt": _bare(added)}
+        contents |= {f"{name}-removed.txt": _bare(removed)} if last else {}
+        for file, text in contents.items():
+            _write(folder / file, text)
+        digests = {file: hashlib.sha256(text.encode()).hexdigest() for file, text in contents.items()}
+        marker = {"kind": kind, "after": last.name if last else None, "added": len(added), "removed": len(removed), "sha256": digests}
+        _write(folder / f"{name}.done", json.dumps(marker, indent=1) + "\n")
+        _write(state, json.dumps(_Last(f"{name}.done", current)))
+        return Written(kind, len(added), len(removed), tuple(contents))
+
+
+@contextmanager
+def _alone(lock: Path) -> Iterator[None]:
+    descriptor = os.open(lock, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    except BlockingIOError:
+        raise UsageError("another export is writing this list; try again when it is done") from None
+    finally:
+        os.close(descriptor)
+
+
+def _last(state: Path) -> _Last | None:
+    try:
+        name, rows = json.loads(state.read_text("utf-8"))
+        return _Last(str(name), {str(address): (str(reason), str(since)) for address, (reason, since) in rows.items()})
+    except FileNotFoundError:
+        return None
+    except (ValueError, TypeError, AttributeError):
+        raise UsageError("the record of the last list cannot be read; export the whole list, without --delta") from None
+
+
+def _write(file: Path, text: str) -> None:
+    """Writes a file that is there as a whole or not at all, also after a loss of power."""
+    part = file.with_name(f".{file.name}.part")
+    with open(os.open(part, os.O_CREAT | os.O_WRONLY | os.O_TRUNC | os.O_NOFOLLOW, 0o600), "w", encoding="utf-8", newline="") as stream:
+        stream.write(text)
+        stream.flush()
+        os.fsync(stream.fileno())
+    part.rename(file)
+    folder = os.open(file.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def _table(which: List, added: Mapping[str, tuple[str, str]], removed: Mapping[str, tuple[str, str]]) -> str:
+    text = io.StringIO(newline="")
+    table = csv.writer(text)
+    table.writerow(COLUMNS)
+    for change, rows in ((ADD, added), (REMOVE, removed)):
+        table.writerows((change, address, which.channel, which.line or "", *row) for address, row in rows.items())
+    return text.getvalue()
+
+
+def _bare(rows: Mapping[str, tuple[str, str]]) -> str:
+    return "".join(f"{address}\n" for address in rows)

@@ -1,0 +1,111 @@
+"""Suppression lists as files: whole, complete before they are remembered, and never losing a row between two of them."""
+
+from __future__ import annotations
+
+import csv
+import json
+import stat
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from store.domain.suppression import Suppression
+from sync import exports
+from sync.config.problems import UsageError
+from sync.exports import List, write_list
+
+NOW = datetime(2026, 12, 1, 8, 0, tzinfo=UTC)
+WHICH = List("broadcast", "sms", "+12175550190")
+A, B, C = "+12175550101", "+12175550102", "+12175550103"
+
+
+def rows(*addresses: str) -> dict[str, Suppression]:
+    return {one: Suppression(one, "sms_opted_out", NOW) for one in addresses}
+
+
+def write(folder: Path, minute: int, *addresses: str, delta: bool = True) -> exports.Written:
+    return write_list(folder, WHICH, rows(*addresses), NOW + timedelta(minutes=minute), delta=delta)
+
+
+def loaded(folder: Path) -> set[str]:
+    """What a sender has who loads the lists with a marker in the order of their names."""
+    found: set[str] = set()
+    for marker in sorted(folder.glob("*.done")):
+        found = set() if json.loads(marker.read_text())["kind"] == "full" else found
+        with (folder / f"{marker.stem}.csv").open(newline="") as stream:
+            for row in csv.DictReader(stream):
+                (found.add if row["change"] == "add" else found.discard)(row["address"])
+    return found
+
+
+def test_a_full_list_and_the_deltas_after_it_make_the_same_list(tmp_path: Path) -> None:
+    assert write(tmp_path, 0, A, B)[:3] == ("full", 2, 0), "the first one is whole"
+    assert write(tmp_path, 1, B, C)[:3] == ("delta", 1, 1)
+    assert loaded(tmp_path) == {B, C}
+    assert write(tmp_path, 2, B, C)[:3] == ("delta", 0, 0)
+    assert write(tmp_path, 3, A, delta=False)[:3] == ("full", 1, 0)
+    assert write(tmp_path, 4, A, B)[:3] == ("delta", 1, 0)
+    assert loaded(tmp_path) == {A, B}
+
+
+def test_a_list_is_csv_and_bare_addresses_that_only_its_user_can_read(tmp_path: Path) -> None:
+    write(tmp_path, 0, A, B)
+    written = write(tmp_path, 1, B)
+    table, added, removed = ((tmp_path / name).read_text() for name in written.files)
+    assert table.splitlines() == [
+        "change,address,channel,line,reason,since",
+        f"remove,{A},sms,{WHICH.line},sms_opted_out,{NOW.isoformat()}",
+    ]
+    assert (added, removed) == ("", f"{A}\n")
+    assert {stat.S_IMODE(file.stat().st_mode) for file in tmp_path.iterdir()} == {0o600}
+
+
+def test_a_marker_names_the_list_before_so_that_a_gap_is_noticed(tmp_path: Path) -> None:
+    for minute in range(3):
+        write(tmp_path, minute, A)
+    markers = sorted(tmp_path.glob("*.done"))
+    assert [json.loads(one.read_text())["after"] for one in markers] == [None, markers[0].name, markers[1].name]
+
+
+@pytest.mark.parametrize("place", range(5))
+def test_a_run_that_dies_at_any_point_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: int) -> None:
+    write(tmp_path, 0, A)
+    done = iter(range(place))
+
+    def dies(file: Path, text: str) -> None:
+        if next(done, None) is None:
+            raise OSError("no space left on device")
+        whole(file, text)
+
+    whole = exports._write
+    with monkeypatch.context() as patch:
+        patch.setattr(exports, "_write", dies)
+        with pytest.raises(OSError, match="no space"):
+            write(tmp_path, 1, A, B)
+    write(tmp_path, 2, A, B, C)
+    assert loaded(tmp_path) == {A, B, C}
+
+
+def test_lists_of_other_lines_and_channels_are_separate(tmp_path: Path) -> None:
+    write(tmp_path, 0, A)
+    assert write_list(tmp_path, List("broadcast", "voice", None), rows(B), NOW, delta=True).kind == "full"
+
+
+def test_an_unreadable_record_of_the_last_list_stops_a_delta_but_not_a_full_list(tmp_path: Path) -> None:
+    write(tmp_path, 0, A)
+    for text in ("", "{}", '["x", {"a": 1}]'):
+        (tmp_path / f".{WHICH.name}.state").write_text(text)
+        with pytest.raises(UsageError, match="without --delta"):
+            write(tmp_path, 1, A)
+    assert write(tmp_path, 2, A, delta=False).kind == "full"
+
+
+def test_two_runs_never_write_one_list_at_once(tmp_path: Path) -> None:
+    with exports._alone(tmp_path / f".{WHICH.name}.lock"), pytest.raises(UsageError, match="another export"):
+        write(tmp_path, 0, A)
+
+
+def test_a_missing_folder_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="does not exist"):
+        write(tmp_path / "none", 0, A)
