@@ -10,7 +10,7 @@ import re
 from collections.abc import Hashable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
-from adapters.base import Explanation, SourceSettings, Unmappable, UnknownCode
+from adapters.base import Explanation, SourceSettings, UnknownCode, Unmappable
 from adapters.mapping import allow_list, contact_tables
 from adapters.mapping.site_rules import TARGETS
 from store.preference import PatientStatements, family

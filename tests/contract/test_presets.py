@@ -17,9 +17,9 @@ import pytest
 from adapters.base import Item
 from adapters.registry import build
 from store.preference import Channel, PatientMerge, PatientStatements
-from sync.sources import payloads
 from sync.config import Settings, load, presets
 from sync.runtime import adapter
+from sync.sources import payloads
 
 FIXTURES = Path(__file__).parents[1] / "fixtures" / "presets"
 RECEIVED = datetime(2026, 11, 1, 12, 0, tzinfo=UTC)
