@@ -11,7 +11,9 @@ from typing import Literal, get_args
 from msgspec import Struct
 
 Category = Literal["marketing", "informational"]
-MARKETING, INFORMATIONAL = CATEGORIES = get_args(Category)
+MARKETING: Category = "marketing"
+INFORMATIONAL: Category = "informational"
+CATEGORIES = get_args(Category)
 
 
 class MessageClass(Struct, frozen=True, gc=False, omit_defaults=True):

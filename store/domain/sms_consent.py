@@ -161,7 +161,9 @@ def _closed(opt_outs: Iterable[OptOut], line: str) -> set[tuple[object, ...]]:
     everything = [one for one in own if one.scope != CATEGORY]
     closed: set[tuple[object, ...]] = {("line",) for one in everything if blocks(one, line, None)}
     closed |= {("all", *one.except_lines) for one in everything if one.line is None}
-    categories = {("category", one.category, one.topic) for one in own if one.scope == CATEGORY and blocks(one, line, None)}
+    categories: set[tuple[object, ...]] = {
+        ("category", one.category, one.topic) for one in own if one.scope == CATEGORY and blocks(one, line, None)
+    }
     return closed or categories
 
 
@@ -235,8 +237,7 @@ def active(events: Iterable[ConsentEvent]) -> tuple[OptOut, ...]:
 
 def is_marketing(one: ConsentEvent | OptOut) -> bool:
     """Whether an opt-out answered marketing."""
-    category: str | None = one.in_reply_to.category
-    return category == MARKETING
+    return one.in_reply_to.category == MARKETING
 
 
 def _newest(old: ConsentEvent, new: ConsentEvent) -> ConsentEvent:
