@@ -86,21 +86,30 @@ def rehearse(
         str, typer.Option(metavar="FAULTS", help=f"Faults to simulate, in this order, comma-separated: {', '.join(FAULTS)}.")
     ] = "",
     tls: Annotated[bool, typer.Option("--tls", help="Use HTTPS, with a self-signed certificate.")] = False,
+    key: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the client's private key to this new file.")] = None,
+    export: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the patients to this new file, as NDJSON.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Run only the rehearsal EMR, on loopback, until Ctrl-C."""
     from adapters.rehearsal.emr import RehearsalEmr
 
     planned = planned_faults(faults)
+    if existing := next((file for file in (key, export) if file and file.exists()), None):
+        raise UsageError(f"{existing} exists and is never overwritten; name another file")
     ended = threading.Event()
     for number in (SIGINT, SIGTERM):
         signal(number, lambda *_: ended.set())
     with RehearsalEmr(patients=patients, seed=seed, port=port, faults=planned, tls=tls) as emr:
+        if key:
+            key.write_text(emr.private_key)
+        if export:
+            emr.export(export)
         source, bulk = emr.fhir_source(enterprise="ENTERPRISE"), emr.bulk_source(enterprise="ENTERPRISE")
         if as_json:
             output.emit({"base_url": emr.base_url, "source": source, "bulk_source": bulk, "authorities": emr.authorities})
         else:
-            output.say(f"FHIR endpoint: {emr.base_url}\nClient id: {emr.client_id}\nPrivate key (for this EMR only):\n{emr.private_key}")
+            shown = f"in {key}" if key else f"(for this EMR only):\n{emr.private_key}"
+            output.say(f"FHIR endpoint: {emr.base_url}\nClient id: {emr.client_id}\nPrivate key {shown}")
             if emr.certificate:
                 output.say(f"Certificate to trust:\n{emr.certificate.certificate}")
         if send:
