@@ -4,6 +4,7 @@ Fenced blocks of a page:
 
 - ``console``: lines after ``$`` are commands, lines after ``>`` continue them, other lines are the output. A line ``…`` stands for any
   lines, ``…`` in a line for any text. Output that is not shown is not compared. Every command must succeed.
+- ``console after``: the same, after what the page says in prose, which the test does.
 - ``console terminal``: the same in a terminal of its own; the command goes on, and its output must appear.
 - with a file name as second word: the content of that file.
 
@@ -20,7 +21,7 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import NamedTuple
@@ -192,8 +193,9 @@ class Shell:
 class Tutorial:
     """A page that is followed in an empty folder."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder / "work"
+    def __init__(self, folder: Path, between: Callable[[], None] = lambda: None) -> None:
+        """``between`` does what the page says in prose before a console ``after`` it."""
+        self.folder, self._between = folder / "work", between
         self.folder.mkdir()
         self._programs = Programs(folder)
         self._ports = dict(zip(PORTS, _free_ports(len(PORTS)), strict=True))
@@ -207,11 +209,17 @@ class Tutorial:
             if block.language != "console":
                 if block.word:
                     (self.folder / block.word).write_text(self.here(block.content), "utf-8")
+            elif block.word == "after":
+                self._between()
+                self._run_all(block)
             elif block.word == "terminal":
                 self._start(block.commands[0])
             else:
-                for command in block.commands:
-                    self._run(command)
+                self._run_all(block)
+
+    def _run_all(self, block: Block) -> None:
+        for command in block.commands:
+            self._run(command)
 
     def here(self, text: str) -> str:
         """The text with the ports of this run."""
