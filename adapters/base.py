@@ -38,6 +38,9 @@ class Filtered(NamedTuple):
     locator: str
 
 
+MOST_ISSUERS = 1_000
+"""As many names of issuers are kept for each source: a payload may contain any."""
+
 Item = PatientStatements | PatientMerge | Filtered | Unmappable
 
 
@@ -185,6 +188,18 @@ class UnknownCode(NamedTuple):
     attribute: str = ""
 
 
+@runtime_checkable
+class Recognizes(Protocol):
+    """A mapper that can tell a payload that came before, byte for byte, without mapping it."""
+
+    def glance(self, payload: Payload) -> PatientStatements | None:
+        """Whom a payload is about, its time and its ``line``, not ``is_read``; ``None`` if only ``read`` can tell.
+
+        If ``read`` gave an item of the same ``line`` before, it would give one that states the same now, and no other item.
+        """
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Explanation:
     """What one payload states, for the person who writes the mapping.
@@ -304,6 +319,7 @@ class SourceSettings:
     placeholders: frozenset[str] = frozenset()
     contact: Mapping[str, Any] = field(default_factory=dict)
     languages: Mapping[str, str] = field(default_factory=dict)
+    _issuers: dict[str, str] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "authorities", issuers(self.authorities))
@@ -324,8 +340,13 @@ class SourceSettings:
         return self.issuer(self.authority) if self.authority else ""
 
     def issuer(self, name: str) -> str:
-        """The canonical name of an assigning authority; case does not matter."""
-        return issuer(self.authorities, name)
+        """The canonical name of an assigning authority; case does not matter. A source names few, so each is looked for once."""
+        known = self._issuers.get(name)
+        if known is None:
+            known = issuer(self.authorities, name)
+            if len(self._issuers) < MOST_ISSUERS:
+                self._issuers[name] = known
+        return known
 
     def links(self, authority: str) -> bool:
         """Whether identifiers of this authority link patients of several sources."""

@@ -33,6 +33,7 @@ Messages hold no identifier, name, phone or payload text: they name attributes, 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from datetime import datetime
 
 
@@ -131,6 +132,14 @@ class NothingHeld(StoreError):
 
 class BackupFailed(Exception):
     """A backup could not be made, or restored into a scratch database. The message says what to do."""
+
+
+class NotRepeated(Exception):
+    """These payloads were only recognized, and must be read: what they repeat is not in force, or follows news about their patient."""
+
+    def __init__(self, payloads: Sequence[object]) -> None:
+        self.payloads = payloads
+        super().__init__(f"{len(payloads)} payloads must be read")
 
 
 class SchemaOutdated(Exception):

@@ -268,7 +268,8 @@ class PatientStatements:
     control id) and holds nothing about the patient. ``codes``: what rules with a table read, by attribute. ``mapping`` tells the mapping
     that read it from others. ``later``: what changes by itself, when a period in the payload begins or ends. ``received``: when it came
     first, where it is a payload that could not be used then and is read again on request. ``content`` tells the payload itself from
-    others, however it is read; empty where nothing does.
+    others, however it is read; empty where nothing does. ``line``: two payloads of the same line are read the same; empty where that is
+    not known. If ``is_read`` is false it states nothing here: it can only repeat what is known of its patient, by its line.
     """
 
     identifiers: tuple[Identifier, ...]
@@ -284,6 +285,8 @@ class PatientStatements:
     later: tuple[Later, ...] = ()
     received: datetime | None = None
     content: str = ""
+    line: str = ""
+    is_read: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from adapters.files.loading import DETAILS as ROW_REASONS
 from adapters.mapping.evidence import message_name
 from store.db import clock_skew
 from store.db.database import Database
+from store.errors import NotRepeated
 from store.patients.apply import Outcome
 from store.patients.gating import Guard
 from store.patients.preferences import Preferences
@@ -49,10 +50,11 @@ NOTHING_TO_READ = IngestResult(RecordOutcome.FILTERED, "nothing_to_read")
 
 
 class Piece(NamedTuple):
-    """One item and the bytes it came from."""
+    """One item and the bytes it came from. ``read``: reads them, if the item was only recognized (``sync.recognition``)."""
 
     item: Item
     payload: bytes = b""
+    read: Callable[[], list[Piece]] | None = None
 
 
 def read(mapper: Mapper, payload: Payload) -> list[Piece]:
@@ -62,6 +64,13 @@ def read(mapper: Mapper, payload: Payload) -> list[Piece]:
     except Exception as error:
         items = [Unmappable("mapper_failed", f"mapping error ({type(error).__name__}); please report this", payload.locator)]
     return [Piece(item, payload.body) for item in items] or [Piece(Filtered(NOTHING_TO_READ.reason, payload.locator))]
+
+
+def read_after_all(pieces: Iterable[Piece], items: Iterable[object]) -> Iterator[Piece]:
+    """The pieces, with those of some items read that were only recognized."""
+    wanted = {id(item) for item in items}
+    for piece in pieces:
+        yield from [piece] if piece.read is None or id(piece.item) not in wanted else piece.read()
 
 
 def pieces(batch: Batch) -> list[Piece]:
@@ -153,6 +162,8 @@ class Intake:
         """Commits the pieces and returns the result of each, in order. Raises if nothing could be committed. A live feed has no tally."""
         try:
             return self._transact(lane, pieces, tally, cursor, {})
+        except NotRepeated as error:
+            return self.commit(lane, list(read_after_all(pieces, error.payloads)), tally, cursor)
         except Exception as error:
             if retry.passes(error) or not pieces:
                 raise

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 from adapters.fhir import absent
 from adapters.fhir import fhirpath_evaluation as evaluation
 from adapters.fhir import fhirpath_nodes as nodes
+from adapters.fhir.extension_path import shortened
 from adapters.fhir.fhirpath_evaluation import Eval
 from adapters.fhir.fhirpath_nodes import Node, Nodes
 from adapters.mapping.site_rules import Find, FoundValue
@@ -59,6 +60,11 @@ def compile_expression(expression: str) -> Compiled:
 
 def compile_path(expression: str) -> Find:
     """Compiles an expression for a site rule: primitives as text, booleans as ``true`` and ``false``."""
+    return shortened(expression, compile_whole(expression))
+
+
+def compile_whole(expression: str) -> Find:
+    """The same without a shorter way for the usual expressions."""
     evaluate = compile_expression(expression).evaluate
     return lambda resource: [_found(node, expression) for node in evaluate(resource) if node.value is not None]
 

@@ -59,7 +59,8 @@ def _stated(resource: dict[str, Any], settings: SourceSettings, today: str) -> l
 def _known_by(stated: Sequence[Identifier], settings: SourceSettings) -> list[Identifier]:
     """The identifiers of the configured issuer: with a configured type, else without a type."""
     types = {kind.casefold() for kind in settings.identifier_types}
-    issued = [one for one in stated if one.authority.casefold() == settings.own_authority.casefold()] if settings.authority else []
+    own = settings.own_authority.casefold() if settings.authority else ""
+    issued = [one for one in stated if one.authority.casefold() == own] if settings.authority else []
     return [one for one in issued if one.type.casefold() in types or not types] or [one for one in issued if not one.type]
 
 
@@ -85,14 +86,14 @@ def _identifier(entry: Any, settings: SourceSettings, today: str) -> Identifier 
         return None
     kind = _type(entry.get("type"))
     system, value = entry.get("system"), entry["value"].strip()
-    configured = {one.casefold(): one for one in settings.identifier_types}
-    kind = configured.get(kind.casefold(), kind)
-    if (kind in NOT_KEPT and kind not in configured.values()) or is_placeholder(value, settings.placeholders):
+    configured = settings.identifier_types
+    kind = next((one for one in configured if one.casefold() == kind.casefold()), kind)
+    if (kind in NOT_KEPT and kind not in configured) or is_placeholder(value, settings.placeholders):
         return None
     if _is_text(system):
         return None if system in SYSTEMS_NOT_KEPT else Identifier(settings.issuer(str(system)), kind, value)
     # Without a system, only a configured type means the configured authority: the same value of two issuers is two patients.
-    return Identifier(settings.own_authority, kind, value) if settings.authority and kind in configured.values() else None
+    return Identifier(settings.own_authority, kind, value) if settings.authority and kind in configured else None
 
 
 def _type(concept: Any) -> str:

@@ -10,7 +10,7 @@ from typing import Any, TypeGuard
 from zoneinfo import ZoneInfo
 
 from adapters.base import Explanation, Filtered, Item, Payload, SourceSettings, Unmappable
-from adapters.fhir import consent_flag, explain, reference
+from adapters.fhir import consent_flag, explain, lines, reference
 from adapters.fhir.consent_flag_mapping import ConsentFlagMapper
 from adapters.fhir.decode import NotReadable, decode_in_part
 from adapters.fhir.modifiers import not_understood, understood
@@ -33,7 +33,9 @@ class FhirMapper:
         self.rules = compile_rules(settings, by_options)
         self.mapping = fingerprint(settings.mapping, by_options, self.options.consent, *settings.codes)
         known = {kind: understood(self.options.understood, self.rules.get(kind, ())) for kind in READ}
-        compiled = SourceMapping(settings, self.options, self.rules, known, ZoneInfo(settings.time_zone), self.mapping)
+        self._compiled = compiled = SourceMapping(
+            settings, self.options, self.rules, known, ZoneInfo(settings.time_zone), self.mapping, lines.LineKeys(settings, self.options)
+        )
         self._patients, self._records = PatientMapper(compiled), ConsentFlagMapper(compiled)
         self._server = reference.server_context((self.options.base_url, *self.options.other_base_urls))
 
@@ -58,12 +60,16 @@ class FhirMapper:
         """Like :meth:`read`, with permissions that the patient's other Consents may still refuse (``consent_flag.unless_refused``)."""
         try:
             resource, flaw = decode_in_part(payload.body)
-            source = ResourceSource(payload.locator, payload.received, payload.body, payload.stated, self._server, flaw)
-            return self._resource(resource, source)
+            return self._resource(resource, self._source(payload, flaw))
         except NotReadable as error:
             return [Unmappable(error.reason, str(error), payload.locator, payload.body)]
         except RecursionError:
             return [Unmappable("nested_too_deep", "it is nested too deep", payload.locator, payload.body)]
+
+    def glance(self, payload: Payload) -> PatientStatements | None:
+        """What tells a Patient that may have come before, byte for byte, without what it states. ``None`` for anything else."""
+        resource = lines.head(payload.body)
+        return None if resource is None else self._compiled.glance(resource, self._source(payload, None))
 
     def explain(self, payload: Payload) -> Explanation:
         """What one resource or Bundle states, and what in it is not read."""
@@ -73,6 +79,9 @@ class FhirMapper:
         except NotReadable:
             return Explanation(items)
         return explain.explain(resource, items, self.rules, self.options, Languages(self.settings.languages))
+
+    def _source(self, payload: Payload, flaw: NotReadable | None) -> ResourceSource:
+        return ResourceSource(payload.locator, payload.received, payload.body, payload.stated, self._server, flaw)
 
     def _resource(self, resource: dict[str, Any], source: ResourceSource) -> list[Item]:
         kind = resource["resourceType"]

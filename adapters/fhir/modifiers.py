@@ -31,6 +31,11 @@ def not_understood(element: Any, path: str, known: Understood) -> list[str]:
     return list(_unknown(element, path, known)) if _carries_any(element) else []
 
 
+def may_be_in(body: bytes) -> bool:
+    """Whether the bytes of a resource may contain a modifier: by its name, or by a name of which a letter is written as an escape."""
+    return b"modifierE" in body or b"implicitR" in body or b"\\u00" in body
+
+
 def reads(rule: Rule, element: str) -> bool:
     """Whether a rule's expression names this element, or the choice element that it is one form of (``deceased``)."""
     words = {word for path in rule.paths for word in _WORD.findall(_QUOTED.sub("", path))}

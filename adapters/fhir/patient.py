@@ -248,7 +248,7 @@ def _birth_date(stated: Stated, value: Any, today: str, problems: list[Problem])
     if value is None or value in ("", MARK):
         return
     day = value.strip().partition("T")[0] if isinstance(value, str) else ""
-    found = birth_date.written(iso_time.read(day, UTC), UTC, date.fromisoformat(today))
+    found = birth_date.plain(day, date.fromisoformat(today)) or birth_date.written(iso_time.read(day, UTC), UTC, date.fromisoformat(today))
     if found is None:
         problems.append(birth_date.UNUSABLE._replace(path="Patient.birthDate"))
     else:

@@ -81,7 +81,10 @@ class PatientMapper:
         stated, withheld = self._stated(resource, source, problems, codes)
         if modified:
             stated, codes = _refusals_of(modified, stated), {name: one for name, one in codes.items() if not _is_in(modified, name)}
-        item = self.mapping.statements(resource, identifiers, stated, source, problems + several, restricted=withheld, codes=codes)
+        is_whole = bool(source.body) and not (source.flaw or several or "link" in resource)
+        item = self.mapping.statements(
+            resource, identifiers, stated, source, problems + several, restricted=withheld, codes=codes, is_whole=is_whole
+        )
         if not _is_in(modified, PHONES) and (later := patient.later(resource, self._region, source.day, self._tables, restricted=withheld)):
             item = replace(item, later=later)
         items: list[Item] = self._linked(resource, item, source) if "link" in resource and REST not in modified else [item]

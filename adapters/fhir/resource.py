@@ -11,8 +11,9 @@ from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
 from adapters.base import SourceSettings, Unmappable
-from adapters.fhir import modifiers, reference
+from adapters.fhir import identity, modifiers, reference
 from adapters.fhir.decode import NotReadable, encode
+from adapters.fhir.lines import LineKeys
 from adapters.fhir.modifiers import Understood
 from adapters.fhir.options import MapperOptions
 from adapters.fhir.reference import ReferenceContext
@@ -55,7 +56,10 @@ class ResourceSource(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class SourceMapping:
-    """The compiled settings of one source. ``rules`` and ``understood``: by resource type. ``name`` identifies the mapping."""
+    """The compiled settings of one source. ``rules`` and ``understood``: by resource type. ``name`` identifies the mapping.
+
+    ``lines``: what tells a record that came before.
+    """
 
     settings: SourceSettings
     options: MapperOptions
@@ -63,6 +67,7 @@ class SourceMapping:
     understood: Mapping[str, Understood]
     zone: ZoneInfo
     name: str
+    lines: LineKeys
 
     def time(self, value: Any) -> Time | None:
         return iso_time.read(value, self.zone) if isinstance(value, str) else None
@@ -73,6 +78,8 @@ class SourceMapping:
 
     def not_understood(self, kind: str, resource: dict[str, Any], source: ResourceSource) -> list[str]:
         """The paths of all modifiers in a resource, and in its Bundle, that are not understood."""
+        if source.body and source.flaw is None and not modifiers.may_be_in(source.body):
+            return list(source.modifiers)
         return [*source.modifiers, *modifiers.not_understood(resource, kind, self.understood[kind])]
 
     def statements(
@@ -86,26 +93,51 @@ class SourceMapping:
         restricted: bool = False,
         codes: Read | None = None,
         asserted: tuple[Time, str] | None = None,
+        is_whole: bool = False,
     ) -> PatientStatements:
-        """The statements of a resource. ``asserted``: its time and the path of that, if it is not the time of its last change."""
+        """The statements of a resource. ``asserted``: its time and the path of that, if it is not the time of its last change.
+
+        ``is_whole``: the payload states nothing else. If all of it was read too, it is recognized when it comes again.
+        """
+        effective, evidence_id, version = self._stamp(resource, source, problems, asserted)
+        return PatientStatements(
+            identifiers,
+            stated,
+            effective,
+            evidence_id,
+            version,
+            restricted,
+            tuple(problems),
+            source.locator,
+            codes or {},
+            self.name,
+            line=self.lines.of(source.body, source.day) if is_whole and not problems else "",
+        )
+
+    def glance(self, resource: dict[str, Any], source: ResourceSource) -> PatientStatements | None:
+        """A Patient from its head: whom it is about, when it changed, and its key, but nothing that it states (``adapters.fhir.lines``).
+
+        ``None`` if it is about several patients or nobody, or if its time cannot be used.
+        """
+        (identifiers, others), problems = identity.identifiers(resource, self.settings, source.day), list[Problem]()
+        stamp = self._stamp(resource, source, problems)
+        if not identifiers or others or problems:
+            return None
+        line = self.lines.of(source.body, source.day)
+        return PatientStatements(identifiers, {}, *stamp, locator=source.locator, line=line, is_read=False)
+
+    def _stamp(
+        self, resource: dict[str, Any], source: ResourceSource, problems: list[Problem], asserted: tuple[Time, str] | None = None
+    ) -> tuple[Time, str, int]:
+        """The time, evidence id and version of a resource."""
         meta = resource.get("meta")
         meta = meta if type(meta) is dict else {}
         kind, version = resource["resourceType"], meta.get("versionId")
         effective, path = asserted or (self._last_updated(kind, meta.get("lastUpdated"), source, problems), f"{kind}.meta.lastUpdated")
         if times.is_ahead(effective, source.received):
             problems.append(Problem("time_in_future", path, "the server's clock or ours is wrong; only refusals apply"))
-        return PatientStatements(
-            identifiers,
-            stated,
-            effective,
-            _evidence(kind, _id(kind, resource), version),
-            int(version) if isinstance(version, str) and version.isascii() and version.isdigit() and len(version) < 16 else 0,
-            restricted,
-            tuple(problems),
-            source.locator,
-            codes or {},
-            self.name,
-        )
+        number = int(version) if isinstance(version, str) and version.isascii() and version.isdigit() and len(version) < 16 else 0
+        return effective, _evidence(kind, _id(kind, resource), version), number
 
     def _last_updated(self, kind: str, written: Any, source: ResourceSource, problems: list[Problem]) -> Time:
         """When the resource last changed, by the server; when it was received, if the server's times are not trusted."""

@@ -11,6 +11,7 @@ from store.preference import BIRTH_DATE, Problem
 from store.times import Time
 
 UNUSABLE = Problem("birth_date_unusable", "", "this is not a date of birth: it cannot be read, or it is in the future", BIRTH_DATE)
+DATE = len("1980-02-03")
 TOMORROW = timedelta(days=1)
 """Somewhere it is tomorrow already."""
 
@@ -18,6 +19,16 @@ TOMORROW = timedelta(days=1)
 def on(day: date | None, today: date) -> str | None:
     """The text of a day. ``None`` if there is none, or it is in the future."""
     return None if day is None or day > today + TOMORROW else day.isoformat()
+
+
+def plain(text: str, today: date) -> str | None:
+    """The text of a date as most are written, ``1980-02-03``, without reading it as a time. ``None`` for any other text."""
+    if len(text) != DATE or text[4] != "-" or text[7] != "-":
+        return None
+    try:
+        return on(date.fromisoformat(text), today)
+    except ValueError:
+        return None
 
 
 def written(time: Time | None, zone: tzinfo, today: date) -> str | None:

@@ -13,12 +13,29 @@ from store.domain.source_codes import Readings
 from store.domain.unreadable import Marks
 from store.preference import RESTRICTED, Assertion, PatientStatements, base, stops_contact
 
+BY_LINE = "."
+
 
 def digest(item: PatientStatements) -> str:
     """A digest of all that a payload states, as it was read. Equal digests state the same."""
     unread = unreadable.unread(item)
     record = ordering.record_of(item.evidence_id)
     return documents.digest(item.identifiers, ordering.stated(item), item.version, unread, item.codes, item.mapping, item.later, record)
+
+
+def kept_as(digest: str, item: PatientStatements) -> str:
+    """The digest of a payload as it is kept: with the payload's line, if it has one."""
+    return f"{digest}{BY_LINE}{item.line}" if item.line else digest
+
+
+def digest_of(kept: str | None) -> str:
+    """The digest alone; empty if nothing is kept."""
+    return kept.partition(BY_LINE)[0] if kept else ""
+
+
+def line_of(kept: str) -> str:
+    """The line of the payload that last stated what is kept; empty if it had none."""
+    return kept.partition(BY_LINE)[2]
 
 
 def as_received(item: PatientStatements, receipt: datetime) -> PatientStatements:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from store.domain import payload
 from store.domain.identifiers import Directory
-from store.errors import IdentifierConflict
+from store.errors import IdentifierConflict, NotRepeated
 from store.patients import linking
 from store.patients.duplicate_detection import KnownPatients, Repeats
 from store.patients.patient_state import PatientState
@@ -39,16 +39,24 @@ class Application(Receiving):
     """A batch of payloads, or of statements that fall due, applied to its patients. Use once."""
 
     def run(self, items: Sequence[PatientStatements]) -> list[Outcome]:
-        """Applies the items in order and writes the rows. The outcomes are in the order of the items."""
+        """Applies the items in order and writes the rows. The outcomes are in the order of the items.
+
+        Raises :class:`NotRepeated`, before it changes anything, if items that were not read must be.
+        """
         author = self.author
         found = KnownPatients(self.database, self.transaction, self.enterprise.name, author.authority, self.naming, items)
-        digests = [payload.digest(item) for item in items]
         patients = [_known(found.directory, item) for item in items]
+        digests = [found.digest(patient, item) for patient, item in zip(patients, items, strict=True)]
         with_news = {
             patient
             for patient, digest in zip(patients, digests, strict=True)
             if patient is not None and not found.content[patient].is_repeated_by(digest, self.enterprise.basis)
         }
+        unread = [
+            item for patient, item in zip(patients, items, strict=True) if not item.is_read and (patient is None or patient in with_news)
+        ]
+        if unread:
+            raise NotRepeated(unread)
         self._load(with_news)
         found.learn_about((one, item) for one, item in zip(patients, items, strict=True) if one is not None and one in with_news)
         repeats, outcomes = Repeats(author.authority, author.now), []

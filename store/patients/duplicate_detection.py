@@ -28,7 +28,7 @@ OF_PATIENTS = "SELECT value, authority, type, patient_id, origin, kind FROM iden
 
 
 class KnownContent(NamedTuple):
-    """What is known of a patient and one authority without reading the patient whole."""
+    """What is known of a patient and one authority without reading the patient whole. ``content`` as in ``payload.kept_as``."""
 
     basis: str
     content: str | None
@@ -38,7 +38,11 @@ class KnownContent(NamedTuple):
 
     def is_repeated_by(self, digest: str, basis: str) -> bool:
         """Whether a payload of that digest repeats what is in force under the present configuration."""
-        return self.content == digest and self.basis == basis
+        return bool(digest) and payload.digest_of(self.content) == digest and self.basis == basis
+
+    def digest_of(self, line: str) -> str:
+        """The digest of what is in force, if a payload of that line stated it; otherwise empty."""
+        return payload.digest_of(self.content) if self.content is not None and payload.line_of(self.content) == line else ""
 
 
 class KnownPatients:
@@ -55,11 +59,18 @@ class KnownPatients:
     ) -> None:
         self._database, self._transaction = database, transaction
         # Identifiers for look-up are not asked for: any number of patients may share one.
-        values = list({one.value for item in items for one in _deciding(item, naming)})
+        deciding = [_deciding(item, naming) for item in items]
+        values = list({one.value for named in deciding for one in named})
         rows = database.select(transaction, FIND, [authority, enterprise, values])
         self.directory = Directory(KnownIdentifier(*row[:6]) for row in rows)
         self.content = {row[3]: KnownContent(row[6], row[7], _confirmed(row[8], row[10]), row[9] or "", _received(row[11])) for row in rows}
-        self.learn({patient for item in items for patient in self.directory.candidates(_deciding(item, naming))})
+        self.learn({patient for named in deciding for patient in self.directory.candidates(named)})
+
+    def digest(self, patient: int | None, item: PatientStatements) -> str:
+        """The digest of a payload; empty for one that was not read and repeats nothing that is known of its patient."""
+        if item.is_read:
+            return payload.digest(item)
+        return self.content[patient].digest_of(item.line) if patient is not None else ""
 
     def learn_about(self, items: Iterable[tuple[int, PatientStatements]]) -> None:
         """Reads all identifiers of the patients of payloads that bring several, and of those who own any of these."""
@@ -74,9 +85,9 @@ class KnownPatients:
 
 
 def _deciding(item: PatientStatements, naming: Naming) -> Sequence[Identifier]:
-    """The identifiers that may decide which patient a payload is about."""
-    if len(item.identifiers) == 1:
-        return item.identifiers
+    """The identifiers that may decide which patient a payload is about: for one that can only repeat what is known, the first."""
+    if len(item.identifiers) == 1 or not item.is_read:
+        return item.identifiers[:1]
     kinds = naming.kinds(item.identifiers)
     return [one for one, kind in zip(item.identifiers, kinds, strict=True) if kind != LOOKUP]
 
@@ -105,11 +116,14 @@ class Repeats:
         if confirmed is None or not duplicates.knows(known.seen, key):  # the very same payload is no later than it was
             stated = payload.as_received(item, receipt).effective
             confirmed = times.newest(stated, confirmed) if confirmed is not None else stated
-        self._found[patient] = KnownContent(known.basis, known.content, confirmed, seen, receipt)
+        kept = payload.kept_as(digest, item) if item.line else known.content
+        self._found[patient] = KnownContent(known.basis, kept, confirmed, seen, receipt)
 
     def write(self, database: Database, transaction: Connection) -> None:
-        """Writes when each patient was received last, and the time for which it was confirmed."""
+        """Writes when each patient was received last, the time for which it was confirmed, and the line by which it is recognized next."""
         found = ((patient, one, one.confirmed) for patient, one in self._found.items() if one.confirmed is not None)
-        rows = [(time.earliest, time.end, one.seen, one.last_received, patient, self.authority) for patient, one, time in found]
-        columns = ("confirmed", "confirmed_latest", "seen", "last_heard")
+        rows = [
+            (time.earliest, time.end, one.content, one.seen, one.last_received, patient, self.authority) for patient, one, time in found
+        ]
+        columns = ("confirmed", "confirmed_latest", "content", "seen", "last_heard")
         database.update(transaction, AssertionRow, ("patient_id", "authority"), columns, rows)

@@ -107,7 +107,8 @@ class Preferences:
     ) -> list[Outcome]:
         """Applies what a source stated, in order, inside the caller's transaction. The outcomes are in the order of the items.
 
-        ``guard`` is the safeguard's: what it does not admit is ``held``. Without one everything takes effect.
+        ``guard`` is the safeguard's: what it does not admit is ``held``. Without one everything takes effect. Raises :class:`NotRepeated`
+        if items that were not read must be; the caller then rolls the transaction back.
         """
         author = Author(emr(source), now, run_id)
         outcomes: list[Outcome] = []

@@ -195,7 +195,7 @@ class Receiving(PatientBatch):
         )
         if authority.startswith(EMR) and STAFF in patient.asserted:
             self._yield_staff(patient, item)
-        patient.content[authority] = digest if merged.settled and _may_be_repeated(patient) else None
+        patient.content[authority] = payload.kept_as(digest, item) if merged.settled and _may_be_repeated(patient) else None
         changed = dict(merged.changed)
         if STAFF in patient.asserted:
             changed = {**payload.repeated(patient.asserted, item, merged), **changed}

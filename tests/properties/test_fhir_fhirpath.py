@@ -9,7 +9,7 @@ import fhirpathpy
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.fhir.fhirpath import compile_expression
+from adapters.fhir.fhirpath import compile_expression, compile_path, compile_whole
 
 TEXTS = st.sampled_from(["phone", "email", "home", "Home", "a", "b"])
 POINT = st.fixed_dictionaries({}, optional={"system": TEXTS, "use": TEXTS, "value": TEXTS, "rank": st.integers(1, 3)})
@@ -67,3 +67,25 @@ def test_same_answer_as_fhirpathpy(patient: dict[str, Any], expression: str) -> 
 def written_out(expression: str) -> str:
     """``extension(url)`` is short for ``extension.where(url = url)`` (FHIR R4 2.1.9.1.5); fhirpathpy uses only the first of several."""
     return re.sub(r"extension\(('\w+')\)", r"extension.where(url = \1)", expression)
+
+
+URL = "https://hospital.example/texting-ok"
+VALUE = st.one_of(st.none(), st.booleans(), st.integers(), st.floats(allow_nan=False), TEXTS, st.lists(TEXTS), st.just({"coding": []}))
+HIDDEN = st.just({"extension": [{"url": "http://hl7.org/fhir/StructureDefinition/data-absent-reason", "valueCode": "masked"}]})
+ODD_EXTENSION = st.one_of(
+    st.fixed_dictionaries(
+        {"url": st.sampled_from([URL, "a", 7])},
+        optional={"valueCode": VALUE, "valueBoolean": VALUE, "_valueCode": HIDDEN, "extension": VALUE},
+    ),
+    VALUE,
+)
+ODD_PATIENT = st.fixed_dictionaries(
+    {"resourceType": st.sampled_from(["Patient", "Consent", 7, None])},
+    optional={"extension": st.one_of(st.lists(ODD_EXTENSION, max_size=4), VALUE), "url": TEXTS, "_extension": HIDDEN},
+)
+
+
+@given(ODD_PATIENT, st.sampled_from(["valueCode", "valueBoolean", "valueQuantity"]))
+def test_the_short_way_to_an_extension_finds_the_same_as_fhirpath(resource: dict[str, Any], name: str) -> None:
+    expression = f"Patient.extension('{URL}').{name}"
+    assert list(compile_path(expression)(resource)) == list(compile_whole(expression)(resource))

@@ -64,3 +64,12 @@ def test_a_received_time_is_no_later_than_it_was_written_nor_than_clocks_differ(
     assert found.earliest <= found.latest <= max(time.latest, receipt)
     assert found.latest <= receipt + times.AHEAD
     assert found.earliest <= min(time.earliest, receipt)
+
+
+DIGITS = st.from_regex(r"\d{4}-[\dW]\d-[\d-]\d[T ]\d\d:\d\d:\d\d[.,][\dZ]{2,3}[Zz+]", fullmatch=True)
+INSTANTS = st.datetimes(min_value=datetime(1, 1, 1)).map(lambda moment: moment.isoformat(timespec="milliseconds") + "Z")
+
+
+@given(st.one_of(INSTANTS, DIGITS, st.text(min_size=24, max_size=24)))
+def test_an_instant_with_milliseconds_is_read_as_by_its_parts(text: str) -> None:
+    assert iso_time.read(text, UTC) == iso_time.by_parts(text, UTC)

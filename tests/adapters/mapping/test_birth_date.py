@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import UTC, date
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from adapters.mapping import birth_date, iso_time
 from store.preference import BIRTH_DATE, DISPLAY_NAME, Statement
 from tests.adapters.fhir.test_patient import patient
 from tests.adapters.fhir.test_patient import said as said_in_fhir
@@ -101,3 +103,10 @@ def test_any_text_is_read_or_is_a_problem(written: str) -> None:
     for item in items(body.encode("utf-8", "surrogatepass")):
         found = getattr(item, "statements", {}).get(BIRTH_DATE)
         assert found is None or found.value is None or len(found.value) in (4, 7, 10)
+
+
+@given(st.one_of(st.dates().map(date.isoformat), st.from_regex(r"\d{4}-[\dW]{2}-?[\d-]{1,3}", fullmatch=True), st.text(max_size=12)))
+def test_a_plain_date_is_read_as_any_other_way_would(text: str) -> None:
+    today = date(2026, 11, 1)
+    quickly = birth_date.plain(text, today)
+    assert quickly is None or quickly == birth_date.written(iso_time.read(text, UTC), UTC, today)

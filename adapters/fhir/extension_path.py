@@ -1,0 +1,37 @@
+"""The usual path of a rule, an extension of the Patient by its URL, found without the closures of FHIRPath. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from adapters.fhir import fhirpath_nodes as nodes
+from adapters.mapping.site_rules import Find, FoundValue
+
+EXTENSION = re.compile(r"Patient\.extension\('([^'\\]+)'\)\.(value[A-Z]\w*)", re.ASCII)
+PLAIN = (str, bool, int)
+
+
+def shortened(expression: str, find: Find) -> Find:
+    """A function that finds the same as ``find``, faster if the expression is the usual one. What is not plain is left to ``find``."""
+    match = EXTENSION.fullmatch(expression)
+    if match is None:
+        return find
+    url, name = match.groups()
+    shadow = "_" + name
+
+    def find_directly(resource: dict[str, Any]) -> Sequence[FoundValue]:
+        entries = resource.get("extension", ())
+        if resource.get("resourceType") != "Patient" or "url" in resource or type(entries) not in (list, tuple):
+            return find(resource)
+        found = []
+        for index, entry in enumerate(entries):
+            if type(entry) is dict and entry.get("url") == url:
+                value = entry.get(name)
+                if type(value) not in PLAIN or shadow in entry:
+                    return find(resource)
+                found.append(FoundValue(nodes.text(value), f"Patient.extension[{index}].{name}"))
+        return found
+
+    return find_directly

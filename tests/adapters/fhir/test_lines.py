@@ -1,0 +1,138 @@
+"""A record that came before is recognized by its bytes, unless it would be read otherwise now."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from adapters.base import Payload
+from adapters.fhir import lines
+from adapters.fhir.mapping import FhirMapper
+from store.preference import PatientStatements
+from tests.adapters.fhir.made import RECEIVED, identifier, mapper, patient, payload
+
+DNC = {"from": "Patient.extension('dnc').valueCode", "values": {"Y": "yes", "N": "no"}}
+LATER = "2026-11-01T12:20:00Z"
+
+
+def line(by: FhirMapper, resource: Any, **received: Any) -> str:
+    """The line of the only item that a record is read as."""
+    (item,) = by.read(payload(resource)._replace(**received))
+    assert isinstance(item, PatientStatements)
+    return item.line
+
+
+def glanced(by: FhirMapper, resource: Any, **received: Any) -> str:
+    found = by.glance(payload(resource)._replace(**received))
+    return "" if found is None else found.line
+
+
+def test_a_glance_tells_whom_a_record_is_about_and_when_it_changed_but_not_what_it_states() -> None:
+    resource = patient(active=True, birthDate="1980-02-03")
+    (item,), glance = mapper().read(payload(resource)), mapper().glance(payload(resource))
+    assert isinstance(item, PatientStatements) and glance is not None  # noqa: PT018
+    of_both = ("identifiers", "effective", "evidence_id", "version", "locator", "line")
+    assert [getattr(glance, name) for name in of_both] == [getattr(item, name) for name in of_both]
+    assert (glance.line != "", glance.is_read, dict(glance.statements)) == (True, False, {})
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"mapping": {"do_not_contact": DNC | {"values": {"Y": "no", "N": "yes"}}}},
+        {"default_region": "GB"},
+        {"time_zone": "America/Chicago"},
+        {"authorities": {"https://hospital.example/mrn": "ANOTHER"}},
+        {"identifier_type": "PI"},
+        {"keep_names": False},
+        {"keep_birth_dates": False},
+        {"linking": frozenset({"MPI"})},
+        {"placeholders": frozenset({"m9"})},
+        {"contact": {"use": {"x": "mobile"}}},
+        {"languages": {"x": "de"}},
+        {"options": {"trust_last_updated": False}},
+        {"options": {"understood": ["https://hospital.example/modifier"]}},
+        {"options": {"base_url": "https://other.example/fhir"}},
+    ],
+    ids=lambda changes: next(iter(changes)),
+)
+def test_a_record_is_another_line_to_a_source_that_reads_in_another_way(changes: dict[str, Any]) -> None:
+    usual = {"mapping": {"do_not_contact": DNC}}
+    before, after = (glanced(mapper(**(usual | more)), patient()) for more in ({}, changes))
+    assert before != after
+
+
+def test_a_record_is_another_line_to_another_release_of_the_program(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = glanced(mapper(), patient())
+    monkeypatch.setattr(lines, "program", lambda: "another release")
+    assert glanced(mapper(), patient()) != before
+
+
+def test_how_a_server_is_reached_is_no_part_of_a_line() -> None:
+    options = {"auth": {"kind": "basic", "password": "x"}, "timeout": 30, "page_size": 10}
+    assert glanced(mapper(options=options), patient()) == glanced(mapper(), patient()) != ""
+
+
+@pytest.mark.parametrize(
+    "resource",
+    [
+        patient(telecom=[{"system": "phone", "value": "+12175550101", "period": {"end": "2026-11-01"}}]),
+        patient(identifier=[identifier(period={"end": "2026-11-01"})]),
+        json.dumps(patient(name=[{"text": "Ann", "period": {}}])).replace("period", "p\\u0065riod").encode(),
+        json.dumps(patient(name=[{"text": "Ann", "period": {}}])).replace("period", "\\u0070eriod").encode(),
+    ],
+    ids=["phone", "identifier", "an escaped e", "an escaped p"],
+)
+def test_a_record_with_a_period_is_recognized_on_the_same_day_only(resource: Any) -> None:
+    today = line(mapper(), resource)
+    assert today
+    assert glanced(mapper(), resource, received=RECEIVED + timedelta(hours=1)) == today
+    assert glanced(mapper(), resource, received=RECEIVED + timedelta(days=1)) != today
+
+
+def test_a_record_without_a_period_is_recognized_on_any_day() -> None:
+    assert line(mapper(), patient()) == glanced(mapper(), patient(), received=RECEIVED + timedelta(days=400)) != ""
+
+
+@pytest.mark.parametrize(
+    "resource",
+    [
+        patient(telecom=[{"system": "phone", "value": "call me"}]),
+        patient(deceasedBoolean="perhaps"),
+        patient(meta={"lastUpdated": "yesterday"}),
+        patient(meta={"lastUpdated": LATER}),
+        patient(modifierExtension=[{"url": "https://hospital.example/not"}]),
+        patient(link=[{"type": "seealso", "other": {"reference": "Patient/p2"}}]),
+        patient(identifier=[identifier("M1"), identifier("M2")]),
+        json.dumps(patient(name=[{"text": "Jos\xe9"}]), ensure_ascii=False).encode("latin-1"),
+    ],
+    ids=["phone", "deceased", "time", "future", "modifier", "link", "two own identifiers", "invalid bytes"],
+)
+def test_a_record_of_which_something_could_not_be_used_is_read_each_time(resource: Any) -> None:
+    assert all(not item.line for item in mapper().read(payload(resource)) if isinstance(item, PatientStatements))
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"null",
+        b"[]",
+        b"7",
+        b'{"resourceType":"Patient"',
+        b'{"resourceType":7}',
+        b'{"resourceType":"Consent","id":"c1"}',
+        b'{"resourceType":"Patient"}',
+        b'{"resourceType":"Patient","id":{"x":1},"meta":[],"identifier":"M1"}',
+        b'{"resourceType":"Patient","id":"p1","meta":{"lastUpdated":"soon"}}',
+        b'{"resourceType":"Bundle","entry":[]}',
+        b'{"id":"p1"}',
+        b"\xff\xfe\x00",
+        b'{"resourceType":"Patient","id":' + b"[" * 5_000 + b"]" * 5_000 + b"}",
+    ],
+)
+def test_anything_but_a_patient_that_can_be_told_is_left_to_be_read(body: bytes) -> None:
+    assert mapper().glance(Payload(body, "file:1", RECEIVED)) is None
