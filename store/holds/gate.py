@@ -35,6 +35,10 @@ class BatchGuard(ABC):
     """Decides which patients a batch may make more contactable now."""
 
     @abstractmethod
+    def expect(self, patients: Iterable[int]) -> None:
+        """Told which patients the batch opened, so that what is to be known of them is read at once."""
+
+    @abstractmethod
     def admits(self, patient: int) -> bool:
         """Whether this patient may become more contactable now."""
 
@@ -57,6 +61,9 @@ class HoldAll(BatchGuard):
     def __init__(self, run_id: str) -> None:
         self.run_id = run_id
 
+    def expect(self, patients: Iterable[int]) -> None:
+        """Does nothing: a run admits nobody."""
+
     def admits(self, patient: int) -> bool:
         return False
 
@@ -78,6 +85,10 @@ class SourceGate:
         self.known: dict[Key, HeldChange] = {}
         self.to_write: dict[Key, HeldChange] = {}
         self.replaced: set[Key] = set()
+
+    def expect(self, patients: Iterable[int]) -> None:
+        """Tells the guard which patients the batch opened."""
+        self.guard.expect(patients)
 
     def load(self, patients: Iterable[int]) -> None:
         """Reads what is already held for the patients of the batch."""
@@ -165,11 +176,17 @@ class LiveFeedGuard(BatchGuard):
         self.source, self.enterprise = feed
         self.now, self.since = now, now - span
         self.admitted: set[int] = set()
+        self._expected: set[int] = set()
+        self._looked_up: set[int] = set()
+        self._permitted: set[int] = set()
         self._permitted_recently: int | None = None
         self._review_pending = False
         self._room_left = 0
         self._is_measured = False
         self._held_run: str | None = None
+
+    def expect(self, patients: Iterable[int]) -> None:
+        self._expected.update(patients)
 
     def admits(self, patient: int) -> bool:
         """Whether the window has room. A patient already counted in it takes none."""
@@ -178,7 +195,7 @@ class LiveFeedGuard(BatchGuard):
             self._room_left = self.room(0, self._permitted_recently, self._review_pending)
         if self._review_pending:
             return False
-        if patient in self.admitted or self.held.was_permitted(self.transaction, self.source, patient, self.since):
+        if patient in self.admitted or self._was_permitted(patient):
             return True
         if self._room_left < 1 and not self._is_measured:
             self._measure(self._permitted_recently + len(self.admitted))
@@ -187,6 +204,14 @@ class LiveFeedGuard(BatchGuard):
         self._room_left -= 1
         self.admitted.add(patient)
         return True
+
+    def _was_permitted(self, patient: int) -> bool:
+        """Whether the window counts the patient already. The first question is asked for all patients that the batch opened so far."""
+        if patient not in self._looked_up:
+            asked = self._expected - self._looked_up | {patient}
+            self._permitted |= self.held.permitted_among(self.transaction, self.source, asked, self.since)
+            self._looked_up |= asked
+        return patient in self._permitted
 
     def run_of_held(self) -> str:
         """The feed's open run in the journal, which holds changes until a person decides."""

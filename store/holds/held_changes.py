@@ -188,10 +188,10 @@ class HeldChanges:
         found = self.database.select(connection, PERMITTED_SINCE, [source, self.database.bound(since), source])[0]
         return int(found[0]), bool(found[1])
 
-    def was_permitted(self, connection: Connection, source: str, patient: int, since: datetime) -> bool:
-        """Whether a live feed made this patient more contactable since then."""
-        sql = "SELECT 1 FROM loosened WHERE source = ? AND patient_id = ? AND at > ?"
-        return bool(self.database.select(connection, sql, [source, patient, self.database.bound(since)]))
+    def permitted_among(self, connection: Connection, source: str, patients: Iterable[int], since: datetime) -> set[int]:
+        """Those of some patients whom a live feed made more contactable since then."""
+        sql = "SELECT patient_id FROM loosened WHERE source = ? AND at > ? AND patient_id IN ??"
+        return {number for (number,) in self.database.select(connection, sql, [source, self.database.bound(since), list(patients)])}
 
     def record_permitted(self, transaction: Connection, source: str, patients: Iterable[int], *, now: datetime, forget: datetime) -> None:
         """Records patients that a live feed made more contactable. From time to time, deletes those recorded before ``forget``."""

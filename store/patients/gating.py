@@ -15,7 +15,10 @@ from store.preference import PatientStatements
 
 
 class Gate(Protocol):
-    """The gate of one batch of one source: ``load``, then ``sift`` each payload, then ``write``."""
+    """The gate of one batch of one source: ``expect`` and ``load``, then ``sift`` each payload, then ``write``."""
+
+    def expect(self, patients: Iterable[int]) -> None:
+        """Tells which patients the batch opened."""
 
     def load(self, patients: Iterable[int]) -> None:
         """Reads the changes already held for these patients."""

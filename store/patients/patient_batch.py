@@ -119,8 +119,10 @@ class PatientBatch:
         found = patient_state.read(self.database, self.transaction, self.enterprise.basis, wanted, with_lineages=with_lineages)
         self.open |= found
         held = [record for patient in found.values() if patient.is_held or patient.lineage for record in patient.records]
-        if self.gate is not None and held:
-            self.gate.load(held)
+        if self.gate is not None:
+            self.gate.expect(found)
+            if held:
+                self.gate.load(held)
 
     def patient(self, number: int | None) -> PatientState:
         """A patient of the batch, read when first needed; ``None`` opens a new one."""

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
+from sqlalchemy import event
 
 from adapters.base import Fetch, Item
 from store.db.database import Database
@@ -80,6 +83,19 @@ def site(database: Database) -> Clinic:
     return found
 
 
+@contextmanager
+def statements_sent(database: Database) -> Iterator[list[str]]:
+    """The SQL statements sent meanwhile."""
+    sent: list[str] = []
+
+    def note(_connection: Any, _cursor: Any, statement: str, *_rest: Any) -> None:
+        sent.append(statement)
+
+    event.listen(database.engine, "before_cursor_execute", note)
+    yield sent
+    event.remove(database.engine, "before_cursor_execute", note)
+
+
 NAMES = ("A", "B", "C", "D", "E")
 ALL_YES = ["yes"] * 5
 
@@ -100,6 +116,15 @@ def test_a_run_over_the_limit_permits_no_contact_and_applies_everything_else(sit
     assert "5 patients" in (run.error or "")
     assert site.values((*NAMES, "F")) == [*ALL_YES, "yes"]
     assert {site.value(name, "language") for name in NAMES} == {"es"}
+
+
+def test_a_live_feed_asks_once_for_a_group_whom_its_hour_counts_already(database: Database) -> None:
+    site = Clinic(database, SafeguardRule(floor=4))
+    site.live(*(f"{name}=yes" for name in NAMES))
+    assert site.live("A=no", "B=no") == ["applied", "applied"]
+    with statements_sent(database) as sent:
+        assert site.live("A=no", "C=no", "D=no", "E=no") == ["unchanged", "applied", "applied", "held"]
+    assert len([one for one in sent if one.startswith("SELECT patient_id FROM loosened WHERE source = ") and "patient_id" in one[40:]]) == 1
 
 
 def test_opt_outs_of_a_held_run_apply_at_once(site: Clinic) -> None:
