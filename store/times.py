@@ -8,7 +8,7 @@ a microsecond, so a time that was written to the second ends 999,999 microsecond
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta, tzinfo
+from datetime import UTC, datetime, timedelta, timezone, tzinfo
 
 BEGINNING = datetime(1900, 1, 1, tzinfo=UTC)
 """Where a time of which nothing is known begins."""
@@ -77,6 +77,9 @@ def written(start: datetime, end: datetime, zone: tzinfo) -> Time:
     Where the clocks went back in between, both readings of the repeated hour are possible. Raises :class:`OverflowError` for a
     time that UTC cannot hold.
     """
+    if type(zone) is timezone:  # an offset: no hour is repeated
+        begins = start.replace(tzinfo=zone).astimezone(UTC)
+        return Time(begins, begins + (end - start - STEP))
     first, again = start.replace(tzinfo=zone), start.replace(tzinfo=zone, fold=1)
     if end - start <= SECOND and first.utcoffset() == again.utcoffset():
         begins = first.astimezone(UTC)

@@ -40,7 +40,8 @@ def read(message: Message, updated: str, zone: tzinfo, received: datetime, undat
         UPDATED: updated.partition(component)[0].strip("0 ") and updated.partition(component)[0],  # zeros: how some write an empty one
     }
     zone = timestamp.offset(texts[SENT]) or zone
-    found = {place: timestamp.time(text, zone) for place, text in texts.items() if text and text != DELETE}
+    by_text = {text: timestamp.time(text, zone) for text in {*texts.values()} if text and text != DELETE}  # they are often the same
+    found = {place: by_text[text] for place, text in texts.items() if text in by_text}
     problems = [Problem("time_unreadable", place, UNREADABLE) for place, time in found.items() if time is None]
     effective = _effective(_in_any_zone(found, texts) if found.get(SENT, _ABSENT) is None else found, order, undated)
     if times.is_ahead(effective, received):

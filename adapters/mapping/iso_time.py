@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
+from functools import lru_cache
 
 from store.times import STEP, Time, written
 
@@ -66,6 +67,7 @@ def period(parts: list[str | None], zone: tzinfo) -> Time:
     return written(start, start + next(width for part, width in widths if part is not None), zone)
 
 
+@lru_cache(maxsize=200)  # there are no more offsets in use
 def tzinfo_of(offset: str | None) -> timezone | None:
     """The time zone of an offset (``Z``, ``+01:00``, ``-0600``, ``+01``). ``ValueError`` for an offset that no time zone has."""
     if not offset:

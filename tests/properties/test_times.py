@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 from zoneinfo import ZoneInfo
 
 from hypothesis import given
@@ -73,3 +73,13 @@ INSTANTS = st.datetimes(min_value=datetime(1, 1, 1)).map(lambda moment: moment.i
 @given(st.one_of(INSTANTS, DIGITS, st.text(min_size=24, max_size=24)))
 def test_an_instant_with_milliseconds_is_read_as_by_its_parts(text: str) -> None:
     assert iso_time.read(text, UTC) == iso_time.by_parts(text, UTC)
+
+
+@given(
+    st.datetimes(datetime(2, 1, 1), datetime(9998, 1, 1)),
+    st.timedeltas(timedelta(microseconds=1), timedelta(days=366)),
+    st.integers(-12, 14),
+)
+def test_a_time_with_an_offset_is_that_of_a_zone_which_has_it_all_year(start: datetime, width: timedelta, hours: int) -> None:
+    zone = ZoneInfo(f"Etc/GMT{-hours:+d}" if hours else "Etc/GMT")
+    assert times.written(start, start + width, timezone(timedelta(hours=hours))) == times.written(start, start + width, zone)
