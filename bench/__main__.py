@@ -25,6 +25,7 @@ BENCHES = {
     "batch": "bench.batch",
     "ingest": "bench.ingest",
     "memory": "bench.memory",
+    "latency": "bench.latency",
     "bulk": "bench.bulk",
     "pages": "bench.pages",
     "search": "bench.search",
