@@ -63,6 +63,7 @@ class Runtime:
     memory: RecentFailures = field(default_factory=lambda: RecentFailures("memory"))
     killed: RecentFailures = field(default_factory=lambda: RecentFailures("process"))
     connections: RecentFailures = field(default_factory=lambda: RecentFailures("connections"))
+    undelivered: RecentFailures = field(default_factory=lambda: RecentFailures("alerts"))
 
     def __post_init__(self) -> None:
         self.configurations = Configurations(self.database, self.settings.enterprises)
@@ -136,7 +137,7 @@ class Runtime:
 
     def recent(self) -> tuple[RecentFailures, ...]:
         """All kinds of failures that are counted."""
-        return self.database.failures, self.memory, self.killed, self.connections
+        return self.database.failures, self.memory, self.killed, self.connections, self.undelivered
 
     def look_at_memory(self) -> None:
         """Counts that little is left, where that is so."""

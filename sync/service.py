@@ -18,7 +18,8 @@ from adapters.address import Address
 from adapters.registry import LISTENERS
 from store.runs.processes import Place
 from store.runs.schedule_times import ScheduleTimes
-from sync import descriptors, logs, pace, service_manager
+from sync import alerts, descriptors, logs, pace, service_manager
+from sync.alerts import alerting
 from sync.api import build_api, build_monitoring
 from sync.config import Settings, plain
 from sync.config.database import is_open_to_others
@@ -205,6 +206,7 @@ class Service:
             yield Housekeeping(attestation(self.runtime), ATTESTED_EVERY)
             yield Housekeeping(restatement(self.runtime), RESTATED_EVERY)
             yield Housekeeping(falling_due(self.runtime), DUE_EVERY)
+            yield Housekeeping(alerting(self.runtime), alerts.EVERY)
         if "schedule" in self.wanted:
             runtime = self.runtime
             lost = self._lost if runtime.database.is_sqlite else nothing_is_lost

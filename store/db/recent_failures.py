@@ -16,7 +16,7 @@ class FailureState(Struct, frozen=True):
     """``reason`` is the latest one, in one line that repeats nothing of what was processed.
 
     ``kind``: ``database`` (it was unavailable, or a write waited long), ``memory`` (there was too little), ``process`` (one ended without
-    a clean stop) or ``connections`` (some were refused).
+    a clean stop), ``connections`` (some were refused) or ``alerts`` (one could not be delivered).
     """
 
     kind: str

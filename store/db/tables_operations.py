@@ -1,4 +1,4 @@
-"""The typed rows of users, hash chains, source statistics, processes, the safeguard and retired sources. No behaviour."""
+"""The typed rows of users, hash chains, source statistics, processes, alerts, the safeguard and retired sources. No behaviour."""
 
 from __future__ import annotations
 
@@ -164,6 +164,21 @@ class ProcessRow(Table):
     reason: Mapped[str]
     reloaded: Mapped[datetime | None]
     not_reloaded: Mapped[str] = mapped_column(server_default="")
+    __table_args__: Any = ({"sqlite_with_rowid": False},)
+
+
+class AlertRow(Table):
+    """An alert that a target was told of, or is still to be told of (``store.runs.alerts``)."""
+
+    __tablename__ = "alerts"
+    target: Mapped[str] = mapped_column(primary_key=True)
+    kind: Mapped[str] = mapped_column(primary_key=True)
+    enterprise: Mapped[str] = mapped_column(primary_key=True)
+    source: Mapped[str] = mapped_column(primary_key=True)
+    since: Mapped[datetime]
+    told: Mapped[datetime | None]
+    tried: Mapped[datetime | None]
+    attempts: Mapped[int]
     __table_args__: Any = ({"sqlite_with_rowid": False},)
 
 

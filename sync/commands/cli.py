@@ -57,6 +57,7 @@ COMMANDS = (
     Lazy("opt-outs", "sync.commands.opt_outs:opt_outs", "Report the numbers that opted out of texts."),
     Lazy("export", "sync.commands.export:export", "Write lists of addresses that must not be used."),
     Lazy("replies", "sync.commands.replies:replies", "Review unclear replies to texts."),
+    Lazy("alerts", "sync.commands.alerts:alerts", "List current alerts; send a test message."),
     Lazy("explain-reply", "sync.commands.explain_reply:explain_reply", "Show how a reply would be read, and the wording matched."),
 )
 

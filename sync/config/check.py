@@ -15,6 +15,7 @@ from sync.config.problems import Path, one_of
 
 Model = TypeVar("Model", bound=BaseModel)
 QUOTED = re.compile(r"'([^']*)'")
+DURATION = re.compile(r"(days|seconds)=(\d+)")
 
 PLAIN = {
     "missing": "missing; add it",
@@ -64,8 +65,8 @@ def _message(error: ErrorDetails, known: list[str]) -> str:
     if kind == "value_error":
         return str(error["ctx"]["error"])
     if kind in ("greater_than_equal", "less_than_equal"):
-        limit = error["ctx"].get("ge", error["ctx"].get("le"))
-        return f"out of range; must be {'at least' if kind.startswith('greater') else 'at most'} {limit:g}"
+        limit = _limit(error["ctx"].get("ge", error["ctx"].get("le")))
+        return f"out of range; must be {'at least' if kind.startswith('greater') else 'at most'} {limit}"
     return PLAIN.get(kind, error["msg"])
 
 
@@ -82,3 +83,10 @@ def _models(annotation: Any) -> list[Any]:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return [annotation]
     return [model for argument in getattr(annotation, "__args__", ()) for model in _models(argument)]
+
+
+def _limit(value: Any) -> str:
+    """A limit as it would be written. Pydantic hands over that of a duration as ``datetime.timedelta(seconds=300)``."""
+    if not isinstance(value, str):
+        return f"{value:g}"
+    return " ".join(f"{number}{unit[0]}" for unit, number in DURATION.findall(value))

@@ -23,7 +23,7 @@ from sync.config.openid import openid
 from sync.config.problems import ConfigError, ConfigProblem
 from sync.config.providers import providers
 from sync.config.secret import resolve
-from sync.config.settings import Backoff, ConfiguredSource, ConnectionLimits, Logging, SafeguardRule, Settings
+from sync.config.settings import AlertSettings, Backoff, ConfiguredSource, ConnectionLimits, Logging, SafeguardRule, Settings
 from sync.config.sources import Build, Written, feed, read_sources, source
 
 VARIABLE = "EMR_SYNC_CONFIG"
@@ -162,6 +162,7 @@ def _joined(
         keep_payloads=top.keep_payloads,
         keep_receipts=top.keep_receipts,
         keep_audit_log=top.keep_audit_log,
+        alerts=AlertSettings(tuple(top.alerts.to), top.alerts.repeat, frozenset(top.alerts.about)),
         safeguards={
             name: SafeguardRule(part.safeguard.floor, part.safeguard.percent, part.safeguard.expires) for name, part in parts.items()
         },

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import timedelta
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BeforeValidator, Field, create_model, model_validator
 
@@ -76,6 +76,17 @@ class RejectionsPart(SettingsGroup):
 
     rows_per_hour: OneOrMore = 1000
     bytes_per_hour: OneOrMore = 32 * 1024 * 1024
+
+
+AlertKind = Literal["held_changes", "open_rejections", "replies_to_review", "silent_sources"]
+
+
+class AlertsPart(SettingsGroup):
+    """Who is told of what waits for a person: addresses as Apprise writes them."""
+
+    to: list[str] = Field(default_factory=list)
+    repeat: Annotated[Duration, Field(ge=timedelta(minutes=5))] = timedelta(days=1)
+    about: list[AlertKind] = Field(default_factory=lambda: list(get_args(AlertKind)))
 
 
 class PayloadKeysPart(SettingsGroup):
@@ -244,6 +255,7 @@ class Top(SettingsGroup):
     keep_receipts: DurationOrForever = timedelta(days=1461)
     keep_audit_log: DurationOrForever = None
     openid: OpenIdPart | None = None
+    alerts: AlertsPart = AlertsPart()
     enterprises: dict[str, Any]
     sources: dict[str, Any] = Field(default_factory=dict)
     providers: dict[str, Any] = Field(default_factory=dict)

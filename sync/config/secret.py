@@ -15,7 +15,7 @@ from sync.config.problems import Path
 
 VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 SECRET_KEYS = frozenset({"private_key", "client_secret", "password", "token", "secret", "shared_secret", "key"})
-SECRET_GROUP = ("payload_keys", "keys")
+SECRET_GROUPS = (("payload_keys", "keys"), ("alerts", "to"))
 PASSWORD_IN_URL = re.compile(r"^[a-z0-9+.-]+://[^/@:]*:[^/@$]+@", re.IGNORECASE)
 
 
@@ -56,6 +56,6 @@ def _from_environment(document: Document, path: Path, name: str, environ: Mappin
 
 
 def _warn_in_clear(document: Document, path: Path, text: str) -> None:
-    named = bool(path) and (str(path[-1]) in SECRET_KEYS or path[:2] == SECRET_GROUP)
+    named = bool(path) and (str(path[-1]) in SECRET_KEYS or path[:2] in SECRET_GROUPS)
     if (named and text and not VARIABLE.search(text)) or PASSWORD_IN_URL.match(text):
         document.warn(path, "secret in plain text; write ${ENV_NAME} or file:PATH instead")

@@ -86,6 +86,15 @@ class Logging:
 
 
 @dataclass(frozen=True, slots=True)
+class AlertSettings:
+    """Whom to tell what (``sync.alerting``): addresses, how often again while it lasts, and the kinds."""
+
+    to: tuple[str, ...] = ()
+    repeat: timedelta = timedelta(days=1)
+    about: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
 class ConnectionLimits:
     """How many connections the API takes. ``per_address`` is for other machines: on this one is a proxy, and everybody behind it.
 
@@ -143,4 +152,5 @@ class Settings:
     keep_receipts: timedelta | None = timedelta(days=1461)
     keep_audit_log: timedelta | None = None
     openid: OpenId | None = None
+    alerts: AlertSettings = AlertSettings()
     warnings: tuple[ConfigProblem, ...] = ()

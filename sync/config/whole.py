@@ -18,6 +18,7 @@ from sync.config.problems import Path, UsageError, dotted
 from sync.config.settings import ConfiguredSource, Settings
 
 EVERYWHERE = frozenset({"0.0.0.0", "::", "*"})  # compared, not bound
+UNKNOWN_TARGET = "not an address that Apprise knows; write one like jsons://host/path or mailtos://user:password@host"
 LOOPBACK = "127.0.0.1"
 
 
@@ -31,6 +32,7 @@ def check(document: Document, settings: Settings) -> None:
         if dotted(one.where) not in wrong:  # an invalid address is corrected first
             (document.warn if one.accepted else document.mistake)(one.where, one.why)
     _certificate(document, settings)
+    _alerts(document, settings)
     for feed in settings.feeds.values():
         path: Path = ("sources", feed.name)
         _folder(document, path, feed)
@@ -47,6 +49,14 @@ def _certificate(document: Document, settings: Settings) -> None:
         context(settings)
     except UsageError as error:
         document.mistake(("api", "tls"), str(error).removeprefix("api.tls."))
+
+
+def _alerts(document: Document, settings: Settings) -> None:
+    if settings.alerts.to:
+        from sync.notifying import is_known
+    for index, url in enumerate(settings.alerts.to):
+        if not is_known(url):
+            document.mistake(("alerts", "to", index), UNKNOWN_TARGET)
 
 
 def _ports(document: Document, settings: Settings) -> None:

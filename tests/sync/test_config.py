@@ -49,6 +49,7 @@ def test_the_example_configuration_loads(tmp_path: Path) -> None:
             "CLINIC_TOKEN": "x",
             "GENHOSP_SFTP_PASSWORD": "x",
             "OPENID_SECRET": "x",
+            "EMR_SYNC_ALERTS": "jsons://alerts.example/emr-sync",
             **dict.fromkeys(("TWILIO_AUTH_TOKEN", "TWILIO_SHARED_KEY", "VONAGE_SIGNATURE_SECRET"), "x"),
             **dict.fromkeys(("BANDWIDTH_PASSWORD", "SINCH_PASSWORD"), "x"),
             "GENHOSP_PRIVATE_KEY": ClientKey("RS384").private_pem,

@@ -1,0 +1,122 @@
+"""Tells people about what waits for them, and about silent sources (``alerts`` in the configuration).
+
+The role work looks every half minute. What was told is in the database, so that neither a restart nor a second process tells it again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from datetime import datetime
+
+from store.db import outage
+from store.runs.alerts import SentAlerts, Subject
+from store.runs.open_rejections import open_rejections
+from sync import logs, notifying
+from sync.alerting import Line, Waiting, delivered, message, step, tried
+from sync.housekeeping import Chore
+from sync.runtime import Runtime
+
+EVERY = 30.0
+LOCK = "alerts"
+FAILED = "an alert could not be delivered: check alerts.to with emr-sync alerts test; it is tried again"
+Send = Callable[[str, str, str], bool]
+"""(address, title, text) -> whether it was accepted."""
+
+
+class Alerts:
+    """``send`` delivers one message to one address."""
+
+    def __init__(self, runtime: Runtime, send: Send = notifying.send) -> None:
+        self.runtime, self.send, self.sent = runtime, send, SentAlerts(runtime.database)
+
+    def once(self) -> None:
+        """Tells each target what it does not know yet."""
+        targets = {target_of(url): url for url in self.runtime.settings.alerts.to}
+        waiting = {subject: one for subject, one in now_waiting(self.runtime) if subject.kind in self.runtime.settings.alerts.about}
+        if known := self.sent.read():
+            self._forget_others(targets)
+        for target, url in targets.items():
+            if waiting or known:
+                self._tell(target, url, waiting)
+
+    def _tell(self, target: str, url: str, waiting: dict[Subject, Waiting]) -> None:
+        lines = self._begin(target, waiting)
+        if not lines:
+            return
+        if not self.send(url, *message(lines)):
+            self.runtime.undelivered.add(FAILED)
+            logs.logger().error("an alert could not be delivered", to=kind_of(url), alerts=len(lines), attempts=lines[0].alert.attempts + 1)
+            return
+        kept, over = delivered(lines, self.runtime.clock())
+        with self.runtime.database.write(LOCK) as transaction:
+            self.sent.save(transaction, kept)
+            self.sent.remove(transaction, over)
+
+    def _begin(self, target: str, waiting: dict[Subject, Waiting]) -> list[Line]:
+        """What to tell now. It is noted as tried before it is sent, so that no other process sends it, too."""
+        now, repeat = self.runtime.clock(), self.runtime.settings.alerts.repeat
+        found = step(target, self.sent.read(), waiting, now, repeat)
+        if not found.lines and not found.forget:
+            return []
+        with self.runtime.database.write(LOCK) as transaction:
+            found = step(target, self.sent.read_in(transaction), waiting, now, repeat)
+            self.sent.save(transaction, tried(found.lines, now))
+            self.sent.remove(transaction, found.forget)
+        return list(found.lines)
+
+    def _forget_others(self, targets: dict[str, str]) -> None:
+        """What was told to addresses that were configured before."""
+        others = [one for one in self.sent.read() if one.target not in targets]
+        if others:
+            with self.runtime.database.write(LOCK) as transaction:
+                self.sent.remove(transaction, others)
+
+
+def alerting(runtime: Runtime) -> dict[str, Chore]:
+    """The chore. While the database is away, other checks say so."""
+    alerts = Alerts(runtime)
+
+    def look() -> int:
+        try:
+            alerts.once()
+        except Exception as error:
+            if not outage.explanation(error):
+                raise
+        return 0
+
+    return {"alerts sent": look}
+
+
+def now_waiting(runtime: Runtime) -> Iterator[tuple[Subject, Waiting]]:
+    """Everything that people are told about, as it is now."""
+    enterprises, feeds, now = runtime.settings.enterprises, runtime.settings.feeds, runtime.clock()
+    held: dict[Subject, Waiting] = {}
+    for one in runtime.verdicts.awaiting_review():
+        subject = Subject("held_changes", one.enterprise, one.source)
+        number, since = held.get(subject, Waiting(0, one.since))
+        held[subject] = Waiting(number + one.patients, _earlier(since, one.since))
+    yield from held.items()
+    for source, found in open_rejections(runtime.database).items():
+        yield Subject("open_rejections", feeds[source].enterprise if source in feeds else "", source), Waiting(found.number, found.oldest)
+    for enterprise in enterprises:
+        if number := runtime.preferences.replies.waiting(enterprise):
+            yield Subject("replies_to_review", enterprise), Waiting(number)
+    heard = runtime.journal.last_heard()
+    for source, is_stale in runtime.preferences.freshness.stale(runtime.preferences.enterprises.values(), now).items():
+        if is_stale and source in feeds:
+            yield Subject("silent_sources", feeds[source].enterprise, source), Waiting(1, heard.get(source))
+
+
+def target_of(url: str) -> str:
+    """A name of an address that tells nothing of it."""
+    return hashlib.sha256(url.encode()).hexdigest()[:16]
+
+
+def kind_of(url: str) -> str:
+    """The part of an address that may be shown."""
+    return url.partition("://")[0]
+
+
+def _earlier(one: datetime | None, other: datetime) -> datetime:
+    return other if one is None else min(one, other)
