@@ -37,7 +37,7 @@ def decision_of(runtime: Runtime, enterprise: str, ref: PatientRef, ask: Decisio
         raise found
     known = found if isinstance(found, KnownPatient) else None
     policy = runtime.preferences.settings.get(enterprise).policy
-    (decision,) = identified([decide(ask, known, policy, now)])
+    (decision,) = identified([decide(ask, known, policy, now)], [known])
     if policy.decision_receipts:
         Receipts(runtime.database).keep(enterprise, [ask], [found], [decision], [actor], now)
     plain: dict[str, Any] = as_json(decision)

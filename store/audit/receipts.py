@@ -67,6 +67,6 @@ class Receipts:
 
 
 def detail(ask: DecisionRequest, decision: Decision) -> str:
-    """The document of a request and its decision, without the patient."""
+    """The document of a request, without its patient, and of its decision."""
     asked: dict[str, Any] = {name: value for name in ASKED if (value := getattr(ask, name)) is not None}
     return documents.write({"ask": asked, "decision": decision})

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
 from msgspec.structs import replace
 
 from store.domain.ids import decision_ids
@@ -87,7 +87,8 @@ class Skipped(Struct, frozen=True, gc=False):
 class Decision(Struct, frozen=True, gc=False):
     """The decision. ``address``: E.164 or an e-mail address. ``reasons``: codes of :mod:`store.domain.reasons`.
 
-    ``id``: set where a decision is handed out (:func:`identified`); with receipts it can be found again by it.
+    ``id``: set where a decision is handed out (:func:`identified`); with receipts it can be found again by it. So is ``patient``: whom it
+    is about, by the store's id, if the patient is known.
     """
 
     decision: str
@@ -101,8 +102,13 @@ class Decision(Struct, frozen=True, gc=False):
     stale: bool = False
     patient_version: int | None = None
     id: str = ""
+    patient: str | UnsetType = UNSET
 
 
-def identified(decisions: Sequence[Decision]) -> list[Decision]:
-    """The decisions, each with a new id."""
-    return [replace(one, id=number) for one, number in zip(decisions, decision_ids(len(decisions)), strict=True)]
+def identified(decisions: Sequence[Decision], known: Sequence[object]) -> list[Decision]:
+    """The decisions, each with a new id and its patient. ``known`` holds :class:`KnownPatient`, or something else for nobody."""
+    ids = decision_ids(len(decisions))
+    return [
+        replace(one, id=number, patient=patient.id if isinstance(patient, KnownPatient) else UNSET)
+        for one, number, patient in zip(decisions, ids, known, strict=True)
+    ]

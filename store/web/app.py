@@ -109,7 +109,7 @@ def create_app(
     handlers = [
         *decisions.handlers(),
         *(row.handler(callers, clock) for row in rows),
-        ChangeFeed(store, callers, closing).handler(),
+        ChangeFeed(store, callers, clock, closing).handler(),
         *Health(store, metrics, clock, ticks, intake, look_ups.ringing, failures).handlers(callers, lanes),
         *OneClick(store, links, clock).handlers(),
         _schema(rows),

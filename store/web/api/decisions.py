@@ -254,7 +254,7 @@ def _decided(asks: Sequence[AskIn], known: Sequence[KnownPatient | StoreError], 
         _unanswerable(patient) if isinstance(patient, StoreError) else decide(ask, patient, policy, now)
         for ask, patient in zip(asks, known, strict=True)
     ]
-    return identified(found)
+    return identified(found, known)
 
 
 def _unanswerable(error: StoreError) -> Decision:

@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from store.domain.lock import Role
 from store.domain.patient import ChangedPatient
-from store.patients import feed_position
+from store.patients import feed_position, feed_rules
 from store.patients.preferences import Preferences
 from store.web.api.endpoint import ApiResponse, caller, respond
 from store.web.api.wire import whole_number
@@ -37,18 +37,22 @@ class ChangeOut(Struct, frozen=True):
 
 
 class ChangesOut(Struct, frozen=True):
-    """A page of the feed. ``next`` and ``epoch`` are ``after`` and ``epoch`` of the next call, even if nothing changed."""
+    """A page of the feed. ``next`` and ``epoch`` are ``after`` and ``epoch`` of the next call, even if nothing changed.
+
+    ``rules`` changes when decisions about patients who are not in the feed may have changed: with policies, configuration, stale sources.
+    """
 
     changes: tuple[ChangeOut, ...]
     next: int
     epoch: str
+    rules: str
 
 
 class ChangeFeed:
     """Answers from the store. ``closing`` turns true when the service is about to stop, so that waiting calls end."""
 
-    def __init__(self, store: Preferences, callers: Callers, closing: Callable[[], bool]) -> None:
-        self.store, self.callers, self.closing = store, callers, closing
+    def __init__(self, store: Preferences, callers: Callers, clock: Callable[[], datetime], closing: Callable[[], bool]) -> None:
+        self.store, self.callers, self.clock, self.closing = store, callers, clock, closing
 
     def handler(self) -> HTTPRouteHandler:
         """The feed's Litestar route."""
@@ -62,7 +66,8 @@ class ChangeFeed:
             page = tuple(ChangeOut(*one) for one in found)
             next_after = page[-1].seq if page else after
             epoch = await asyncio.to_thread(feed_position.epoch, self.store.database, key.enterprise, next_after)
-            return respond(ApiResponse(ChangesOut(page, next_after, epoch)))
+            rules = await asyncio.to_thread(feed_rules.fingerprint, self.store, key.enterprise, self.clock())
+            return respond(ApiResponse(ChangesOut(page, next_after, epoch, rules)))
 
         return HTTPRouteHandler("/v1/changes", http_method="GET", status_code=200)(changes)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import threading
 from collections.abc import Iterator
@@ -10,8 +11,7 @@ from typing import Any
 
 import pytest
 
-from store.domain.decision import Appointment
-from store.web.api.client import BatchAsk, SenderClient, Who
+from emr_sync_client import Appointment, Ask, AsyncSenderClient, SenderClient, Who
 from tests.store.web.conftest import CELL, HOME, LINE, NOW, Service
 
 PAT = Who("MRN1", authority="GENHOSP")
@@ -24,15 +24,15 @@ def client(service: Service, key: str | None = None) -> SenderClient:
 
 def test_it_works(service: Service) -> None:
     asking = client(service)
-    decision = asking.decide(PAT, "broadcast", ["sms", "voice"], line=LINE, topic="recall", at=NOW)
+    decision = asking.decide(Ask(PAT, "broadcast", ["sms", "voice"], line=LINE, topic="recall", at=NOW))
     assert (decision.decision, decision.channel, decision.address, decision.language) == ("send", "sms", CELL, "en")
-    assert decision.evidence[0].id == "M1"
+    assert decision.raw["evidence"][0]["id"] == "M1"
     asking.close()
 
 
 def test_an_appointment_is_passed_on(service: Service) -> None:
     asking = client(service)
-    decision = asking.decide(PAT, "automation", ["sms", "voice"], appointment=Appointment("voice", HOME))
+    decision = asking.decide(Ask(PAT, "automation", ["sms", "voice"], appointment=Appointment("voice", HOME)))
     assert (decision.channel, decision.address) == ("voice", HOME)
     asking.close()
 
@@ -40,37 +40,37 @@ def test_an_appointment_is_passed_on(service: Service) -> None:
 def test_a_batch_is_answered_in_order(service: Service) -> None:
     asking = client(service)
     who = [PAT, Who("nobody"), Who("MRN2"), Who(id="pt_0000000000000")]
-    pairs = list(asking.decide_many(BatchAsk(one, "automation", ["sms"]) for one in who))
+    pairs = list(asking.decide_many(Ask(one, "automation", ["sms"]) for one in who))
     assert [question.who for question, _ in pairs] == who
     assert [decision.reasons for _, decision in pairs] == [(), ("patient_unknown",), ("do_not_contact",), ("patient_unknown",)]
     asking.close()
 
 
 def test_a_batch_split_over_several_requests_is_answered_completely(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("store.web.api.client.IN_ONE_REQUEST", 3)
+    monkeypatch.setattr("emr_sync_client.client.IN_ONE_REQUEST", 3)
     asking = client(service)
-    assert [decision.decision for _, decision in asking.decide_many([BatchAsk(PAT, "manual", ["sms"])] * 8)] == ["send"] * 8
+    assert [decision.decision for _, decision in asking.decide_many([Ask(PAT, "manual", ["sms"])] * 8)] == ["send"] * 8
     asking.close()
 
 
 @pytest.mark.parametrize("key", ["", "wrong", "esk.key_0.secret"])
 def test_a_bad_key_means_do_not_send(service: Service, key: str) -> None:
     asking = client(service, key or "x")
-    assert asking.decide(PAT, "manual", ["sms"]).reasons == ("no_answer",)
+    assert asking.decide(Ask(PAT, "manual", ["sms"])).reasons == ("no_answer",)
     asking.close()
 
 
 def test_a_refused_request_means_do_not_send(service: Service) -> None:
     asking = client(service)
-    decision = asking.decide(PAT, "newsletter", ["sms"])
+    decision = asking.decide(Ask(PAT, "newsletter", ["sms"]))
     assert (decision.decision, decision.reasons) == ("do_not_send", ("no_answer",))
     asking.close()
 
 
 def test_an_unreachable_service_means_do_not_send() -> None:
     asking = SenderClient("http://127.0.0.1:9", "key", timeout=0.5)
-    assert asking.decide(PAT, "manual", ["sms"]).reasons == ("no_answer",)
-    assert [decision.reasons for _, decision in asking.decide_many([BatchAsk(PAT, "manual", ["sms"])] * 2)] == [("no_answer",)] * 2
+    assert asking.decide(Ask(PAT, "manual", ["sms"])).reasons == ("no_answer",)
+    assert [decision.reasons for _, decision in asking.decide_many([Ask(PAT, "manual", ["sms"])] * 2)] == [("no_answer",)] * 2
 
 
 @pytest.mark.parametrize("url", ["contact.example", "ftp://contact.example", "http://"])
@@ -130,12 +130,14 @@ def stub() -> Iterator[StubService]:
         json.dumps({**SENT, "channel": "voice"}).encode(),  # not requested
         json.dumps({**SENT, "channel": None}).encode(),
         json.dumps({**SENT, "reasons": "none"}).encode(),
+        json.dumps({**SENT, "address": 12175550101}).encode(),
+        b"[" * 100_000,
     ],
 )
 def test_an_invalid_response_means_do_not_send(stub: StubService, answer: bytes) -> None:
     stub.body = answer
     asking = SenderClient(f"http://127.0.0.1:{stub.server_port}", "key")
-    decision = asking.decide(PAT, "manual", ["sms"])
+    decision = asking.decide(Ask(PAT, "manual", ["sms"]))
     assert (decision.decision, decision.reasons) == ("do_not_send", ("no_answer",))
     asking.close()
 
@@ -144,14 +146,14 @@ def test_an_invalid_response_means_do_not_send(stub: StubService, answer: bytes)
 def test_any_other_status_means_do_not_send_whatever_its_body(stub: StubService, status: int) -> None:
     stub.status, stub.body = status, b"" if status == 204 else json.dumps(SENT).encode()
     asking = SenderClient(f"http://127.0.0.1:{stub.server_port}", "key")
-    assert asking.decide(PAT, "manual", ["sms"]).reasons == ("no_answer",)
+    assert asking.decide(Ask(PAT, "manual", ["sms"])).reasons == ("no_answer",)
     asking.close()
 
 
 def test_a_batch_response_with_too_few_decisions_means_do_not_send_for_all(stub: StubService) -> None:
     stub.body = json.dumps([SENT]).encode()
     asking = SenderClient(f"http://127.0.0.1:{stub.server_port}", "key")
-    decisions = [decision for _, decision in asking.decide_many([BatchAsk(PAT, "manual", ["sms"])] * 2)]
+    decisions = [decision for _, decision in asking.decide_many([Ask(PAT, "manual", ["sms"])] * 2)]
     assert [decision.reasons for decision in decisions] == [("no_answer",)] * 2
     asking.close()
 
@@ -159,6 +161,30 @@ def test_a_batch_response_with_too_few_decisions_means_do_not_send_for_all(stub:
 def test_a_closed_connection_is_reopened(stub: StubService) -> None:
     stub.body = json.dumps(SENT).encode()
     asking = SenderClient(f"http://127.0.0.1:{stub.server_port}", "key")
-    assert [asking.decide(PAT, "manual", ["sms"]).decision for _ in range(3)] == ["send"] * 3
+    assert [asking.decide(Ask(PAT, "manual", ["sms"])).decision for _ in range(3)] == ["send"] * 3
     assert stub.requests == 3
     asking.close()
+
+
+def test_the_asynchronous_client_answers_the_same(service: Service) -> None:
+    async def decided() -> list[str]:
+        asking = AsyncSenderClient(f"http://127.0.0.1:{service.port}", service.token("general", "sender"), parallel=2)
+        asks = [Ask(Who(value), "automation", ["sms"]) for value in ("MRN1", "MRN2", "nobody")]
+        alone = await asyncio.gather(*map(asking.decide, asks))
+        together = [decision async for _, decision in asking.decide_many(asks)]
+        await asking.aclose()
+        assert [one.reasons for one in alone] == [one.reasons for one in together]
+        return [one.decision for one in alone]
+
+    assert asyncio.run(decided()) == ["send", "do_not_send", "do_not_send"]
+
+
+def test_it_passes_a_reply_on_and_says_if_it_could_not(fresh: Service) -> None:
+    asking = client(fresh)
+    found = asking.report_reply(LINE, CELL, "STOP", NOW, category="marketing")
+    assert found is not None
+    assert (found["recognised"], found["patients"]) == ("opt_out", 2)
+    assert asking.decide(Ask(PAT, "broadcast", ["sms"], line=LINE)).raw["skipped"][0]["reason"] == "sms_opted_out"
+    assert asking.report_reply("no line", CELL, "STOP") is None
+    asking.close()
+    assert SenderClient("http://127.0.0.1:9", "key", timeout=0.5).report_reply(LINE, CELL, "STOP") is None

@@ -33,7 +33,7 @@ def decided(pages: Pages, enterprise: str, patient: str | None = None, decision:
     """The id of a stored decision about a patient; ``""`` for nobody."""
     number = pages.patient(enterprise=enterprise).removeprefix("/patients/") if patient is None else patient
     source = emr(ENTERPRISES[enterprise].sources[0].name)
-    (found,) = identified([replace(decision, evidence=tuple(replace(one, authority=source) for one in decision.evidence))])
+    (found,) = identified([replace(decision, evidence=tuple(replace(one, authority=source) for one in decision.evidence))], [None])
     known = KnownPatient(number, 1, ContactPreferences()) if number else None
     Receipts(pages.store.database).keep(enterprise, [ASK], [known], [found], ["sender:texting"], NOW)
     return found.id
@@ -103,7 +103,7 @@ def test_a_receipt_whose_content_was_changed_is_not_shown(fresh_pages: Pages) ->
 
 
 def test_text_in_a_request_is_escaped(pages: Pages) -> None:
-    (found,) = identified([REFUSED])
+    (found,) = identified([REFUSED], [None])
     ask = DecisionRequest(message_type="broadcast", channels=("sms",), topic="<script>alert(1)</script>")
     Receipts(pages.store.database).keep("general", [ask], [None], [found], ["sender:x"], NOW)
     html = pages.signed_in("staff").get(f"/decisions/{found.id}").response.text
