@@ -40,8 +40,9 @@ def check_values(evidence: Evidence, name: str, patient: Patient) -> None:
 def check_texts(evidence: Evidence, name: str, known: KnownPatient, owing: Owing) -> None:
     """Checks that texts go only to numbers without an opt-out, and never to a patient whom an opt-out binds for the line."""
     numbers, denied = {phone.number for phone in known.contact.phones}, known.contact.consents.get("sms") == "denied"
+    listed = numbers | owing.listed(name)
     for line in LINES:
-        stopped = any(evidence.stopped(number, line) for number in numbers | owing.listed(name)) or owing.stopped(name, line)
+        stopped = any(evidence.stopped(number, line) for number in listed) or owing.stopped(name, line)
         decision = decide(DecisionRequest(message_type="broadcast", channels=("sms",), line=line), known, Policy(), NOW)
         if decision.channel == "sms":
             assert not stopped, f"texts to {name} against an opt-out"

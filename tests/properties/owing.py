@@ -61,8 +61,9 @@ class Owing:
     def update_numbers(self) -> None:
         """Updates the listed numbers after an event."""
         for name in self.names:
-            self.ever[name] |= self.listed(name)
-            self.lost[name] |= self.ever[name] - self.listed(name)
+            listed = self.listed(name)
+            self.ever[name] |= listed
+            self.lost[name] |= self.ever[name] - listed
 
     def add_reply(self, event: ConsentEvent) -> None:
         """Adds a text reply."""

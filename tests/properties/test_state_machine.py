@@ -307,5 +307,6 @@ class Histories(Clinic, RuleBasedStateMachine):
 @pytest.mark.timeout(3_600)
 def test_no_history_makes_a_patient_more_contactable_than_the_evidence_allows(database_url: str) -> None:
     Histories.url = database_url
-    examples = settings().max_examples // (3 if database_url.startswith("sqlite") else 6)  # a restart costs PostgreSQL a new connection
+    # PostgreSQL takes four times as long for a history. What differs there is SQL, which needs fewer of them than the rules do.
+    examples = settings().max_examples * 2 // 5 if database_url.startswith("sqlite") else settings().max_examples // 12
     run_state_machine_as_test(Histories, settings=settings(max_examples=examples, stateful_step_count=25, phases=PHASES))
