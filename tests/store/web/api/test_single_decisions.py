@@ -20,10 +20,10 @@ from tests.store.web.conftest import EARLIER, LINE, NOW, Service, running
 from tests.store.web.raw import ASK, asked, bearer, connected
 
 PEOPLE = 60
-ASKS = 10_000
+ASKS = 3_000
 
 
-def test_ten_thousand_decisions_are_those_of_the_batch(fresh: Service) -> None:
+def test_thousands_of_decisions_are_those_of_the_batch(fresh: Service) -> None:
     chance = random.Random(11)
     _populate(fresh, chance)
     asks = [_any_ask(chance, fresh) for _ in range(ASKS)]
