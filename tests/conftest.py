@@ -29,6 +29,7 @@ from psycopg import sql
 from sqlalchemy import Engine, event
 from sqlalchemy.pool import ConnectionPoolEntry
 
+from tests import parked
 from tests.leaks import leaks
 from tests.postgres import Databases
 
@@ -126,7 +127,8 @@ def _restore_logging() -> Iterator[None]:
     yield
     for one, (handlers, level, propagate) in zip(loggers, before, strict=True):
         one.handlers, one.propagate = handlers, propagate
-        one.setLevel(level)
+        if one.level != level:  # setting it empties the caches of all loggers
+            one.setLevel(level)
     structlog.reset_defaults()
 
 
@@ -150,8 +152,10 @@ def postgres_server() -> str:
 @pytest.fixture(scope="session")
 def postgres_bare(postgres_server: str) -> Iterator[Databases]:
     """PostgreSQL databases without a schema."""
+    parked.begin()
     with Databases(postgres_server, "emr_bare") as databases:
         yield databases
+    parked.PARKED.close()
 
 
 @pytest.fixture(scope="session")

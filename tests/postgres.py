@@ -15,23 +15,30 @@ from typing import Any, NamedTuple, Self
 import psycopg
 from psycopg import Connection, sql
 
-CATALOGUES = (
-    "pg_class",
-    "pg_attribute",
-    "pg_attrdef",
-    "pg_constraint",
-    "pg_index",
-    "pg_trigger",
-    "pg_proc",
-    "pg_type",
-    "pg_rewrite",
-    "pg_policy",
-    "pg_namespace",
-    "pg_extension",
-    "pg_description",
-)
+from tests.parked import PARKED, healthy
+
+CATALOGUES = {
+    "pg_class": "oid",
+    "pg_attribute": "attrelid",
+    "pg_attrdef": "adrelid",
+    "pg_constraint": "oid",
+    "pg_index": "indexrelid",
+    "pg_trigger": "oid",
+    "pg_proc": "oid",
+    "pg_type": "oid",
+    "pg_rewrite": "oid",
+    "pg_policy": "oid",
+    "pg_description": "objoid",
+    "pg_namespace": "0",
+    "pg_extension": "0",
+}
+"""What a schema is made of, each with the indexed column that tells our objects from the ten thousand of every database; 0 for all rows."""
+OURS = 16384
 # A schema change rewrites catalogue rows, so their count and their newest transaction change.
-SCHEMA = " UNION ALL ".join(f"SELECT '{name}', count(*), max(xmin::text::bigint) FROM {name}" for name in CATALOGUES)
+SCHEMA = " UNION ALL ".join(
+    f"SELECT '{name}', count(*), max(xmin::text::bigint) FROM {name} WHERE {column} {'>=' if column != '0' else '<'} {OURS}"
+    for name, column in CATALOGUES.items()
+)
 SETTINGS = """SELECT datacl::text, (SELECT array_agg(setconfig::text) FROM pg_db_role_setting WHERE setdatabase = pg_database.oid)
     FROM pg_database WHERE datname = current_database()"""
 OTHERS = "FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'"
@@ -63,6 +70,7 @@ class Databases:
 
     def __init__(self, server: str, prefix: str, template: str = "template1") -> None:
         self.server, self.prefix, self.template = server, prefix, template
+        PARKED.close(template)  # only a database without connections is copied
         self.maintenance = psycopg.connect(server, autocommit=True)
         self.free: list[Lent] = []
 
@@ -106,18 +114,12 @@ class Databases:
 
     def _connection(self, copy: Lent) -> Connection:
         """A connection to the database: the one that is open, unless the test has cut it."""
-        try:
-            if copy.connection is not None:
-                copy.connection.execute("SELECT 1")
-                return copy.connection
-        except psycopg.OperationalError:
-            pass
-        return self._connected(copy.name)
+        return copy.connection if copy.connection is not None and healthy(copy.connection) else self._connected(copy.name)
 
     def _restored(self, copy: Lent) -> Lent | None:
         """The database, as it was before the test. None if that is not possible."""
         assert copy.connection is not None
-        left = copy.connection.execute(f"SELECT pg_terminate_backend(pid, 5000) {OTHERS}").fetchall()
+        left = copy.connection.execute(f"SELECT pg_terminate_backend(pid, 5000) {OTHERS} AND pid <> ALL(%s)", [PARKED.pids()]).fetchall()
         if not all(ended for (ended,) in left) or not _emptied(copy, copy.connection):
             return None
         return self._renamed(copy, copy.connection) if left else copy
@@ -125,6 +127,7 @@ class Databases:
     def _renamed(self, copy: Lent, connection: Connection) -> Lent | None:
         """The database under a new name, so that leftovers of a test cannot reach it. None if one of them has reconnected already."""
         connection.close()
+        PARKED.close(copy.name)
         name = self._new_name()
         try:
             self._run("ALTER DATABASE {} RENAME TO {}", copy.name, name)
@@ -133,6 +136,7 @@ class Databases:
         return copy._replace(name=name, connection=None)
 
     def _drop(self, copy: Lent) -> None:
+        PARKED.close(copy.name)
         if copy.connection is not None:
             copy.connection.close()
         self._run("DROP DATABASE IF EXISTS {} WITH (FORCE)", copy.name)

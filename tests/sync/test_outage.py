@@ -14,6 +14,7 @@ import pytest
 from sqlalchemy import create_engine, event
 from sqlalchemy.engine import Engine
 
+from tests.parked import PARKED
 from tests.sync.clinic import CONFIG, KEYS, adt
 from tests.sync.conftest import EmrSync, Ended
 
@@ -80,6 +81,7 @@ def test_a_read_only_database_is_reported_in_one_line(
         with engine.begin() as connection:
             connection.exec_driver_sql(f"ALTER DATABASE {engine.url.database} SET default_transaction_read_only = on")
         engine.dispose()
+        PARKED.close(engine.url.database)  # the setting is for new connections
     one_line(emr_sync("ingest", "adt", clinic / "a08.hl7"), "read-only", "write permission")
     assert "read-only" in emr_sync("ingest", "adt", clinic / "a08.hl7", "--json").value["error"]
 
