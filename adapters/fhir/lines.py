@@ -17,6 +17,7 @@ import msgspec
 
 from adapters.base import SourceSettings
 from adapters.fhir.options import MapperOptions
+from adapters.mapping.legible import BYTE_ORDER_MARK
 from adapters.mapping.program import program
 
 PERIOD, ESCAPED_O, ESCAPED_P = b'"period"', b"\\u006", b"\\u007"
@@ -39,7 +40,7 @@ _head = msgspec.json.Decoder(Head).decode
 def head(body: bytes) -> dict[str, Any] | None:
     """The head of a Patient, without the rest; ``None`` for anything else."""
     try:
-        found = _head(body)
+        found = _head(body.removeprefix(BYTE_ORDER_MARK))
     except (msgspec.MsgspecError, ValueError, RecursionError):
         return None
     if found.kind != "Patient":

@@ -96,20 +96,17 @@ class SiteRules:
 
     def unread(self, message: Message) -> dict[str, str]:
         """Attributes that can refuse -> their segment, if a line of the message may be that segment with a misspelled name."""
+        strange = [name for name in message.strange if name not in self._segments]
+        if not message.odd and not strange:
+            return {}  # as usual: the rules read every segment whose name is the site's own
         lines = [(line, line.partition(message.delimiters.field)[0][: look_alike.LONGEST]) for line in message.odd]
         found: dict[str, str] = {}
         for segment, shape, attributes in self._readers:
             is_open = segment[0] == "Z" or not message.segments(segment)  # a Z-segment may occur several times
             torn = any(shape.search(line) or (is_open and look_alike.is_near(name, segment)) for line, name in lines)
-            if torn or (is_open and any(self._is_spoiled(name, segment) for name in message.strange)):
+            if torn or (is_open and any(_is_spoiled(name, segment) for name in strange)):
                 found |= dict.fromkeys(attributes, segment)
         return found
-
-    def _is_spoiled(self, name: str, segment: str) -> bool:
-        """Whether a non-standard name may be a misspelled ``segment``. A Z name is local to the site unless it looks the same."""
-        if name in self._segments:
-            return False
-        return look_alike.looks_like(name, segment) if name[0] == "Z" else look_alike.is_near(name, segment)
 
     @property
     def paths(self) -> tuple[Path, ...]:
@@ -193,6 +190,11 @@ class SiteRules:
             return None
         use = kind if kind in _KINDS else PhoneKind.OTHER.value
         return Phone(number, use, text, None, use == PhoneKind.CELL.value or telecom.is_mobile(number))
+
+
+def _is_spoiled(name: str, segment: str) -> bool:
+    """Whether a non-standard name may be a misspelled ``segment``. A Z name is local to the site unless it looks the same."""
+    return look_alike.looks_like(name, segment) if name[0] == "Z" else look_alike.is_near(name, segment)
 
 
 def _readers(paths: Sequence[tuple[str, Path]]) -> list[tuple[str, re.Pattern[str], list[str]]]:

@@ -34,6 +34,8 @@ def one_each(own: Iterable[Identifier]) -> tuple[list[Identifier], list[Identifi
     """The first identifier of each authority and type, and the rest."""
     kept: dict[tuple[str, str], Identifier] = {}
     found = list(dict.fromkeys(own))
+    if len(found) < 2:
+        return found, []
     for one in found:
         kept.setdefault((one.authority.casefold(), one.type.casefold()), one)
     return list(kept.values()), [one for one in found if one not in kept.values()]

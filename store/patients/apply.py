@@ -6,7 +6,7 @@ new are read whole, merged and written (``store.patients.patient_state``).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from store.domain import payload
@@ -45,22 +45,19 @@ class Application(Receiving):
         """
         author = self.author
         found = KnownPatients(self.database, self.transaction, self.enterprise.name, author.authority, self.naming, items)
-        patients = [_known(found.directory, item) for item in items]
-        digests = [found.digest(patient, item) for patient, item in zip(patients, items, strict=True)]
+        each = [(patient, item, found.digest(patient, item)) for item in items for patient in [_known(found.directory, item)]]
         with_news = {
             patient
-            for patient, digest in zip(patients, digests, strict=True)
+            for patient, _, digest in each
             if patient is not None and not found.content[patient].is_repeated_by(digest, self.enterprise.basis)
         }
-        unread = [
-            item for patient, item in zip(patients, items, strict=True) if not item.is_read and (patient is None or patient in with_news)
-        ]
-        if unread:
-            raise NotRepeated(unread)
+        _must_be_read(item for patient, item, _ in each if not item.is_read and (patient is None or patient in with_news))
         self._load(with_news)
-        found.learn_about((one, item) for one, item in zip(patients, items, strict=True) if one is not None and one in with_news)
+        found.learn_about((patient, item) for patient, item, _ in each if patient is not None and patient in with_news)
+        repeated = [(patient, item, digest) for patient, item, digest in each if patient is not None and patient not in with_news]
+        found.keep_lines(author.authority, repeated)
         repeats, outcomes = Repeats(author.authority, author.now), []
-        for patient, item, digest in zip(patients, items, digests, strict=True):
+        for patient, item, digest in each:
             if patient is not None and patient not in with_news:
                 repeats.add(patient, found.content[patient], item, digest)
                 outcomes.append(Outcome(RecordOutcome.UNCHANGED, patient_id=patient))
@@ -105,6 +102,12 @@ class Application(Receiving):
         """The record that a payload is about by its identifiers, where a patient has several; in doubt the patient's first."""
         found = directory.origin(item.identifiers, self.naming) if patient.lineage is not None else None
         return patient.id if found is None else found
+
+
+def _must_be_read(items: Iterable[PatientStatements]) -> None:
+    unread = list(items)
+    if unread:
+        raise NotRepeated(unread)
 
 
 def _known(directory: Directory, item: PatientStatements) -> int | None:

@@ -42,7 +42,8 @@ class KnownContent(NamedTuple):
 
     def digest_of(self, line: str) -> str:
         """The digest of what is in force, if a payload of that line stated it; otherwise empty."""
-        return payload.digest_of(self.content) if self.content is not None and payload.line_of(self.content) == line else ""
+        is_of_line = self.content is not None and bool(line) and payload.line_of(self.content) == line
+        return payload.digest_of(self.content) if is_of_line else ""
 
 
 class KnownPatients:
@@ -71,6 +72,15 @@ class KnownPatients:
         if item.is_read:
             return payload.digest(item)
         return self.content[patient].digest_of(item.line) if patient is not None else ""
+
+    def keep_lines(self, authority: str, repeats: Iterable[tuple[int, PatientStatements, str]]) -> None:
+        """Writes the lines by which payloads are recognized that repeat what is known (patient, payload, digest), where they are new.
+
+        Before any other item is applied: whatever makes the store forget a digest then also forgets the line.
+        """
+        new = {patient: payload.kept_as(digest, item) for patient, item, digest in repeats if item.line}
+        rows = [(kept, patient, authority) for patient, kept in new.items() if kept != self.content[patient].content]
+        self._database.update(self._transaction, AssertionRow, ("patient_id", "authority"), ("content",), rows)
 
     def learn_about(self, items: Iterable[tuple[int, PatientStatements]]) -> None:
         """Reads all identifiers of the patients of payloads that bring several, and of those who own any of these."""
@@ -116,14 +126,11 @@ class Repeats:
         if confirmed is None or not duplicates.knows(known.seen, key):  # the very same payload is no later than it was
             stated = payload.as_received(item, receipt).effective
             confirmed = times.newest(stated, confirmed) if confirmed is not None else stated
-        kept = payload.kept_as(digest, item) if item.line else known.content
-        self._found[patient] = KnownContent(known.basis, kept, confirmed, seen, receipt)
+        self._found[patient] = KnownContent(known.basis, known.content, confirmed, seen, receipt)
 
     def write(self, database: Database, transaction: Connection) -> None:
-        """Writes when each patient was received last, the time for which it was confirmed, and the line by which it is recognized next."""
+        """Writes when each patient was received last, and the time for which it was confirmed."""
         found = ((patient, one, one.confirmed) for patient, one in self._found.items() if one.confirmed is not None)
-        rows = [
-            (time.earliest, time.end, one.content, one.seen, one.last_received, patient, self.authority) for patient, one, time in found
-        ]
-        columns = ("confirmed", "confirmed_latest", "content", "seen", "last_heard")
+        rows = [(time.earliest, time.end, one.seen, one.last_received, patient, self.authority) for patient, one, time in found]
+        columns = ("confirmed", "confirmed_latest", "seen", "last_heard")
         database.update(transaction, AssertionRow, ("patient_id", "authority"), columns, rows)

@@ -123,3 +123,15 @@ def test_a_phone_that_ended_yesterday_is_gone_although_the_file_is_the_same(site
     site.clock.now += timedelta(days=1)
     assert site.receive(record(1, telecom=[phone]))[1] == 1
     assert site.known(1).contact.phones == ()
+
+
+def test_a_repeat_is_forgotten_if_a_later_record_of_the_file_refuses_for_its_patient(site: Site) -> None:
+    """A record that names two known patients refuses for both, also where one of them was just recognized or got a line."""
+    site.receive(record(1, "N"), record(2, "N"))
+    both = {"id": "p2", "identifier": [identifier("M1")], "meta": {"lastUpdated": "2026-10-31T09:00:00Z"}}
+    conflict = json.dumps(patient(**both, extension=[{"url": DNC, "valueCode": "Y"}])).encode()
+    for _ in range(2):
+        assert site.receive(record(1, "N"), conflict)[0]["rejected"] == 1
+        assert [site.known(number).contact.do_not_contact for number in (1, 2)] == ["yes", "yes"]
+        assert site.receive(record(1, "N"))[1] == 1
+        assert site.known(1).contact.do_not_contact == "yes"

@@ -136,3 +136,8 @@ def test_a_record_of_which_something_could_not_be_used_is_read_each_time(resourc
 )
 def test_anything_but_a_patient_that_can_be_told_is_left_to_be_read(body: bytes) -> None:
     assert mapper().glance(Payload(body, "file:1", RECEIVED)) is None
+
+
+def test_a_byte_order_mark_is_no_obstacle() -> None:
+    body = b"\xef\xbb\xbf" + json.dumps(patient()).encode()
+    assert line(mapper(), body) == glanced(mapper(), body) != ""
