@@ -37,6 +37,46 @@ def test_an_unclear_reply_waits_for_a_person(fresh: Service, decision: str, stat
     assert {"viewed_replies", "decided_reply"} <= actions
 
 
+def test_a_bare_cancel_opts_out_and_is_listed_for_staff_until_they_have_handled_it(fresh: Service) -> None:
+    assert text(fresh, "CANCEL").json["also_maybe"] == ["appointment_cancel"]
+    assert "also_maybe" not in text(fresh, "STOP").json
+    (waits,) = fresh.call("GET", "/v1/replies?state=appointment", role="staff").json
+    where = f"/v1/replies/{waits['id']}/decide"
+    assert [fresh.call("POST", where, {"decision": one}, role="staff").status for one in ("dismiss", "handled", "handled")] == [
+        422,
+        200,
+        412,
+    ]
+    assert decided(fresh) == "do_not_send"
+
+
+@pytest.mark.parametrize(
+    "answered",
+    [{"category": "adverts"}, {"kind": "x"}, "marketing", 7, [], {"topic": "\0"}, {"message_type": "newsletter"}, {"topic": ""}, None],
+)
+def test_an_opt_out_counts_whatever_is_wrong_with_what_it_answered(fresh: Service, answered: Any) -> None:
+    found = text(fresh, "STOP", in_reply_to=answered)
+    assert (found.status, found.json["recognised"]) == (200, "opt_out")
+    assert decided(fresh) == "do_not_send"
+    (kept,) = fresh.call("GET", "/v1/sms-consent/report", role="manager").json
+    assert kept["in_reply_to"] == {}
+
+
+def test_an_opt_out_keeps_what_it_answered(fresh: Service) -> None:
+    answered = {"message_type": "campaign", "topic": "recall", "category": "marketing"}
+    text(fresh, "STOP", in_reply_to=answered)
+    (kept,) = fresh.call("GET", "/v1/sms-consent/report", role="manager").json
+    assert kept["in_reply_to"] == fresh.patient()["sms_consent"]["opted_out"][0]["in_reply_to"] == answered
+    table = fresh.call("GET", "/v1/sms-consent/report?format=csv", role="manager").body.decode()
+    assert "message_type=campaign topic=recall category=marketing" in table
+    other = ASK | {"line": "+12175550191"}
+    asked = {
+        name: fresh.call("POST", "/v1/decisions", other | {"category": name}).json["decision"] for name in ("marketing", "informational")
+    }
+    assert asked == {"marketing": "do_not_send", "informational": "send"}, "marketing is ended on every line"
+    assert fresh.call("POST", "/v1/decisions", other | {"category": "other"}).status == 422
+
+
 def test_replies_belong_to_one_enterprise(fresh: Service) -> None:
     text(fresh)
     (waits,) = fresh.call("GET", "/v1/replies", role="staff").json

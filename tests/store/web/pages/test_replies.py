@@ -55,6 +55,18 @@ def test_a_person_decides_with_a_form(fresh_pages: Pages, decision: str, message
     assert (again.status, "already" in again.text) == (412, True)
 
 
+def test_an_opt_out_that_may_cancel_an_appointment_is_shown_until_it_is_handled(fresh_pages: Pages) -> None:
+    fresh_pages.store.record_reply("general", LINE, CELL, "CANCEL", NOW, NOW)
+    (waits,) = fresh_pages.store.replies.some("general", "appointment")
+    browser = fresh_pages.signed_in("staff")
+    assert "May also cancel an appointment" in browser.get("/replies").text
+    seen = browser.get(browser.post(f"/replies/{waits.id}", decision="handled", reason="cancelled it").where)
+    assert "was marked as handled" in seen.text
+    assert "May also cancel an appointment" not in seen.text
+    assert "cancelled it" in seen.text
+    assert "Mark as handled" not in fresh_pages.signed_in("manager").get("/replies").text
+
+
 def test_an_invalid_decision_is_refused(fresh_pages: Pages) -> None:
     number = unclear(fresh_pages)
     browser = fresh_pages.signed_in("enterprise")
