@@ -20,6 +20,7 @@ class Metrics:
         self._records, self._runs, self._frames, self._undecided = Counted(), Counted(), Counted(), Counted()
         self._unavailable, self._refused, self._left_out = Counted(), Counted(), Counted()
         self._provider_events, self._provider_refused = Counted(), Counted()
+        self._webhooks = Counted()
 
     def outcomes(self, source: str, counts: Mapping[str, int]) -> None:
         """Counts what became of a batch."""
@@ -66,6 +67,11 @@ class Metrics:
         with self._lock:
             self._provider_refused[provider, reason] += 1
 
+    def webhook(self, endpoint: str, outcome: str) -> None:
+        """Counts an attempt to send a webhook to a sender."""
+        with self._lock:
+            self._webhooks[endpoint, outcome] += 1
+
     def text(self, measured: Measured = NOTHING) -> bytes:
         """Everything in Prometheus' text format. ``measured`` was read just now."""
         from prometheus_client import CollectorRegistry, generate_latest
@@ -80,6 +86,7 @@ class Metrics:
             frames, undecided = Counter(self._frames), Counter(self._undecided)
             unavailable, refused, left_out = Counter(self._unavailable), Counter(self._refused), Counter(self._left_out)
             events, unsigned = Counter(self._provider_events), Counter(self._provider_refused)
+            sent = Counter(self._webhooks)
         yield counter("emr_sync_records", "Records by source and outcome", ["source", "outcome"], records)
         yield counter("emr_sync_runs", "Runs by source, kind and status", ["source", "kind", "status"], runs)
         yield counter("emr_sync_bad_frames", "Connections closed because of invalid MLLP frames", ["source"], frames)
@@ -88,6 +95,7 @@ class Metrics:
         yield counter("emr_sync_refused_connections", "Connections refused, by reason", ["source", "reason"], refused)
         yield counter("emr_sync_provider_events", "Events of messaging providers, by outcome", ["provider", "outcome"], events)
         yield counter("emr_sync_provider_refused", "Webhooks refused, by reason", ["provider", "reason"], unsigned)
+        yield counter("emr_sync_webhook_attempts", "Attempts to send webhooks, by outcome", ["endpoint", "outcome"], sent)
         yield counter("emr_sync_rejections_left_out", "Rejections or payloads not kept: hourly limit", ["source"], left_out)
 
 

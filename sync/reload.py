@@ -25,6 +25,7 @@ AT_START = {
     "trusted_proxies": "api.trusted_proxies",
     "public_url": "api.public_url",
     "providers": "providers",
+    "webhooks": "webhooks",
     "access_log": "api.access_log",
     "connections": "api.connections",
     "unknown": "api.unknown_patients",

@@ -32,6 +32,7 @@ from sync.housekeeping import (
     FAILURES_EVERY,
     LOOKED_EVERY,
     RESTATED_EVERY,
+    SENT_EVERY,
     Housekeeping,
     attestation,
     chores,
@@ -40,6 +41,7 @@ from sync.housekeeping import (
     falling_due,
     restatement,
     source_watch,
+    webhooks_sent,
 )
 from sync.listening import Listening
 from sync.presence import Presence
@@ -207,6 +209,8 @@ class Service:
             yield Housekeeping(restatement(self.runtime), RESTATED_EVERY)
             yield Housekeeping(falling_due(self.runtime), DUE_EVERY)
             yield Housekeeping(alerting(self.runtime), alerts.EVERY)
+            for webhook in settings.webhooks.values():
+                yield Housekeeping(webhooks_sent(self.runtime, webhook), SENT_EVERY)
         if "schedule" in self.wanted:
             runtime = self.runtime
             lost = self._lost if runtime.database.is_sqlite else nothing_is_lost

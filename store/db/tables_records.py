@@ -137,3 +137,28 @@ class MergeRow(Table):
     run_id: Mapped[str | None]
     before: Mapped[str]
     own: Mapped[str | None]
+
+
+class WebhookEndpointRow(Table):
+    """A sender's webhook endpoint: its position in the change feed, and since when and why nothing is sent to it."""
+
+    __tablename__ = "webhook_endpoints"
+    name: Mapped[str] = mapped_column(primary_key=True)
+    position: Mapped[int] = mapped_column(BigId)
+    disabled: Mapped[datetime | None]
+    reason: Mapped[str]
+
+
+class WebhookMessageRow(Table):
+    """A message that an endpoint has not accepted yet (``store.patients.webhook_outbox``). ``seq``: of the change it is about."""
+
+    __tablename__ = "webhook_messages"
+    endpoint: Mapped[str] = mapped_column(primary_key=True)
+    seq: Mapped[int] = mapped_column(BigId, primary_key=True)
+    id: Mapped[str]
+    patient: Mapped[str]
+    body: Mapped[str]
+    attempts: Mapped[int]
+    due: Mapped[datetime]
+    made: Mapped[datetime]
+    __table_args__: Any = (Index("ix_webhook_messages_endpoint_patient_seq", "endpoint", "patient", "seq"), {"sqlite_with_rowid": False})

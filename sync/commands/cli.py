@@ -58,6 +58,7 @@ COMMANDS = (
     Lazy("export", "sync.commands.export:export", "Write lists of addresses that must not be used."),
     Lazy("replies", "sync.commands.replies:replies", "Review unclear replies to texts."),
     Lazy("alerts", "sync.commands.alerts:alerts", "List current alerts; send a test message."),
+    Lazy("webhooks", "sync.commands.webhooks:webhooks", "List webhook endpoints of senders; enable a disabled one."),
     Lazy("explain-reply", "sync.commands.explain_reply:explain_reply", "Show how a reply would be read, and the wording matched."),
 )
 

@@ -25,6 +25,7 @@ from sync.config.providers import providers
 from sync.config.secret import resolve
 from sync.config.settings import AlertSettings, Backoff, ConfiguredSource, ConnectionLimits, Logging, SafeguardRule, Settings
 from sync.config.sources import Build, Written, feed, read_sources, source
+from sync.config.webhooks import webhooks
 
 VARIABLE = "EMR_SYNC_CONFIG"
 DEFAULT = "config.yaml"
@@ -107,7 +108,9 @@ def _settings(document: Document, file: FilePath, environ: Mapping[str, str], bu
     provider = openid(document, top.openid if top else None, data["enterprises"] if isinstance(data.get("enterprises"), dict) else ())
     public_url = top.api.public_url if top else None
     messaging = providers(document, data.get("providers"), parts, sources, public_url)
-    return None if top is None else replace(_joined(file, top, parts, sources, feeds), openid=provider, providers=messaging)
+    told = webhooks(document, data.get("webhooks"), parts)
+    joined = None if top is None else _joined(file, top, parts, sources, feeds)
+    return None if joined is None else replace(joined, openid=provider, providers=messaging, webhooks=told)
 
 
 def _present(data: Mapping[str, Any]) -> dict[str, Any]:
@@ -117,7 +120,7 @@ def _present(data: Mapping[str, Any]) -> dict[str, Any]:
 
 def _names(document: Document, data: Mapping[str, Any]) -> None:
     """Names stand in logs, metrics and addresses, so they are kept plain."""
-    for group in ("enterprises", "sources", "providers"):
+    for group in ("enterprises", "sources", "providers", "webhooks"):
         for name in data[group] if isinstance(data.get(group), dict) else ():
             if not NAME.fullmatch(name):
                 document.mistake((group, name), "invalid name; use letters, digits, '-', '_' and '.', at most 63")

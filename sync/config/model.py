@@ -240,7 +240,7 @@ class PresetPart(SettingsGroup):
 
 
 class Top(SettingsGroup):
-    """The whole file. Enterprises, sources and providers are checked one by one, so that each error is found."""
+    """The whole file. Enterprises, sources, providers and webhooks are checked one by one, so that each error is found."""
 
     database: str
     api: Api = Api()
@@ -259,3 +259,4 @@ class Top(SettingsGroup):
     enterprises: dict[str, Any]
     sources: dict[str, Any] = Field(default_factory=dict)
     providers: dict[str, Any] = Field(default_factory=dict)
+    webhooks: dict[str, Any] = Field(default_factory=dict)

@@ -66,6 +66,21 @@ class ConfiguredProvider:
 
 
 @dataclass(frozen=True, slots=True)
+class ConfiguredWebhook:
+    """An endpoint of a sender. ``secrets``: each message is signed with every one. ``private``: it may be an address of this network.
+
+    ``ca``: certificates (PEM) to trust in addition to the public ones.
+    """
+
+    name: str
+    enterprise: str
+    url: str
+    secrets: tuple[bytes, ...] = field(repr=False)
+    ca: str = ""
+    private: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class SafeguardRule:
     """How many patients one run (of a live feed: an hour) may make more contactable: the larger of the two.
 
@@ -134,6 +149,7 @@ class Settings:
     plain: bool = False
     public_url: str | None = None
     providers: Mapping[str, ConfiguredProvider] = field(default_factory=dict)
+    webhooks: Mapping[str, ConfiguredWebhook] = field(default_factory=dict)
     logs: Logging = Logging()
     access_log: bool = False
     connections: ConnectionLimits = ConnectionLimits()

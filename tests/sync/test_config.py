@@ -54,6 +54,7 @@ def test_the_example_configuration_loads(tmp_path: Path) -> None:
             **dict.fromkeys(("BANDWIDTH_PASSWORD", "SINCH_PASSWORD"), "x"),
             "GENHOSP_PRIVATE_KEY": ClientKey("RS384").private_pem,
             "EMR_SYNC_PAYLOAD_KEY": new_key(),
+            "CAMPAIGN_WEBHOOK_SECRET": "whsec_" + "MDEy" * 8,
         },
     )
     assert reading.mistakes == ()
