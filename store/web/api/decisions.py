@@ -34,7 +34,7 @@ from store.users.unknown_alarm import Alarm
 from store.web.api.batch_limits import NDJSON, BatchSlots, check_commas, check_count, check_length
 from store.web.api.batch_trace import BatchCounts
 from store.web.api.endpoint import JSON, caller, encode
-from store.web.api.wire import AskIn, InvalidAsk, read
+from store.web.api.wire import AskIn, BareAskIn, InvalidAsk, read
 from store.web.http.answer import Headers, first
 from store.web.http.auth import Callers
 from store.web.http.body import plain, within
@@ -199,12 +199,20 @@ class Decisions:
 
 
 def read_ask(body: bytes) -> AskIn:
-    """The request in a body. Raises :class:`ProblemDetails` 400 or 422."""
+    """The request in a body, in either shape. Raises :class:`ProblemDetails` 400 or 422."""
     try:
         ask = decode_ask(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return read(body, AskIn)
+        return _read_bare(body) or read(body, AskIn)
     return ask if ESCAPED_NUL not in body else read(body, AskIn)
+
+
+def _read_bare(body: bytes) -> AskIn | None:
+    """The request of a body that has the patient's identifier in it; ``None`` for any other body."""
+    try:
+        return read(body, BareAskIn).whole()
+    except (ProblemDetails, ValueError):
+        return None
 
 
 def read_array(body: bytes) -> Sequence[AskIn | InvalidAsk]:

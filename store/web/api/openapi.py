@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -13,10 +12,10 @@ from store.domain.lock import Role
 from store.web.api.endpoint import Endpoint
 from store.web.api.feed import ChangesOut
 from store.web.api.health import Readiness
-from store.web.api.wire import AskIn, InvalidAsk
+from store.web.api.openapi_parts import EXAMPLES, PARAMETER, errors, operation_id, tag, with_reasons
+from store.web.api.wire import AnsweredIn, AskIn, BareAskIn, InvalidAsk
 from store.web.http.problem import MEDIA_TYPE
 
-PARAMETER = re.compile(r"\{(\w+):\w+\}")
 REF = "#/components/schemas/{name}"
 SENDER = frozenset({Role.SENDER})
 WAIT = {
@@ -97,8 +96,10 @@ def document(endpoints: Iterable[Endpoint], version: str) -> bytes:
     """The document as JSON."""
     rows = (*OWN_HANDLERS, *endpoints)
     types = [kind for row in rows for kind in (row.takes, row.gives) if kind is not None]
-    schemas, components = msgspec.json.schema_components([*types, ProblemOut, InvalidAsk, Readiness], ref_template=REF)
-    components = _ecma(components)
+    schemas, components = msgspec.json.schema_components(
+        [*types, ProblemOut, InvalidAsk, BareAskIn, AnsweredIn, Readiness], ref_template=REF
+    )
+    components = with_reasons(_ecma(components))
     by_type = {repr(kind): shown for kind, shown in zip(types, schemas, strict=False)}
     paths: dict[str, dict[str, Any]] = {}
     for row in rows:
@@ -123,10 +124,16 @@ def _ecma(schema: Any) -> Any:
 
 def _operation(row: Endpoint, by_type: Mapping[str, Any]) -> dict[str, Any]:
     operation: dict[str, Any] = {
+        "operationId": operation_id(row),
+        "tags": [tag(row)],
         "summary": row.summary,
         "description": f"Roles: {', '.join(sorted(row.roles))}." + (f" Sender keys need the grant {row.grant}." if row.grant else ""),
         "parameters": [*_in_path(row), *_in_query(row)],
-        "responses": {str(row.status): {"description": "done", "content": _response_content(row, by_type)}, "default": PROBLEM},
+        "responses": {
+            str(row.status): {"description": "done", "content": _response_content(row, by_type)},
+            **{status: PROBLEM | {"description": text} for status, text in errors(row).items()},
+            "default": PROBLEM,
+        },
     }
     if row.takes is not None:
         operation["requestBody"] = {"required": True, "content": _content(row, row.takes, by_type)}
@@ -135,6 +142,10 @@ def _operation(row: Endpoint, by_type: Mapping[str, Any]) -> dict[str, Any]:
 
 def _content(row: Endpoint, kind: Any, by_type: Mapping[str, Any]) -> dict[str, Any]:
     content = {"application/json": {"schema": by_type[repr(kind)]}}
+    if kind is AskIn:
+        content["application/json"]["schema"] = {"anyOf": [by_type[repr(AskIn)], {"$ref": REF.format(name="BareAskIn")}]}
+    if kind is row.takes and row.path in EXAMPLES:
+        content["application/json"]["example"] = EXAMPLES[row.path]
     if row.path.endswith("/batch"):
         content["application/x-ndjson"] = {"schema": by_type[repr(kind)]["items"]}
     return content

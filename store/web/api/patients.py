@@ -15,7 +15,7 @@ from store.errors import PatientUnknown
 from store.patients.preferences import Preferences
 from store.web.api.endpoint import ApiResponse, Call, Endpoint, etag, if_match
 from store.web.api.facesheet import EntryOut, PatientOut, facesheet, history_line
-from store.web.api.wire import DoNotContactIn, PatientIn, PreferredPhoneIn, SmsConsentIn, SmsReplyIn, SmsReplyOut
+from store.web.api.wire import DoNotContactIn, LookupIn, PreferredPhoneIn, SmsConsentIn, SmsReplyIn, SmsReplyOut
 from store.web.http.look_ups import noted
 from store.web.http.problem import ProblemDetails
 from store.web.http.unknown_patients import LookUps
@@ -37,7 +37,7 @@ class PatientCalls:
         sender = frozenset({Role.SENDER})
         looking = partial(Endpoint, grant=Grant.PATIENTS)
         return (
-            looking("POST", "/v1/patients/lookup", READERS, "Find a patient by identifier", self.lookup, PatientIn, PatientOut),
+            looking("POST", "/v1/patients/lookup", READERS, "Find a patient by identifier", self.lookup, LookupIn, PatientOut),
             looking("GET", PATIENT, READERS, "Read a patient by the store's id", self.read, None, PatientOut),
             looking("GET", f"{PATIENT}/history", READERS, "History of all changes", self.history, None, list[EntryOut]),
             Endpoint("PUT", f"{PATIENT}/do-not-contact", PEOPLE, "Set Do Not Contact", self.do_not_contact, DoNotContactIn, PatientOut),

@@ -55,6 +55,22 @@ class PatientIn(Struct, frozen=True, gc=False, forbid_unknown_fields=True):
         return PatientRef(self.id, self.authority, self.type, self.value)
 
 
+class LookupIn(PatientIn, frozen=True, gc=False, forbid_unknown_fields=True):
+    """A patient, as ``{"patient": {…}}`` or as the members of that alone."""
+
+    patient: PatientIn | None = None
+
+    def __post_init__(self) -> None:
+        if self.patient is None:
+            PatientIn.__post_init__(self)
+        elif (self.id, self.authority, self.type, self.value) != (None,) * 4:
+            raise ValueError("identifies a patient twice: give patient alone")
+
+    def ref(self) -> PatientRef:
+        """The reference for the store."""
+        return PatientIn.ref(self if self.patient is None else self.patient)
+
+
 class AppointmentIn(Appointment, frozen=True, gc=False, forbid_unknown_fields=True):
     """What the patient chose for one appointment."""
 
@@ -62,10 +78,9 @@ class AppointmentIn(Appointment, frozen=True, gc=False, forbid_unknown_fields=Tr
     preferred_phone: Number | None = None
 
 
-class AskIn(DecisionRequest, frozen=True, kw_only=True, gc=False, forbid_unknown_fields=True):
-    """A sender's request. ``channels`` are those that the message has text for; ``at`` has a UTC offset."""
+class AskedMessage(DecisionRequest, frozen=True, kw_only=True, gc=False, forbid_unknown_fields=True):
+    """A request without its patient. ``channels`` are those that the message has text for; ``at`` has a UTC offset."""
 
-    patient: PatientIn
     message_type: MessageKind
     channels: Annotated[tuple[ChannelName, ...], Meta(max_length=10)]
     line: Line | None = None
@@ -79,6 +94,26 @@ class AskIn(DecisionRequest, frozen=True, kw_only=True, gc=False, forbid_unknown
             check_line(self.line)
         if self.at is not None:
             check_time(self.at)
+
+
+class AskIn(AskedMessage, frozen=True, kw_only=True, gc=False, forbid_unknown_fields=True):
+    """A sender's request."""
+
+    patient: PatientIn
+
+
+class BareAskIn(AskedMessage, frozen=True, kw_only=True, gc=False, forbid_unknown_fields=True):
+    """The same with the members of ``patient`` in the request itself."""
+
+    id: Text | None = None
+    authority: Text | None = None
+    type: Text | None = None
+    value: Text | None = None
+
+    def whole(self) -> AskIn:
+        """The request in its usual shape. Raises ``ValueError`` if it names no patient."""
+        message = {name: getattr(self, name) for name in AskedMessage.__struct_fields__}
+        return AskIn(patient=PatientIn(self.id, self.authority, self.type, self.value), **message)
 
 
 class InvalidAsk(Decision, frozen=True, gc=False):

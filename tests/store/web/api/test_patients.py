@@ -271,3 +271,23 @@ def test_a_reply_without_a_keyword_changes_nothing(fresh: Service) -> None:
 )
 def test_a_bad_reply_is_refused(service: Service, body: Any) -> None:
     assert service.call("POST", "/v1/sms-replies", body).status == 422
+
+
+@pytest.mark.parametrize("path", ["/v1/patients/lookup", "/v1/decisions"])
+def test_a_patient_is_named_in_either_shape(service: Service, path: str) -> None:
+    role, rest = ("staff", {}) if path.endswith("lookup") else ("sender", {"message_type": "manual", "channels": ["sms"], "line": LINE})
+    for who in ({"value": "MRN1"}, {"authority": "GENHOSP", "type": "MR", "value": "MRN1"}, {"id": service.patient()["id"]}):
+        found = [service.call("POST", path, shape | rest, role=role) for shape in (who, {"patient": who})]
+        assert [one.status for one in found] == [200, 200]
+        first, second = (one.json | {"id": ""} for one in found)
+        assert first == second
+    for wrong in ({}, {"authority": "GENHOSP"}, {"patient": {"value": "MRN1"}, "value": "MRN2"}, {"patient": {}}, {"value": "\0"}):
+        assert service.call("POST", path, wrong | rest, role=role).status == 422
+
+
+def test_a_batch_takes_both_shapes(service: Service) -> None:
+    message = {"message_type": "manual", "channels": ["sms"]}
+    asks = [{"value": "MRN1"} | message, {"patient": {"value": "MRN1"}} | message, {"authority": "GENHOSP"} | message]
+    decisions = service.call("POST", "/v1/decisions/batch", asks).json
+    assert [one["decision"] for one in decisions] == ["send", "send", "do_not_send"]
+    assert decisions[2]["reasons"] == ["ask_invalid"]
