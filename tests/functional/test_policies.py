@@ -19,7 +19,7 @@ from store.patients.preferences import Preferences
 from store.preference import Phone
 from store.runs.runs import Journal
 from tests.functional.program import emr_sync, free_port, hospital, serving, written
-from tests.store.site import HOSPITAL, LINE, OTHER_LINE, mr, says
+from tests.store.site import BY_LINE, HOSPITAL, LINE, OTHER_LINE, mr, says
 
 NOW = datetime.now(UTC)
 ADT, SILENT = "genhosp-adt", "clinic-adt"
@@ -132,7 +132,7 @@ def seed(url: str) -> None:
     """Creates patients of two sources, one of which was last received two days ago."""
     sources = (Source(ADT, "ADT"), Source(SILENT, "Clinic", timedelta(hours=1)))
     database = Database.open(url)
-    store, journal = Preferences(database, {HOSPITAL: Enterprise(HOSPITAL, syncs=True, sources=sources)}), Journal(database)
+    store, journal = Preferences(database, {HOSPITAL: Enterprise(HOSPITAL, syncs=True, sources=sources, policy=BY_LINE)}), Journal(database)
     stated: dict[str, dict[str, Any]] = {
         "texts": {"preferred_method": "sms"},
         "calls": {"preferred_method": "voice"},

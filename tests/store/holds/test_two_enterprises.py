@@ -29,7 +29,7 @@ from store.holds.review import HeldReview
 from store.patients import feed_position, opt_out_report
 from store.patients.identity_check import IdentityCheck
 from store.patients.period_rows import patients_due, sources_due
-from store.patients.replies import Replies, Unclear
+from store.patients.replies import KeptText, Replies
 from store.preference import Codes, Later, emr
 from store.runs.rejections import Rejected, RejectionStore
 from store.runs.runs import Journal, RunKind
@@ -70,7 +70,7 @@ class Two(Site):
         site.text("STOP" if refuses else "START")
         site.text("STOP", number=WORK if refuses else HOME)
         with self.database.write(name) as transaction:
-            self.replies.add(transaction, name, [Unclear(CELL, LINE, "line", "stop by" + name, at(0))], site.tick())
+            self.replies.add(transaction, name, [KeptText(CELL, LINE, "line", "stop by" + name, at(0))], site.tick())
             store = RejectionStore(self.database, None)
             rejected = [Rejected("code_unmapped", "", name, "L", name.encode())] * (1 + refuses)
             store.add(transaction, rejected, source=ADT, enterprise=name, run_id=None, now=site.tick())
