@@ -99,7 +99,8 @@ class MissingData(IncompleteFetch):
 class Fetch:
     """What to read: everything after ``cursor`` (opaque to everyone but the adapter), or everything if it is ``None``.
 
-    ``since`` overrides the cursor's time. ``patient`` reads one patient by the source's own identifier value. The result of a ``dry`` read
+    ``since`` overrides the cursor's time. ``patient`` reads one patient by the source's own identifier value; ``resource`` by the id of
+    their FHIR resource (only adapters of FHIR servers). The result of a ``dry`` read
     is discarded, so nothing may be acknowledged to an EMR that marks records as delivered (athenahealth ``/patients/changed``, see
     docs.athenahealth.com: reading marks them as processed unless ``leaveunprocessed`` is true).
     """
@@ -108,6 +109,7 @@ class Fetch:
     since: datetime | None = None
     full: bool = False
     patient: str | None = None
+    resource: str | None = None
     dry: bool = False
 
 

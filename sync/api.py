@@ -21,6 +21,7 @@ from sync import logs, memory
 from sync.describe import described
 from sync.inbound import Inbound
 from sync.measuring import measured
+from sync.push import Push
 from sync.queue import Job, Queue
 from sync.replays import Replays, replay_one
 from sync.runtime import Runtime, UsageError
@@ -108,6 +109,7 @@ def build_api(runtime: Runtime, queue: Queue) -> Any:
         counts=counts,
         public_url=runtime.settings.public_url,
         receive=Inbound(runtime).receive if runtime.settings.providers else None,
+        push=Push(runtime).receive,
         access=Access(
             Users(runtime.database), sessions, lambda source: described(runtime.feed(source)), Provider(openid) if openid else None
         ),

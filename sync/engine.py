@@ -125,6 +125,15 @@ class Engine:
         answers = iter(self.intake.commit(lane, [piece for group in groups for piece in group], None, None))
         return [summary([next(answers) for _ in group]) for group in groups]
 
+    def read_now(self, lane: Lane, adapter: Adapter, request: Fetch) -> None:
+        """Reads and commits a patient whom the EMR reported as changed. There is no run for it. As in a partial run, no cursor moves.
+
+        The safeguard treats what it brings like a live feed. Raises ``AdapterError`` and errors of the database.
+        """
+        self.preferences.reads_by(lane.source, adapter.mapper)
+        for batch in adapter.fetch(request):
+            self.intake.commit(lane, pieces(batch), None, None, partial=True)
+
     def remap(self, lane: Lane, mapper: Mapper, progress: Progress = no_progress) -> Run:
         """Applies the current mapping to the kept codes of a source's patients, as one run. If it ends early, the next run continues."""
         tally = Tally(self.begin(lane, RunKind.REMAP, Fetch()), partial=True)

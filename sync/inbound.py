@@ -5,7 +5,6 @@ A request that its provider did not sign is answered 401 and leaves nothing but 
 
 from __future__ import annotations
 
-import time
 from collections import Counter
 from collections.abc import Iterable
 from typing import Any
@@ -28,7 +27,6 @@ from sync.config import ConfiguredProvider
 from sync.runtime import Runtime
 
 IGNORED = "ignored"
-LOGGED_EVERY = 60.0
 UNSIGNED = "the request is not signed by the provider as configured: check its secret, public_url and clock"
 SNS_AWAY = "Amazon SNS could not be reached to verify the message: send it again"
 CONFIRMED = "confirmed"
@@ -42,11 +40,11 @@ class Inbound:
     def __init__(self, runtime: Runtime, fetch: Fetch = fetched) -> None:
         self.runtime, self.sns = runtime, SnsSignatures(fetch)
         self.events = ProviderEvents(runtime.preferences, runtime.journal)
-        self._logged: dict[tuple[str, str], float] = {}
+        self._warnings = logs.RareWarnings()
 
     def receive(self, request: InboundRequest) -> InboundAnswer:
         """Verifies, reads and commits one request. Raises :class:`ProblemDetails` 404, 401 or 503."""
-        provider = self.runtime.settings.providers.get(request.provider)
+        provider = self.runtime.settings.providers.get(request.name)
         if provider is None:
             raise ProblemDetails(404, "not_found", "no such messaging provider")
         headers = {name.lower(): value for name, value in request.headers.items()}
@@ -96,12 +94,9 @@ class Inbound:
             self.runtime.metrics.provider_events(provider.name, outcome, number)
 
     def _refused(self, provider: ConfiguredProvider, reason: str) -> None:
-        """Counts a refused request. Logged once a minute per reason, since anybody may send one."""
+        """Counts a refused request."""
         self.runtime.metrics.provider_refused(provider.name, reason)
-        now, key = time.monotonic(), (provider.name, reason)
-        if now - self._logged.get(key, float("-inf")) >= LOGGED_EVERY:
-            self._logged[key] = now
-            logs.logger().warning("webhooks refused", provider=provider.name, reason=reason)
+        self._warnings.warn("webhooks refused", provider=provider.name, reason=reason)
 
 
 def read_body(provider: ConfiguredProvider, request: ProviderRequest) -> list[Event]:

@@ -158,12 +158,18 @@ class Intake:
     def __post_init__(self) -> None:
         self.arrivals = Arrivals(self.database)
 
-    def commit(self, lane: Lane, pieces: Sequence[Piece], tally: Tally | None, cursor: str | None) -> list[IngestResult]:
-        """Commits the pieces and returns the result of each, in order. Raises if nothing could be committed. A live feed has no tally."""
+    def commit(
+        self, lane: Lane, pieces: Sequence[Piece], tally: Tally | None, cursor: str | None, *, partial: bool = False
+    ) -> list[IngestResult]:
+        """Commits the pieces and returns the result of each, in order. Raises if nothing could be committed. A live feed has no tally.
+
+        ``partial``: the pieces do not show that everything before them was received, as in a partial run.
+        """
+        partial = partial or (tally is not None and tally.partial)
         try:
-            return self._transact(lane, pieces, tally, cursor, {})
+            return self._transact(lane, pieces, tally, cursor, {}, partial)
         except NotRepeated as error:
-            return self.commit(lane, list(read_after_all(pieces, error.payloads)), tally, cursor)
+            return self.commit(lane, list(read_after_all(pieces, error.payloads)), tally, cursor, partial=partial)
         except Exception as error:
             if retry.passes(error) or not pieces:
                 raise
@@ -171,9 +177,10 @@ class Intake:
                 self._count_set_aside(lane, error)
                 self.log.error("record not storable", source=lane.source, locator=pieces[0].item.locator, error=logs.place(error))
                 refused = IngestResult(RecordOutcome.REJECTED, "not_storable", not_storable(error))
-                return self._transact(lane, pieces, tally, cursor, {0: refused})
+                return self._transact(lane, pieces, tally, cursor, {0: refused}, partial)
         middle = len(pieces) // 2
-        return self.commit(lane, pieces[:middle], tally, None) + self.commit(lane, pieces[middle:], tally, cursor)
+        first = self.commit(lane, pieces[:middle], tally, None, partial=partial)
+        return first + self.commit(lane, pieces[middle:], tally, cursor, partial=partial)
 
     def applied(
         self,
@@ -199,7 +206,13 @@ class Intake:
         return [answer for answer in answers if answer is not None]
 
     def _transact(
-        self, lane: Lane, pieces: Sequence[Piece], tally: Tally | None, cursor: str | None, decided: Mapping[int, IngestResult]
+        self,
+        lane: Lane,
+        pieces: Sequence[Piece],
+        tally: Tally | None,
+        cursor: str | None,
+        decided: Mapping[int, IngestResult],
+        partial: bool,
     ) -> list[IngestResult]:
         now, run_id = self.clock(), tally.run.id if tally else None
         with self.database.write(lane.enterprise) as transaction:
@@ -212,8 +225,8 @@ class Intake:
             undecided = Counter({UNDECIDED: sum(answer.undecided for answer in answers)})
             if tally is not None:
                 so_far = tally.counts + counts + undecided
-                self.journal.progress(transaction, tally.run, so_far, None if tally.partial else cursor, now=now)
-            if tally is None or not tally.partial:
+                self.journal.progress(transaction, tally.run, so_far, None if partial else cursor, now=now)
+            if not partial:
                 self.journal.mark_received(transaction, lane.source, lane.enterprise, now=now)
         if tally is not None:
             tally.counts += counts + undecided

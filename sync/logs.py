@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import re
 import sys
+import time
 import traceback
 from typing import TYPE_CHECKING, Any
 
@@ -116,6 +117,21 @@ def logger(**bound: str) -> FilteringBoundLogger:
     """A logger that adds these values to every event."""
     log: Any = _Logger(bound)
     return log  # type: ignore[no-any-return]
+
+
+class RareWarnings:
+    """Logs a warning at most once a minute with the same values: for what anybody may cause as often as they like."""
+
+    EVERY = 60.0
+
+    def __init__(self) -> None:
+        self._logged: dict[tuple[str, ...], float] = {}
+
+    def warn(self, event: str, **values: str) -> None:
+        now, key = time.monotonic(), (event, *values.values())
+        if now - self._logged.get(key, float("-inf")) >= self.EVERY:
+            self._logged[key] = now
+            logger().warning(event, **values)
 
 
 def place(error: BaseException) -> str:

@@ -21,6 +21,7 @@ class Metrics:
         self._unavailable, self._refused, self._left_out = Counted(), Counted(), Counted()
         self._provider_events, self._provider_refused = Counted(), Counted()
         self._webhooks = Counted()
+        self._pushed, self._push_refused, self._push_reads, self._push_missed = Counted(), Counted(), Counted(), Counted()
 
     def outcomes(self, source: str, counts: Mapping[str, int]) -> None:
         """Counts what became of a batch."""
@@ -72,6 +73,26 @@ class Metrics:
         with self._lock:
             self._webhooks[endpoint, outcome] += 1
 
+    def pushed(self, source: str, kind: str) -> None:
+        """Counts a notification that an EMR sent."""
+        with self._lock:
+            self._pushed[source, kind] += 1
+
+    def push_refused(self, source: str, reason: str) -> None:
+        """Counts a notification that was not signed as configured."""
+        with self._lock:
+            self._push_refused[source, reason] += 1
+
+    def push_read(self, source: str, outcome: str) -> None:
+        """Counts what became of a read that a notification asked for."""
+        with self._lock:
+            self._push_reads[source, outcome] += 1
+
+    def push_missed(self, source: str, records: int) -> None:
+        """Counts changes that a pull found, at a source whose EMR should have reported them before."""
+        with self._lock:
+            self._push_missed[(source,)] += records
+
     def text(self, measured: Measured = NOTHING) -> bytes:
         """Everything in Prometheus' text format. ``measured`` was read just now."""
         from prometheus_client import CollectorRegistry, generate_latest
@@ -87,6 +108,8 @@ class Metrics:
             unavailable, refused, left_out = Counter(self._unavailable), Counter(self._refused), Counter(self._left_out)
             events, unsigned = Counter(self._provider_events), Counter(self._provider_refused)
             sent = Counter(self._webhooks)
+            pushed, forged = Counter(self._pushed), Counter(self._push_refused)
+            push_reads, missed = Counter(self._push_reads), Counter(self._push_missed)
         yield counter("emr_sync_records", "Records by source and outcome", ["source", "outcome"], records)
         yield counter("emr_sync_runs", "Runs by source, kind and status", ["source", "kind", "status"], runs)
         yield counter("emr_sync_bad_frames", "Connections closed because of invalid MLLP frames", ["source"], frames)
@@ -96,6 +119,10 @@ class Metrics:
         yield counter("emr_sync_provider_events", "Events of messaging providers, by outcome", ["provider", "outcome"], events)
         yield counter("emr_sync_provider_refused", "Webhooks refused, by reason", ["provider", "reason"], unsigned)
         yield counter("emr_sync_webhook_attempts", "Attempts to send webhooks, by outcome", ["endpoint", "outcome"], sent)
+        yield counter("emr_sync_push_notifications", "Notifications of EMRs, by kind", ["source", "kind"], pushed)
+        yield counter("emr_sync_push_refused", "Notifications refused, by reason", ["source", "reason"], forged)
+        yield counter("emr_sync_push_reads", "Reads that notifications asked for, by outcome", ["source", "outcome"], push_reads)
+        yield counter("emr_sync_push_missed", "Changes found by a pull that push had not brought", ["source"], missed)
         yield counter("emr_sync_rejections_left_out", "Rejections or payloads not kept: hourly limit", ["source"], left_out)
 
 

@@ -45,6 +45,7 @@ from sync.housekeeping import (
 )
 from sync.listening import Listening
 from sync.presence import Presence
+from sync.push_reader import PushReader
 from sync.queue import Job, LocalQueue, Queue
 from sync.reload import Reloading
 from sync.roles import REFUSED, ListenRole, ServiceRole, WebRole
@@ -211,6 +212,7 @@ class Service:
             yield Housekeeping(alerting(self.runtime), alerts.EVERY)
             for webhook in settings.webhooks.values():
                 yield Housekeeping(webhooks_sent(self.runtime, webhook), SENT_EVERY)
+            yield PushReader(self.runtime, self.queue.put)
         if "schedule" in self.wanted:
             runtime = self.runtime
             lost = self._lost if runtime.database.is_sqlite else nothing_is_lost

@@ -6,6 +6,7 @@ from typing import Protocol
 
 from adapters.base import Fetch
 from store.errors import RunActive
+from store.preference import RecordOutcome
 from store.runs.interrupted_runs import InterruptedRuns
 from store.runs.queued_runs import QueuedRuns
 from store.runs.runs import Run, RunKind, RunStatus
@@ -14,6 +15,8 @@ from sync.queue import Job
 from sync.run import Lane, Progress, no_progress
 from sync.runtime import Runtime, UsageError, lane, polled
 
+CHANGES = (RecordOutcome.APPLIED, RecordOutcome.MERGED, RecordOutcome.HELD)
+"""What a pull finds at a source with push although it should have been reported."""
 NOT_HERE = "the worker cannot run it ({reason}); give every machine the same configuration"
 
 
@@ -77,12 +80,15 @@ class Worker:
             return self.runtime.settings.feeds.get(job.source) == feed
 
         try:
+            continues = job.kind == RunKind.INCREMENTAL and self.runtime.journal.cursor(job.source) is not None
             ended = self.runtime.engine.work(
                 run, lane(feed), self.runtime.polled(feed), _request(job), self.watch.progress(job.source), is_current=is_current
             )
             report = self.log.error if ended.status == RunStatus.FAILED else self.log.info
             report("run ended", source=job.source, run=run.id, kind=job.kind, status=ended.status, counts=dict(ended.counts))
             self.watch.ended(ended)
+            if feed.push and continues:
+                self.runtime.metrics.push_missed(feed.name, sum(ended.counts.get(one, 0) for one in CHANGES))
             return ended.status != RunStatus.STOPPED
         except Exception as error:
             self.log.error("run ended", source=job.source, run=run.id, kind=job.kind, status=RunStatus.FAILED, error=logs.place(error))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from datetime import UTC, datetime
 from hashlib import blake2b
@@ -30,6 +30,7 @@ from adapters.notes import Notes
 from store.preference import PatientStatements
 
 RESOURCE_ID = re.compile(r"[A-Za-z0-9\-.]{1,64}")  # FHIR R4 2.24.0.1, id
+ReadPatient = Callable[[FhirClient, str, list[str]], Iterator[Batch]]
 REMEMBERED = 20_000  # resources of a run, to recognize repeats when pages shift during a read
 
 
@@ -59,8 +60,8 @@ class RestAdapter:
     def fetch(self, request: Fetch) -> Iterator[Batch]:
         """One batch per page. Raises :class:`~adapters.base.AdapterError`; batches yielded before it remain valid."""
         with closing(self.client()) as client:
-            if request.patient is not None:
-                yield from self.read_patient(client, request.patient)
+            if (patient := self.read_one(client, request)) is not None:
+                yield from patient
                 return
             while (wait := self.budget.quiet_wait()) is not None:
                 yield Batch((), wait=wait)
@@ -144,14 +145,22 @@ class RestAdapter:
         # With several resource types, the total of one is not that of the run.
         return Batch(items, cursor, payloads, page.page.total if self.kinds() == ["Patient"] else None)
 
-    def read_patient(self, client: FhirClient, patient: str) -> Iterator[Batch]:
-        """Reads one patient, then the records about them. The cursor does not change.
+    def read_one(self, client: FhirClient, request: Fetch) -> Iterator[Batch] | None:
+        """Reads the one patient that a request is about, then the records about them; ``None`` if it is about all.
 
         For a source that knows its patients by an authority's identifiers, these are tried first: another patient's resource id may be the
         same text.
         """
+        if request.resource is not None:
+            return self._first_found(client, request.resource, [self.by_id])
+        if request.patient is None:
+            return None
         ways = [self._by_identifier, self.by_id]
-        for way in ways if self.settings.authority or "|" in patient else reversed(ways):
+        identifier_first = self.settings.authority or "|" in request.patient
+        return self._first_found(client, request.patient, ways if identifier_first else ways[::-1])
+
+    def _first_found(self, client: FhirClient, patient: str, ways: Sequence[ReadPatient]) -> Iterator[Batch]:
+        for way in ways:
             incomplete: list[str] = []
             batches = list(way(client, patient, incomplete))
             if any(batch.items for batch in batches) or incomplete:

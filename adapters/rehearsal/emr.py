@@ -25,6 +25,7 @@ from adapters.rehearsal.faults import Faults
 from adapters.rehearsal.fhir_server import Clinic, FhirServer
 from adapters.rehearsal.mllp_sender import MllpSender, OnAck, Report
 from adapters.rehearsal.population import Population
+from adapters.rehearsal.subscription import Subscription
 from adapters.rehearsal.token import ClientKey, TokenDesk
 
 CLIENT_ID = "emr-sync-rehearsal"
@@ -58,6 +59,7 @@ class RehearsalEmr:
         self.key = ClientKey(algorithm)
         self.desk = TokenDesk(CLIENT_ID, self.key, clock)
         self._clinic = Clinic(self.chart, self.desk, self.faults, self.exports, search_by_last_updated, open_files)
+        self.subscriptions: list[Subscription] = []
         self._port = port
         self._server: FhirServer | None = None
 
@@ -108,8 +110,17 @@ class RehearsalEmr:
         self.stop()
 
     def tick(self) -> range:
-        """Changes a preference of some patients (one in 25). Returns their indexes."""
-        return self.chart.tick()
+        """Changes a preference of some patients (one in 25) and notifies the subscribers. Returns their indexes."""
+        changed = self.chart.tick()
+        for one in self.subscriptions:
+            one.notify(changed)
+        return changed
+
+    def subscribe(self, url: str, **how: str) -> Subscription:
+        """Creates a Subscription that notifies ``url`` of changed patients, with the arguments of :class:`Subscription`."""
+        found = Subscription(self.chart, url, self.base_url, **how)
+        self.subscriptions.append(found)
+        return found
 
     def remove(self, index: int) -> None:
         """Deletes a patient's record: reads no longer return it, and the next export of changes lists it as deleted."""

@@ -145,6 +145,23 @@ class ScheduleTimeRow(Table):
     __table_args__: Any = ({"sqlite_with_rowid": False},)
 
 
+class PushedReadRow(Table):
+    """A patient whom an EMR reported as changed and who is to be read again (``store.runs.pushed_reads``).
+
+    ``patient``: the EMR's resource id; empty for everything that changed since the last pull. ``pushes``: how many reports there were, so
+    that one during a read is not lost. ``due``: when to read; while a process reads, when another may.
+    """
+
+    __tablename__ = "pushed_reads"
+    source: Mapped[str] = mapped_column(primary_key=True)
+    patient: Mapped[str] = mapped_column(primary_key=True)
+    enterprise: Mapped[str]
+    pushes: Mapped[int]
+    attempts: Mapped[int]
+    due: Mapped[datetime]
+    __table_args__: Any = (Index("ix_pushed_reads_due", "due"), {"sqlite_with_rowid": False})
+
+
 class ProcessRow(Table):
     """A role of a serving process and its last heartbeat (``store.runs.processes``). ``source``: a listener's; otherwise empty.
 

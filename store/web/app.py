@@ -86,6 +86,7 @@ def create_app(
     lanes: Lanes | None = None,
     public_url: str | None = None,
     receive: Receive | None = None,
+    push: Receive | None = None,
 ) -> Front:
     """The application. ``work`` is what ``sync`` does on request; without it those endpoints do not exist.
 
@@ -93,8 +94,8 @@ def create_app(
     sign in to the pages; without it there are no pages. ``intake`` returns the sources whose messages cannot be processed now,
     ``failures`` what failed within the last minutes. ``out_of_memory`` is called for each request that failed for lack of memory.
     ``look_ups`` counts the patients that keys ask about, ``counts`` decisions. ``ticks`` is a clock in seconds for caches.
-    ``public_url``: how mailbox providers reach this service. ``receive`` handles webhooks of messaging providers; without it that
-    endpoint does not exist.
+    ``public_url``: how mailbox providers reach this service. ``receive`` handles webhooks of messaging providers, ``push`` notifications
+    of EMRs; without them those endpoints do not exist.
     """
     lanes = lanes or Lanes.create()
     callers = Callers(keys, store.enterprises, lanes, clock)
@@ -113,7 +114,8 @@ def create_app(
         *Health(store, metrics, clock, ticks, intake, look_ups.ringing, failures).handlers(callers, lanes),
         *OneClick(store, links, clock).handlers(),
         _schema(rows),
-        *([inbound.handler(receive, lanes)] if receive else []),
+        *([inbound.handler(inbound.PROVIDERS, receive, lanes.inbound)] if receive else []),
+        *([inbound.handler(inbound.PUSH, push, lanes.push)] if push else []),
     ]
     lifespan: list[Lifespan] = [threads_closed(lanes)]
     if access is not None:

@@ -12,6 +12,7 @@ from adapters.address import Address
 from adapters.schema import Duration, DurationOrForever, OneOrMore, OneOrSeveral, SettingsGroup
 from store.domain.policies import IN_FILE_ONLY, OFFERED, Setting
 from sync.config.openid import OpenIdPart, Origin
+from sync.config.push import PushPart
 from sync.config.scalars import Listen, Network, PayloadKey, Region, TimeZone
 
 Fallback = Literal["no_statement", "clear", "reject", "most_restrictive"]
@@ -217,6 +218,7 @@ class SourcePart(SettingsGroup):
     time_zone: TimeZone | None = None
     schedule: ScheduleOrNever = None
     full_resync: SchedulePart | None = None
+    push: PushPart | None = None
     contact: ContactPart = ContactPart()
     contact_for_changes: Annotated[str, Field(max_length=200)] = ""
     languages: dict[str, str] = Field(default_factory=dict)

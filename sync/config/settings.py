@@ -18,6 +18,7 @@ from sync.config.cron import Cron
 from sync.config.problems import ConfigProblem
 
 if TYPE_CHECKING:
+    from adapters.fhir.notification import PushCredentials
     from adapters.providers.format import ProviderFormat
     from adapters.providers.signatures import Credentials
 
@@ -38,7 +39,7 @@ class Schedule:
 class ConfiguredSource:
     """One source as it is run: whose it is, what its adapter is built from, and when it is read.
 
-    ``plain``: the configuration allows it to cross a network unencrypted.
+    ``plain``: the configuration allows it to cross a network unencrypted. ``push``: its EMR also sends notifications, signed so.
     """
 
     name: str
@@ -47,6 +48,7 @@ class ConfiguredSource:
     schedule: Schedule | None = None
     full_resync: Schedule | None = None
     plain: bool = False
+    push: PushCredentials | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -108,9 +108,11 @@ def feed(
     full = _schedule(document, (*path, "full_resync"), part.full_resync, zone)
     _attributes(document, path, part)
     _only_polled(document, path, part)
+    _pushed(document, path, part)
     _known_by(document, path, part)
     settings = _compiled(document, path, _settings(name, written, enterprise), build)
-    return None if settings is None else ConfiguredSource(name, part.enterprise, settings, schedule, full, part.plain)
+    push = part.push.credentials() if part.push else None
+    return None if settings is None else ConfiguredSource(name, part.enterprise, settings, schedule, full, part.plain, push)
 
 
 def _settings(name: str, written: Written, enterprise: EnterprisePart) -> SourceSettings:
@@ -139,6 +141,18 @@ def _only_polled(document: Document, path: Path, part: SourcePart) -> None:
     for name in ("schedule", "full_resync"):
         if part.adapter in LISTENERS and getattr(part, name) is not None:
             document.mistake((*path, name), f"not for {part.adapter}, which receives messages when the EMR sends them; remove it")
+
+
+def _pushed(document: Document, path: Path, part: SourcePart) -> None:
+    """Push only says what to read: the source must be able to read it, and a schedule brings what push missed."""
+    if part.push is None:
+        return
+    if not part.adapter.startswith("fhir."):
+        document.mistake((*path, "push"), f"not for {part.adapter}: FHIR Subscriptions are for fhir.rest and fhir.bulk; remove it")
+    elif part.schedule is None and part.full_resync is None:
+        document.mistake(
+            (*path, "push"), "needs a schedule beside it, because what a notification misses is read by the next pull; add one"
+        )
 
 
 def _known_by(document: Document, path: Path, part: SourcePart) -> None:

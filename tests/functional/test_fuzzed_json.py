@@ -43,8 +43,8 @@ BODIES: dict[str, Any] = {
     "/v1/rejections/replay/preview": {"source": "genhosp-adt", "reason": "code_unmapped"},
 }
 """A good body of every call that takes one: the document of the API says whether one is missing."""
-OPEN = {"/v1/inbound/{provider}", "/unsubscribe/{token}"}
-"""Without a key, and in the formats of messaging providers and mailboxes: these have tests of their own."""
+OPEN = {"/v1/inbound/{provider}", "/v1/push/{source}", "/unsubscribe/{token}"}
+"""Without a key, and in the formats of messaging providers, EMRs and mailboxes: these have tests of their own."""
 ODD: tuple[bytes, ...] = (
     b"null", b"true", b"-0", b"0.1", b"1e999", b"-1e-999", b"9" * 5_000, b"9223372036854775808", b"NaN", b"Infinity", b'""', b"[]", b"{}",
     rb'"\u0000"', rb'"\ud800"', rb'"\udc00\ud800"', b'"\xff\xfe"', b'"\xed\xa0\x80"', b'"\xf0\x9f\x92\xa9"', b'"' + b"x" * 20_000 + b'"',

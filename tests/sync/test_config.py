@@ -48,6 +48,7 @@ def test_the_example_configuration_loads(tmp_path: Path) -> None:
             "ATHENA_SECRET": "x",
             "CLINIC_TOKEN": "x",
             "GENHOSP_SFTP_PASSWORD": "x",
+            "GENHOSP_PUSH_SECRET": "x" * 32,
             "OPENID_SECRET": "x",
             "EMR_SYNC_ALERTS": "jsons://alerts.example/emr-sync",
             **dict.fromkeys(("TWILIO_AUTH_TOKEN", "TWILIO_SHARED_KEY", "VONAGE_SIGNATURE_SECRET"), "x"),

@@ -66,8 +66,8 @@ class BulkAdapter:
     def fetch(self, request: Fetch) -> Iterator[Batch]:
         """Waits, then batches of at most a thousand resources and 8 MiB. Raises :class:`~adapters.base.AdapterError`."""
         with closing(self.rest.client()) as client:
-            if request.patient is not None:
-                yield from self.rest.read_patient(client, request.patient)
+            if (patient := self.rest.read_one(client, request)) is not None:
+                yield from patient
             else:
                 yield from self._read_exports(client, request)
 

@@ -1,6 +1,7 @@
-"""``POST /v1/inbound/{provider}``: webhooks of messaging providers. They have no API key; each request is signed by its provider.
+"""Calls of others that have no API key but are signed: webhooks of messaging providers (``POST /v1/inbound/{provider}``), and
+notifications of EMRs (``POST /v1/push/{source}``).
 
-What a provider's body means is configuration, so ``sync`` handles it (:data:`Receive`). Here are the limits of what anybody may send.
+What a body means is configuration, so ``sync`` handles it (:data:`Receive`). Here are the limits of what anybody may send.
 """
 
 from __future__ import annotations
@@ -13,18 +14,18 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.response.base import ASGIResponse
 
 from store.web.http.body import whole
-from store.web.http.lanes import BUSY_SECONDS, Lanes
+from store.web.http.lanes import BUSY_SECONDS, WorkerThreads
 from store.web.http.problem import ProblemDetails
 
 MOST_BYTES = 512 * 1024  # SNS sends up to 256 KiB, with every quote escaped
 LONGEST_SECONDS = 10.0
-PATH = "/v1/inbound/{provider:str}"
+PROVIDERS, PUSH = "/v1/inbound/{provider:str}", "/v1/push/{source:str}"
 
 
 class InboundRequest(NamedTuple):
-    """A webhook as it arrived. ``target``: path and query. ``peer``: the IP address of the caller."""
+    """A call as it arrived. ``name``: of the provider or source. ``target``: path and query. ``peer``: the IP address of the caller."""
 
-    provider: str
+    name: str
     target: str
     headers: Mapping[str, str]
     body: bytes
@@ -32,7 +33,7 @@ class InboundRequest(NamedTuple):
 
 
 class InboundAnswer(NamedTuple):
-    """The answer that the provider expects after its events were committed."""
+    """The answer that the caller expects after the commit."""
 
     status: int
     body: bytes = b""
@@ -40,26 +41,25 @@ class InboundAnswer(NamedTuple):
 
 
 Receive = Callable[[InboundRequest], InboundAnswer]
-"""Verifies, reads and commits. Raises :class:`ProblemDetails` 404 for an unknown provider, 401 for a request that it did not sign."""
+"""Verifies, reads and commits. Raises :class:`ProblemDetails` 404 for an unknown name, 401 for a request that is not signed by it."""
 
 
-def handler(receive: Receive, lanes: Lanes) -> HTTPRouteHandler:
-    """The address for Litestar."""
+def handler(path: str, receive: Receive, lane: WorkerThreads) -> HTTPRouteHandler:
+    """The address for Litestar. Its calls have threads of their own, so that a flood of one kind does not block another."""
 
     async def inbound(request: Request[Any, Any, Any]) -> ASGIResponse:
         body = await whole(request, LONGEST_SECONDS)
-        found = InboundRequest(
-            request.path_params["provider"], _target(request), request.headers, body, request.client.host if request.client else ""
-        )
+        (name,) = request.path_params.values()
+        found = InboundRequest(name, _target(request), request.headers, body, request.client.host if request.client else "")
         try:
-            answer = await lanes.inbound.run(receive, found)
+            answer = await lane.run(receive, found)
         except ProblemDetails as problem:
-            if problem.status == 429:  # most providers repeat after 503, and give up after 4xx
+            if problem.status == 429:  # most callers repeat after 503, and give up after 4xx
                 raise ProblemDetails(503, problem.code, problem.detail, {"Retry-After": str(BUSY_SECONDS)}) from None
             raise
         return ASGIResponse(body=answer.body, status_code=answer.status, media_type=answer.media)
 
-    return HTTPRouteHandler(PATH, http_method="POST", status_code=200, request_max_body_size=MOST_BYTES)(inbound)
+    return HTTPRouteHandler(path, http_method="POST", status_code=200, request_max_body_size=MOST_BYTES)(inbound)
 
 
 def _target(request: Request[Any, Any, Any]) -> str:

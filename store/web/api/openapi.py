@@ -74,6 +74,16 @@ OPEN_PATHS: Mapping[str, Any] = {
             s200=("committed", "text/plain"),
         )
     },
+    "/v1/push/{source}": {
+        "post": _open(
+            "Notifications of an EMR's FHIR Subscriptions",
+            "The patients it names are read again; it changes nothing itself. 401: not signed as configured. 503: send it again.",
+            "source",
+            {"application/fhir+json": {}, "application/json": {}},
+            s202=("the patients will be read again", "text/plain"),
+            s200=("nothing to read", "text/plain"),
+        )
+    },
     "/unsubscribe/{token}": {
         "get": _open(
             "The page of an unsubscribe link", "Changes nothing.", "token", None, s200=("page", PAGE), s404=("unknown link", PAGE)

@@ -69,6 +69,7 @@ class Lanes(NamedTuple):
     passwords: WorkerThreads
     batches: WorkerThreads
     inbound: WorkerThreads
+    push: WorkerThreads
 
     @classmethod
     def create(cls) -> Lanes:
@@ -81,6 +82,7 @@ class Lanes(NamedTuple):
             passwords=WorkerThreads("passwords", 1, waiting=8),
             batches=WorkerThreads("batches", 3),
             inbound=WorkerThreads("inbound", 2, waiting=200),
+            push=WorkerThreads("push", 1, waiting=100),
         )
 
     def close(self) -> None:
