@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol, TypeVar, runtime_checkable
 
 from store import times
-from store.preference import Codes, PatientMerge, PatientStatements, Problem, Statement, issuer, issuers
+from store.preference import Codes, Identifier, PatientMerge, PatientStatements, Problem, Statement, issuer, issuers
 from store.times import Time
 
 T = TypeVar("T")
@@ -244,6 +244,25 @@ class IngestResult(NamedTuple):
     detail: str = ""
     problems: tuple[Problem, ...] = ()
     undecided: int = 0
+
+
+class Refusal(NamedTuple):
+    """A patient's opt-out that their EMR is to know. ``identifiers``: those by which the EMR knows the patient.
+
+    ``key`` is the same whenever the opt-out is written again. ``at``: when the patient opted out.
+    """
+
+    key: str
+    attribute: str
+    identifiers: tuple[Identifier, ...]
+    at: datetime
+
+
+class Sink(Protocol):
+    """Writes opt-outs to an EMR, at least once each. There is no way to write a permission."""
+
+    def write(self, refusal: Refusal) -> None:
+        """Returns when the EMR has it. Raises :class:`AdapterError`; ``permanent`` means that trying again does not help."""
 
 
 Ingest = Callable[[Sequence[Payload]], Sequence[IngestResult]]

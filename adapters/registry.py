@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from adapters.base import Adapter, Listener, SourceSettings
+from adapters.base import Adapter, Listener, Sink, SourceSettings
 
 if TYPE_CHECKING:
     from adapters.schema import SettingsGroup
@@ -39,6 +40,13 @@ FOLDERS = frozenset({"files.delimited", "hl7v2.files"})
 """Adapters whose ``path`` is a folder on this machine."""
 
 
+SINKS = {
+    "fhir.consent": "adapters.fhir.write_back:ConsentSink",
+    "fhir.patient": "adapters.fhir.write_back:PatientSink",
+}
+"""What writes opt-outs to EMRs."""
+
+
 def schema(adapter: str) -> type[SettingsGroup]:
     """The adapter's own settings. ``KeyError`` for a name that is not registered."""
     found: type[SettingsGroup] = _named(SCHEMAS[adapter])
@@ -49,6 +57,12 @@ def build(settings: SourceSettings) -> Adapter | Listener:
     """Builds the adapter of a source. It opens no connection yet. ``KeyError`` for a name that is not registered."""
     adapter: Adapter | Listener = _named(ADAPTERS[settings.adapter])(settings)
     return adapter
+
+
+def build_sink(kind: str, settings: SourceSettings, attributes: Mapping[str, Any]) -> Sink:
+    """Builds what writes opt-outs to the EMR of a source. It opens no connection yet."""
+    found: Sink = _named(SINKS[kind])(settings, attributes)
+    return found
 
 
 def _named(place: str) -> Any:

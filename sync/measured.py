@@ -40,6 +40,7 @@ class Measured(NamedTuple):
     latencies: Mapping[int, Latency] = NONE
     certificates: Mapping[str, datetime] = NONE
     keys: Mapping[str, datetime] = NONE
+    write_backs: Mapping[tuple[str, str], int] = NONE
 
     def families(self) -> Iterator[Any]:
         """The metrics as the library writes them."""
@@ -67,6 +68,8 @@ class Measured(NamedTuple):
         oldest = {source: one.oldest for source, one in self.rejections.items()}
         yield by("emr_sync_open_rejections", "Rejections that nobody has resolved", "source", numbers)
         yield times("emr_sync_oldest_rejection_timestamp_seconds", "When the oldest open rejection last came", "source", oldest)
+        found = {key: number for key, number in self.write_backs.items() if key[1] in ("waiting", "dead")}
+        yield gauge("emr_sync_write_backs", "Opt-outs that an EMR does not have yet: waiting, or dead", ["source", "state"], found)
         yield by("emr_sync_replies_to_review", "Patients' replies that await review", "enterprise", self.replies)
         jobs = self.queue._asdict() if self.queue else {}
         yield by("emr_sync_queue_jobs", "Jobs by state: waiting for a worker, or running", "state", jobs)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from store.patients.write_backs import WriteBacks
 from store.runs.failed_runs import last_runs
 from store.runs.open_rejections import open_rejections
 from store.runs.processes import Processes, standing
@@ -38,4 +39,5 @@ def measured(
         latencies=counts.latencies() if counts else {},
         certificates=expiry.certificates(settings),
         keys=runtime.keys.expiring(now),
+        write_backs=WriteBacks(database).counts(),
     )

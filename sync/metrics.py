@@ -20,7 +20,7 @@ class Metrics:
         self._records, self._runs, self._frames, self._undecided = Counted(), Counted(), Counted(), Counted()
         self._unavailable, self._refused, self._left_out = Counted(), Counted(), Counted()
         self._provider_events, self._provider_refused = Counted(), Counted()
-        self._webhooks = Counted()
+        self._webhooks, self._written_back = Counted(), Counted()
         self._pushed, self._push_refused, self._push_reads, self._push_missed = Counted(), Counted(), Counted(), Counted()
 
     def outcomes(self, source: str, counts: Mapping[str, int]) -> None:
@@ -93,6 +93,11 @@ class Metrics:
         with self._lock:
             self._push_missed[(source,)] += records
 
+    def written_back(self, source: str, outcome: str) -> None:
+        """Counts what became of an attempt to write an opt-out to an EMR."""
+        with self._lock:
+            self._written_back[source, outcome] += 1
+
     def text(self, measured: Measured = NOTHING) -> bytes:
         """Everything in Prometheus' text format. ``measured`` was read just now."""
         from prometheus_client import CollectorRegistry, generate_latest
@@ -107,7 +112,7 @@ class Metrics:
             frames, undecided = Counter(self._frames), Counter(self._undecided)
             unavailable, refused, left_out = Counter(self._unavailable), Counter(self._refused), Counter(self._left_out)
             events, unsigned = Counter(self._provider_events), Counter(self._provider_refused)
-            sent = Counter(self._webhooks)
+            sent, written_back = Counter(self._webhooks), Counter(self._written_back)
             pushed, forged = Counter(self._pushed), Counter(self._push_refused)
             push_reads, missed = Counter(self._push_reads), Counter(self._push_missed)
         yield counter("emr_sync_records", "Records by source and outcome", ["source", "outcome"], records)
@@ -123,6 +128,7 @@ class Metrics:
         yield counter("emr_sync_push_refused", "Notifications refused, by reason", ["source", "reason"], forged)
         yield counter("emr_sync_push_reads", "Reads that notifications asked for, by outcome", ["source", "outcome"], push_reads)
         yield counter("emr_sync_push_missed", "Changes found by a pull that push had not brought", ["source"], missed)
+        yield counter("emr_sync_written_back", "Attempts to write opt-outs to EMRs, by outcome", ["source", "outcome"], written_back)
         yield counter("emr_sync_rejections_left_out", "Rejections or payloads not kept: hourly limit", ["source"], left_out)
 
 

@@ -52,6 +52,7 @@ from sync.roles import REFUSED, ListenRole, ServiceRole, WebRole
 from sync.runtime import ROLES, Runtime, UsageError
 from sync.schedule import Clock, nothing_is_lost
 from sync.worker import Watch, Worker
+from sync.write_back import WriteBackSender
 
 API = "api"
 FOR_METRICS = ConnectionLimits(connections=32, per_address=8)
@@ -213,6 +214,7 @@ class Service:
             for webhook in settings.webhooks.values():
                 yield Housekeeping(webhooks_sent(self.runtime, webhook), SENT_EVERY)
             yield PushReader(self.runtime, self.queue.put)
+            yield WriteBackSender(self.runtime)
         if "schedule" in self.wanted:
             runtime = self.runtime
             lost = self._lost if runtime.database.is_sqlite else nothing_is_lost

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from adapters.base import Adapter, Listener, Payload
-from adapters.registry import build
+from adapters.base import Adapter, Listener, Payload, Sink
+from adapters.registry import build, build_sink
 from sync.config import ConfiguredSource, Settings
 from sync.config.problems import UsageError
 from sync.run import Lane
@@ -43,3 +43,10 @@ def payloads(reader: Adapter | Listener, paths: Sequence[Path]) -> Iterator[Payl
         files = sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
         for file in files:
             yield from reader.payloads(file)
+
+
+def sink(feed: ConfiguredSource) -> Sink:
+    """What writes opt-outs to the source's EMR. Raises ``UsageError`` if nothing does."""
+    if feed.write_back is None:
+        raise UsageError(f"{feed.name} has no write_back")
+    return build_sink(feed.write_back.sink, feed.settings, feed.write_back.attributes)

@@ -7,6 +7,7 @@ time per group, and the patients changed since a time are computed without a sca
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from threading import Lock
 from typing import NamedTuple
@@ -26,10 +27,11 @@ class ChartEntry(NamedTuple):
 
     person: Person
     updated: datetime
+    written: int = 0  # changes by other systems
 
     @property
     def version(self) -> int:
-        return self.person.revision + 1
+        return self.person.revision + 1 + self.written
 
 
 class Chart:
@@ -42,6 +44,7 @@ class Chart:
         started = clock()
         self._groups = [(0, started - timedelta(hours=group + 1)) for group in range(GROUPS)]
         self._removed: dict[int, datetime] = {}
+        self._denied: dict[int, datetime] = {}
 
     def tick(self) -> range:
         """Changes one preference of every patient of the next group; returns their indexes."""
@@ -51,6 +54,11 @@ class Chart:
             revision, _ = self._groups[group]
             self._groups[group] = (revision + 1, self.clock())
         return range(group, self.population.size, GROUPS)
+
+    def deny_texts(self, index: int) -> None:
+        """Records that the patient does not want texts, as another system wrote it. Later ticks do not change that."""
+        with self._lock:
+            self._denied.setdefault(index, self.clock())
 
     def remove(self, index: int) -> None:
         """Deletes the patient's record."""
@@ -66,15 +74,21 @@ class Chart:
     def entry(self, index: int) -> ChartEntry:
         """The current record of a patient. ``IndexError`` if there is no such patient."""
         revision, updated = self._groups[index % GROUPS]
-        return ChartEntry(self.population.person(index, revision), updated)
+        person, denied = self.population.person(index, revision), self._denied.get(index)
+        if denied is None:
+            return ChartEntry(person, updated)
+        return ChartEntry(replace(person, texting_ok=False), max(updated, denied), written=1)
 
     def indexes(self, matches: Callable[[datetime], bool], start: int = 0) -> Iterator[int]:
         """The patients whose last change matches, in order, from ``start`` on."""
         groups = {group for group, (_, updated) in enumerate(self._groups) if matches(updated)}
-        return (index for index in range(start, self.population.size) if index % GROUPS in groups and index not in self._removed)
+        denied = {index for index, at in dict(self._denied).items() if matches(at)}
+        every = range(start, self.population.size)
+        return (index for index in every if (index % GROUPS in groups or index in denied) and index not in self._removed)
 
     def count(self, matches: Callable[[datetime], bool]) -> int:
         """The number of patients whose last change matches."""
         groups = {group for group, (_, updated) in enumerate(self._groups) if matches(updated)}
         total = sum(len(range(group, self.population.size, GROUPS)) for group in groups)
+        total += sum(matches(at) and index % GROUPS not in groups for index, at in dict(self._denied).items())
         return total - sum(1 for index in self._removed if index % GROUPS in groups)

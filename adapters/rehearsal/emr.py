@@ -27,6 +27,7 @@ from adapters.rehearsal.mllp_sender import MllpSender, OnAck, Report
 from adapters.rehearsal.population import Population
 from adapters.rehearsal.subscription import Subscription
 from adapters.rehearsal.token import ClientKey, TokenDesk
+from adapters.rehearsal.written import Written
 
 CLIENT_ID = "emr-sync-rehearsal"
 
@@ -58,7 +59,8 @@ class RehearsalEmr:
         self.certificate = certificate.create() if tls else None
         self.key = ClientKey(algorithm)
         self.desk = TokenDesk(CLIENT_ID, self.key, clock)
-        self._clinic = Clinic(self.chart, self.desk, self.faults, self.exports, search_by_last_updated, open_files)
+        self.written = Written(self.chart)
+        self._clinic = Clinic(self.chart, self.desk, self.faults, self.exports, self.written, search_by_last_updated, open_files)
         self.subscriptions: list[Subscription] = []
         self._port = port
         self._server: FhirServer | None = None

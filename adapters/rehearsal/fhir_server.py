@@ -25,6 +25,7 @@ from adapters.rehearsal.export import ExportDesk
 from adapters.rehearsal.faults import Fault, Faults
 from adapters.rehearsal.search import BadSearch, Search, parse, resume
 from adapters.rehearsal.token import ALGORITHMS, TokenDesk, TokenRefused
+from adapters.rehearsal.written import Written
 
 LOOPBACK = "127.0.0.1"
 FHIR_JSON, JSON = "application/fhir+json", "application/json"
@@ -43,6 +44,7 @@ class Clinic:
     desk: TokenDesk
     faults: Faults
     exports: ExportDesk
+    written: Written
     by_last_updated: bool = True
     open_files: bool = False
     exhausted: list[int] = field(default_factory=list)  # one entry per link beyond the last page, so that each link is different
@@ -126,9 +128,30 @@ class _Handler(BaseHTTPRequestHandler):
             return self._send(200, resource.capability(token_url=self.token_url, search=self._searches()))
         if url.path == "/fhir/r4/.well-known/smart-configuration":
             return self._send(200, self._smart_configuration(), JSON)
+        if url.path == "/fhir/r4/Consent":
+            return self._guarded(lambda: self._reply(self.clinic.written.search(dict(parse_qsl(url.query)))))
         if url.path == "/fhir/r4/Patient" or url.path.startswith("/fhir/r4/Patient/"):
             return self._guarded(lambda: self._patients(url.path.removeprefix("/fhir/r4/Patient").removeprefix("/"), url.query))
         self._refuse(404, "not-supported", "this server supports only Patient")
+
+    def do_PUT(self) -> None:
+        body, path = self._body(), urlsplit(self.path).path
+        name = path.removeprefix("/fhir/r4/Patient/")
+        if body is None or name == path:
+            return self._refuse(404, "not-supported", "this server changes only Patients")
+        self._guarded(lambda: self._write(lambda: self.clinic.written.put_patient(name, body, self.headers.get("If-Match", ""))))
+
+    def _write(self, write: Callable[[], RehearsalReply]) -> None:
+        """Writes, or refuses as planned. Status 0 writes and closes the connection without an answer."""
+        refusals = self.clinic.written.refusals
+        planned = refusals.pop(0) if refusals else None
+        if planned:
+            self.clinic.written.requests += 1
+            return self._refuse(planned, "transient", "fault requested")
+        reply = write()
+        if planned is None:
+            return self._reply(reply)
+        self.close_connection = True
 
     def do_DELETE(self) -> None:
         path = urlsplit(self.path).path
@@ -154,6 +177,9 @@ class _Handler(BaseHTTPRequestHandler):
         below = path.removeprefix("/fhir/r4/")
         if below != path and _is_export(below):
             return self._guarded(lambda: self._reply(self.pages.kick_off_posted(below, body, self.headers)))
+        if path == "/fhir/r4/Consent":
+            once = self.headers.get("If-None-Exist", "")
+            return self._guarded(lambda: self._write(lambda: self.clinic.written.post_consent(body, once)))
         if path != "/token":
             return self._refuse(404, "not-supported", "this server has no such operation")
         form = dict(parse_qsl(body.decode("utf-8", "replace")))

@@ -118,6 +118,27 @@ class ProviderMessageRow(Table):
     __table_args__: Any = ({"sqlite_with_rowid": False},)
 
 
+class WriteBackRow(Table):
+    """An opt-out on its way to an EMR (``store.patients.write_backs``). ``state`` is one of ``store.domain.write_back.WriteBackState``.
+
+    ``stated``: when the patient opted out. ``due``: when to try; while a process tries, when another may. ``sent``: when the EMR was asked
+    for the last time before it had it.
+    """
+
+    __tablename__ = "write_backs"
+    source: Mapped[str] = mapped_column(primary_key=True)
+    patient_id: Mapped[int] = mapped_column(BigId, ForeignKey("patients.id"), primary_key=True, autoincrement=False)
+    attribute: Mapped[str] = mapped_column(primary_key=True)
+    enterprise: Mapped[str]
+    state: Mapped[str]
+    stated: Mapped[datetime]
+    attempts: Mapped[int]
+    due: Mapped[datetime]
+    reason: Mapped[str]
+    sent: Mapped[datetime | None]
+    __table_args__: Any = (Index("ix_write_backs_state_due", "state", "due"), {"sqlite_with_rowid": False})
+
+
 class MergeRow(Table):
     """A merge of two records of one person, with its evidence.
 

@@ -51,7 +51,8 @@ class Source:
     """A configured EMR feed. ``masters``: attributes that it masters even before it first states them.
 
     ``patient_id``: authorities and types of the identifiers by which it knows its patients; a type of ``""`` is any. ``contact``: who
-    changes a value there, as text for people ("call the registration desk, 555-0100").
+    changes a value there, as text for people ("call the registration desk, 555-0100"). ``writes``: the attributes whose refusals are
+    written to its EMR. ``echoes``: the sources whose writing it repeats, since they are the same EMR.
     """
 
     name: str
@@ -60,6 +61,8 @@ class Source:
     masters: frozenset[str] = frozenset()
     patient_id: tuple[tuple[str, str], ...] = ()
     contact: str = ""
+    writes: frozenset[str] = frozenset()
+    echoes: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

@@ -60,6 +60,8 @@ class PatientBatch:
         self.future, self.refusals = FutureRows(database, transaction), RefusalRows(database, transaction)
         self._sides: Sides | None = None
         self.naming = enterprise.naming(author.authority.removeprefix(EMR))
+        source = enterprise.source(author.authority.removeprefix(EMR))
+        self.echoes = source.echoes if source else frozenset()
         self.identifiers = Identifiers(enterprise.name)
         self.changes: list[Row] = []
         self.undecided = 0

@@ -12,6 +12,7 @@ from store.patients import remap
 from store.patients.merged_sides import ReceivedPayload
 from store.patients.patient_batch import PatientBatch
 from store.patients.patient_state import PatientState
+from store.patients.write_backs import WriteBacks
 from store.preference import EMR, STAFF, PatientStatements, RecordOutcome
 
 
@@ -71,6 +72,8 @@ class Receiving(PatientBatch):
     ) -> assertions.Merged:
         """Merges what may take effect now. What the gate holds back waits for a person; everything else also goes to the record itself."""
         effective = payload.without_any(self._without_late(patient, item), outdated)
+        if self.echoes and (repeated := WriteBacks(self.database).echo(self.transaction, self.echoes, patient.id, effective).repeated):
+            effective = payload.without(effective, repeated)
         merged, refused = self._with_refusals(patient, effective, record)
         back: frozenset[str] = frozenset()
         if self.gate is not None and not patient.is_new:

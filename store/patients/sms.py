@@ -33,6 +33,7 @@ from store.patients.apply import Application
 from store.patients.batch_rows import CHANGE_COLUMNS
 from store.patients.opt_out_bindings import EVENTS, Bindings
 from store.patients.patient_batch import Author
+from store.patients.write_backs import WriteBacks
 from store.preference import DENIED, PATIENT, STAFF, PatientStatements, Statement
 from store.preference import consent as consent_of
 
@@ -287,6 +288,7 @@ class SmsConsent:
         self, patients: Collection[int], author: Author, at: datetime, what: str, change: tuple[Any, Any], channel: str = sms_consent.SMS
     ) -> None:
         """Gives patients whose opt-outs changed a new version, and a line in the history and the feed (``store.domain.consent_change``)."""
+        WriteBacks(self.database).follow(self.transaction, self.enterprise, patients, author.now)
         versions = self.database.select(self.transaction, VERSIONS, [sorted(patients)]) if patients else []
         if not versions:
             return

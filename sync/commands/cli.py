@@ -56,6 +56,7 @@ COMMANDS = (
     Lazy("audit", "sync.commands.audit:audit", "Show the audit log and decision receipts; verify them."),
     Lazy("opt-outs", "sync.commands.opt_outs:opt_outs", "Report the numbers that opted out of texts."),
     Lazy("export", "sync.commands.export:export", "Write lists of addresses that must not be used."),
+    Lazy("write-backs", "sync.commands.write_backs:write_backs", "Show opt-outs on their way to EMRs; retry dead ones."),
     Lazy("replies", "sync.commands.replies:replies", "Review unclear replies to texts."),
     Lazy("alerts", "sync.commands.alerts:alerts", "List current alerts; send a test message."),
     Lazy("webhooks", "sync.commands.webhooks:webhooks", "List webhook endpoints of senders; enable a disabled one."),

@@ -7,6 +7,7 @@ from store.db.database import Database
 from store.domain.enterprise import Enterprise
 from store.holds.configuration import ConfigurationRows
 from store.holds.configuration_change import Proposal
+from store.patients.write_backs import WriteBacks
 from sync.commands.release import if_there
 from sync.config import ConfigProblem, Settings
 from sync.config.settings import SafeguardRule
@@ -38,6 +39,18 @@ def removed_enterprises(settings: Settings) -> tuple[ConfigProblem, ...]:
         "has no patients, and its sources are read from the beginning. If this is not intended, restore the name"
     )
     return tuple(ConfigProblem(0, f"enterprises.{name}", message, warning=True) for name in removed)
+
+
+def to_be_written(settings: Settings) -> tuple[ConfigProblem, ...]:
+    """A note for each source with ``write_back``: how many opt-outs it would be sent; none if the database cannot be read (yet)."""
+    try:
+        with if_there(settings) as database:
+            schema.check(database)
+            found = [pair for one in settings.enterprises.values() for pair in WriteBacks(database).unsent(one).items()]
+    except Exception:  # as above
+        return ()
+    message = "opt-outs that are in force will be written to this EMR: {}. Remove write_back to write none"
+    return tuple(ConfigProblem(0, f"sources.{name}.write_back", message.format(number), warning=True) for name, number in found if number)
 
 
 def _warning(database: Database, configured: Enterprise, rule: SafeguardRule) -> str:

@@ -26,6 +26,7 @@ from sync.config.secret import resolve
 from sync.config.settings import AlertSettings, Backoff, ConfiguredSource, ConnectionLimits, Logging, SafeguardRule, Settings
 from sync.config.sources import Build, Written, feed, read_sources, source
 from sync.config.webhooks import webhooks
+from sync.config.write_back import echoes
 
 VARIABLE = "EMR_SYNC_CONFIG"
 DEFAULT = "config.yaml"
@@ -138,7 +139,12 @@ def _feeds(
 def _joined(
     file: FilePath, top: Top, parts: Mapping[str, EnterprisePart], sources: Mapping[str, Written], feeds: Mapping[str, ConfiguredSource]
 ) -> Settings:
-    of = {name: [source(key, one, part) for key, one in sources.items() if one.part.enterprise == name] for name, part in parts.items()}
+    echoed = echoes({name: one.part.write_back for name, one in sources.items()})
+    none: frozenset[str] = frozenset()
+    of = {
+        name: [source(key, one, part, echoed.get(key, none)) for key, one in sources.items() if one.part.enterprise == name]
+        for name, part in parts.items()
+    }
     return Settings(
         file=str(file),
         database=database.located(top.database, file.parent),

@@ -14,6 +14,7 @@ from store.domain.policies import IN_FILE_ONLY, OFFERED, Setting
 from sync.config.openid import OpenIdPart, Origin
 from sync.config.push import PushPart
 from sync.config.scalars import Listen, Network, PayloadKey, Region, TimeZone
+from sync.config.write_back import WriteBackPart
 
 Fallback = Literal["no_statement", "clear", "reject", "most_restrictive"]
 
@@ -219,6 +220,7 @@ class SourcePart(SettingsGroup):
     schedule: ScheduleOrNever = None
     full_resync: SchedulePart | None = None
     push: PushPart | None = None
+    write_back: WriteBackPart | None = None
     contact: ContactPart = ContactPart()
     contact_for_changes: Annotated[str, Field(max_length=200)] = ""
     languages: dict[str, str] = Field(default_factory=dict)

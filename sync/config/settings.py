@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from adapters.address import Address
 from adapters.base import SourceSettings
@@ -36,10 +36,23 @@ class Schedule:
 
 
 @dataclass(frozen=True, slots=True)
+class ConfiguredWriteBack:
+    """How opt-outs are written to a source's EMR. ``attributes``: what is written for each.
+
+    An opt-out that the EMR does not take within ``give_up_after`` waits for a person.
+    """
+
+    sink: str
+    attributes: Mapping[str, Any]
+    give_up_after: timedelta
+
+
+@dataclass(frozen=True, slots=True)
 class ConfiguredSource:
     """One source as it is run: whose it is, what its adapter is built from, and when it is read.
 
     ``plain``: the configuration allows it to cross a network unencrypted. ``push``: its EMR also sends notifications, signed so.
+    ``write_back``: opt-outs are written to its EMR.
     """
 
     name: str
@@ -49,6 +62,7 @@ class ConfiguredSource:
     full_resync: Schedule | None = None
     plain: bool = False
     push: PushCredentials | None = None
+    write_back: ConfiguredWriteBack | None = None
 
 
 @dataclass(frozen=True, slots=True)

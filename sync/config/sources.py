@@ -22,6 +22,7 @@ from sync.config.places import placed
 from sync.config.problems import Path, dotted, one_of
 from sync.config.scalars import is_attribute, is_mapped
 from sync.config.settings import ConfiguredSource, Schedule
+from sync.config.write_back import write_back
 
 Build = Callable[[SourceSettings], object]
 """Makes the adapter of a source. ``MappingError``, ``ValueError`` and others say what is wrong with its settings."""
@@ -111,8 +112,11 @@ def feed(
     _pushed(document, path, part)
     _known_by(document, path, part)
     settings = _compiled(document, path, _settings(name, written, enterprise), build)
+    if settings is None:
+        return None
     push = part.push.credentials() if part.push else None
-    return None if settings is None else ConfiguredSource(name, part.enterprise, settings, schedule, full, part.plain, push)
+    back = write_back(document, (*path, "write_back"), part.write_back, settings) if part.write_back else None
+    return ConfiguredSource(name, part.enterprise, settings, schedule, full, part.plain, push, back)
 
 
 def _settings(name: str, written: Written, enterprise: EnterprisePart) -> SourceSettings:
@@ -217,10 +221,12 @@ def _schedule(document: Document, path: Path, part: SchedulePart | None, zone: s
         return None
 
 
-def source(name: str, written: Written, enterprise: EnterprisePart) -> Source:
-    """The source as the store needs to know it."""
+def source(name: str, written: Written, enterprise: EnterprisePart, echoes: frozenset[str]) -> Source:
+    """The source as the store needs to know it. ``echoes``: the sources whose writing it repeats."""
     part = written.part
     names = issuers(aliases(enterprise))
     known_by = part.patient_id
     own = tuple((issuer(names, known_by.authority), kind) for kind in known_by.type or ("",)) if known_by.authority else ()
-    return Source(name, part.display_name or name, part.freshness, frozenset(part.masters), own, part.contact_for_changes.strip())
+    writes = frozenset(part.write_back.attributes) if part.write_back else frozenset()
+    contact = part.contact_for_changes.strip()
+    return Source(name, part.display_name or name, part.freshness, frozenset(part.masters), own, contact, writes, echoes)

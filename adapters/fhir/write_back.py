@@ -1,0 +1,163 @@
+"""Writes a patient's opt-out to a FHIR server: as an extension of the Patient, or as a Consent that denies.
+
+``fhir.patient`` changes the resource as it was just read, and only if nobody changed it meanwhile (``If-Match``, FHIR R4 3.1.0.5).
+``fhir.consent`` creates a Consent with an identifier of its own, once (``If-None-Exist``, FHIR R4 3.1.0.8.1). Nothing here can write a
+permission: ``sync.config.write_back`` checks that the source's own mapping reads what is written as denied.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import closing
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote
+
+from adapters.base import AdapterError, Refusal, SourceSettings
+from adapters.fhir.client import FhirClient
+from adapters.fhir.decode import NotReadable, decode
+from adapters.fhir.identity import RESOURCE_ID
+from adapters.fhir.rest import RestAdapter
+from adapters.http.client import RawResponse
+from adapters.http.retry import TRANSIENT
+
+FHIR_JSON = "application/fhir+json"
+HEADERS = {"Accept": FHIR_JSON, "Content-Type": FHIR_JSON}
+CONFLICTS = (409, 412)
+ATTEMPTS = 3
+"""How often a Patient that somebody else changes at the same time is read and changed again at once."""
+OWN_SYSTEM = "urn:emr-sync:opt-out"
+OPT_OUT_POLICY = {"coding": [{"system": "http://terminology.hl7.org/CodeSystem/v3-ActCode", "code": "OPTOUT"}]}
+UNKNOWN = "the source does not know the patient by a FHIR resource id"
+DENIED_ACCESS = (401, 403)
+
+Resource = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class DenyingExtension:
+    """The extension of Patient that denies: its URL, and the value as FHIR writes it (``valueBoolean`` and false)."""
+
+    url: str
+    kind: str
+    value: str | bool
+
+    def written(self) -> Resource:
+        return {"url": self.url, self.kind: self.value}
+
+
+@dataclass(frozen=True, slots=True)
+class DenyingConsent:
+    """The codings of a Consent that denies, as (system, code)."""
+
+    category: tuple[str, str]
+    scope: tuple[str, str]
+
+
+class PatientSink:
+    """Writes opt-outs into Patients. ``attributes``: what is written for each."""
+
+    def __init__(self, settings: SourceSettings, attributes: Mapping[str, DenyingExtension]) -> None:
+        self.source, self.open_client, self.attributes = settings.name, RestAdapter(settings).client, attributes
+
+    def write(self, refusal: Refusal) -> None:
+        """Returns when the EMR has the opt-out. Raises :class:`~adapters.base.AdapterError`."""
+        with closing(self.open_client()) as client:
+            for name in resource_ids(self.source, refusal):
+                self._deny(client, name, self.attributes[refusal.attribute])
+
+    def _deny(self, client: FhirClient, name: str, extension: DenyingExtension) -> None:
+        for _ in range(ATTEMPTS):
+            read = _ask(client, "GET", f"Patient/{quote(name, safe='')}")
+            patient = with_extension(_resource(_checked(client, read)), extension)
+            if patient is None:
+                return
+            written = _ask(client, "PUT", f"Patient/{quote(name, safe='')}", patient, {"If-Match": _version(read, patient)})
+            if written.status not in CONFLICTS:
+                _checked(client, written)
+                return
+        raise AdapterError("somebody else changes the Patient at the same time")
+
+
+class ConsentSink:
+    """Writes opt-outs as Consents."""
+
+    def __init__(self, settings: SourceSettings, attributes: Mapping[str, DenyingConsent]) -> None:
+        self.source, self.open_client, self.attributes = settings.name, RestAdapter(settings).client, attributes
+
+    def write(self, refusal: Refusal) -> None:
+        """Returns when the EMR has the opt-out. Raises :class:`~adapters.base.AdapterError`."""
+        with closing(self.open_client()) as client:
+            for name in resource_ids(self.source, refusal):
+                body = consent(name, refusal, self.attributes[refusal.attribute])
+                once = f"identifier={OWN_SYSTEM}|{body['identifier'][0]['value']}"
+                answer = _ask(client, "POST", "Consent", body, {"If-None-Exist": once})
+                if answer.status != 412:  # several Consents have the identifier: it was created before
+                    _checked(client, answer)
+
+
+def resource_ids(source: str, refusal: Refusal) -> Iterator[str]:
+    """The patient's resource ids at the source. Raises :class:`~adapters.base.AdapterError` if there is none."""
+    found = [one.value for one in refusal.identifiers if one.type.upper() == RESOURCE_ID and one.authority.casefold() == source.casefold()]
+    if not found:
+        raise AdapterError(UNKNOWN, permanent=True)
+    yield from found
+
+
+def with_extension(patient: Resource, extension: DenyingExtension) -> Resource | None:
+    """The Patient with the extension; ``None`` if it has it already. Everything else stays as it is."""
+    listed = patient.get("extension")
+    found = listed if type(listed) is list else []
+    same = [one for one in found if type(one) is dict and one.get("url") == extension.url]
+    if same == [extension.written()]:
+        return None
+    return {**patient, "extension": [*(one for one in found if one not in same), extension.written()]}
+
+
+def consent(patient: str, refusal: Refusal, coded: DenyingConsent) -> Resource:
+    """The Consent (R4) that denies: active, about this patient, since the opt-out."""
+    return {
+        "resourceType": "Consent",
+        "identifier": [{"system": OWN_SYSTEM, "value": f"{refusal.key}-{patient}"}],
+        "status": "active",
+        "scope": {"coding": [dict(zip(("system", "code"), coded.scope, strict=True))]},
+        "category": [{"coding": [dict(zip(("system", "code"), coded.category, strict=True))]}],
+        "patient": {"reference": f"Patient/{patient}"},
+        "dateTime": refusal.at.isoformat(timespec="seconds"),
+        "policyRule": OPT_OUT_POLICY,
+        "provision": {"type": "deny"},
+    }
+
+
+def _ask(client: FhirClient, method: str, path: str, body: Resource | None = None, headers: Mapping[str, str] | None = None) -> RawResponse:
+    data = None if body is None else json.dumps(body).encode()
+    return client.ask(method, client.address(path), {**HEADERS, **(headers or {})}, data)
+
+
+def _checked(client: FhirClient, answer: RawResponse) -> RawResponse:
+    """The answer, if it is a success. A refusal of the content is permanent; access, conflicts and failures may change."""
+    if 200 <= answer.status < 300:
+        return answer
+    permanent = 400 <= answer.status < 500 and answer.status not in (*TRANSIENT, *CONFLICTS, *DENIED_ACCESS)
+    retry_after = client.retry_after(answer.headers)
+    raise AdapterError(f"the server returned {answer.status}{client.described(answer.body)}", permanent=permanent, retry_after=retry_after)
+
+
+def _resource(answer: RawResponse) -> Resource:
+    try:
+        found = decode(answer.body)
+    except NotReadable as error:
+        raise AdapterError(f"the server's Patient cannot be read: {error}") from None
+    if found["resourceType"] != "Patient":
+        raise AdapterError("reading a Patient returned another resource")
+    return found
+
+
+def _version(answer: RawResponse, patient: Resource) -> str:
+    """The version that was read, as an entity tag. Raises :class:`~adapters.base.AdapterError` if there is none."""
+    meta = patient.get("meta")
+    number = meta.get("versionId") if type(meta) is dict else None
+    if tag := answer.headers.get("ETag") or (f'W/"{number}"' if number else ""):
+        return tag
+    raise AdapterError("the server gives Patients no version, so that a change by somebody else could be overwritten", permanent=True)

@@ -1,0 +1,56 @@
+"""Opt-outs on their way to an EMR: what is written there, and how its echo is recognized. Pure.
+
+Only refusals are written, never permissions. What the EMR then repeats is still the patient's own opt-out: it is no denial by the EMR, or
+the patient's START could never end it. An EMR that goes on permitting changes nothing (product rule 5.4).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import NamedTuple
+
+from store.domain.sms_consent import REVIEW, TOPIC, ConsentEvent, active
+from store.preference import DENIED, PatientStatements, consent
+
+CLOCKS = timedelta(minutes=1)
+"""How far an EMR's clock may be behind ours, so that its echo does not seem older than what we wrote."""
+
+
+class WriteBackState(StrEnum):
+    """How far one opt-out is."""
+
+    WAITING = "waiting"
+    SENT = "sent"
+    """The EMR has it, by us or already before."""
+    DEAD = "dead"
+    """The EMR refused it, or did not take it for too long: a person must act."""
+    LIFTED = "lifted"
+    """The patient opted in again. Nothing is written for that."""
+    CONTRADICTED = "contradicted"
+    """The EMR later stated something else. If it denies again after that, the denial is its own."""
+
+
+class Echo(NamedTuple):
+    """What a payload says about opt-outs that were written to its EMR: attributes that it repeats, and that it contradicts."""
+
+    repeated: frozenset[str] = frozenset()
+    contradicted: frozenset[str] = frozenset()
+
+
+def refuses(events: Iterable[ConsentEvent], channel: str) -> bool:
+    """Whether an opt-out from the channel is in force that an EMR should know: about everything, and not under review."""
+    return any(one.channel == channel and one.scope != TOPIC and one.authority != REVIEW for one in active(events))
+
+
+def attribute_of(channel: str) -> str:
+    """The attribute that holds an opt-out from a channel in an EMR."""
+    return consent(channel)
+
+
+def echo(item: PatientStatements, sent: Mapping[str, datetime]) -> Echo:
+    """What a payload repeats or contradicts. ``sent``: attribute -> when its denial was written. Only later statements count."""
+    later = {name for name, at in sent.items() if name in item.statements and item.effective.earliest >= at - CLOCKS}
+    repeated = frozenset(name for name in later if item.statements[name].value == DENIED)
+    return Echo(repeated, frozenset(name for name in later - repeated if item.effective.earliest > sent[name] + CLOCKS))

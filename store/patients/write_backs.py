@@ -1,0 +1,236 @@
+"""The outbox of opt-outs for EMRs (``store.domain.write_back``). Written in the transaction that records an opt-out.
+
+There is one row for each patient, source and attribute. A row that waits is taken by one process at a time, for :data:`LEASE`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
+
+from sqlalchemy import Connection
+
+from store.db.database import Database
+from store.db.tables_records import WriteBackRow
+from store.domain.documents import instant
+from store.domain.enterprise import Enterprise
+from store.domain.identifiers import DECIDING
+from store.domain.sms_consent import SMS, active
+from store.domain.write_back import Echo, WriteBackState, attribute_of, echo, refuses
+from store.patients.opt_out_bindings import Bindings
+from store.preference import Channel, Identifier, PatientStatements, emr
+
+CHANNELS = (SMS, str(Channel.VOICE), str(Channel.EMAIL))
+LEASE = timedelta(minutes=2)
+AT_ONCE = 50
+LOCK = "write-backs"
+
+KEYS = ("source", "patient_id", "attribute")
+COLUMNS = (*KEYS, "enterprise", "state", "stated", "attempts", "due", "reason", "sent")
+KNOWN = "SELECT patient_id FROM assertions WHERE authority = ? AND patient_id IN ??"
+STATES = "SELECT patient_id, state FROM write_backs WHERE source = ? AND attribute = ? AND patient_id IN ??"
+DUE = """SELECT source, patient_id, attribute, enterprise, attempts, stated FROM write_backs
+         WHERE state = 'waiting' AND due <= ? AND source IN ?? ORDER BY due LIMIT ?"""
+SENT = "SELECT attribute, sent FROM write_backs WHERE source IN ?? AND patient_id = ? AND state = 'sent' AND attribute IN ??"
+OWN_NAMES = "SELECT authority, type, value, kind FROM identifiers WHERE enterprise = ? AND patient_id = ?"
+INTO = "SELECT merged_into FROM patients WHERE id = ?"
+BOUND = "SELECT DISTINCT patient_id FROM sms_bindings WHERE enterprise = ? AND until IS NULL AND patient_id > ? ORDER BY patient_id LIMIT ?"
+COUNTS = "SELECT source, state, count(*) FROM write_backs GROUP BY source, state"
+LISTED = """SELECT source, patient_id, attribute, state, attempts, reason, stated FROM write_backs
+            WHERE source IN ?? AND state = ? ORDER BY stated"""
+PAGE = 500
+
+
+class WriteBack(NamedTuple):
+    """An opt-out to write. ``stated``: when the patient opted out."""
+
+    source: str
+    patient: int
+    attribute: str
+    enterprise: str
+    attempts: int
+    stated: datetime
+
+    @property
+    def key(self) -> tuple[str, int, str]:
+        return self.source, self.patient, self.attribute
+
+
+class ListedWriteBack(NamedTuple):
+    """A row for people."""
+
+    source: str
+    patient: int
+    attribute: str
+    state: str
+    attempts: int
+    reason: str
+    stated: datetime
+
+
+class WriteBacks:
+    """The outbox. Thread-safe, for any number of processes."""
+
+    def __init__(self, database: Database) -> None:
+        self.database = database
+
+    def follow(self, transaction: Connection, enterprise: Enterprise, patients: Collection[int], now: datetime) -> None:
+        """Brings the rows of patients whose opt-outs changed up to date, in the transaction that changed them."""
+        sources = [one for one in enterprise.sources if one.writes]
+        if not sources or not patients:
+            return
+        refused = self._refused(transaction, enterprise, patients)
+        for source in sources:
+            for channel in CHANNELS:
+                if attribute_of(channel) in source.writes:
+                    by_patient = {patient: refused.get((patient, channel)) for patient in patients}
+                    self._follow(transaction, enterprise, source.name, attribute_of(channel), by_patient, now)
+
+    def _refused(self, transaction: Connection, enterprise: Enterprise, patients: Collection[int]) -> dict[tuple[int, str], datetime]:
+        """(patient, channel) -> since when the patient refuses it."""
+        found: dict[tuple[int, str], datetime] = {}
+        for one in Bindings(self.database, transaction, enterprise.name).of_patients(patients):
+            for channel in CHANNELS:
+                if refuses(one.events, channel):
+                    at = max((opt_out.at for opt_out in active(one.events) if opt_out.channel == channel and opt_out.at), default=one.bound)
+                    found[one.patient, channel] = max(at, found.get((one.patient, channel), at))
+        return found
+
+    def _follow(
+        self,
+        transaction: Connection,
+        enterprise: Enterprise,
+        source: str,
+        attribute: str,
+        refused: Mapping[int, datetime | None],
+        now: datetime,
+    ) -> None:
+        known = {row[0] for row in self.database.select(transaction, KNOWN, [emr(source), sorted(refused)])}
+        states = dict(self.database.select(transaction, STATES, [source, attribute, sorted(refused)]))
+        kept = (WriteBackState.WAITING, WriteBackState.SENT)
+        new = [
+            (source, patient, attribute, enterprise.name, str(WriteBackState.WAITING), at, 0, now, "", None)
+            for patient, at in sorted(refused.items())
+            if at is not None and patient in known and states.get(patient) not in kept
+        ]
+        self.database.upsert(transaction, WriteBackRow, COLUMNS, new)
+        lifted = [patient for patient, at in refused.items() if at is None and states.get(patient) in (*kept, WriteBackState.DEAD)]
+        rows = [(str(WriteBackState.LIFTED), source, patient, attribute) for patient in sorted(lifted)]
+        self.database.update(transaction, WriteBackRow, KEYS, ("state",), rows)
+
+    def fill(self, enterprise: Enterprise, now: datetime) -> None:
+        """Adds the opt-outs that are in force and not yet in the outbox: those from before a sink was configured."""
+        for patients in self._bound(enterprise.name):
+            with self.database.write(enterprise.name) as transaction:
+                missing = self._missing(transaction, enterprise, patients)
+                self.follow(transaction, enterprise, missing, now)
+
+    def unsent(self, enterprise: Enterprise) -> dict[str, int]:
+        """How many opt-outs in force each source of the enterprise would be sent that it was not sent yet. Changes nothing."""
+        found: dict[str, int] = {one.name: 0 for one in enterprise.sources if one.writes}
+        for patients in self._bound(enterprise.name) if found else ():
+            with self.database.read() as connection:
+                for source, _, _ in self._unknown(connection, enterprise, patients):
+                    found[source] += 1
+        return found
+
+    def _bound(self, enterprise: str) -> Iterable[list[int]]:
+        last = 0
+        while True:
+            with self.database.read() as connection:
+                page = [row[0] for row in self.database.select(connection, BOUND, [enterprise, last, PAGE])]
+            if not page:
+                return
+            last = page[-1]
+            yield page
+
+    def _missing(self, connection: Connection, enterprise: Enterprise, patients: Sequence[int]) -> set[int]:
+        return {patient for _, patient, _ in self._unknown(connection, enterprise, patients)}
+
+    def _unknown(self, connection: Connection, enterprise: Enterprise, patients: Sequence[int]) -> Iterable[tuple[str, int, str]]:
+        """Rows that do not exist: source, patient, attribute."""
+        refused = self._refused(connection, enterprise, patients)
+        for source in enterprise.sources:
+            for channel in CHANNELS:
+                attribute = attribute_of(channel)
+                wanted = sorted(patient for patient, by in refused if by == channel) if attribute in source.writes else []
+                if wanted:
+                    known = {row[0] for row in self.database.select(connection, KNOWN, [emr(source.name), wanted])}
+                    states = dict(self.database.select(connection, STATES, [source.name, attribute, wanted]))
+                    yield from ((source.name, one, attribute) for one in wanted if one in known and one not in states)
+
+    def take(self, now: datetime, sources: Sequence[str]) -> list[WriteBack]:
+        """The opt-outs of these sources that are due, for this process alone until :data:`LEASE` has passed."""
+        due = [self.database.bound(now), list(sources)]
+        with self.database.read() as connection:
+            if not sources or not self.database.select(connection, DUE, [*due, 1]):
+                return []
+        with self.database.write(LOCK) as transaction:
+            rows = self.database.select(transaction, DUE, [*due, AT_ONCE])
+            found = [WriteBack(*row)._replace(stated=instant(row[-1])) for row in rows]
+            self.database.update(transaction, WriteBackRow, KEYS, ("due",), [(now + LEASE, *one.key) for one in found])
+        return found
+
+    def names(self, one: WriteBack) -> tuple[Identifier, ...]:
+        """The identifiers by which the source knows the patient, or the one that they were merged into."""
+        with self.database.read() as connection:
+            patient = one.patient
+            while into := self.database.select(connection, INTO, [patient])[0][0]:
+                patient = into
+            rows = self.database.select(connection, OWN_NAMES, [one.enterprise, patient])
+        return tuple(Identifier(authority, kind, value) for authority, kind, value, how in rows if how in DECIDING)
+
+    def is_waiting(self, one: WriteBack) -> bool:
+        """Whether it is still to be written: the patient may have opted in again meanwhile."""
+        query = "SELECT 1 FROM write_backs WHERE source = ? AND patient_id = ? AND attribute = ? AND state = 'waiting'"
+        with self.database.read() as connection:
+            return bool(self.database.select(connection, query, list(one.key)))
+
+    def settle(self, one: WriteBack, state: WriteBackState, reason: str, sent: datetime | None) -> None:
+        """Ends the work on a row that waits. A patient's opt-in meanwhile stays in force."""
+        self._change(one, str(state), one.attempts + 1, None, reason, sent)
+
+    def again(self, one: WriteBack, due: datetime, reason: str, *, failed: bool = True) -> None:
+        """Tries again at ``due``."""
+        self._change(one, str(WriteBackState.WAITING), one.attempts + failed, due, reason, None)
+
+    def _change(self, one: WriteBack, state: str, attempts: int, due: datetime | None, reason: str, sent: datetime | None) -> None:
+        with self.database.write(one.enterprise) as transaction:
+            query = "SELECT due FROM write_backs WHERE source = ? AND patient_id = ? AND attribute = ? AND state = 'waiting'"
+            rows = self.database.select(transaction, query, list(one.key))
+            if rows:
+                values = (state, attempts, due or instant(rows[0][0]), reason, sent)
+                self.database.update(transaction, WriteBackRow, KEYS, ("state", "attempts", "due", "reason", "sent"), [(*values, *one.key)])
+
+    def revive(self, source: str, enterprise: str, now: datetime) -> int:
+        """Tries the dead ones of a source again; returns their number. None of them is lifted meanwhile."""
+        with self.database.write(enterprise) as transaction:
+            dead = self.database.select(transaction, LISTED, [[source], str(WriteBackState.DEAD)])
+            rows = [(str(WriteBackState.WAITING), 0, now, *row[:3]) for row in dead]
+            self.database.update(transaction, WriteBackRow, KEYS, ("state", "attempts", "due"), rows)
+        return len(dead)
+
+    def listed(self, sources: Sequence[str], state: WriteBackState) -> list[ListedWriteBack]:
+        """The rows of these sources in a state, the oldest first."""
+        with self.database.read() as connection:
+            rows = self.database.select(connection, LISTED, [list(sources), str(state)]) if sources else []
+        return [ListedWriteBack(*row)._replace(stated=instant(row[-1])) for row in rows]
+
+    def counts(self) -> dict[tuple[str, str], int]:
+        """(source, state) -> how many there are."""
+        with self.database.read() as connection:
+            return {(source, state): number for source, state, number in self.database.select(connection, COUNTS, [])}
+
+    def echo(self, transaction: Connection, sources: Collection[str], patient: int, item: PatientStatements) -> Echo:
+        """What a payload says about opt-outs that were written to its EMR. What it contradicts is noted."""
+        names = [attribute_of(channel) for channel in CHANNELS if attribute_of(channel) in item.statements]
+        rows: list[Any] = self.database.select(transaction, SENT, [sorted(sources), patient, names]) if names else []
+        found = echo(item, {attribute: instant(at) for attribute, at in rows})
+        changed = [
+            (str(WriteBackState.CONTRADICTED), source, patient, attribute)
+            for attribute in sorted(found.contradicted)
+            for source in sorted(sources)
+        ]
+        self.database.update(transaction, WriteBackRow, KEYS, ("state",), changed)
+        return found

@@ -1,0 +1,134 @@
+"""Writes patients' opt-outs to EMRs: takes them from the outbox, tries again with growing pauses, and reports what never succeeds.
+
+An opt-out is written at least once. If this process dies, another one takes the row after its lease and asks the EMR again, which has it
+already or gets it then.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+from datetime import timedelta
+from hashlib import blake2b
+from itertools import groupby
+from typing import Any
+
+from adapters.base import AdapterError, Refusal, Sink
+from store.domain.write_back import WriteBackState
+from store.patients.write_backs import WriteBack, WriteBacks
+from sync import logs, retry
+from sync.config import ConfiguredSource
+from sync.runtime import Runtime
+from sync.sources import sink
+
+EVERY, FILLED_EVERY = 1.0, 3600.0
+LONGEST_PAUSE = timedelta(hours=1)
+REFUSED, GAVE_UP = "refused by the EMR: {reason}", "given up after {attempts} attempts: {reason}"
+
+
+class WriteBackSender:
+    """A role of the serving process, in a thread of its own."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self.runtime, self.outbox = runtime, WriteBacks(runtime.database)
+        self.log: Any = logs.logger()
+        self._sinks: dict[str, tuple[ConfiguredSource, Sink]] = {}
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._work, name="write-back")
+
+    def start(self) -> None:
+        """Starts sending."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stops; returns when the request in progress is answered."""
+        self._ended.set()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def once(self) -> int:
+        """Sends what is due. Returns how many opt-outs that were."""
+        feeds = {name: feed for name, feed in self.runtime.settings.feeds.items() if feed.write_back}
+        due = self.outbox.take(self.runtime.clock(), list(feeds))
+        for source, of_source in groupby(sorted(due), lambda one: one.source):
+            self._send_all(feeds[source], list(of_source))
+        return len(due)
+
+    def fill(self) -> None:
+        """Adds opt-outs from before a sink was configured, or before its EMR knew the patient."""
+        for name in {feed.enterprise for feed in self.runtime.settings.feeds.values() if feed.write_back}:
+            enterprise = self.runtime.preferences.enterprises[name]
+            for source, number in self.outbox.unsent(enterprise).items():
+                if number:
+                    self.log.info("opt-outs will be written to the EMR", source=source, opt_outs=number)
+            self.outbox.fill(enterprise, self.runtime.clock())
+
+    def _work(self) -> None:
+        wait, since_filled = 0.0, FILLED_EVERY
+        settings: object = None
+        while not self._ended.wait(wait):
+            try:
+                if since_filled >= FILLED_EVERY or settings is not self.runtime.settings:
+                    settings, since_filled = self.runtime.settings, 0.0
+                    self.fill()
+                self.once()
+            except Exception as error:
+                self.log.error("opt-outs not written to EMRs", error=logs.place(error))
+            wait, since_filled = EVERY, since_filled + EVERY
+
+    def _send_all(self, feed: ConfiguredSource, due: list[WriteBack]) -> None:
+        """Sends one source's opt-outs. After a failure that may pass, the others wait too: the EMR is probably away."""
+        pause: timedelta | None = None
+        for one in due:
+            if pause is not None or self._ended.is_set():
+                self.outbox.again(one, self.runtime.clock() + (pause or timedelta(0)), "", failed=False)
+            else:
+                pause = self._send(feed, one)
+
+    def _send(self, feed: ConfiguredSource, one: WriteBack) -> timedelta | None:
+        """Sends one opt-out. Returns how long the source should be left alone, if it failed for a reason that may pass."""
+        if not self.outbox.is_waiting(one):
+            return None
+        began = self.runtime.clock()
+        try:
+            self._sink(feed).write(Refusal(_key(one), one.attribute, self.outbox.names(one), one.stated))
+        except AdapterError as error:
+            return self._failed(feed, one, error)
+        self.outbox.settle(one, WriteBackState.SENT, "", began)
+        self.runtime.metrics.written_back(feed.name, WriteBackState.SENT)
+        return None
+
+    def _failed(self, feed: ConfiguredSource, one: WriteBack, error: AdapterError) -> timedelta | None:
+        """Texts of adapters' errors name statuses and codes, never a patient."""
+        attempts, gives_up = one.attempts + 1, feed.write_back.give_up_after if feed.write_back else timedelta(0)
+        pause = pause_after(attempts, self.runtime.settings.backoff.first_wait, random.random(), error.retry_after)
+        is_late = (
+            sum((pause_after(number, self.runtime.settings.backoff.first_wait, 0.5) for number in range(1, attempts)), pause) > gives_up
+        )
+        if not error.permanent and not is_late:
+            self.outbox.again(one, self.runtime.clock() + pause, str(error))
+            self.runtime.metrics.written_back(feed.name, "put_off")
+            return pause
+        text = (REFUSED if error.permanent else GAVE_UP).format(reason=error, attempts=attempts)
+        self.outbox.settle(one, WriteBackState.DEAD, text, None)
+        self.runtime.metrics.written_back(feed.name, WriteBackState.DEAD)
+        self.log.error("an opt-out was not written to the EMR; see emr-sync write-backs", source=feed.name, reason=text)
+        return None if error.permanent else pause
+
+    def _sink(self, feed: ConfiguredSource) -> Sink:
+        known = self._sinks.get(feed.name)
+        if known is None or known[0] != feed:
+            known = self._sinks[feed.name] = (feed, sink(feed))
+        return known[1]
+
+
+def pause_after(attempts: int, first: timedelta, chance: float, retry_after: float | None = None) -> timedelta:
+    """The pause after that many failed attempts: doubled each time, up to an hour, and no shorter than the EMR asks for."""
+    doubled: timedelta = min(LONGEST_PAUSE, first * 2 ** min(attempts - 1, 16)) * (1 + retry.SPREAD * (chance - 0.5))
+    return timedelta(seconds=max(doubled.total_seconds(), retry_after or 0.0))
+
+
+def _key(one: WriteBack) -> str:
+    """The same for each attempt at one opt-out; it reveals nothing about the patient."""
+    text = f"{one.source}|{one.patient}|{one.attribute}|{one.stated.isoformat()}"
+    return blake2b(text.encode(), digest_size=16, person=b"write-back").hexdigest()
