@@ -43,6 +43,7 @@ FOLDERS = frozenset({"files.delimited", "hl7v2.files"})
 SINKS = {
     "fhir.consent": "adapters.fhir.write_back:ConsentSink",
     "fhir.patient": "adapters.fhir.write_back:PatientSink",
+    "hl7v2.a31": "adapters.hl7v2.write_back:A31Sink",
 }
 """What writes opt-outs to EMRs."""
 
@@ -59,9 +60,9 @@ def build(settings: SourceSettings) -> Adapter | Listener:
     return adapter
 
 
-def build_sink(kind: str, settings: SourceSettings, attributes: Mapping[str, Any]) -> Sink:
-    """Builds what writes opt-outs to the EMR of a source. It opens no connection yet."""
-    found: Sink = _named(SINKS[kind])(settings, attributes)
+def build_sink(kind: str, settings: SourceSettings, attributes: Mapping[str, Any], options: Mapping[str, Any]) -> Sink:
+    """Builds what writes opt-outs to the EMR of a source. It opens no connection yet. ``options``: the sink's own settings."""
+    found: Sink = _named(SINKS[kind])(settings, attributes, options)
     return found
 
 

@@ -49,4 +49,5 @@ def sink(feed: ConfiguredSource) -> Sink:
     """What writes opt-outs to the source's EMR. Raises ``UsageError`` if nothing does."""
     if feed.write_back is None:
         raise UsageError(f"{feed.name} has no write_back")
-    return build_sink(feed.write_back.sink, feed.settings, feed.write_back.attributes)
+    back = feed.write_back
+    return build_sink(back.sink, feed.settings, back.attributes, back.options)

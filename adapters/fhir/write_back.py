@@ -58,7 +58,7 @@ class DenyingConsent:
 class PatientSink:
     """Writes opt-outs into Patients. ``attributes``: what is written for each."""
 
-    def __init__(self, settings: SourceSettings, attributes: Mapping[str, DenyingExtension]) -> None:
+    def __init__(self, settings: SourceSettings, attributes: Mapping[str, DenyingExtension], options: Mapping[str, Any]) -> None:
         self.source, self.open_client, self.attributes = settings.name, RestAdapter(settings).client, attributes
 
     def write(self, refusal: Refusal) -> None:
@@ -83,7 +83,7 @@ class PatientSink:
 class ConsentSink:
     """Writes opt-outs as Consents."""
 
-    def __init__(self, settings: SourceSettings, attributes: Mapping[str, DenyingConsent]) -> None:
+    def __init__(self, settings: SourceSettings, attributes: Mapping[str, DenyingConsent], options: Mapping[str, Any]) -> None:
         self.source, self.open_client, self.attributes = settings.name, RestAdapter(settings).client, attributes
 
     def write(self, refusal: Refusal) -> None:

@@ -1,4 +1,4 @@
-"""A small blocking MLLP client for tests and rehearsals: one message, one acknowledgement."""
+"""A small blocking MLLP client: one message, one acknowledgement. For opt-outs that are written to EMRs, and for tests."""
 
 from __future__ import annotations
 
@@ -10,12 +10,15 @@ from adapters.hl7v2.framing import Deframer, frame
 
 
 class MllpClient:
-    """A connection to an MLLP listener. ``timeout`` (seconds) applies to connecting and to each wait."""
+    """A connection to an MLLP listener. ``timeout`` (seconds) applies to connecting and to each wait.
 
-    def __init__(self, host: str, port: int, timeout: float = 10.0, tls: ssl.SSLContext | None = None) -> None:
+    ``server_name``: the name in the listener's certificate, if it is not ``host``.
+    """
+
+    def __init__(self, host: str, port: int, timeout: float = 10.0, tls: ssl.SSLContext | None = None, server_name: str = "") -> None:
         plain = socket.create_connection((host, port), timeout)
         try:
-            self._socket = tls.wrap_socket(plain, server_hostname=host) if tls else plain
+            self._socket = tls.wrap_socket(plain, server_hostname=server_name or host) if tls else plain
         except OSError:
             plain.close()
             raise

@@ -15,7 +15,7 @@ from store.db.database import Database
 from store.db.tables_records import WriteBackRow
 from store.domain.documents import instant
 from store.domain.enterprise import Enterprise
-from store.domain.identifiers import DECIDING
+from store.domain.identifiers import LEGACY, OWN
 from store.domain.sms_consent import SMS, active
 from store.domain.write_back import Echo, WriteBackState, attribute_of, echo, refuses
 from store.patients.opt_out_bindings import Bindings
@@ -179,7 +179,7 @@ class WriteBacks:
             while into := self.database.select(connection, INTO, [patient])[0][0]:
                 patient = into
             rows = self.database.select(connection, OWN_NAMES, [one.enterprise, patient])
-        return tuple(Identifier(authority, kind, value) for authority, kind, value, how in rows if how in DECIDING)
+        return tuple(Identifier(authority, kind, value) for authority, kind, value, how in rows if how in (OWN, LEGACY))
 
     def is_waiting(self, one: WriteBack) -> bool:
         """Whether it is still to be written: the patient may have opted in again meanwhile."""

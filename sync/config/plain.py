@@ -78,6 +78,9 @@ def _feed(feed: ConfiguredSource) -> Iterator[Exposed]:
         for name in ("listen", "connect"):
             if options.get(name) and not is_local(address(options[name]).host):
                 yield Exposed((*path, name), MLLP)
+    back = feed.write_back.options if feed.write_back else {}
+    if back.get("connect") and not back.get("tls") and not is_local(address(back["connect"]).host):
+        yield Exposed((*path, "write_back", "connect"), MLLP)
     for names in URLS:
         parts = urlsplit(str(_at(options, names) or ""))
         if parts.scheme == "http" and not is_local(parts.hostname or ""):

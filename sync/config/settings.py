@@ -37,7 +37,7 @@ class Schedule:
 
 @dataclass(frozen=True, slots=True)
 class ConfiguredWriteBack:
-    """How opt-outs are written to a source's EMR. ``attributes``: what is written for each.
+    """How opt-outs are written to a source's EMR. ``attributes``: what is written for each; ``options``: the sink's own settings.
 
     An opt-out that the EMR does not take within ``give_up_after`` waits for a person.
     """
@@ -45,6 +45,7 @@ class ConfiguredWriteBack:
     sink: str
     attributes: Mapping[str, Any]
     give_up_after: timedelta
+    options: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

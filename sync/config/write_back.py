@@ -14,7 +14,10 @@ from pydantic import Field, model_validator
 
 from adapters.base import Payload, Refusal, SourceSettings
 from adapters.fhir.write_back import DenyingConsent, DenyingExtension, consent, with_extension
-from adapters.schema import Duration, SettingsGroup
+from adapters.hl7v2.schema import TlsPart
+from adapters.hl7v2.write_back import CODE, FIELD, DenyingField, message
+from adapters.registry import build
+from adapters.schema import Duration, ListenText, SettingsGroup
 from store.domain.write_back import attribute_of
 from store.patients.write_backs import CHANNELS
 from store.preference import DENIED, PatientStatements
@@ -22,19 +25,23 @@ from sync.config.document import Document
 from sync.config.problems import Path, one_of
 from sync.config.settings import ConfiguredWriteBack
 
-PATIENT, CONSENT = "fhir.patient", "fhir.consent"
+PATIENT, CONSENT, A31 = "fhir.patient", "fhir.consent", "hl7v2.a31"
+NEEDS = {PATIENT: "extension", CONSENT: "category", A31: "field"}
 SCOPE = "http://terminology.hl7.org/CodeSystem/consentscope|patient-privacy"
 ATTRIBUTES = tuple(map(attribute_of, CHANNELS))
+Denying = DenyingExtension | DenyingConsent | DenyingField
 
 
 class DenialPart(SettingsGroup):
-    """What is written for one attribute: an ``extension`` with a value, or the codings of a Consent."""
+    """What is written for one attribute: an ``extension`` with a value, the codings of a Consent, or the code of an HL7 v2 field."""
 
     extension: str | None = None
     type: Literal["valueBoolean", "valueCode", "valueString"] = "valueBoolean"
     value: str = "false"
     category: str | None = None
     scope: str = SCOPE
+    field: str | None = None
+    code: str = ""
 
     @model_validator(mode="after")
     def _is_whole(self) -> DenialPart:
@@ -43,50 +50,71 @@ class DenialPart(SettingsGroup):
         for one in (self.category, self.scope):
             if one is not None and not all(one.partition("|")):
                 raise ValueError("category and scope must be written as system|code")
+        if self.field is not None and not FIELD.fullmatch(self.field):
+            raise ValueError("field must be written like PD1-11.1 or ZCP-2, and must not be one that says who the patient is")
+        if self.field is not None and not CODE.fullmatch(self.code):
+            raise ValueError("code must be the EMR's code for the denial, without delimiters or quotes")
         return self
 
 
 class WriteBackPart(SettingsGroup):
-    """``echoed_by``: other sources that read the same EMR, and so repeat what is written."""
+    """``echoed_by``: other sources that read the same EMR, and so repeat what is written.
 
-    sink: Literal["fhir.patient", "fhir.consent"]
+    ``connect``, ``tls``, ``application`` and ``facility`` are the EMR's listener, for ``hl7v2.a31``.
+    """
+
+    sink: Literal["fhir.patient", "fhir.consent", "hl7v2.a31"]
     attributes: dict[str, DenialPart] = Field(min_length=1)
     echoed_by: list[str] = Field(default_factory=list)
     give_up_after: Duration = timedelta(days=3)
+    connect: ListenText | None = None
+    tls: TlsPart | None = None
+    application: str = ""
+    facility: str = ""
 
 
 def write_back(document: Document, path: Path, part: WriteBackPart, settings: SourceSettings) -> ConfiguredWriteBack | None:
     """The sink as it is run; ``None`` after errors were reported."""
-    if not settings.adapter.startswith("fhir."):
-        document.mistake((*path, "sink"), f"not for {settings.adapter}; {part.sink} needs a source of fhir.rest or fhir.bulk")
+    protocol = part.sink.partition(".")[0]
+    if not settings.adapter.startswith(f"{protocol}."):
+        document.mistake((*path, "sink"), f"not for {settings.adapter}; {part.sink} needs a source that reads {protocol}")
         return None
-    found: dict[str, DenyingExtension | DenyingConsent] = {}
+    if part.sink == A31 and not (part.connect and settings.authority):
+        document.mistake(
+            path, "hl7v2.a31 needs 'connect', the EMR's listener, and 'patient_id' of the source, by which the EMR finds patients"
+        )
+        return None
+    found: dict[str, Denying] = {}
     for name, denial in part.attributes.items():
         where = (*path, "attributes", name)
         if name not in ATTRIBUTES:
             document.mistake(where, f"{name!r} is not written to EMRs. {one_of(name, ATTRIBUTES)}")
         elif (denying := _denying(part.sink, denial)) is None:
-            needed = "extension" if part.sink == PATIENT else "category"
-            document.mistake((*where, needed), f"missing; {part.sink} needs it")
+            document.mistake((*where, NEEDS[part.sink]), f"missing; {part.sink} needs it")
         elif not denies(settings, name, denying):
             document.mistake(where, f"the mapping of this source does not read this as {name} denied; write what it reads so")
         else:
             found[name] = denying
-    return ConfiguredWriteBack(part.sink, found, part.give_up_after) if len(found) == len(part.attributes) else None
+    options = part.model_dump(include={"connect", "tls", "application", "facility"}, exclude_none=True) if part.sink == A31 else {}
+    return ConfiguredWriteBack(part.sink, found, part.give_up_after, options) if len(found) == len(part.attributes) else None
 
 
-def denies(settings: SourceSettings, attribute: str, denying: DenyingExtension | DenyingConsent) -> bool:
+def denies(settings: SourceSettings, attribute: str, denying: Denying) -> bool:
     """Whether the source's mapping reads what would be written as denied."""
-    from adapters.fhir.mapping import FhirMapper  # slow to import
-
     now = datetime.now(UTC)
-    refusal = Refusal("check", attribute, (), now)
-    identifier = {"system": settings.authority or "urn:example", "value": "check"}
-    patient = {"resourceType": "Patient", "id": "check", "identifier": [identifier]}
-    written = with_extension(patient, denying) if isinstance(denying, DenyingExtension) else consent("check", refusal, denying)
-    items = FhirMapper(settings).read_unconfirmed(Payload(json.dumps(written).encode(), "check", now))
+    items = build(settings).mapper.read(Payload(_sample(settings, attribute, denying, now), "check", now))
     stated = [one.statements for one in items if isinstance(one, PatientStatements)]
     return any(attribute in one and one[attribute].value == DENIED for one in stated)
+
+
+def _sample(settings: SourceSettings, attribute: str, denying: Denying, now: datetime) -> bytes:
+    """What would be written about a patient."""
+    if isinstance(denying, DenyingField):
+        return message(f"1^^^{settings.authority}^{next(iter(settings.identifier_types), 'MR')}", denying, "1", now, {})
+    if isinstance(denying, DenyingConsent):
+        return json.dumps(consent("check", Refusal("check", attribute, (), now), denying)).encode()
+    identifier = {"system": settings.authority or "urn:example", "value": "1"}
+    return json.dumps(with_extension({"resourceType": "Patient", "id": "check", "identifier": [identifier]}, denying)).encode()
 
 
 def echoes(parts: Mapping[str, Any]) -> dict[str, frozenset[str]]:
@@ -99,11 +127,13 @@ def echoes(parts: Mapping[str, Any]) -> dict[str, frozenset[str]]:
     return {name: frozenset(of) for name, of in found.items()}
 
 
-def _denying(sink: str, part: DenialPart) -> DenyingExtension | DenyingConsent | None:
-    if sink == PATIENT:
-        value: str | bool = part.value == "true" if part.type == "valueBoolean" else part.value
-        return DenyingExtension(part.extension, part.type, value) if part.extension else None
-    return DenyingConsent(_coding(part.category), _coding(part.scope)) if part.category else None
+def _denying(sink: str, part: DenialPart) -> Denying | None:
+    if sink == A31:
+        return DenyingField(part.field, part.code) if part.field else None
+    if sink == CONSENT:
+        return DenyingConsent(_coding(part.category), _coding(part.scope)) if part.category else None
+    value: str | bool = part.value == "true" if part.type == "valueBoolean" else part.value
+    return DenyingExtension(part.extension, part.type, value) if part.extension else None
 
 
 def _coding(text: str) -> tuple[str, str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -100,16 +100,19 @@ class Site:
             decide(DecisionRequest(message_type="broadcast", channels=("sms",), line=LINE), known, Policy(), self.clock()).channel == "sms"
         )
 
-    def states(self) -> dict[str, list[tuple[int, str]]]:
+    def states(self, source: str = "emr") -> dict[str, list[tuple[int, str]]]:
         outbox = WriteBacks(self.runtime.database)
-        return {state: [(one.attempts, one.reason) for one in outbox.listed(["emr"], state)] for state in WriteBackState}
+        return {state: [(one.attempts, one.reason) for one in outbox.listed([source], state)] for state in WriteBackState}
 
     def emr_permits(self, index: int) -> bool | None:
         return self.emr.entry(index).person.texting_ok
 
 
 @contextlib.contextmanager
-def serving(url: str, folder: Path, write_back: dict[str, Any] | None, **more: Any) -> Iterator[Site]:
+def serving(
+    url: str, folder: Path, write_back: dict[str, Any] | None, adt: Callable[[RehearsalEmr], dict[str, Any]] = lambda _: {}, **more: Any
+) -> Iterator[Site]:
+    """A site. ``adt``: further settings of the HL7 v2 source."""
     with RehearsalEmr(patients=PATIENTS, seed=5) as emr:
         source = emr.fhir_source(enterprise="general") | {"schedule": {"every": "1h"}, **more}
         if "consent" in more:
@@ -128,7 +131,7 @@ def serving(url: str, folder: Path, write_back: dict[str, Any] | None, **more: A
             },
             "sources": {
                 "emr": source | ({"write_back": write_back} if write_back else {}),
-                "adt": emr.hl7_source(enterprise="general", listen="127.0.0.1:0"),
+                "adt": emr.hl7_source(enterprise="general", listen="127.0.0.1:0") | adt(emr),
             },
         }
         file = folder / "config.yaml"

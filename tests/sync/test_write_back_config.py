@@ -19,7 +19,17 @@ MLLP = {"enterprise": "general", "adapter": "hl7v2.mllp", "listen": "127.0.0.1:0
 IN_PATIENT = {"sink": "fhir.patient", "attributes": {"consent.sms": {"extension": URL, "value": "false"}}}
 AS_CONSENT = {"sink": "fhir.consent", "attributes": {"consent.sms": {"category": CATEGORY}}}
 CONSENTS = {"consent": {"attribute": "consent.sms", "category": [CATEGORY]}}
+HL7 = MLLP | {"mapping": {"consent.sms": {"from": "PD1-11.1", "values": {"02": "granted", "01": "denied"}}}}
+A31: dict[str, Any] = {"sink": "hl7v2.a31", "attributes": {"consent.sms": {"field": "PD1-11.1", "code": "01"}}}
+A31_CONNECTED = A31 | {"connect": "127.0.0.1:2576"}
 ATTRIBUTE = "sources.emr.write_back.attributes.consent.sms"
+
+
+WRITTEN = [
+    FHIR | {"mapping": READ, "write_back": IN_PATIENT},
+    FHIR | CONSENTS | {"write_back": AS_CONSENT},
+    HL7 | {"write_back": A31_CONNECTED},
+]
 
 
 def errors(folder: Path, source: dict[str, Any]) -> dict[str, str]:
@@ -34,7 +44,7 @@ def changed(part: dict[str, Any], **denial: Any) -> dict[str, Any]:
     return part | {"attributes": {"consent.sms": {key: value for key, value in written.items() if value is not None}}}
 
 
-@pytest.mark.parametrize("source", [FHIR | {"mapping": READ, "write_back": IN_PATIENT}, FHIR | CONSENTS | {"write_back": AS_CONSENT}])
+@pytest.mark.parametrize("source", WRITTEN)
 def test_what_the_mapping_reads_as_denied_may_be_written(tmp_path: Path, source: dict[str, Any]) -> None:
     assert errors(tmp_path, source) == {}
 
@@ -42,6 +52,13 @@ def test_what_the_mapping_reads_as_denied_may_be_written(tmp_path: Path, source:
 @pytest.mark.parametrize(
     ("source", "where", "message"),
     [
+        (MLLP | {"write_back": A31}, "sources.emr.write_back", "'connect'"),
+        (HL7 | {"write_back": {**A31_CONNECTED, "attributes": {"consent.sms": {"code": "01"}}}}, f"{ATTRIBUTE}.field", "missing"),
+        (HL7 | {"write_back": changed(A31_CONNECTED, code="02")}, ATTRIBUTE, "does not read this"),
+        (HL7 | {"write_back": changed(A31_CONNECTED, code='""')}, ATTRIBUTE, "without delimiters"),
+        (HL7 | {"write_back": changed(A31_CONNECTED, code="01|")}, ATTRIBUTE, "without delimiters"),
+        (HL7 | {"write_back": changed(A31_CONNECTED, field="PID-30")}, ATTRIBUTE, "field must be"),
+        (FHIR | {"write_back": A31_CONNECTED}, "sources.emr.write_back.sink", "not for fhir.rest"),
         (FHIR | {"mapping": READ, "write_back": changed(IN_PATIENT, value="true")}, ATTRIBUTE, "does not read this as consent.sms denied"),
         (FHIR | {"mapping": READ, "write_back": changed(IN_PATIENT, extension="http://x")}, ATTRIBUTE, "does not read this"),
         (FHIR | {"write_back": IN_PATIENT}, ATTRIBUTE, "does not read this"),
