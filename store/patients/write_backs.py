@@ -5,7 +5,8 @@ There is one row for each patient, source and attribute. A row that waits is tak
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
@@ -106,59 +107,60 @@ class WriteBacks:
         refused: Mapping[int, datetime | None],
         now: datetime,
     ) -> None:
-        known = {row[0] for row in self.database.select(transaction, KNOWN, [emr(source), sorted(refused)])}
-        states = dict(self.database.select(transaction, STATES, [source, attribute, sorted(refused)]))
+        known, states = self._known(transaction, source, attribute, refused)
         kept = (WriteBackState.WAITING, WriteBackState.SENT)
-        new = [
-            (source, patient, attribute, enterprise.name, str(WriteBackState.WAITING), at, 0, now, "", None)
-            for patient, at in sorted(refused.items())
-            if at is not None and patient in known and states.get(patient) not in kept
-        ]
-        self.database.upsert(transaction, WriteBackRow, COLUMNS, new)
+        new = {patient: at for patient, at in refused.items() if at is not None and patient in known and states.get(patient) not in kept}
+        self._add(transaction, enterprise.name, [(source, patient, attribute, at) for patient, at in sorted(new.items())], now)
         lifted = [patient for patient, at in refused.items() if at is None and states.get(patient) in (*kept, WriteBackState.DEAD)]
         rows = [(str(WriteBackState.LIFTED), source, patient, attribute) for patient in sorted(lifted)]
         self.database.update(transaction, WriteBackRow, KEYS, ("state",), rows)
 
+    def _known(self, connection: Connection, source: str, attribute: str, patients: Iterable[int]) -> tuple[set[int], dict[int, str]]:
+        """The patients whom the source has stated, and the states of their rows."""
+        wanted = sorted(patients)
+        known = {row[0] for row in self.database.select(connection, KNOWN, [emr(source), wanted])}
+        return known, dict(self.database.select(connection, STATES, [source, attribute, wanted]))
+
+    def _add(self, transaction: Connection, enterprise: str, new: Iterable[tuple[str, int, str, datetime]], now: datetime) -> None:
+        rows = [(*key, enterprise, str(WriteBackState.WAITING), at, 0, now, "", None) for *key, at in new]
+        self.database.upsert(transaction, WriteBackRow, COLUMNS, rows)
+
     def fill(self, enterprise: Enterprise, now: datetime) -> None:
-        """Adds the opt-outs that are in force and not yet in the outbox: those from before a sink was configured."""
-        for patients in self._bound(enterprise.name):
+        """Adds the opt-outs that are in force and have no row: from before a sink was configured, or before its EMR knew the patient."""
+        for patients in self._bound(enterprise):
             with self.database.write(enterprise.name) as transaction:
-                missing = self._missing(transaction, enterprise, patients)
-                self.follow(transaction, enterprise, missing, now)
+                self._add(transaction, enterprise.name, self._without_row(transaction, enterprise, patients), now)
 
     def unsent(self, enterprise: Enterprise) -> dict[str, int]:
-        """How many opt-outs in force each source of the enterprise would be sent that it was not sent yet. Changes nothing."""
-        found: dict[str, int] = {one.name: 0 for one in enterprise.sources if one.writes}
-        for patients in self._bound(enterprise.name) if found else ():
+        """How many rows :meth:`fill` would add for each source. Changes nothing."""
+        found = Counter({one.name: 0 for one in enterprise.sources if one.writes})
+        for patients in self._bound(enterprise):
             with self.database.read() as connection:
-                for source, _, _ in self._unknown(connection, enterprise, patients):
-                    found[source] += 1
-        return found
+                found.update(source for source, *_ in self._without_row(connection, enterprise, patients))
+        return dict(found)
 
-    def _bound(self, enterprise: str) -> Iterable[list[int]]:
-        last = 0
-        while True:
+    def _bound(self, enterprise: Enterprise) -> Iterator[list[int]]:
+        """The patients whom opt-outs bind, in groups; none if no source writes."""
+        last = 0 if any(one.writes for one in enterprise.sources) else None
+        while last is not None:
             with self.database.read() as connection:
-                page = [row[0] for row in self.database.select(connection, BOUND, [enterprise, last, PAGE])]
-            if not page:
-                return
-            last = page[-1]
-            yield page
+                page = [row[0] for row in self.database.select(connection, BOUND, [enterprise.name, last, PAGE])]
+            last = page[-1] if page else None
+            if page:
+                yield page
 
-    def _missing(self, connection: Connection, enterprise: Enterprise, patients: Sequence[int]) -> set[int]:
-        return {patient for _, patient, _ in self._unknown(connection, enterprise, patients)}
-
-    def _unknown(self, connection: Connection, enterprise: Enterprise, patients: Sequence[int]) -> Iterable[tuple[str, int, str]]:
-        """Rows that do not exist: source, patient, attribute."""
+    def _without_row(
+        self, connection: Connection, enterprise: Enterprise, patients: Sequence[int]
+    ) -> Iterator[tuple[str, int, str, datetime]]:
+        """Source, patient, attribute and time of opt-outs that have no row."""
         refused = self._refused(connection, enterprise, patients)
         for source in enterprise.sources:
             for channel in CHANNELS:
-                attribute = attribute_of(channel)
-                wanted = sorted(patient for patient, by in refused if by == channel) if attribute in source.writes else []
-                if wanted:
-                    known = {row[0] for row in self.database.select(connection, KNOWN, [emr(source.name), wanted])}
-                    states = dict(self.database.select(connection, STATES, [source.name, attribute, wanted]))
-                    yield from ((source.name, one, attribute) for one in wanted if one in known and one not in states)
+                wanted = {patient: at for (patient, by), at in refused.items() if by == channel}
+                if wanted and attribute_of(channel) in source.writes:
+                    known, states = self._known(connection, source.name, attribute_of(channel), wanted)
+                    new = sorted(known - states.keys())
+                    yield from ((source.name, one, attribute_of(channel), wanted[one]) for one in new)
 
     def take(self, now: datetime, sources: Sequence[str]) -> list[WriteBack]:
         """The opt-outs of these sources that are due, for this process alone until :data:`LEASE` has passed."""

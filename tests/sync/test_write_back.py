@@ -309,6 +309,8 @@ def test_a_refused_opt_out_is_a_dead_letter_that_can_be_retried(site: Site, caps
     assert mrn(index) not in reason
     assert 'emr_sync_write_backs{source="emr",state="dead"} 1.0' in metrics_text(site.runtime, None, {}).decode()
     assert not site.may_text(index)
+    site.sender.fill()
+    assert len(site.states()[DEAD]) == 1, "only a person tries it again"
     capsys.readouterr()
     assert cli.run(["-c", str(site.file), "write-backs", "--json"]) == 0
     assert [one["attribute"] for one in json.loads(capsys.readouterr().out)] == [SMS]
