@@ -236,7 +236,7 @@ class IngestResult(NamedTuple):
     """The outcome of one received payload: ``applied | unchanged | stale | merged | filtered | rejected``, and why.
 
     ``problems`` are the parts that could not be used when the rest was. ``undecided`` counts the attributes for which it is unknown
-    whether the payload is newer than the value in force.
+    whether the payload is newer than the value in force. ``patient_id``: the store's number of its patient, if one is known.
     """
 
     outcome: str
@@ -244,6 +244,7 @@ class IngestResult(NamedTuple):
     detail: str = ""
     problems: tuple[Problem, ...] = ()
     undecided: int = 0
+    patient_id: int | None = None
 
 
 class Refusal(NamedTuple):

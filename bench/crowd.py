@@ -48,7 +48,7 @@ class Size:
     patients: int = 1_000_000
     audit: int = 1_000_000
     opt_outs: int = 200_000
-    rejections: int = 50_000
+    rejections: int = 100_000
     held: int = 20_000
     sharing: int = 20_000
     runs: int = 5_000
@@ -152,7 +152,7 @@ class Crowd:
     def _rejections(self) -> str:
         for lot in _lots(range(self.size.rejections), 500):
             at = BEGAN + timedelta(minutes=lot[0])
-            rows = [_rejected(number) for number in lot]
+            rows = [_rejected(number, self.first + number * APART) for number in lot]
             with self.database.write(site.ENTERPRISE) as transaction:
                 self.journal.reject(transaction, rows, source=site.ADT, enterprise=site.ENTERPRISE, run_id=None, now=at)
         return self.journal.rejections(site.ENTERPRISE, limit=1)[0].id
@@ -231,10 +231,11 @@ class Crowd:
             )
 
 
-def _rejected(number: int) -> Rejected:
+def _rejected(number: int, patient: int) -> Rejected:
     reason, detail = REASONS[number % len(REASONS)]
     path = f"PV1-{number % 60 + 1}"
-    return Rejected(reason, detail.format(path), path, f"feed.hl7:{number}", f"PID|1||R{number}^^^GENHOSP^MR\r".encode())
+    named = (reason, detail.format(path), path, f"feed.hl7:{number}", f"PID|1||R{number}^^^GENHOSP^MR\r".encode(), "field", f"M{number}")
+    return Rejected(*named, attribute="do_not_contact", patient_id=patient)
 
 
 def _lots(numbers: range, size: int) -> Iterator[list[int]]:

@@ -20,6 +20,7 @@ from store.web.pages.site import Access
 from sync import logs, memory
 from sync.describe import described
 from sync.inbound import Inbound
+from sync.mapping_fix import fix
 from sync.measuring import measured
 from sync.push import Push
 from sync.queue import Job, Queue
@@ -68,6 +69,11 @@ class OnRequest:
         self.audit.note(feed.enterprise, VIEWED_PAYLOAD, "", actor=actor, now=now, source=source, what="unmapped codes")
         return unmapped_codes(self.runtime, source)
 
+    def fix(self, source: str, reason: str, attribute: str, codes: Sequence[str]) -> str:
+        """The rule of a source's mapping that ends a cause of rejections; empty for a messaging provider, which has none."""
+        found = self.runtime.settings.feeds.get(source)
+        return fix(source, found.settings.mapping, reason, attribute, codes) if found is not None else ""
+
     def replay(self, rejection_id: str, by: str) -> Mapping[str, Any]:
         """Replays a rejection now."""
         rejection = self.runtime.journal.rejection(rejection_id)
@@ -94,11 +100,14 @@ def build_api(runtime: Runtime, queue: Queue) -> Any:
     sessions = Sessions(runtime.database, idle=runtime.settings.session_idle, longest=runtime.settings.session_longest)
     look_ups, counts = _look_ups(runtime), DecisionCounts()
     openid = runtime.settings.openid
+    work = SyncWork(
+        on_request.resync, on_request.replay, runtime.expire, on_request.replay_many, on_request.preview, on_request.codes, on_request.fix
+    )
     return create_app(
         runtime.preferences,
         runtime.journal,
         runtime.keys,
-        work=SyncWork(on_request.resync, on_request.replay, runtime.expire, on_request.replay_many, on_request.preview, on_request.codes),
+        work=work,
         metrics=lambda: runtime.metrics.text(measured(runtime, queue, look_ups, counts)),
         clock=runtime.clock,
         closing=runtime.engine.stop.is_set,
@@ -111,7 +120,10 @@ def build_api(runtime: Runtime, queue: Queue) -> Any:
         receive=Inbound(runtime).receive if runtime.settings.providers else None,
         push=Push(runtime).receive,
         access=Access(
-            Users(runtime.database), sessions, lambda source: described(runtime.feed(source)), Provider(openid) if openid else None
+            Users(runtime.database),
+            sessions,
+            lambda source: described(runtime.feed(source)),
+            Provider(openid) if openid else None,
         ),
     )
 

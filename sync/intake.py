@@ -21,7 +21,7 @@ from store.errors import NotRepeated
 from store.patients.apply import Outcome
 from store.patients.gating import Guard
 from store.patients.preferences import Preferences
-from store.preference import PatientMerge, PatientStatements, Problem, RecordOutcome
+from store.preference import PatientMerge, PatientStatements, Problem, RecordOutcome, base
 from store.runs.runs import Journal, Rejected
 from store.runs.source_stats import Arrivals
 from sync import logs, retry
@@ -91,14 +91,16 @@ def rejected(piece: Piece, answer: IngestResult, *, answered: bool = False) -> I
     ``answered``: its sender is told that it was rejected. Then, or if it is garbage, a record without a patient may be left out when too
     many arrive.
     """
-    item = piece.item
+    item, patient = piece.item, answer.patient_id
     payload = (item.payload if isinstance(item, Unmappable) else b"") or piece.payload
     if answer.outcome == RecordOutcome.REJECTED:
         path = item.path if isinstance(item, Unmappable) else ""
         nameless = isinstance(item, Unmappable) and (answered or item.reason in NONSENSE)
-        yield Rejected(answer.reason, answer.detail, path, item.locator, payload, "record", _evidence_id(item, payload), nameless)
+        named = (item.locator, payload, "record", _evidence_id(item, payload))
+        yield Rejected(answer.reason, answer.detail, path, *named, nameless, patient_id=patient)
     for problem in problems(piece) if answer.outcome != RecordOutcome.REJECTED else ():
-        yield Rejected(problem.reason, problem.detail, problem.path, item.locator, payload, "field", _evidence_id(item, payload))
+        named = (item.locator, payload, "field", _evidence_id(item, payload))
+        yield Rejected(problem.reason, problem.detail, problem.path, *named, attribute=base(problem.attribute), patient_id=patient)
 
 
 def _evidence_id(item: Item, payload: bytes) -> str:
@@ -202,7 +204,8 @@ class Intake:
         items = [item for position in undecided_positions if isinstance(item := pieces[position].item, PatientStatements | PatientMerge)]
         outcomes = self._apply(transaction, lane, items, now, run_id, guard) if items else []
         for position, outcome in zip(undecided_positions, outcomes, strict=True):
-            answers[position] = IngestResult(outcome.outcome, outcome.reason, outcome.detail, problems(pieces[position]), outcome.undecided)
+            result = (outcome.outcome, outcome.reason, outcome.detail)
+            answers[position] = IngestResult(*result, problems(pieces[position]), outcome.undecided, outcome.patient_id)
         return [answer for answer in answers if answer is not None]
 
     def _transact(

@@ -249,6 +249,8 @@ class RunRow(Table):
     __table_args__ = (
         PartialIndex("uq_runs_active_source", ("source",), where="status = 'running'", unique=True),
         Index("ix_runs_source_started", "source", "started"),
+        Index("ix_runs_enterprise_status_started", "enterprise", "status", "started", "id"),
+        Index("ix_runs_enterprise_source_status_started", "enterprise", "source", "status", "started", "id"),
     )
 
 
@@ -276,7 +278,8 @@ class RejectionRow(Table):
     """A payload, or one field of it (``scope``), that was rejected. If the same one comes again, ``times`` goes up.
 
     ``payload`` is encrypted with the key ``key_id`` (``store.runs.encryption``); both are empty if no payload is kept. ``evidence_id`` is
-    the control id of the message, or the type and id of the resource; empty if none was found.
+    the control id of the message, or the type and id of the resource; empty if none was found. ``attribute`` is what could not be read,
+    and ``patient_id`` whose it is, if they are known.
     """
 
     __tablename__ = "rejections"
@@ -297,12 +300,17 @@ class RejectionRow(Table):
     first_at: Mapped[datetime]
     last_at: Mapped[datetime]
     evidence_id: Mapped[str] = mapped_column(server_default="")
+    attribute: Mapped[str] = mapped_column(server_default="")
+    patient_id: Mapped[int | None]
     __table_args__ = (
         Index("uq_rejections_source_digest", "source", "digest", unique=True),
         Index("ix_rejections_status_last_at", "status", "last_at", "id"),
         Index("ix_rejections_enterprise_status_last_at", "enterprise", "status", "last_at", "id"),
         Index("ix_rejections_source_status_last_at", "source", "status", "last_at", "id"),
-        Index("ix_rejections_ranking", "enterprise", "status", "source", "reason", "path", "times", "id"),
+        Index(
+            "ix_rejections_cause",
+            *("enterprise", "status", "source", "reason", "path", "attribute", "patient_id", "times", "first_at", "last_at", "id"),
+        ),
     )
 
 

@@ -33,6 +33,7 @@ ONE = f"{SELECT} AND id = ?"
 SOME = f"{SELECT} AND state = ? ORDER BY recorded DESC, id DESC LIMIT ?"
 THERE = "SELECT 1 FROM sms_replies WHERE enterprise = ? AND number = ? AND line = ? AND received = ?"
 WAITING = "SELECT count(*) FROM sms_replies WHERE enterprise = ? AND state = 'review'"
+OLDEST = "SELECT min(recorded) FROM sms_replies WHERE enterprise = ? AND state = 'review'"
 ALSO = """SELECT 1 FROM sms_replies WHERE enterprise = ? AND state = 'review' AND number = ? AND scope = ? AND id <> ?
  AND (line = ? OR scope = 'all_lines')"""
 PATIENTS = """SELECT number, patient_id FROM patient_phones WHERE enterprise = ? AND number IN ??
@@ -98,6 +99,12 @@ class Replies:
         """How many wait for a person."""
         with self.database.read() as connection:
             return int(self.database.select(connection, WAITING, [enterprise])[0][0])
+
+    def oldest(self, enterprise: str) -> datetime | None:
+        """Since when the oldest of them waits."""
+        with self.database.read() as connection:
+            ((since,),) = self.database.select(connection, OLDEST, [enterprise])
+        return None if since is None else instant(since)
 
     def one(self, enterprise: str, number: str) -> KeptReply:
         """One reply. Raises :class:`ReplyUnknown`."""

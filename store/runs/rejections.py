@@ -19,7 +19,7 @@ from store.db.database import Database
 from store.db.tables import RejectionRow
 from store.db.tables_operations import RejectionRoomRow
 from store.domain.documents import instant
-from store.domain.ids import token
+from store.domain.ids import shown, token
 from store.errors import NotFound, PayloadUnreadable
 from store.runs.encryption import Sealing
 from store.runs.rejection_room import BARE, KEEP, LEAVE_OUT, TRUNCATED, Room, Used, admitted, hour_of
@@ -42,8 +42,13 @@ COLUMNS = (
     "first_at",
     "last_at",
     "evidence_id",
+    "attribute",
+    "patient_id",
 )
-SUMMARY = "id, source, enterprise, scope, status, reason, detail, path, locator, times, run_id, first_at, last_at, evidence_id"
+SUMMARY = (
+    "id, source, enterprise, scope, status, reason, detail, path, locator, times, run_id, first_at, last_at, evidence_id, attribute,"
+    " patient_id"
+)
 NEWEST = f"SELECT {SUMMARY} FROM rejections WHERE status = ?{{conditions}} ORDER BY last_at DESC, id DESC LIMIT ?"
 """Each status is read by itself, so that every combination of conditions can use an index."""
 USED = "SELECT hour, nameless, nameless_bytes, named_bytes, left_out, bare FROM rejection_room WHERE source = ?"
@@ -64,7 +69,8 @@ class Rejected(NamedTuple):
     """Something that could not be used, before it is stored. ``scope``: the whole ``record``, or one ``field``.
 
     ``evidence_id`` is the sender's id of it: a control id, or a resource's type and id. ``nameless``: its patient cannot be told, and its
-    sender was notified or still has it. It may be left out when too many of its kind arrive.
+    sender was notified or still has it. It may be left out when too many of its kind arrive. ``attribute``: the preference that could not
+    be read, and ``patient_id``: the store's number of its patient, if they are known.
     """
 
     reason: str
@@ -75,6 +81,8 @@ class Rejected(NamedTuple):
     scope: str = "record"
     evidence_id: str = ""
     nameless: bool = False
+    attribute: str = ""
+    patient_id: int | None = None
 
 
 class NotKept(NamedTuple):
@@ -86,7 +94,10 @@ class NotKept(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Rejection:
-    """A stored rejection. ``payload`` is only loaded when requested, since it contains a patient's data."""
+    """A stored rejection. ``payload`` is only loaded when requested, since it contains a patient's data.
+
+    ``attribute``: the preference that could not be read; ``patient``: whose it is, by the store's id. Both are empty if unknown.
+    """
 
     id: str
     source: str
@@ -102,6 +113,8 @@ class Rejection:
     first_at: datetime
     last_at: datetime
     evidence_id: str = ""
+    attribute: str = ""
+    patient: str = ""
     payload: bytes = b""
 
 
@@ -132,7 +145,22 @@ class RejectionStore:
                 number = token("rej")
                 sealed = self._sealed(row, number) if fate[digest] == KEEP else (b"", None)
                 content = (row.scope, RejectionStatus.OPEN, row.reason, row.detail, row.path, row.locator, *sealed)
-                new.append((number, source, enterprise, digest, *content, times_now[digest], run_id, now, now, row.evidence_id))
+                new.append(
+                    (
+                        number,
+                        source,
+                        enterprise,
+                        digest,
+                        *content,
+                        times_now[digest],
+                        run_id,
+                        now,
+                        now,
+                        row.evidence_id,
+                        row.attribute,
+                        row.patient_id,
+                    )
+                )
         self.database.insert(transaction, RejectionRow, COLUMNS, new)
         left_out = sum(times_now[digest] for digest, one in fate.items() if one == LEAVE_OUT)
         return NotKept(left_out, frozenset(place for place, digest in enumerate(digests) if fate.get(digest) == BARE))
@@ -165,6 +193,11 @@ class RejectionStore:
         if not rows:
             raise NotFound("no such rejection: list them with emr-sync rejections")
         return _rejection(rows[0], b"")
+
+    def summaries(self, numbers: Sequence[str]) -> dict[str, Rejection]:
+        """Several rejections by id, without their payloads. Unknown ids are left out."""
+        rows = self._select(f"SELECT {SUMMARY} FROM rejections WHERE id IN ??", [list(numbers)]) if numbers else []
+        return {row[0]: _rejection(row, b"") for row in rows}
 
     def rejection(self, number: str) -> Rejection:
         """One rejection with its payload. Raises :class:`NotFound` if there is none with that id.
@@ -251,7 +284,7 @@ class RejectionStore:
             )
             return
         content = (row.scope, RejectionStatus.OPEN, row.reason, row.detail, row.path, row.locator, b"", None)
-        new = (token("rej"), source, enterprise, digest, *content, times, None, now, now, "")
+        new = (token("rej"), source, enterprise, digest, *content, times, None, now, now, "", "", None)
         self.database.insert(transaction, RejectionRow, COLUMNS, [new])
 
     def _resealed(self, sealing: Sealing, number: str, payload: bytes, key: str) -> tuple[bytes, str, str]:
@@ -278,5 +311,6 @@ def _digest(row: Rejected) -> str:
 
 def _rejection(row: Any, payload: bytes) -> Rejection:
     named = dict(zip(SUMMARY.split(", "), row, strict=True))
+    patient = named.pop("patient_id")
     times = {name: instant(named[name]) for name in ("first_at", "last_at")}
-    return Rejection(**{**named, **times, "payload": payload})
+    return Rejection(**{**named, **times}, patient="" if patient is None else shown(patient), payload=payload)

@@ -48,7 +48,21 @@ RUN_COLUMNS = (
     "counts",
     "error",
 )
-__all__ = ["LEASE", "READ_AGAIN", "Journal", "NotKept", "Rejected", "Rejection", "RejectionStatus", "Run", "RunKind", "RunStatus"]
+RUN_FIELDS = "id, source, enterprise, kind, status, started, finished, since, cursor, counts, error"
+__all__ = [
+    "LEASE",
+    "READ_AGAIN",
+    "RUN_FIELDS",
+    "Journal",
+    "NotKept",
+    "Rejected",
+    "Rejection",
+    "RejectionStatus",
+    "Run",
+    "RunKind",
+    "RunStatus",
+    "run_of",
+]
 
 
 class RunStatus(StrEnum):
@@ -264,8 +278,7 @@ class Journal:
         self.database.upsert(transaction, SourceStateRow, ("source", "enterprise", column), [(source, enterprise, value)])
 
     def _runs(self, clauses: str, parameters: list[Any]) -> list[Run]:
-        columns = "id, source, enterprise, kind, status, started, finished, since, cursor, counts, error"
-        return [_run(row) for row in self._select(f"SELECT {columns} FROM runs {clauses}", parameters)]
+        return [run_of(row) for row in self._select(f"SELECT {RUN_FIELDS} FROM runs {clauses}", parameters)]
 
     def _select(self, sql: str, parameters: list[Any]) -> list[Any]:
         with self.database.read() as connection:
@@ -286,7 +299,8 @@ def _where(**conditions: str | None) -> tuple[str, list[Any]]:
     return (f"WHERE {' AND '.join(f'{name} = ?' for name in filters)}" if filters else ""), list(filters.values())
 
 
-def _run(row: Any) -> Run:
+def run_of(row: Any) -> Run:
+    """The run of a row with :data:`RUN_FIELDS`."""
     number, source, enterprise, kind, status, started, finished, since, cursor, counts, error = row
     ended = None if finished is None else instant(finished)
     return Run(number, source, enterprise, kind, RunStatus(status), instant(started), ended, since, cursor, documents.read(counts), error)

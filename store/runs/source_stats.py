@@ -1,7 +1,6 @@
-"""Statistics of a source: records per hour (received, with changes, rejected), and the most frequent reasons of open rejections.
+"""Statistics of a source: records per hour (received, with changes, rejected), and its open rejections.
 
-Records are counted in the transaction that applies them, so a crash neither loses counts nor counts twice. The ranking of rejections is
-by reason and path; codes that are missing in a mapping's tables show up there.
+Records are counted in the transaction that applies them, so a crash neither loses counts nor counts twice.
 """
 
 from __future__ import annotations
@@ -16,28 +15,6 @@ from store.db.database import Database
 from store.db.tables_operations import ArrivalRow
 from store.domain.documents import instant
 from store.preference import RecordOutcome
-
-GROUPED = """SELECT source, reason, path, count(*) AS rejections, sum(times) AS times, max(id) AS example FROM rejections
- WHERE enterprise = ? AND status = 'open'{} GROUP BY source, reason, path ORDER BY sum(times) DESC, source, reason, path LIMIT ?"""
-
-
-class Ranked(NamedTuple):
-    """One reason at one path, and how often it occurred. ``example`` is the id of one of its rejections."""
-
-    source: str
-    reason: str
-    path: str
-    rejections: int
-    times: int
-    example: str
-
-
-def ranked(database: Database, enterprise: str, source: str | None = None, limit: int = 10) -> list[Ranked]:
-    """The most frequent reasons of an enterprise, or of one source."""
-    sql = GROUPED.format(" AND source = ?" if source else "")
-    with database.read() as connection:
-        rows = database.select(connection, sql, [enterprise, *([source] if source else []), limit])
-    return [Ranked(source, reason, path, many, int(times), example) for source, reason, path, many, times, example in rows]
 
 
 def open_rejections(database: Database, enterprise: str, source: str) -> int:

@@ -81,6 +81,7 @@ PATIENT, DECISION, RUN, REJECTION, SOURCE = (
     "/rejections/{rejection_id:str}",
     "/sources/{source:str}",
 )
+CAUSE = f"{REJECTION}/cause"
 PAGES: Mapping[tuple[str, str], frozenset[str]] = {
     ("GET", "/"): EVERYBODY,
     ("GET", "/password"): EVERYBODY,
@@ -104,15 +105,20 @@ PAGES: Mapping[tuple[str, str], frozenset[str]] = {
     ("POST", "/replies/{reply_id:str}"): RECORDERS,
     ("GET", "/settings"): ENTERPRISE,
     ("POST", "/settings"): ENTERPRISE,
+    ("GET", "/overview"): OPERATOR,
     ("GET", "/sources"): OPERATOR,
     ("GET", SOURCE): OPERATOR,
     ("POST", f"{SOURCE}/resync"): OPERATOR,
+    ("GET", "/runs"): OPERATOR,
     ("GET", RUN): OPERATOR,
     ("POST", f"{RUN}/approve"): OPERATOR,
     ("POST", f"{RUN}/reject"): OPERATOR,
     ("GET", "/rejections"): OPERATOR,
     ("GET", REJECTION): OPERATOR,
     ("POST", f"{REJECTION}/replay"): OPERATOR,
+    ("GET", CAUSE): OPERATOR,
+    ("POST", f"{CAUSE}/preview"): OPERATOR,
+    ("POST", f"{CAUSE}/replay"): OPERATOR,
     ("GET", "/audit"): AUDITOR,
 }
 """The roles that may use a page or its form."""

@@ -23,7 +23,8 @@ STATUS = {**FILTERS, "status": "open (default), resolved or all", "reason": "onl
 class RejectionOut(Struct, frozen=True):
     """A rejection without its payload, which contains a patient's data: use the command line to see it.
 
-    ``evidence_id``: the message's control id (MSH-10), or the resource's type and id; empty if none was found.
+    ``evidence_id``: the message's control id (MSH-10), or the resource's type and id; empty if none was found. ``attribute``: the
+    preference that could not be read; ``patient``: whose it is, by the store's id. Both are empty if unknown.
     """
 
     id: str
@@ -39,6 +40,8 @@ class RejectionOut(Struct, frozen=True):
     first_at: datetime
     last_at: datetime
     evidence_id: str
+    attribute: str
+    patient: str
 
 
 class ReplayOut(Struct, frozen=True):
@@ -167,5 +170,5 @@ def rejection_out(one: Rejection) -> RejectionOut:
     """A rejection, as JSON."""
     return RejectionOut(
         one.id, one.source, one.scope, one.status, one.reason, one.detail, one.path, one.locator, one.times, one.run_id,
-        one.first_at, one.last_at, one.evidence_id,
+        one.first_at, one.last_at, one.evidence_id, one.attribute, one.patient,
     )  # fmt: skip

@@ -29,6 +29,11 @@ def _no_replay(*_: object) -> Any:
     raise ValueRefused("this process does not replay rejections")
 
 
+def _no_fix(source: str, reason: str, attribute: str, codes: Sequence[str]) -> str:
+    """The default of ``fix``: knows no mapping."""
+    return ""
+
+
 def _no_expiry(enterprise: str) -> None:
     """The default of ``expire``: does nothing."""
 
@@ -40,7 +45,8 @@ class SyncWork:
     ``resync(source, by)`` starts a run and returns it, or raises ``RunActive``. ``replay(rejection_id, by)`` maps and applies a rejection
     again and returns the result; ``replay_many(ids, by)`` returns the result of each, and ``preview(ids)`` what all of them would change
     together. ``expire(enterprise)`` rejects changes that were held for too long. ``codes(source, by)`` returns the codes that are missing
-    in the mapping's tables, as far as people may see them.
+    in the mapping's tables, as far as people may see them. ``fix(source, reason, attribute, codes)`` returns the mapping rule, as YAML,
+    that ends a cause of rejections; empty if no rule can.
     """
 
     resync: Callable[[str, str], Run]
@@ -49,3 +55,4 @@ class SyncWork:
     replay_many: Callable[[Ids, str], Outcomes] = _no_replay
     preview: Callable[[Ids], Mapping[str, Any]] = _no_replay
     codes: Callable[[str, str], Sequence[UnmappedCode]] = _no_codes
+    fix: Callable[[str, str, str, Sequence[str]], str] = _no_fix

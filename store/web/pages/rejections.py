@@ -1,21 +1,22 @@
-"""Operators' pages of rejections: the ranking of reasons, the list, one rejection with masked content, and its replay."""
+"""Operators' pages of rejections: the causes, the list, one rejection with masked content, and its replay."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
-from store.errors import NotFound, PayloadUnreadable, StoreError
+from store.errors import PayloadUnreadable, StoreError
 from store.patients.preferences import Preferences
 from store.preference import RecordOutcome
-from store.runs.runs import Journal, Rejection, RejectionStatus
-from store.runs.source_stats import ranked
+from store.runs.causes import Causes
+from store.runs.runs import Journal, RejectionStatus
 from store.web.http.problem import problem_of
 from store.web.http.work import SyncWork
-from store.web.pages.console import MOST, OPERATORS
+from store.web.pages.causes import ShownCause, shown_causes
+from store.web.pages.console import MOST, OPERATORS, own_rejection
 from store.web.pages.masking import masked
 from store.web.pages.page import Goto, Page, Shown, Visit
 
-REASONS = 10
+MOST_CAUSES = 25
 DONE = {
     "applied": "The rejection was replayed and its data was applied.",
     "replayed": "The rejection was replayed.",
@@ -36,14 +37,15 @@ class RejectionPages:
             yield Page("POST", "/rejections/{rejection_id:str}/replay", OPERATORS, self.replay)
 
     def rejections(self, visit: Visit) -> Shown:
-        """Lists rejections, all or of one source or reason, with a ranking of reasons."""
+        """Lists rejections, all or of one source or reason, below their causes."""
         status, source, reason = (visit.query.get(name) or None for name in ("status", "source", "reason"))
         wanted = None if status == "all" else RejectionStatus.OPEN
         found = self.journal.rejection_store.rejections(visit.enterprise, source, wanted, MOST, reason)
         values = {
             "title": "Rejections",
             "rejections": found,
-            "ranked": ranked(self.store.database, visit.enterprise, source, REASONS),
+            "causes": [] if reason else self._causes(visit.enterprise, source),
+            "most_causes": MOST_CAUSES,
             "status": status or RejectionStatus.OPEN,
             "source": source,
             "reason": reason,
@@ -57,7 +59,7 @@ class RejectionPages:
 
     def replay(self, visit: Visit) -> Shown | Goto:
         """Replays one rejection."""
-        one = self._summary(visit)
+        one = own_rejection(self.journal, visit)
         try:
             outcome = self.work.replay(one.id, visit.visitor.name) if self.work else {}
         except StoreError as error:
@@ -68,7 +70,7 @@ class RejectionPages:
         return Goto(f"/rejections/{one.id}?done={RecordOutcome.APPLIED if outcome.get('outcome') == RecordOutcome.APPLIED else 'replayed'}")
 
     def _rejection(self, visit: Visit, refusal: str = "", status: int = 200) -> Shown:
-        one = self._summary(visit)
+        one = own_rejection(self.journal, visit)
         try:
             content, why = masked(self.journal.rejection(one.id).payload), ""
         except PayloadUnreadable as error:
@@ -76,9 +78,5 @@ class RejectionPages:
         values = {"title": "Rejection", "one": one, "content": content, "why": why, "refusal": refusal, "may_replay": self.work is not None}
         return Shown("rejection.html", {**values, "done": DONE.get(visit.query.get("done", ""), "")}, status)
 
-    def _summary(self, visit: Visit) -> Rejection:
-        """The rejection without its payload, so that it can be shown even if the payload cannot be decrypted."""
-        one = self.journal.rejection_store.summary(visit.path["rejection_id"])
-        if one.enterprise != visit.enterprise:
-            raise NotFound("this enterprise has no such rejection")
-        return one
+    def _causes(self, enterprise: str, source: str | None) -> list[ShownCause]:
+        return shown_causes(self.store, self.journal, enterprise, Causes(self.store.database).open(enterprise, source, MOST_CAUSES))

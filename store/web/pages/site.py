@@ -27,13 +27,16 @@ from store.web.http.work import SyncWork
 from store.web.pages import audit, console, decisions, opt_outs, patients, replies, settings
 from store.web.pages.about import About
 from store.web.pages.audit import AuditLog
+from store.web.pages.causes import CausePages
 from store.web.pages.decisions import DecisionPages
 from store.web.pages.opt_outs import OptOutReport
+from store.web.pages.overview import Overview
 from store.web.pages.page import Goto, Page, PageAccess, Shown, Visit
 from store.web.pages.patients import PatientPages
 from store.web.pages.provider import Provider
 from store.web.pages.rejections import RejectionPages
 from store.web.pages.replies import RepliesPage
+from store.web.pages.run_list import RunList
 from store.web.pages.runs import RunPages
 from store.web.pages.settings import DefaultSettings
 from store.web.pages.sign_in import ALL, SignIn
@@ -46,7 +49,9 @@ MENU = (
     ("/opt-outs", "Opt-outs", opt_outs.READERS),
     ("/replies", "Replies", replies.READERS),
     ("/settings", "Default settings", settings.ENTERPRISE),
+    ("/overview", "Overview", console.OPERATORS),
     ("/sources", "Sources", console.OPERATORS),
+    ("/runs", "Runs", console.OPERATORS),
     ("/rejections", "Rejections", console.OPERATORS),
     ("/audit", "Audit", audit.AUDITORS),
 )
@@ -100,9 +105,12 @@ class Site:
             *OptOutReport(store).pages(),
             *RepliesPage(store).pages(),
             *DefaultSettings(store, decisions.policies.changed).pages(),
+            *Overview(store, journal).pages(),
             *SourcePages(store, journal, work, access.describe).pages(),
+            *RunList(store).pages(),
             *RunPages(store, journal, work).pages(),
             *RejectionPages(store, journal, work).pages(),
+            *CausePages(store, journal, work).pages(),
             *AuditLog(store).pages(),
         ]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from datetime import datetime
 from typing import NamedTuple
 
@@ -12,15 +12,18 @@ from store.holds.configuration import ConfigurationRows
 from store.holds.review import HeldReview
 from store.patients.preferences import Preferences
 from store.runs import source_checks
+from store.runs.causes import Causes
 from store.runs.runs import Journal, Run, RunStatus
 from store.runs.source_checks import Agreement, Findings
-from store.runs.source_stats import Arrivals, open_rejections, ranked
+from store.runs.source_stats import Arrivals, open_rejections
 from store.web.http.problem import problem_of
-from store.web.http.work import SyncWork, UnmappedCode
+from store.web.http.work import SyncWork
 from store.web.pages.about import About
+from store.web.pages.causes import shown_causes
 from store.web.pages.chart import BarChart, chart
 from store.web.pages.console import OPERATORS, RECENT, known_source
 from store.web.pages.page import Goto, Page, Shown, Visit
+from store.web.pages.waiting import WaitingList
 
 HOURS = 48
 REASONS = 10
@@ -47,6 +50,7 @@ class SourcePages:
 
     def __init__(self, store: Preferences, journal: Journal, work: SyncWork | None, describe: Describe) -> None:
         self.store, self.journal, self.work, self.describe = store, journal, work, describe
+        self.waiting = WaitingList(store, journal)
         self.verdicts, self.arrivals, self.findings = HeldReview(store, journal), Arrivals(store.database), Findings(store.database)
 
     def pages(self) -> Iterable[Page]:
@@ -99,11 +103,6 @@ class SourcePages:
         with self.store.database.read() as connection:
             return self.verdicts.held.patients_awaiting_review(connection, source)
 
-    def _codes(self, visit: Visit, source: Source) -> Sequence[UnmappedCode] | None:
-        """Unmapped codes, only if the URL requests them: payloads are decrypted for it, and the audit log records who requested that."""
-        requested = bool(visit.query.get("codes"))
-        return self.work.codes(source.name, visit.visitor.name) if requested and self.work is not None else None
-
     def _source(self, visit: Visit, refusal: str = "", status: int = 200) -> Shown:
         source = known_source(self.store, visit)
         about = self.describe(source.name)
@@ -112,9 +111,10 @@ class SourcePages:
             "source": self._state(visit, source),
             "freshness": source.freshness,
             "runs": self.journal.runs(visit.enterprise, source.name, RECENT),
-            "codes": self._codes(visit, source),
-            "may_see_codes": self.work is not None,
-            "ranked": ranked(self.store.database, visit.enterprise, source.name, REASONS),
+            "causes": shown_causes(
+                self.store, self.journal, visit.enterprise, Causes(self.store.database).open(visit.enterprise, source.name, REASONS)
+            ),
+            "waiting": self.waiting.of_source(visit.enterprise, source, visit.now),
             "check": self.findings.check(source.name, visit.enterprise),
             "about": about,
             "may_resync": self.work is not None and not about.listens,

@@ -31,10 +31,11 @@ from store.patients.identity_check import IdentityCheck
 from store.patients.period_rows import patients_due, sources_due
 from store.patients.replies import KeptText, Replies
 from store.preference import Codes, Later, emr
+from store.runs.causes import Cause, Causes
 from store.runs.rejections import Rejected, RejectionStore
 from store.runs.runs import Journal, RunKind
 from store.runs.source_checks import Findings, newest
-from store.runs.source_stats import Arrivals, open_rejections, ranked
+from store.runs.source_stats import Arrivals, open_rejections
 from tests.store.row_order import turn_rows
 from tests.store.site import ADT, CELL, FHIR, HOME, LINE, SYNCED, WORK, Site, at, cell, merges, says
 
@@ -107,7 +108,8 @@ class Two(Site):
         ]
         found["replies"] = [self.replies.some(name), self.replies.waiting(name)]
         found["rejections"] = [
-            ranked(self.database, name),
+            Causes(self.database).open(name),
+            Causes(self.database).unreadable(name, [Cause(ADT, "code_unmapped", name, "do_not_contact")]),
             open_rejections(self.database, name, ADT),
             self.journal.rejection_store.count(name, ADT),
         ]

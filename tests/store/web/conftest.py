@@ -29,6 +29,7 @@ from store.users.api_keys import ApiKeys
 from store.web.app import create_app
 from store.web.http.lanes import Lanes
 from store.web.http.work import SyncWork, UnmappedCode
+from sync.mapping_fix import fix
 from tests.factories import sealing
 from tests.store.site import BY_LINE
 
@@ -148,6 +149,10 @@ class FakeWork:
     def codes(self, source: str, by: str) -> list[UnmappedCode]:
         self.requested.append(("codes", source, by))
         return [UnmappedCode("PV1-18", "X9", 4), UnmappedCode("PV1-18", "", 2)]
+
+    def fix(self, source: str, reason: str, attribute: str, codes: Sequence[str]) -> str:
+        known = {"do_not_contact": {"from": "PV1-18", "values": {"DNC": "yes"}}}
+        return fix(source, known, reason, attribute, codes)
 
     def replay_many(self, numbers: Sequence[str], by: str) -> list[Mapping[str, Any]]:
         self.requested += [("replay", number, by) for number in numbers]

@@ -9,6 +9,7 @@ from store import times
 from store.domain.lock import Actor, Role
 from store.domain.patient import PatientRef
 from store.preference import Identifier, PatientMerge, Phone, Problem
+from store.runs.runs import Rejected
 from store.runs.source_checks import Checked, Findings
 from tests.store.web.conftest import CELL, HOME, LINE, NOW, statements
 from tests.store.web.pages.conftest import Pages
@@ -28,6 +29,7 @@ class Filled:
         self.pages = pages
         self.rejection = rejected(pages)
         self.resolved = self._resolved()
+        self.unusable = self._unusable()
         self.done = full_read(pages, unchanged=1990, applied=8, stale=1, rejected=4)
         record_intake(pages, applied=1200, unchanged=34, rejected=3)
         record_intake(pages, timedelta(hours=3), applied=7)
@@ -50,6 +52,14 @@ class Filled:
         with self.pages.store.database.write("local") as transaction:
             self.pages.journal.resolve(transaction, number, now=NOW)
         return number
+
+    def _unusable(self) -> str:
+        """A rejection that no mapping can end, at a long path."""
+        path = f"Patient.extension('http://{LONG}/StructureDefinition/contact').valueCodeableConcept.coding.code"
+        row = Rejected("not_fhir", f"{LONG} is no resource", path, f"inbox/{LONG}", b"{}", evidence_id=f"Patient/{LONG}")
+        with self.pages.store.database.write(ENTERPRISE) as transaction:
+            self.pages.journal.reject(transaction, [row], source=SOURCE, enterprise=ENTERPRISE, run_id=None, now=NOW)
+        return next(one.id for one in self.pages.journal.rejections(ENTERPRISE, SOURCE) if one.reason == "not_fhir")
 
     def _failed(self) -> str:
         run = self.pages.journal.start(SOURCE, ENTERPRISE, "incremental", now=self.pages.moment())

@@ -17,7 +17,9 @@ PAYLOAD = b"MSH|^~\\&|EMR\rPID|1||MRN1^^^GENHOSP^MR||Invented^Person\rPV1|||||||
 
 
 def rejected(pages: Pages, enterprise: str = "general", source: str = "genhosp-adt") -> str:
-    row = Rejected("code_unmapped", "the code of PV1-18 is in no values table", "PV1-18", "feed.hl7:3", PAYLOAD)
+    patient = parsed(pages.store.find(enterprise, PatientRef(value="MRN1")).id)
+    what = ("code_unmapped", "the code of PV1-18 is in no values table", "PV1-18", "feed.hl7:3", PAYLOAD, "field", "C17")
+    row = Rejected(*what, attribute="do_not_contact", patient_id=patient)
     with pages.store.database.write(enterprise) as transaction:
         pages.journal.reject(transaction, [row], source=source, enterprise=enterprise, run_id=None, now=NOW)
     return pages.journal.rejections(enterprise, source)[0].id
@@ -114,7 +116,7 @@ def test_a_rejection_shows_its_reason_and_its_content_masked(fresh_pages: Pages)
     rejection = rejected(fresh_pages)
     browser = fresh_pages.signed_in("operator")
     text = browser.get("/rejections").text
-    assert "1 code unmapped PV1-18 genhosp-adt" in text
+    assert "Code unmapped: Do Not Contact 1" in text
     seen = browser.get(f"/rejections/{rejection}")
     assert "the code of PV1-18 is in no values table" in seen.text
     assert "PID|•||••••^^^•••••••^••||••••••••^••••••" in seen.text

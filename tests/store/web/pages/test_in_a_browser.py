@@ -185,7 +185,7 @@ def test_without_scripts_the_reasons_and_the_question_work(chrome: Browser, fres
 def test_a_held_set_is_reviewed_and_rejected(tab: Page, fresh_pages: Pages) -> None:
     held(fresh_pages)
     enter(tab, fresh_pages, "operator")
-    tab.get_by_role("link", name="live, held").click()
+    tab.get_by_role("link", name="Changes that would permit contact held for 1 patient").click()
     expect(tab.get_by_role("region", name="Held changes")).to_contain_text("yes → no")
     tab.get_by_text("Examples").click()
     expect(tab.get_by_text("ZCP-2")).to_be_visible()
@@ -203,6 +203,42 @@ def test_a_rejection_is_viewed_and_replayed(tab: Page, fresh_pages: Pages) -> No
     tab.get_by_role("button", name="Replay").click()
     expect(tab.get_by_role("status")).to_contain_text("was replayed")
     assert fresh_pages.requested == [("replay", rejection, "operator-general")]
+
+
+def test_a_cause_is_fixed_and_replayed_with_the_keyboard_alone(tab: Page, fresh_pages: Pages) -> None:
+    rejection = rejected(fresh_pages)
+    enter(tab, fresh_pages, "operator")
+    expect(tab.get_by_role("heading", name="Overview")).to_be_visible()
+    tab_to(tab, "1 rejection: Code unmapped: Do Not Contact at PV1-18")
+    tab.keyboard.press("Enter")
+    expect(tab.get_by_role("region", name="Mapping rule to copy")).to_contain_text('"CODE": CHOOSE')
+    tab_to(tab, "Preview")
+    tab.keyboard.press("Enter")
+    expect(tab.get_by_text("would make 0 patients more contactable and 1 less.")).to_be_visible()
+    tab_to(tab, "Replay it")
+    tab.keyboard.press("Enter")
+    expect(tab.get_by_role("status")).to_have_text("1 of 1 replayed and resolved.")
+    assert fresh_pages.requested == [("replay", rejection, "operator-general")]
+
+
+def test_the_list_of_runs_refreshes_with_its_filter_and_keeps_the_focus(tab: Page, fresh_pages: Pages) -> None:
+    journal, now = fresh_pages.journal, fresh_pages.moment()
+    old = journal.finish(journal.start("genhosp-adt", "general", "full", now=now - timedelta(minutes=5)), "done", None, now)
+    enter(tab, fresh_pages, "operator")
+    tab.get_by_role("link", name="Runs", exact=True).click()
+    tab.get_by_label("State").select_option("done")
+    tab.get_by_role("button", name="Show", exact=True).click()
+    table = tab.get_by_role("region", name="Runs, newest first")
+    expect(table.get_by_role("row")).to_have_count(2)
+    link = table.locator(f"a[href='/runs/{old.id}']")
+    link.focus()
+    journal.finish(journal.start("genhosp-adt", "general", "resync", now=now), "failed", "no answer", now)
+    journal.finish(journal.start("genhosp-adt", "general", "resync", now=now), "done", None, now)
+    tab.evaluate("document.querySelector('[data-live]').dataset.live = '1'")
+    tab.evaluate("later()")
+    expect(table.get_by_role("row")).to_have_count(3, timeout=20_000)
+    expect(link).to_be_focused()
+    expect(tab.get_by_label("State")).to_have_value("done")
 
 
 def test_a_running_run_refreshes_itself(tab: Page, fresh_pages: Pages) -> None:

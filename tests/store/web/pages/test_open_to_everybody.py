@@ -15,7 +15,7 @@ from axe_playwright_python.base import AXE_SCRIPT
 from playwright.sync_api import Browser, Page, expect
 
 from store.users.sessions import Sessions
-from tests.spec.access import DECISION, OPEN, PATIENT, REJECTION, RUN, SOURCE
+from tests.spec.access import CAUSE, DECISION, OPEN, PATIENT, REJECTION, RUN, SOURCE
 from tests.store.web.conftest import CELL
 from tests.store.web.pages.browser import PATIENCE_MS
 from tests.store.web.pages.browser import chrome as chrome
@@ -157,6 +157,12 @@ def ask_nothing(page: Page) -> None:
     expect(page.get_by_role("alert")).to_have_text("Select at least one channel.")
 
 
+def preview_replay(page: Page) -> None:
+    """Previews the replay of a cause."""
+    page.get_by_role("button", name="Preview").click()
+    expect(page.get_by_role("button", name="Replay")).to_be_visible()
+
+
 VISITS: Mapping[str, tuple[Visit, ...]] = {
     "/sign-in": (
         Visit("empty", None, empty("/sign-in")),
@@ -215,6 +221,13 @@ VISITS: Mapping[str, tuple[Visit, ...]] = {
         Visit("error", "enterprise", full("/settings"), submit_forged_choice, "local"),
         Visit("refused", "staff", empty("/settings")),
     ),
+    "/overview": (Visit("empty", "operator", empty("/overview")), Visit("full", "operator", full("/overview"))),
+    "/runs": (
+        Visit("empty", "operator", empty("/runs")),
+        Visit("full, running", "operator", full("/runs")),
+        Visit("none match", "operator", full("/runs?state=stopped")),
+        Visit("error", "operator", full("/runs?state=odd")),
+    ),
     "/sources": (Visit("empty", "operator", empty("/sources")), Visit("full, held", "operator", full("/sources"), open_details)),
     SOURCE: (
         Visit("empty", "operator", empty("/sources/genhosp-adt")),
@@ -236,6 +249,13 @@ VISITS: Mapping[str, tuple[Visit, ...]] = {
     REJECTION: (
         Visit("open", "operator", with_id("rejection", "/rejections/{}")),
         Visit("resolved", "operator", with_id("resolved", "/rejections/{}"), enterprise="local"),
+    ),
+    CAUSE: (
+        Visit("open", "operator", with_id("rejection", "/rejections/{}/cause?codes=1")),
+        Visit("previewed", "operator", with_id("rejection", "/rejections/{}/cause"), preview_replay),
+        Visit("resolved", "operator", with_id("resolved", "/rejections/{}/cause"), enterprise="local"),
+        Visit("of no mapping", "operator", with_id("unusable", "/rejections/{}/cause")),
+        Visit("unknown", "operator", empty("/rejections/rej_0/cause")),
     ),
     "/audit": (Visit("full", "auditor", full("/audit")), Visit("of nobody", "auditor", empty("/audit?subject=pt_0"))),
 }

@@ -99,25 +99,11 @@ def test_the_result_of_the_last_check_is_shown_with_its_time(fresh_pages: Pages)
     assert "Checked" in seen.text
 
 
-def test_rejections_are_ranked_with_an_example(fresh_pages: Pages) -> None:
+def test_causes_of_rejections_are_listed(fresh_pages: Pages) -> None:
     rejection = rejected(fresh_pages)
     seen = fresh_pages.signed_in("operator").get(SOURCE)
-    assert "1 code unmapped PV1-18 one of 1" in seen.text
-    assert f'href="/rejections/{rejection}"' in seen.response.text
-
-
-def test_unmapped_codes_are_shown_on_request(fresh_pages: Pages) -> None:
-    browser = fresh_pages.signed_in("operator")
-    assert "Show the codes" not in browser.get(SOURCE).text
-    rejected(fresh_pages)
-    assert "Show the codes This decrypts rejected payloads and is recorded in the audit log." in browser.get(SOURCE).text
-    assert fresh_pages.requested == []
-    text = browser.get(f"{SOURCE}?codes=1").text
-    assert "Code Location Records X9 PV1-18 4 masked PV1-18 2" in text
-    assert fresh_pages.requested == [("codes", "genhosp-adt", "operator-general")]
-    assert browser.get("/sources/clinic?codes=1").status == 404
-    assert fresh_pages.signed_in("staff").get(f"{SOURCE}?codes=1").status == 403
-    assert len(fresh_pages.requested) == 1
+    assert "1 Code unmapped: Do Not Contact PV1-18" in seen.text
+    assert f'href="/rejections/{rejection}/cause"' in seen.response.text
 
 
 def test_rejections_are_filtered_by_source_and_reason(fresh_pages: Pages) -> None:
