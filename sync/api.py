@@ -121,6 +121,7 @@ def build_api(runtime: Runtime, queue: Queue) -> Any:
         push=Push(runtime).receive,
         access=Access(
             Users(runtime.database),
+            runtime.keys,
             sessions,
             lambda source: described(runtime.feed(source)),
             Provider(openid) if openid else None,

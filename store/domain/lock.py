@@ -36,6 +36,8 @@ class Role(StrEnum):
     MANAGER = "manager"
     STAFF = "staff"
     AUDITOR = "auditor"
+    ADMINISTRATOR = "administrator"
+    """Users and API keys of an enterprise, on the pages. It sees no patients."""
 
 
 class Grant(StrEnum):

@@ -25,6 +25,8 @@ EXPIRING = "SELECT id, expires FROM api_keys WHERE revoked IS NULL AND expires >
 NOTED_EVERY = timedelta(hours=1)
 STILL_SHOWN = timedelta(days=7)
 """After this long an expired key is not mentioned any more."""
+KEY_ROLES = tuple(role for role in Role if role is not Role.ADMINISTRATOR)
+"""The roles of keys. People administer on the pages, where each has a name and a password."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +70,8 @@ class ApiKeys:
 
         Raises ``ValueRefused`` for an unknown role or grant, and for a grant to a role other than sender.
         """
-        if role not in set(Role):
-            raise ValueRefused(f"role must be one of {', '.join(Role)}")
+        if role not in KEY_ROLES:
+            raise ValueRefused(f"role must be one of {', '.join(KEY_ROLES)}")
         _check_grants(role, grants)
         number, secret = token("key"), secrets.token_urlsafe(32)
         row = (number, name, enterprise, str(role), _digest(secret), now, expires, _grants_text(grants))

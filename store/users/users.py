@@ -105,12 +105,17 @@ class Users:
         self.database, self.log = database, UserLog(database)
 
     def add(
-        self, name: str, enterprise: str, role: str, now: datetime, *, by: str = "", provisional: bool = False
+        self, name: str, enterprise: str, role: str, now: datetime, *, by: str = "", provisional: bool = False, is_new: bool = False
     ) -> tuple[User, str | None]:
-        """Adds a user with a new password, or another role to an existing user, whose password does not change (``None``)."""
+        """Adds a user with a new password, or another role to an existing user, whose password does not change (``None``).
+
+        ``is_new``: raises ``ValueRefused`` if somebody has the name.
+        """
         name = _valid_name(name, role)
         with self.database.write(WRITER) as transaction:
             found, password = self.stored(transaction, name), None
+            if found is not None and is_new:
+                raise ValueRefused("this name is taken: choose another one")
             if found is not None and found.by_openid:
                 raise ValueRefused("this user signs in with OpenID Connect; roles come from openid.roles in the configuration")
             if found is None:

@@ -23,8 +23,8 @@ import psutil
 from adapters.hl7v2.client import MllpClient
 from adapters.hl7v2.reader import read
 from store.db.database import Database
-from store.domain.lock import Grant, Role
-from store.users.api_keys import ApiKeys
+from store.domain.lock import Grant
+from store.users.api_keys import KEY_ROLES, ApiKeys
 from tests.adapters.hl7v2.messages import adt
 from tests.functional import program
 
@@ -32,7 +32,7 @@ SECONDS, SEED = float(os.environ.get("EMR_SYNC_FUZZ_SECONDS", "2")), int(os.envi
 AT_LEAST = 40  # inputs, however slow the machine is
 PATIENCE = 90.0  # seconds for one response, on a busy machine
 MOST_GROWTH = 256 * 1024 * 1024  # bytes of memory beyond the use at startup
-KINDS = {"sender with patients": ("sender", [Grant.PATIENTS]), **{str(role): (str(role), []) for role in Role}}
+KINDS = {"sender with patients": ("sender", [Grant.PATIENTS]), **{str(role): (str(role), []) for role in KEY_ROLES}}
 
 
 def drawn(seed: int, number: int) -> Random:

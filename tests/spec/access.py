@@ -9,16 +9,18 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from store.domain.lock import Grant, Role
+from store.users.api_keys import KEY_ROLES
 
 GRANTED = f"sender with {Grant.PATIENTS}"
-KEYS = ("sender", GRANTED, *(str(role) for role in Role if role != Role.SENDER))
+KEYS = ("sender", GRANTED, *(str(role) for role in KEY_ROLES if role != Role.SENDER))
 """The kinds of keys: the roles, and a sender's key with a grant."""
-ROLES = ("enterprise", "manager", "staff", "operator", "auditor")
+ROLES = ("enterprise", "manager", "staff", "operator", "auditor", "administrator")
 """The roles of people."""
 EVERYBODY, PEOPLE = frozenset(ROLES), frozenset({"enterprise", "manager", "staff"})
 SENDERS, LOOKERS = frozenset({"sender", GRANTED}), PEOPLE | {"auditor"}
 RECORDERS, REPORTED = frozenset({"enterprise", "staff"}), frozenset({"enterprise", "manager", "auditor"})
 OPERATOR, AUDITOR, ENTERPRISE = frozenset({"operator"}), frozenset({"auditor"}), frozenset({"enterprise"})
+ADMINISTRATOR = frozenset({"administrator"})
 
 
 class Call(NamedTuple):
@@ -81,7 +83,7 @@ PATIENT, DECISION, RUN, REJECTION, SOURCE = (
     "/rejections/{rejection_id:str}",
     "/sources/{source:str}",
 )
-CAUSE = f"{REJECTION}/cause"
+CAUSE, USER, KEY = f"{REJECTION}/cause", "/users/{user_id:str}", "/keys/{key_id:str}"
 PAGES: Mapping[tuple[str, str], frozenset[str]] = {
     ("GET", "/"): EVERYBODY,
     ("GET", "/password"): EVERYBODY,
@@ -120,6 +122,14 @@ PAGES: Mapping[tuple[str, str], frozenset[str]] = {
     ("POST", f"{CAUSE}/preview"): OPERATOR,
     ("POST", f"{CAUSE}/replay"): OPERATOR,
     ("GET", "/audit"): AUDITOR,
+    ("GET", "/users"): ADMINISTRATOR,
+    ("POST", "/users"): ADMINISTRATOR,
+    ("POST", f"{USER}/role"): ADMINISTRATOR,
+    ("POST", f"{USER}/disable"): ADMINISTRATOR,
+    ("POST", f"{USER}/reset"): ADMINISTRATOR,
+    ("GET", "/keys"): ADMINISTRATOR,
+    ("POST", "/keys"): ADMINISTRATOR,
+    ("POST", f"{KEY}/revoke"): ADMINISTRATOR,
 }
 """The roles that may use a page or its form."""
 OPEN = {

@@ -18,17 +18,19 @@ from litestar.response.base import ASGIResponse
 from store.domain.lock import Role
 from store.patients.preferences import Preferences
 from store.runs.runs import Journal
+from store.users.api_keys import ApiKeys
 from store.users.sessions import Sessions, Visitor
 from store.users.users import Users
 from store.web.api.decisions import Decisions
 from store.web.http.lanes import Lanes
 from store.web.http.problem import ProblemDetails
 from store.web.http.work import SyncWork
-from store.web.pages import audit, console, decisions, opt_outs, patients, replies, settings
+from store.web.pages import audit, console, decisions, opt_outs, patients, replies, settings, users
 from store.web.pages.about import About
 from store.web.pages.audit import AuditLog
 from store.web.pages.causes import CausePages
 from store.web.pages.decisions import DecisionPages
+from store.web.pages.keys import KeyPages
 from store.web.pages.opt_outs import OptOutReport
 from store.web.pages.overview import Overview
 from store.web.pages.page import Goto, Page, PageAccess, Shown, Visit
@@ -42,6 +44,7 @@ from store.web.pages.settings import DefaultSettings
 from store.web.pages.sign_in import ALL, SignIn
 from store.web.pages.sources import Describe, SourcePages
 from store.web.pages.templates import CONTENT, STATIC, clock
+from store.web.pages.users import UserPages
 
 MENU = (
     ("/patients", "Patients", patients.READERS),
@@ -54,6 +57,8 @@ MENU = (
     ("/runs", "Runs", console.OPERATORS),
     ("/rejections", "Rejections", console.OPERATORS),
     ("/audit", "Audit", audit.AUDITORS),
+    ("/users", "Users", users.ADMINISTRATORS),
+    ("/keys", "API keys", users.ADMINISTRATORS),
 )
 ROLES = {
     Role.ENTERPRISE: "enterprise user",
@@ -61,6 +66,7 @@ ROLES = {
     Role.STAFF: "staff",
     Role.OPERATOR: "operator",
     Role.AUDITOR: "auditor",
+    Role.ADMINISTRATOR: "administrator",
 }
 WRITE_SECONDS = 60.0
 log = logging.getLogger("emr_sync.web")
@@ -75,6 +81,7 @@ class Access:
     """
 
     users: Users
+    keys: ApiKeys
     sessions: Sessions
     describe: Describe = lambda source: About()
     provider: Provider | None = None
@@ -112,6 +119,8 @@ class Site:
             *RejectionPages(store, journal, work).pages(),
             *CausePages(store, journal, work).pages(),
             *AuditLog(store).pages(),
+            *UserPages(access.users).pages(),
+            *KeyPages(access.keys).pages(),
         ]
 
     def handlers(self) -> Iterator[HTTPRouteHandler]:

@@ -23,7 +23,7 @@ from tests.store.web.pages.conftest import Pages, serve_pages
 from tests.store.web.pages.test_console import held, rejected
 from tests.store.web.pages.test_decisions import decided
 from tests.store.web.pages.test_replies import ORDER
-from tests.store.web.pages.test_routes import Caller, routes
+from tests.store.web.pages.test_routes import Caller, colleague, routes
 
 LINES = itertools.count(1000)
 NAMES = ("general", "local", "quiet")
@@ -58,6 +58,8 @@ class Things(NamedTuple):
     reply_id: str
     source: str
     email: str
+    user_id: str
+    key_id: str
 
 
 def things(pages: Pages, enterprise: str) -> Things:
@@ -72,6 +74,8 @@ def things(pages: Pages, enterprise: str) -> Things:
         waiting(pages, enterprise),
         source,
         email,
+        colleague(pages, enterprise),
+        pages.keys.create("a sender", enterprise, "sender", NOW)[0],
     )
 
 

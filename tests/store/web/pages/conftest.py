@@ -34,7 +34,7 @@ from tests.store.web.conftest import ENTERPRISES, NOW, FakeWork, running, seed
 ABOUT = About(
     (("Adapter", "hl7v2.files"),), (DescribedRule("do_not_contact", "ZCP-2", (("DNC", "yes"), ("OK", "no")), "another code: reject"),)
 )
-ROLES = ("enterprise", "manager", "staff", "operator", "auditor")
+ROLES = ("enterprise", "manager", "staff", "operator", "auditor", "administrator")
 CSRF = re.compile(r'name="csrf" value="([^"]+)"')
 
 
@@ -166,8 +166,8 @@ def serve_pages(url: str, provider: Callable[[str, Moment], Provider] | None = N
     work: Any = FakeWork(journal, requested)
     users = Users(database)
     sessions = Sessions(database, idle=timedelta(minutes=30), longest=timedelta(hours=12))
-    access = Access(users, sessions, lambda source: ABOUT, provider=provider(address, moment) if provider else None)
     keys, lanes = ApiKeys(database), Lanes.create()
+    access = Access(users, keys, sessions, lambda source: ABOUT, provider=provider(address, moment) if provider else None)
     asked_for = SyncWork(work.resync, work.replay, replay_many=work.replay_many, preview=work.preview, codes=work.codes, fix=work.fix)
     app = create_app(store, journal, keys, work=asked_for, clock=moment, access=access, lanes=lanes)
     server.server.config.app = app

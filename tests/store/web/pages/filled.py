@@ -41,6 +41,7 @@ class Filled:
         self.configuration = held_configuration(pages)
         self.held = held(pages)
         self.failed = self._failed()
+        self._accounts()
         self.running = pages.journal.start(SOURCE, ENTERPRISE, "resync", now=pages.moment()).id
 
     def patient(self, value: str, enterprise: str = ENTERPRISE) -> str:
@@ -60,6 +61,18 @@ class Filled:
         with self.pages.store.database.write(ENTERPRISE) as transaction:
             self.pages.journal.reject(transaction, [row], source=SOURCE, enterprise=ENTERPRISE, run_id=None, now=NOW)
         return next(one.id for one in self.pages.journal.rejections(ENTERPRISE, SOURCE) if one.reason == "not_fhir")
+
+    def _accounts(self) -> None:
+        """Users and keys in every state."""
+        users, keys, now = self.pages.users, self.pages.keys, self.pages.moment()
+        for name in (f"disabled {LONG}", "in two enterprises", "front desk"):
+            users.add(name, ENTERPRISE, "staff", now)
+        users.disable(f"disabled {LONG}", now)
+        users.add("in two enterprises", "local", "auditor", now)
+        number, _ = keys.create(f"reminders of {LONG}", ENTERPRISE, "sender", now, expires=now + timedelta(days=90), grants=["patients"])
+        keys.note_use(number, now)
+        keys.create("expired", ENTERPRISE, "operator", now, expires=now)
+        keys.revoke(keys.create("revoked", ENTERPRISE, "auditor", now)[0], now)
 
     def _failed(self) -> str:
         run = self.pages.journal.start(SOURCE, ENTERPRISE, "incremental", now=self.pages.moment())

@@ -221,6 +221,24 @@ def test_a_cause_is_fixed_and_replayed_with_the_keyboard_alone(tab: Page, fresh_
     assert fresh_pages.requested == [("replay", rejection, "operator-general")]
 
 
+def test_a_key_is_created_and_revoked_with_the_keyboard_alone(tab: Page, fresh_pages: Pages) -> None:
+    enter(tab, fresh_pages, "administrator")
+    tab_to(tab, "API keys")
+    tab.keyboard.press("Enter")
+    expect(tab.get_by_role("heading", name="API keys")).to_be_visible()
+    tab_to(tab, "Who will use it")
+    tab.keyboard.type("reminders")
+    tab.keyboard.press("Enter")
+    secret = tab.locator("code.secret").inner_text()
+    assert fresh_pages.keys.verify(secret, fresh_pages.moment()) is not None
+    tab_to(tab, "Revoke …")
+    tab.keyboard.press("Enter")
+    tab_to(tab, "Yes, revoke")
+    tab.keyboard.press("Enter")
+    expect(tab.get_by_role("status")).to_have_text("The key was revoked, effective immediately.")
+    assert fresh_pages.keys.verify(secret, fresh_pages.moment()) is None
+
+
 def test_the_list_of_runs_refreshes_with_its_filter_and_keeps_the_focus(tab: Page, fresh_pages: Pages) -> None:
     journal, now = fresh_pages.journal, fresh_pages.moment()
     old = journal.finish(journal.start("genhosp-adt", "general", "full", now=now - timedelta(minutes=5)), "done", None, now)

@@ -20,7 +20,7 @@ from tests.store.web.conftest import CELL
 from tests.store.web.pages.browser import PATIENCE_MS
 from tests.store.web.pages.browser import chrome as chrome
 from tests.store.web.pages.conftest import Pages, serve_pages
-from tests.store.web.pages.filled import Filled
+from tests.store.web.pages.filled import LONG, Filled
 from tests.store.web.pages.test_routes import routes
 
 SERIOUS = {"serious", "critical"}
@@ -94,6 +94,18 @@ def submit_form(button: str, **fields: str) -> Callable[[Page], None]:
             page.get_by_label(label.replace("_", " "), exact=True).fill(text)
         page.get_by_role("button", name=button, exact=True).click()
         expect(page.get_by_role("alert").first).to_be_visible()
+
+    return send
+
+
+def submit_new(button: str, **fields: str) -> Callable[[Page], None]:
+    """Submits a form whose answer shows a secret once."""
+
+    def send(page: Page) -> None:
+        for label, text in fields.items():
+            page.get_by_label(label.replace("_", " "), exact=True).fill(text)
+        page.get_by_role("button", name=button, exact=True).click()
+        expect(page.locator("code.secret")).to_be_visible()
 
     return send
 
@@ -256,6 +268,18 @@ VISITS: Mapping[str, tuple[Visit, ...]] = {
         Visit("resolved", "operator", with_id("resolved", "/rejections/{}/cause"), enterprise="local"),
         Visit("of no mapping", "operator", with_id("unusable", "/rejections/{}/cause")),
         Visit("unknown", "operator", empty("/rejections/rej_0/cause")),
+    ),
+    "/users": (
+        Visit("nobody else", "administrator", empty("/users")),
+        Visit("full", "administrator", full("/users"), open_details),
+        Visit("error", "administrator", full("/users"), submit_form("Add")),
+        Visit("added", "administrator", full("/users"), submit_new("Add", Name=LONG)),
+    ),
+    "/keys": (
+        Visit("empty", "administrator", empty("/keys")),
+        Visit("full", "administrator", full("/keys"), open_details),
+        Visit("error", "administrator", full("/keys"), submit_form("Create")),
+        Visit("created", "administrator", full("/keys"), submit_new("Create", Who_will_use_it="reminders")),
     ),
     "/audit": (Visit("full", "auditor", full("/audit")), Visit("of nobody", "auditor", empty("/audit?subject=pt_0"))),
 }

@@ -5,6 +5,7 @@ The routes are those of the application, who may come is in tests/spec/access.py
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from typing import Any
 import pytest
 
 from store.users.sessions import Sessions
-from tests.spec.access import OPEN, PATIENT, REJECTION, ROLES, RUN, SOURCE
+from tests.spec.access import KEY, OPEN, PATIENT, REJECTION, ROLES, RUN, SOURCE, USER
 from tests.spec.access import PAGES as WHO
 from tests.store.web.conftest import ENTERPRISES, HOME, LINE
 from tests.store.web.pages.conftest import Browser, Pages
@@ -22,6 +23,7 @@ from tests.store.web.pages.test_console import held, rejected
 from tests.store.web.pages.test_decisions import decided
 from tests.store.web.pages.test_replies import unclear
 
+COLLEAGUES = itertools.count()
 CHOSEN = "tulip hammer river"
 FORMS: Mapping[str, Mapping[str, str]] = {
     "/enterprise": {"enterprise": "general"},
@@ -30,12 +32,20 @@ FORMS: Mapping[str, Mapping[str, str]] = {
     f"{PATIENT}/do-not-contact": {"value": "yes", "reason": "asked"},
     f"{PATIENT}/preferred-phone": {"number": HOME},
     f"{PATIENT}/sms-consent": {"line": LINE, "reason": "asked"},
+    "/users": {"name": "a new one", "role": "staff"},
+    f"{USER}/role": {"role": "auditor"},
+    "/keys": {"name": "a new one", "role": "sender", "expires": "90"},
     "/settings": {"when_stale": "refuse", "do_not_contact_toggle": "false"},
 }
 """A form that would do something, for whoever may."""
 OF_VISITS = {"user_sessions", "chain_links", "chain_heads"}
 """What changes by looking: who is there, and the audit log."""
 ACTION = re.compile(r'<form method="post" action="([^"]+)"')
+
+
+def colleague(pages: Pages, enterprise: str) -> str:
+    """The id of a new user of the enterprise."""
+    return pages.users.add(f"colleague {next(COLLEAGUES)}", enterprise, "staff", pages.moment())[0].id
 
 
 @dataclass
@@ -57,6 +67,8 @@ class Caller:
             "rejection_id:str": rejected(self.pages, self.enterprise, self.source),
             "reply_id:str": unclear(self.pages, self.enterprise),
             "source:str": self.source,
+            "user_id:str": colleague(self.pages, self.enterprise),
+            "key_id:str": self.pages.keys.create("a sender", self.enterprise, "sender", self.pages.moment())[0],
         }
 
     @property
@@ -132,7 +144,7 @@ def test_a_role_can_do_no_more_than_its_pages_show(fresh_pages: Pages, role: str
 def test_a_role_can_do_what_its_pages_show(fresh_pages: Pages) -> None:
     """Ensures that the test above does not pass because nothing works."""
     done = set()
-    for role, enterprise in (("staff", "local"), ("enterprise", "local"), ("operator", "general")):
+    for role, enterprise in (("staff", "local"), ("enterprise", "local"), ("operator", "general"), ("administrator", "general")):
         caller = Caller(fresh_pages, role, enterprise)
         for method, path in WHO:
             before = caller.state()
@@ -142,6 +154,7 @@ def test_a_role_can_do_what_its_pages_show(fresh_pages: Pages) -> None:
                 caller.ids["run_id:str"] = held(fresh_pages)
     assert {path for role, path in done if role == "staff"} == {f"{PATIENT}/preferred-phone", f"{PATIENT}/sms-consent", "/password"}
     assert {("enterprise", f"{PATIENT}/do-not-contact"), ("enterprise", "/settings")} <= done
+    assert {("administrator", path) for path in (f"{USER}/role", f"{USER}/disable", f"{KEY}/revoke")} <= done
     assert {("operator", path) for path in (f"{RUN}/approve", f"{RUN}/reject", f"{REJECTION}/replay", f"{SOURCE}/resync")} <= done
 
 
