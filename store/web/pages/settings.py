@@ -1,14 +1,19 @@
-"""Default settings of the enterprise: the "Do Not Contact" setting, and the policies with what each choice does."""
+"""Default settings of the enterprise: the "Do Not Contact" setting, and the policies with what each choice does.
+
+Permitting more contact takes two steps: the second shows how many patients would become contactable.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 from store.domain.enterprise import Enterprise
 from store.domain.lock import Role
 from store.domain.policies import DO_NOT_CONTACT_TOGGLE, IN_FILE_ONLY, OFFERED, SETTINGS, Setting, as_text
 from store.errors import StoreError
+from store.patients.policy_effect import PolicyEffect, PolicyEffects
 from store.patients.preferences import Preferences
 from store.web.http.problem import problem_of
 from store.web.pages.page import Goto, Page, Shown, Visit
@@ -57,7 +62,7 @@ class DefaultSettings:
     """The settings page. ``changed`` is called after each change."""
 
     def __init__(self, store: Preferences, changed: Callable[[], None]) -> None:
-        self.store, self.changed = store, changed
+        self.store, self.changed, self.effects = store, changed, PolicyEffects(store.database, store.freshness)
 
     def pages(self) -> Iterable[Page]:
         """The page and its form."""
@@ -68,8 +73,12 @@ class DefaultSettings:
         return self._shown(visit)
 
     def change(self, visit: Visit) -> Shown | Goto:
-        """What the form chose."""
+        """Saves what the form chose; asks first if that would permit more contact."""
         chosen = {name: one.read(visit.form[name]) for name, one in SETTINGS.items() if name in visit.form}
+        permitting = self._permitting(visit, chosen)
+        if permitting and not visit.form.get("confirm"):
+            kept = {name: visit.form[name] for name in chosen}
+            return Shown("settings_confirm.html", {"title": "Default settings", "permitting": permitting, "kept": kept})
         try:
             self.store.settings.put(visit.enterprise, chosen, actor=visit.actor, now=visit.now)
         except StoreError as error:
@@ -77,6 +86,12 @@ class DefaultSettings:
             return self._shown(visit, problem.detail, int(problem.status))
         self.changed()
         return Goto("/settings?done=1")
+
+    def _permitting(self, visit: Visit, chosen: Mapping[str, Any]) -> list[PolicyEffect]:
+        """The choices that would permit more contact. Odd choices are left to :meth:`SettingsStore.put`, which refuses them."""
+        policies = {one.name: chosen[one.name] for one in OFFERED if one.name in chosen and one.takes(chosen[one.name])}
+        before = self.store.settings.get(visit.enterprise).policy
+        return self.effects.permitting(self.store.enterprises[visit.enterprise], before, replace(before, **policies), visit.now)
 
     def _shown(self, visit: Visit, refusal: str = "", status: int = 200) -> Shown:
         enterprise = self.store.enterprises[visit.enterprise]

@@ -149,6 +149,15 @@ def submit_forged_choice(page: Page) -> None:
     expect(page.get_by_role("alert").first).to_be_visible()
 
 
+def permit_more(page: Page) -> None:
+    """Chooses what would permit more contact."""
+    for answer in page.get_by_role("radio", name="Answer and flag").all():
+        answer.check()
+    page.get_by_role("radio", name="Try the next channel").check()
+    page.get_by_role("button", name="Save").click()
+    expect(page.get_by_role("heading", name="This would permit more contact")).to_be_visible()
+
+
 def ask_a_question(page: Page) -> None:
     """Asks what a sender would be told, with every field filled in."""
     open_details(page)
@@ -231,6 +240,7 @@ VISITS: Mapping[str, tuple[Visit, ...]] = {
         Visit("locked", "enterprise", empty("/settings")),
         Visit("full", "enterprise", full("/settings"), enterprise="local"),
         Visit("error", "enterprise", full("/settings"), submit_forged_choice, "local"),
+        Visit("to confirm", "enterprise", full("/settings"), permit_more),
         Visit("refused", "staff", empty("/settings")),
     ),
     "/overview": (Visit("empty", "operator", empty("/overview")), Visit("full", "operator", full("/overview"))),

@@ -1,9 +1,13 @@
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 
+from store.audit.audit_log import CHANGED_SETTINGS, Audit
 from store.domain.policies import SETTINGS, Policy
 from tests.store.web.pages.conftest import Pages
+from tests.store.web.pages.test_causes import unread
 
 
 @pytest.mark.parametrize("role", ["manager", "staff", "operator", "auditor"])
@@ -64,3 +68,42 @@ def test_every_setting_has_its_question_with_every_choice(pages: Pages) -> None:
     for name, setting in SETTINGS.items():
         for choice in setting.choices:
             assert f'name="{name}" value="{str(choice.value).lower()}"' in html
+
+
+def test_permitting_more_contact_is_confirmed_with_the_number_of_patients(fresh_pages: Pages) -> None:
+    unread(fresh_pages, "MRN1")
+    browser = fresh_pages.signed_in("enterprise")
+    browser.get("/settings")
+    asked = browser.post("/settings", when_unreadable="flag", when_preferred_impossible="next")
+    assert "Do not send → Answer and flag 1 patient would become contactable" in asked.text
+    assert "Do not send → Try the next channel Depends on each message" in asked.text
+    assert fresh_pages.store.settings.get("general").policy == Policy()
+    assert browser.post("/settings", when_unreadable="flag", when_preferred_impossible="next", confirm="1").status == 303
+    assert fresh_pages.store.settings.get("general").policy == Policy(when_unreadable="flag", when_preferred_impossible="next")
+    (line,) = [one.line for one in Audit(fresh_pages.store.database).newest("general", limit=9) if one.line.action == CHANGED_SETTINGS]
+    assert line.actor == "enterprise:enterprise-general"
+
+
+def test_patients_of_a_silent_source_are_counted(fresh_pages: Pages) -> None:
+    browser = fresh_pages.signed_in("enterprise")
+    browser.get("/settings")
+    assert browser.post("/settings", when_stale="refuse").status == 303
+    assert "Nobody would become contactable now." in browser.post("/settings", when_stale="flag").text
+    fresh_pages.moment.advance(timedelta(hours=27))
+    browser = fresh_pages.signed_in("enterprise")
+    browser.get("/settings")
+    assert "Refuse → Answer and flag 2 patients would become contactable" in browser.post("/settings", when_stale="flag").text
+    assert fresh_pages.store.settings.get("general").policy.when_stale == "refuse"
+
+
+def test_permitting_less_needs_no_confirmation(fresh_pages: Pages) -> None:
+    browser = fresh_pages.signed_in("enterprise")
+    browser.get("/settings")
+    assert browser.post("/settings", when_stale="refuse", search="identifiers").status == 303
+
+
+def test_the_confirmation_of_an_odd_choice_changes_nothing(fresh_pages: Pages) -> None:
+    browser = fresh_pages.signed_in("enterprise")
+    browser.get("/settings")
+    assert browser.post("/settings", when_unreadable="guess", confirm="1").status == 422
+    assert fresh_pages.store.settings.get("general").policy == Policy()
