@@ -5,11 +5,12 @@ Writes docs/screenshots/*.png and needs a Chromium (``make browser``). Everythin
 
 from __future__ import annotations
 
+import re
 import shutil
 import sys
 import tempfile
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, cast
 
 from playwright.sync_api import Browser, BrowserContext, sync_playwright
 
@@ -49,10 +50,11 @@ def main() -> None:
         demo.read_changes(emr, service, watched)
         demo.send_messages(emr, service, lambda _: None)
         demo.decisions(emr, service)
+        unmapped(emr, service)
         looked_into(emr, service)
         with sync_playwright() as playwright:
             browser = playwright.chromium.launch(executable_path=chromium, args=ARGUMENTS)
-            take(browser, service, pictures(f"/patients/{demo.locked_patient(emr, service).id}"))
+            take(browser, service, pictures(f"/patients/{demo.locked_patient(emr, service).id}", newest_cause(service)))
             browser.close()
 
 
@@ -66,13 +68,28 @@ def looked_into(emr: RehearsalEmr, service: Service) -> None:
     findings.keep_comparison(feed.name, feed.enterprise, found.compared, now=runtime.clock())
 
 
-def pictures(facesheet: str) -> list[Picture]:
+def unmapped(emr: RehearsalEmr, service: Service) -> None:
+    """The EMR introduces a code that the mapping does not know, as happens at night."""
+    host, port = cast(Any, service.listeners[0].listener).address
+    messages = emr.messages(indexes=range(8))
+    emr.send(host, port, (re.sub(rb"\rZCP\|1\|[A-Z]*", b"\rZCP|1|NOCALL", one) for one in messages))
+
+
+def newest_cause(service: Service) -> str:
+    """The page of a cause of rejections."""
+    (newest, *_) = service.runtime.journal.rejections(limit=1)
+    return f"/rejections/{newest.id}/cause"
+
+
+def pictures(facesheet: str, cause: str) -> list[Picture]:
     """What the README shows."""
     return [
         Picture("facesheet", "pat", facesheet, 1000, "light", 900),
         Picture("facesheet-narrow-dark", "pat", facesheet, 390, "dark", 900),
         Picture("source", "olga", f"/sources/{demo.FHIR}", 1000, "light", 900),
         Picture("sources-narrow", "olga", "/sources", 390, "light", 900),
+        Picture("overview", "olga", "/overview", 1000, "light", 620),
+        Picture("cause", "olga", cause, 1000, "light", 900),
         Picture("opt-outs-dark", "pat", "/opt-outs", 1000, "dark", 420),
     ]
 

@@ -52,7 +52,7 @@ def test_the_list_shows_causes_with_counts_times_and_an_example(fresh_pages: Pag
     rejected(fresh_pages)
     seen = fresh_pages.signed_in("operator").get("/rejections")
     assert "Code unmapped: Do Not Contact 2" in seen.text
-    assert "Source General Hospital EMR Location PV1-18 Received 2 times in 1 rejection First" in seen.text
+    assert "Source General Hospital EMR Received 2 times in 1 rejection First" in seen.text
     assert f"Example C17 patient {fresh_pages.patient().removeprefix('/patients/')}" in seen.text
     assert f'href="{cause_of(rejection)}"' in seen.response.text
 
