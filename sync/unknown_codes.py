@@ -82,7 +82,7 @@ class Survey:
         return Seen(place, ranked, len(codes) - len(shown))
 
     def _is_shown(self, code: str, patients: int) -> bool:
-        return SHAPE.fullmatch(code) is not None and (len(code) <= HARMLESS or patients >= self._least)
+        return SHAPE.fullmatch(code) is not None and code.isprintable() and (len(code) <= HARMLESS or patients >= self._least)
 
 
 def lines(found: Iterable[Seen], settings: SourceSettings) -> Iterator[str]:

@@ -40,7 +40,7 @@ def _extensions(holder: dict[str, Any], path: str, rules: RuleSet) -> Iterator[U
     """Coded extensions that no rule reads."""
     for extension in _dicts(holder.get("extension")):
         url = extension.get("url")
-        if not isinstance(url, str) or "'" in url or any(url in rule.path for rule in rules.get("Patient", ())):
+        if not isinstance(url, str) or "'" in url or not url.isprintable() or any(url in rule.path for rule in rules.get("Patient", ())):
             continue
         for place, code in _coded(extension):
             yield UnknownCode("mapping", f"{path}.extension('{url}').{place}", code)
@@ -53,17 +53,17 @@ def _coded(extension: dict[str, Any]) -> Iterator[tuple[str, str]]:
     if isinstance(value := extension.get("valueCode"), str):
         yield "valueCode", value
     for coding in _dicts([extension.get("valueCoding")]):
-        yield "valueCoding.code", str(coding.get("code") or "")
+        yield "valueCoding.code", _text(coding.get("code"))
     for concept in _dicts([extension.get("valueCodeableConcept")]):
         for coding in _dicts(concept.get("coding")):
-            yield "valueCodeableConcept.coding.code", str(coding.get("code") or "")
+            yield "valueCodeableConcept.coding.code", _text(coding.get("code"))
 
 
 def _tokens(concepts: Any, known: Sequence[str]) -> Iterator[str]:
     """``system|code`` of each coding that the configuration does not name."""
     for concept in _dicts(concepts):
         for coding in _dicts(concept.get("coding")):
-            system, code = (str(coding.get(name) or "") for name in ("system", "code"))
+            system, code = (_text(coding.get(name)) for name in ("system", "code"))
             if code and not {code, f"{system}|{code}"} & set(known):
                 yield f"{system}|{code}" if system else code
 
@@ -71,11 +71,15 @@ def _tokens(concepts: Any, known: Sequence[str]) -> Iterator[str]:
 def _languages(resource: dict[str, Any], languages: Languages) -> Iterator[UnknownCode]:
     for entry in _dicts(resource.get("communication")):
         for concept in _dicts([entry.get("language")]):
-            codings = [[str(one.get(name) or "") for name in ("code", "display", "system")] for one in _dicts(concept.get("coding"))]
+            codings = [[_text(one.get(name)) for name in ("code", "display", "system")] for one in _dicts(concept.get("coding"))]
             if any(languages.coded(*one) or any(is_declined(part) for part in one[:2] if part) for one in codings):
                 continue
-            if codings and codings[0][0] and not languages.tag(str(concept.get("text") or "")):
+            if codings and codings[0][0] and not languages.tag(_text(concept.get("text"))):
                 yield UnknownCode("languages", "Patient.communication", codings[0][0])
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else ""
 
 
 def _dicts(value: Any) -> list[dict[str, Any]]:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 
 from adapters.base import UnknownCode
 from adapters.hl7v2 import explain
-from adapters.hl7v2.path import parse
 from adapters.hl7v2.reader import Message
 from adapters.hl7v2.site_rules import SiteRules
 from adapters.mapping import language
@@ -15,6 +15,7 @@ from adapters.mapping.language import Languages
 
 CONSENTS = ("PD1-11", "CON-2", "CON-11")
 """Standard fields that hold codes about contact, and that are read only by rules: publicity, consent type, consent status."""
+INDEX = re.compile(r"\[\d+\]")
 TELECOMS = (13, 14, 40)
 LIST_OF_PID = 3
 PERSONAL = {
@@ -30,7 +31,8 @@ TOO_SHORT = 2
 def codes(message: Message, rules: SiteRules, tables: ContactTables, languages: Languages) -> list[UnknownCode]:
     """Every code once, however often it occurs."""
     found = [*_of_rules(message, rules), *_unread(message, rules), *_contacts(message, tables), *_languages(message, languages)]
-    return list(dict.fromkeys(found))
+    personal = _personal(message) if found else frozenset()
+    return list(dict.fromkeys(one._replace(code="") if one.code.casefold() in personal else one for one in found))
 
 
 def identifiers(message: Message) -> list[UnknownCode]:
@@ -48,20 +50,18 @@ def _of_rules(message: Message, rules: SiteRules) -> Iterator[UnknownCode]:
 
 def _unread(message: Message, rules: SiteRules) -> Iterator[UnknownCode]:
     """Fields of the site's own segments, and of consent, that no rule reads. Without a component a rule reads the first one."""
-    personal = _personal(message)
     for path, text in explain.unused(message, rules.paths):
         field = _field(path)
-        if field.startswith("Z") or field.startswith(CONSENTS):
+        if field.startswith("Z") or field.partition(".")[0] in CONSENTS:
             for repetition in text.split(message.delimiters.repetition):
                 code = repetition.split(message.delimiters.component)[0].strip()
                 if code and not _is_set_id(field, code):
-                    yield UnknownCode("mapping", field, "" if code.casefold() in personal else code)
+                    yield UnknownCode("mapping", field, code)
 
 
 def _field(path: str) -> str:
     """The path without the numbers of segments and repetitions: ``ZCP[2]-3[1].2`` -> ``ZCP-3.2``."""
-    found = parse(path)
-    return f"{found.segment}-{found.field}" + (f".{found.component}" if found.component else "")
+    return INDEX.sub("", path)
 
 
 def _is_set_id(field: str, code: str) -> bool:

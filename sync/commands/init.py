@@ -21,6 +21,7 @@ from sync.config.scalars import region, time_zone
 from sync.config.starter import ADAPTERS, FHIR, HL7, SUFFIX, Starter
 
 LOCAL_TIME = Path("/etc/localtime")
+ALGORITHMS = ("RS384", "ES384")
 STANDARD = {HL7: "hl7v2-standard", FHIR: "fhir-standard"}
 
 
@@ -47,32 +48,63 @@ def _given(text: str) -> str:
 
 
 class Question(NamedTuple):
-    """What ``init`` needs to know: the option, the question, the check of an answer (``ValueError`` says how to fix it), and a default."""
+    """What ``init`` needs to know: the option, the question, the check of an answer (``ValueError`` says how to fix it), and a default.
+
+    ``may_be_empty``: no answer is an answer, too.
+    """
 
     option: str
     text: str
     check: Callable[[str], str]
     default: str = ""
+    may_be_empty: bool = False
 
 
 def _questions(protocol: str, answers: Mapping[str, str]) -> tuple[Question, ...]:
-    """The questions after the protocol. The default of one may depend on an earlier answer."""
-    known_by = "Assigning authority of the patients' identifier, as in PID-3.4" if protocol == HL7 else "System of Patient.identifier"
-    where = (
-        Question("listen", "Address to listen on for MLLP", _listen, "127.0.0.1:2575")
-        if protocol == HL7
-        else Question("base-url", "Base URL of the FHIR server", web_address)
-    )
+    """The questions after the protocol. One may depend on an earlier answer."""
     return (
         Question("enterprise", "Short name of your organization", _named),
         Question("source", "Short name of this source", _named, f"{answers.get('enterprise', '')}-{SUFFIX[protocol]}"),
         Question("region", "Country of phone numbers without a country code", region, "US"),
         Question("time-zone", "Time zone of the EMR", time_zone, _local_zone()),
         Question("preset", "Preset of the EMR", lambda text: _preset(text, protocol), STANDARD[protocol]),
-        where,
-        Question("authority", known_by, _given),
+        *(_of_fhir(answers) if protocol == FHIR else _OF_HL7),
         Question("identifier-type", "Type of that identifier", _given, "MR"),
     )
+
+
+_OF_HL7 = (
+    Question("listen", "Address to listen on for MLLP", _listen, "127.0.0.1:2575"),
+    Question("authority", "Assigning authority of the patients' identifier, as in PID-3.4", _given),
+)
+
+
+def _of_fhir(answers: Mapping[str, str]) -> tuple[Question, ...]:
+    key = Question("private-key", "File with the client's private key, PEM", _key_file)
+    return (
+        Question("base-url", "Base URL of the FHIR server", web_address),
+        Question("client-id", "Client id for SMART Backend Services, or nothing", str.strip, may_be_empty=True),
+        *((key,) if answers.get("client-id") else ()),
+        Question("authority", "System of the patients' identifier in Patient.identifier", _given),
+    )
+
+
+def _key_file(text: str) -> str:
+    if problem := _algorithm(Path(text))[1]:
+        raise ValueError(problem)
+    return text
+
+
+def _algorithm(file: Path) -> tuple[str, str]:
+    """The algorithm of the key in a file, and why it cannot be used; one of them is empty."""
+    from adapters.fhir.signing_key import key_problem  # its library is slow to import
+
+    try:
+        text = file.read_text("ascii")
+    except (OSError, UnicodeDecodeError):
+        return "", "the file cannot be read; name the file with the private key, PEM"
+    fitting = next((one for one in ALGORITHMS if not key_problem(text, one)), "")
+    return fitting, "" if fitting else f"it {key_problem(text, ALGORITHMS[0])}"
 
 
 def _preset(text: str, protocol: str) -> str:
@@ -110,8 +142,9 @@ def init(
         raise UsageError(f"{file} exists and is never overwritten; name another file: emr-sync -c FILE init")
     options = {"protocol": protocol, "enterprise": enterprise, "source": source, "region": region, "time-zone": time_zone, "preset": preset}
     options |= {"authority": authority, "identifier-type": identifier_type, "listen": listen, "base-url": base_url}
+    options |= {"client-id": client_id, "private-key": str(private_key) if private_key else None}
     answers = _answers({name: text for name, text in options.items() if text is not None})
-    starter = Starter(**{name.replace("-", "_"): text for name, text in answers.items()}, **_key(answers, client_id, private_key, file))
+    starter = Starter(**{name.replace("-", "_"): text for name, text in (answers | _key(answers, file)).items()})
     _checked(starter, file)
     _write(starter.text, file)
     _report(starter, file, as_json=as_json)
@@ -119,14 +152,14 @@ def init(
 
 def _answers(options: Mapping[str, str]) -> dict[str, str]:
     """An answer to each question: the option, the default, or what a person types."""
-    answers = {"protocol": _answer(Question("protocol", "HL7 v2 messages or FHIR server (hl7v2, fhir)", _protocol, HL7), options)}
-    asked = [one.option for one in _questions(answers["protocol"], answers)]
-    if unused := [name for name in options if name not in ("protocol", *asked)]:
-        raise UsageError(f"--{unused[0]} is not for {answers['protocol']}; remove it")
-    for number in range(len(asked)):
-        question = _questions(answers["protocol"], answers)[number]
-        answers[question.option] = _answer(question, options)
-    return answers
+    protocol = _answer(Question("protocol", "HL7 v2 messages or FHIR server (hl7v2, fhir)", _protocol, HL7), options)
+    answers: dict[str, str] = {}
+    while left := [one for one in _questions(protocol, answers) if one.option not in answers]:
+        answers[left[0].option] = _answer(left[0], options)
+    for name in options:
+        if name not in ("protocol", *answers):
+            raise UsageError(f"--{name} is not for {protocol}{' without --client-id' if protocol == FHIR else ''}; remove it")
+    return {"protocol": protocol} | answers
 
 
 def _answer(question: Question, options: Mapping[str, str]) -> str:
@@ -136,7 +169,7 @@ def _answer(question: Question, options: Mapping[str, str]) -> str:
         except ValueError as error:
             raise UsageError(f"{_flag(question)}: {error}") from error
     if not sys.stdin.isatty():
-        if not question.default:
+        if not question.default and not question.may_be_empty:
             raise UsageError(f"{_flag(question)} is missing; give it, or run init in a terminal, where it asks")
         return question.default
     return _asked(question)
@@ -149,30 +182,21 @@ def _flag(question: Question) -> str:
 def _asked(question: Question) -> str:
     """What a person types. Asked again until it can be used."""
     while True:
-        text = typer.prompt(question.text, default=question.default or None, err=True)
+        default = question.default or ("" if question.may_be_empty else None)
+        text = typer.prompt(question.text, default=default, show_default=bool(default), err=True)
         try:
             return question.check(str(text))
         except ValueError as error:
             output.note(f"  {error}")
 
 
-def _key(answers: Mapping[str, str], client_id: str | None, private_key: Path | None, file: Path) -> dict[str, str]:
-    """The FHIR client's settings; none if it needs no token."""
-    if client_id is None and private_key is None:
+def _key(answers: Mapping[str, str], file: Path) -> dict[str, str]:
+    """The client's key as the configuration names it: relative paths are relative to its file."""
+    if "private-key" not in answers:
         return {}
-    if answers["protocol"] != FHIR or client_id is None or private_key is None:
-        raise UsageError(f"--client-id and --private-key belong together, and to {FHIR}; give both or none")
-    from adapters.fhir.signing_key import key_problem  # its library is slow to import
-
-    try:
-        text = private_key.read_text("ascii")
-    except (OSError, UnicodeDecodeError):
-        raise UsageError("--private-key: the file cannot be read; name the file with the private key, PEM") from None
-    alg = next((one for one in ("RS384", "ES384") if not key_problem(text, one)), "RS384")
-    if problem := key_problem(text, alg):
-        raise UsageError(f"--private-key: it {problem}")
-    place = private_key if private_key.is_absolute() or file.parent == Path() else private_key.absolute()
-    return {"client_id": client_id, "private_key": str(place), "alg": alg}
+    key = Path(answers["private-key"])
+    is_beside = key.is_absolute() or file.parent == Path()
+    return {"private-key": str(key if is_beside else key.absolute()), "alg": _algorithm(key)[0]}
 
 
 def _checked(starter: Starter, file: Path) -> None:

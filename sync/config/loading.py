@@ -74,7 +74,7 @@ def inspect(file: FilePath, environ: Mapping[str, str] = os.environ, build: Buil
     try:
         text = file.read_text("utf-8-sig")
     except OSError as error:
-        message = f"cannot read the file ({error.strerror}); name it with -c or in {VARIABLE}, or write one with emr-sync init"
+        message = f"cannot read the file ({error.strerror}); name it with -c, or in {VARIABLE}, or write one with emr-sync init"
         return LoadedConfig(None, (ConfigProblem(0, "", message),))
     except UnicodeDecodeError:
         return LoadedConfig(None, (ConfigProblem(0, "", "not UTF-8 text; save it as UTF-8"),))

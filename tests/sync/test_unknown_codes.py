@@ -128,6 +128,11 @@ def test_nothing_about_a_person_is_shown(proposed: Proposed, values: list[str]) 
     assert any(line.startswith("#   ZCP-3: ") for line in lines)
 
 
+@pytest.mark.parametrize("segment", ["ZCP|1|{}\r", "ZCP|1|OK|{}\r", "ZCP|1|OK\rPD1|||||||||||{}\r"])
+def test_a_name_is_not_shown_wherever_it_is_written(proposed: Proposed, segment: str) -> None:
+    assert not [line for line in proposed(patients(*["INVENTED"] * 5, segment=segment)) if "INVENTED" in line]
+
+
 def test_many_values_are_no_codes_although_some_are_frequent(proposed: Proposed) -> None:
     names = [f"Name{chr(65 + number % 13)}" for number in range(26)]
     assert not [line for line in proposed(patients(*names, *["NameZ"] * 4, segment="ZNM|1|{}\r")) if "Name" in line]
@@ -151,6 +156,14 @@ def test_where_every_code_is_known_it_says_so(proposed: Proposed) -> None:
 def test_what_is_not_a_message_is_counted_and_not_shown(proposed: Proposed) -> None:
     assert proposed(["Pat Example, 217-555-0123\n"]) == ["# 1 record rejected; emr-sync explain adt FILE shows why"]
     assert proposed([]) == []
+
+
+@pytest.mark.parametrize(
+    "segment", ["Z\u00c41|1|X\r", "ZCP|1|\x07|\x1b[2J\r", "ZCP||~~X^^\r", "Z1|1|X\r", "ZCP|1|OK|{x: y}\rZCP|2|OK|# no\r"]
+)
+def test_odd_segments_and_codes_are_no_error_and_stay_in_their_lines(proposed: Proposed, segment: str) -> None:
+    lines = proposed(patients("", "", "", segment=segment.replace("{", "{{").replace("}", "}}")))
+    assert [line for line in lines if not line.isprintable()] == []
 
 
 def test_fhir_proposes_extensions_categories_and_flags_with_their_paths(emr_sync: EmrSync, tmp_path: Path) -> None:

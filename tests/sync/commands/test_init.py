@@ -90,11 +90,12 @@ def test_a_file_is_never_overwritten(emr_sync: EmrSync, empty_folder: Path) -> N
         ((*HL7, "--listen", "0.0.0.0:2575"), "patient data would leave this machine unencrypted"),
         ((*HL7, "--preset", "epic"), "--preset: unknown preset. Use one of: hl7v2-immunization, hl7v2-standard"),
         ((*HL7, "--base-url", "https://ehr.example"), "--base-url is not for hl7v2"),
-        ((*HL7, "--client-id", "us"), "belong together"),
+        ((*HL7, "--client-id", "us"), "--client-id is not for hl7v2"),
         ((*FHIR, "--listen", "127.0.0.1:2575"), "--listen is not for fhir"),
         ((*FHIR, "--base-url", "ehr.example"), "--base-url: not a server address"),
         ((*FHIR, "--base-url", "http://ehr.example"), "unencrypted"),
-        ((*FHIR, "--client-id", "us"), "belong together"),
+        ((*FHIR, "--client-id", "us"), "--private-key is missing"),
+        ((*FHIR, "--private-key", __file__), "--private-key is not for fhir without --client-id"),
         ((*FHIR, "--client-id", "us", "--private-key", "none.pem"), "--private-key: the file cannot be read"),
         ((*FHIR, "--client-id", "us", "--private-key", __file__), "--private-key: it is not a private key"),
         (("-c", "no/such/folder.yaml", *HL7), "does not exist; create it"),
@@ -111,28 +112,44 @@ def test_a_wrong_answer_is_one_line_and_writes_nothing(
 
 
 def test_in_a_terminal_it_asks_until_an_answer_can_be_used(empty_folder: Path) -> None:
+    answers = ["hl7v2", "my clinic", "lake", "", "us", "America/Chicago", "", "", "", "CLINIC", ""]
+    asked = in_a_terminal(["init"], answers)
+    assert [number for number, one in enumerate(asked) if "not a short name" in one] == [2]
+    source = load(empty_folder / "config.yaml").feeds["lake-adt"].settings
+    assert (source.authority, source.default_region, source.time_zone) == ("CLINIC", "US", "America/Chicago")
+
+
+def test_in_a_terminal_the_key_is_asked_for_only_with_a_client_id(empty_folder: Path) -> None:
+    key_file(empty_folder)
+    common = ["lake", "", "us", "America/Chicago", "", "https://ehr.example/r4"]
+    for name, answers in {"with.yaml": ["us", "none.pem", "client.pem", "urn:x", ""], "without.yaml": ["", "urn:x", ""]}.items():
+        in_a_terminal(["-c", name, "init", "fhir"], [*common, *answers])
+    auth = {name: load(empty_folder / name).feeds["lake-fhir"].settings.options["auth"] for name in ("with.yaml", "without.yaml")}
+    assert (auth["with.yaml"]["alg"], auth["without.yaml"]["kind"]) == ("ES384", "none")
+
+
+def in_a_terminal(arguments: list[str], answers: list[str]) -> list[str]:
+    """Answers each question of the program in a terminal. Returns what it showed before each answer."""
     terminal, its = pty.openpty()
-    program = Popen([sys.executable, "-c", "from sync.commands.cli import main; main()", "init"], stdin=its, stdout=its, stderr=its)
+    program = Popen([sys.executable, "-c", "from sync.commands.cli import main; main()", *arguments], stdin=its, stdout=its, stderr=its)
     os.close(its)
     asked = []
     try:
-        for reply in ("hl7v2", "my clinic", "lake", "", "us", "America/Chicago", "", "", "", "CLINIC", ""):
+        for answer in answers:
             asked.append(_question(terminal))
-            os.write(terminal, f"{reply}\n".encode())
-        assert program.wait(30) == 0
+            os.write(terminal, f"{answer}\n".encode())
+        assert program.wait(60) == 0
     finally:
         program.kill()
         program.wait()
         os.close(terminal)
-    assert ["not a short name" in one for one in asked].index(True) == 2
-    source = load(empty_folder / "config.yaml").feeds["lake-adt"].settings
-    assert (source.authority, source.default_region, source.time_zone) == ("CLINIC", "US", "America/Chicago")
+    return asked
 
 
 def _question(terminal: int) -> str:
     """What is shown until the program waits for an answer."""
     shown = b""
     while not shown.endswith(b": "):
-        assert select.select([terminal], [], [], 30)[0], shown
+        assert select.select([terminal], [], [], 60)[0], shown
         shown += os.read(terminal, 4096)
     return shown.decode()
