@@ -104,6 +104,16 @@ def received(time: Time, receipt: datetime) -> Time:
     return Time(earliest, time.latest if time.latest - receipt <= AHEAD else receipt)
 
 
+def by_late_clock(time: Time, clock: datetime, receipt: datetime) -> Time:
+    """A time at a receipt that is later than our own ``clock`` shows: that clock was set back, or is not the one of the receipt before.
+
+    What states no time of its own has its time from that clock: up to what it shows, or that moment. It may be as late as the receipt.
+    A written time stays as it is, unless it is one moment and within :data:`AHEAD` of the clock, so that nobody can tell the two apart.
+    """
+    ours = time.earliest in (BEGINNING, time.latest) and clock - AHEAD <= time.latest <= clock
+    return Time(time.earliest, receipt) if ours and clock < receipt else time
+
+
 def is_ahead(time: Time, receipt: datetime) -> bool:
     """Whether it lies in the future altogether, by more than clocks differ."""
     return time.earliest - receipt > AHEAD

@@ -38,9 +38,10 @@ def line_of(kept: str) -> str:
     return kept.partition(BY_LINE)[2]
 
 
-def as_received(item: PatientStatements, receipt: datetime) -> PatientStatements:
-    """A payload received at that time or before: its time does not reach beyond (``times.received``)."""
-    effective = times.received(item.effective, min(receipt, item.received or receipt))
+def as_received(item: PatientStatements, receipt: datetime, clock: datetime) -> PatientStatements:
+    """A payload received at that time or before, when our clock showed ``clock``: its time does not reach beyond (``times.received``)."""
+    stated = item.effective if item.received is not None else times.by_late_clock(item.effective, clock, receipt)
+    effective = times.received(stated, min(receipt, item.received or receipt))
     return item if effective is item.effective else replace(item, effective=effective)
 
 

@@ -124,7 +124,7 @@ class Repeats:
         seen, confirmed = duplicates.remember(known.seen, key), known.confirmed
         receipt = max(self.now, known.last_received or self.now)  # our clock may have stepped back, or be another machine's
         if confirmed is None or not duplicates.knows(known.seen, key):  # the very same payload is no later than it was
-            stated = payload.as_received(item, receipt).effective
+            stated = payload.as_received(item, receipt, self.now).effective
             confirmed = times.newest(stated, confirmed) if confirmed is not None else stated
         self._found[patient] = KnownContent(known.basis, known.content, confirmed, seen, receipt)
 

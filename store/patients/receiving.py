@@ -30,7 +30,7 @@ class Receiving(PatientBatch):
             return reread or RecordOutcome.UNCHANGED
         first = duplicates.first_receipt(seen, item.content, item.effective, item.evidence_id)
         seen = duplicates.remember(duplicates.with_receipt(seen, item.content, item.effective, item.evidence_id, receipt), key)
-        item = payload.of_restricted(asserted, payload.as_received(item, first or receipt))
+        item = payload.of_restricted(asserted, payload.as_received(item, first or receipt, self.author.now))
         has_future_news = self._keep_future(patient, item, record)
         item = periods.until_then(asserted, item) if item.later else item
         merged = self._merge(patient, item, digest, record, seen, self._outdated(patient, item, key, record))

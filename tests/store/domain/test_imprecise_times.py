@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -70,6 +71,34 @@ def test_a_refusal_counts_through_a_machine_whose_clock_is_behind(site: Site) ->
     receive(site, says("1", noon, NO), at(noon))
     receive(site, says("1", noon + 300, YES), at(noon - 900))
     assert site.dnc("1") == "yes"
+
+
+@pytest.mark.parametrize("without_time", [times.unknown, times.at], ids=["a message", "a response"])
+def test_a_refusal_without_a_time_counts_after_our_clock_was_set_back(site: Site, without_time: Callable[[datetime], Time]) -> None:
+    """Our clock gives it the time of receipt, and now shows one before the permission that came first."""
+    noon, eleven = at(43_200), at(39_600)
+    receive(site, says("1", 43_200, NO), noon)
+    receive(site, replace(says("1", 0, YES, evidence="A"), effective=without_time(eleven)), eleven + timedelta(seconds=1))
+    assert site.dnc("1") == "yes"
+    receive(site, says("1", 43_201, NO), noon + timedelta(seconds=2))
+    assert site.dnc("1") == "no"
+
+
+@pytest.mark.parametrize("without_time", [times.unknown, times.at], ids=["a message", "a response"])
+def test_a_permission_without_a_time_lifts_nothing_after_our_clock_was_set_back(
+    site: Site, without_time: Callable[[datetime], Time]
+) -> None:
+    noon, eleven = at(43_200), at(39_600)
+    receive(site, says("1", 39_000, YES), noon)
+    receive(site, replace(says("1", 0, NO, evidence="A"), effective=without_time(eleven)), eleven)
+    receive(site, says("1", 39_700, YES, evidence="B"), eleven)
+    assert site.dnc("1") == "yes"
+
+
+def test_a_written_time_stays_as_it_is_after_our_clock_was_set_back(site: Site) -> None:
+    receive(site, says("1", 43_200, NO), at(43_200))
+    assert receive(site, between(39_600, 39_601, YES), at(39_602)) == "stale"
+    assert site.dnc("1") == "no"
 
 
 def test_a_clock_that_is_minutes_ahead_does_not_hide_a_refusal(site: Site) -> None:
