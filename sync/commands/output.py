@@ -35,13 +35,13 @@ def emit(value: Any) -> None:
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[object]], title: str | None = None) -> None:
-    """Prints a table for people: fitted to the terminal; in a pipe each row is one line of any length."""
+    """Prints a table for people: fitted to the terminal; in a pipe each row is one line of any length. Without names there is no head."""
     cells = [[word(cell) for cell in row] for row in rows]
     if sys.stdout.isatty():
         _fitted(columns, cells, title)
         return
-    lines = [list(columns), *cells]
-    widths = [max(len(line[place]) for line in lines) for place in range(len(columns))]
+    lines = [list(columns), *cells] if any(columns) else cells
+    widths = [max((len(line[place]) for line in lines), default=0) for place in range(len(columns))]
     for text in ([title] if title else []) + ["  ".join(map(str.ljust, line, widths)) for line in lines]:
         say(text)
 
@@ -51,7 +51,9 @@ def _fitted(columns: Sequence[str], rows: Iterable[Sequence[str]], title: str | 
     from rich.table import Table
     from rich.text import Text
 
-    shown = Table(title=title, title_justify="left", header_style="bold", box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    shown = Table(
+        title=title, title_justify="left", header_style="bold", show_header=any(columns), box=None, pad_edge=False, padding=(0, 2, 0, 0)
+    )
     for name in columns:
         shown.add_column(name, overflow="fold")  # in a narrow terminal nothing is left out
     for row in rows:
