@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from adapters.base import IngestResult, Mapper, Payload, Recognizes
-from store.preference import RecordOutcome
+from store.preference import PatientStatements, RecordOutcome
 from sync.intake import Piece, read
 
 LEAST_REPEATED = 0.5
@@ -29,10 +29,18 @@ class Reading:
         """The pieces of all payloads, in order. Call :meth:`learn` after each commit."""
         mapper = self.mapper if isinstance(self.mapper, Recognizes) else None
         for payload in payloads:
-            found = mapper.glance(payload) if mapper and self.is_worth_it else None
+            found = _glance(mapper, payload) if mapper and self.is_worth_it else None
             yield from read(self.mapper, payload) if found is None else [Piece(found, payload.body, partial(read, self.mapper, payload))]
 
     def learn(self, answers: Sequence[IngestResult]) -> None:
         """Looks at what became of a group."""
         repeated = sum(answer.outcome == RecordOutcome.UNCHANGED for answer in answers)
         self.is_worth_it = repeated >= LEAST_REPEATED * len(answers)
+
+
+def _glance(mapper: Recognizes, payload: Payload) -> PatientStatements | None:
+    """A mapper should not raise; if it does, the payload is read, and that tells what is wrong with it."""
+    try:
+        return mapper.glance(payload)
+    except Exception:
+        return None

@@ -8,6 +8,7 @@ which names other patients, has no key: it is mapped each time.
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, fields
 from functools import cached_property
 from hashlib import blake2b
@@ -51,13 +52,13 @@ def head(body: bytes) -> dict[str, Any] | None:
 class LineKeys:
     """The keys of one source's records. The settings that are secret, or that only say how it is reached, are not part of them."""
 
-    def __init__(self, settings: SourceSettings, options: MapperOptions) -> None:
-        self._settings, self._options = settings, options
+    def __init__(self, settings: SourceSettings, options: MapperOptions, release: Callable[[], str] = program) -> None:
+        self._settings, self._options, self._release = settings, options, release
 
     @cached_property
     def _reading(self) -> bytes:
         by = {one.name: getattr(self._settings, one.name) for one in fields(self._settings) if one.init and one.name not in NOT_READ_BY}
-        written = json.dumps([by, asdict(self._options), program()], sort_keys=True, default=_written)
+        written = json.dumps([by, asdict(self._options), self._release()], sort_keys=True, default=_written)
         return blake2b(written.encode(), digest_size=32).digest()
 
     def of(self, body: bytes, day: str) -> str:
@@ -68,4 +69,7 @@ class LineKeys:
 
 
 def _written(value: Any) -> Any:
-    return sorted(value) if isinstance(value, (set, frozenset)) else dict(value)  # anything else is no setting: it raises
+    """A value that JSON has no form for. A set in one order, so that it is the same in every process."""
+    if isinstance(value, (set, frozenset)):
+        return sorted(map(str, value))
+    return dict(value) if isinstance(value, Mapping) else str(value)

@@ -14,6 +14,7 @@ from store.db.database import Database
 from store.domain.enterprise import Enterprise, Source
 from store.domain.patient import Patient, PatientRef
 from store.patients.preferences import Preferences
+from store.preference import PatientStatements
 from store.runs.runs import Journal
 from sync.config.settings import Backoff
 from sync.engine import Engine
@@ -36,16 +37,23 @@ class Counting(FhirMapper):
         return super().read(payload)
 
 
+class Failing(Counting):
+    """Breaks its promise at a glance."""
+
+    def glance(self, payload: Payload) -> PatientStatements | None:
+        raise RuntimeError("a mapper should not raise")
+
+
 class Site:
     def __init__(self, database: Database) -> None:
         sources = (Source("clinic", "Clinic", patient_id=(("GENHOSP", "MR"),)),)
         self.clock, self.store = FakeClock(), Preferences(database, {CLINIC: Enterprise(CLINIC, syncs=True, sources=sources)})
         self.engine = Engine(database, self.store, Journal(database, sealing()), self.clock, Metrics(), Backoff(), batch_size=10)
 
-    def receive(self, *bodies: bytes, **changes: Any) -> tuple[dict[str, int], int]:
+    def receive(self, *bodies: bytes, by: type[Counting] = Counting, **changes: Any) -> tuple[dict[str, int], int]:
         """The counts of a run over one file, and how many records were mapped."""
         rule = {"from": f"Patient.extension('{DNC}').valueCode", "values": {"Y": "yes", "N": "no"}}
-        mapper = Counting(settings(**({"mapping": {"do_not_contact": rule}} | changes)))
+        mapper = by(settings(**({"mapping": {"do_not_contact": rule}} | changes)))
         run = self.engine.feed(LANE, mapper, [Payload(body, "file", self.clock(), self.clock()) for body in bodies])
         return dict(run.counts), mapper.mapped
 
@@ -135,3 +143,7 @@ def test_a_repeat_is_forgotten_if_a_later_record_of_the_file_refuses_for_its_pat
         assert [site.known(number).contact.do_not_contact for number in (1, 2)] == ["yes", "yes"]
         assert site.receive(record(1, "N"))[1] == 1
         assert site.known(1).contact.do_not_contact == "yes"
+
+
+def test_a_mapper_that_fails_at_a_glance_reads_the_record(site: Site) -> None:
+    assert [site.receive(record(1), by=Failing) for _ in range(2)] == [({"applied": 1}, 1), ({"unchanged": 1}, 1)]

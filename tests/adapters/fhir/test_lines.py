@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 
 from adapters.base import Payload
-from adapters.fhir import lines
+from adapters.fhir.lines import LineKeys
 from adapters.fhir.mapping import FhirMapper
+from adapters.fhir.options import MapperOptions
 from store.preference import PatientStatements
-from tests.adapters.fhir.made import RECEIVED, identifier, mapper, patient, payload
+from tests.adapters.fhir.made import RECEIVED, identifier, mapper, patient, payload, settings
 
 DNC = {"from": "Patient.extension('dnc').valueCode", "values": {"Y": "yes", "N": "no"}}
 LATER = "2026-11-01T12:20:00Z"
@@ -65,10 +66,9 @@ def test_a_record_is_another_line_to_a_source_that_reads_in_another_way(changes:
     assert before != after
 
 
-def test_a_record_is_another_line_to_another_release_of_the_program(monkeypatch: pytest.MonkeyPatch) -> None:
-    before = glanced(mapper(), patient())
-    monkeypatch.setattr(lines, "program", lambda: "another release")
-    assert glanced(mapper(), patient()) != before
+def test_a_record_is_another_line_to_another_release_of_the_program() -> None:
+    keys = [LineKeys(settings(), MapperOptions(), *release).of(b"{}", "2026-11-01") for release in ((), (), (lambda: "another",))]
+    assert keys[0] == keys[1] != keys[2]
 
 
 def test_how_a_server_is_reached_is_no_part_of_a_line() -> None:
