@@ -5,8 +5,10 @@ It is kept as text: ``1980-02-03``, ``1980-02`` if the day is not known, ``1980`
 
 from __future__ import annotations
 
-from datetime import date, timedelta, tzinfo
+import re
+from datetime import UTC, date, datetime, timedelta, tzinfo
 
+from adapters.mapping import iso_time
 from store.preference import BIRTH_DATE, Problem
 from store.times import Time
 
@@ -14,6 +16,23 @@ UNUSABLE = Problem("birth_date_unusable", "", "this is not a date of birth: it c
 DATE = len("1980-02-03")
 TOMORROW = timedelta(days=1)
 """Somewhere it is tomorrow already."""
+
+
+ISO = "YYYY-MM-DD"
+FORMATS = {"MM/DD/YYYY": "%m/%d/%Y", "DD/MM/YYYY": "%d/%m/%Y"}
+"""Formats of a record, besides ISO 8601. They are configured, since nothing tells 03/02/1980 from 02/03/1980."""
+TIME_OF_DAY = re.compile(r"[T ]\d\d:.*")
+
+
+def formatted(text: str, form: str, today: date) -> str | None:
+    """The text of a date in a format of a record. ``None`` if it is not one. A time of day beside it does not count."""
+    day = TIME_OF_DAY.sub("", text.strip())
+    if form == ISO:
+        return written(iso_time.read(day, UTC), UTC, today)
+    try:
+        return on(datetime.strptime(day, FORMATS[form]).date(), today)
+    except ValueError:
+        return None
 
 
 def on(day: date | None, today: date) -> str | None:

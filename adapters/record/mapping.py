@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from datetime import date
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -24,6 +25,7 @@ from adapters.record.path import compile_path
 from adapters.record.reader import RecordReader, state_list, state_preferred_phone
 from store import times
 from store.preference import (
+    BIRTH_DATE,
     DENIED,
     DISPLAY_NAME,
     EMAIL,
@@ -75,6 +77,7 @@ class JsonMapper:
         choice = settings.mapping.get(PREFERRED_PHONE) or {}
         self._preferred_by = str(choice["by"]) if standard(PREFERRED_PHONE, choice) else "rank"
         self._elements = dict.fromkeys(self.options.name, DISPLAY_NAME)
+        self._elements |= {self.options.birth_date: BIRTH_DATE} if self.options.birth_date else {}
         self._elements |= {place.each or place.number: PHONES for place in self.options.phones}
         self._elements |= {place.each or place.address: EMAIL for place in self.options.emails}
         self._zone, self.mapping = ZoneInfo(settings.time_zone), fingerprint(settings.mapping, *settings.codes)
@@ -109,7 +112,7 @@ class JsonMapper:
         withheld = (RESTRICTED in ruled and ruled[RESTRICTED].value is True) or any(one.attribute == RESTRICTED for one in problems)
         if withheld:  # what is missing in a restricted record was withheld: it removes nothing
             ruled = {name: one for name, one in ruled.items() if one.value is not None}
-        stated, by_entry, refused = self._standard(record, problems, restricted=withheld)
+        stated, by_entry, refused = self._standard(record, payload.received.date(), problems, restricted=withheld)
         stated |= self._per_number(record, by_entry, problems, codes, restricted=withheld)
         phones = stated[PHONES].value or () if PHONES in stated else ()
         stated |= with_texts(ruled, phones, self.settings.default_region, self._languages, problems)
@@ -151,7 +154,7 @@ class JsonMapper:
         return {name: one for name, one in stated.items() if one.value is not None or not restricted}
 
     def _standard(
-        self, record: dict[str, Any], problems: list[Problem], *, restricted: bool
+        self, record: dict[str, Any], today: date, problems: list[Problem], *, restricted: bool
     ) -> tuple[Stated, dict[str, str], tuple[tuple[str, str], ...]]:
         stated: Stated = {}
         phones = self.reader.phones(record, problems)
@@ -161,6 +164,9 @@ class JsonMapper:
         name = self.reader.name(record) if self.settings.keep_names else None
         if name is not None:
             stated[DISPLAY_NAME] = name
+        born = self.reader.birth_date(record, today, problems) if self.settings.keep_birth_dates else None
+        if born is not None:
+            stated[BIRTH_DATE] = born
         return stated, phones.by_entry, phones.refused
 
     def _effective(self, record: dict[str, Any], payload: Payload, problems: list[Problem]) -> Time:

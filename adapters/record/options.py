@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from adapters.base import SourceSettings
+from adapters.mapping.birth_date import ISO
 from adapters.options import listed
 from store.preference import PhoneKind
 
@@ -47,6 +48,7 @@ class RecordOptions:
 
     ``patient_id``: the identifier that the source's ``patient_id`` selects. ``updated``: when the record last changed, the first of these
     paths that has a text; without one the time of the response counts. ``merged_into``: the id of the record that this one was merged into.
+    ``birth_date_format``: one of ``adapters.mapping.birth_date``.
     """
 
     id: str
@@ -56,18 +58,21 @@ class RecordOptions:
     emails: tuple[EmailPaths, ...] = ()
     updated: tuple[str, ...] = ()
     merged_into: str = ""
+    birth_date: str = ""
+    birth_date_format: str = ISO
 
 
 def record_options(settings: SourceSettings) -> RecordOptions:
     part = settings.options.get("record") or {}
     if not part.get("id"):
         raise ValueError("record.id is missing: set the path of the record's own id, or use a preset")
-    plain = {name: str(part.get(name) or "") for name in ("id", "merged_into")}
+    plain = {name: str(part.get(name) or "") for name in ("id", "merged_into", "birth_date")}
     return RecordOptions(
         **plain,
         patient_id=str(settings.options.get("patient_id_from") or part.get("patient_id") or ""),
         name=listed(part, "name"),
         updated=listed(part, "updated"),
+        birth_date_format=str(part.get("birth_date_format") or ISO),
         phones=tuple(_phone(one) for one in part.get("phones") or ()),
         emails=tuple(EmailPaths(**written(one)) for one in part.get("emails") or ()),
     )

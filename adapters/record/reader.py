@@ -1,4 +1,4 @@
-"""Reads the standard parts of a JSON record: identifiers, phones, e-mail, name. Their paths are in the preset's ``record``. Pure.
+"""Reads the standard parts of a JSON record: identifiers, phones, e-mail, name, birth date. ``record`` has their paths. Pure.
 
 A record is a whole snapshot of what it contains: if any of its phone members is present, even an empty one, the phones found are the whole
 list. If none is present, nothing is stated, because such APIs omit what was never set (athenahealth) or what they hide.
@@ -7,9 +7,10 @@ list. If none is present, nothing is stated, because such APIs omit what was nev
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import date
 from typing import Any, NamedTuple
 
-from adapters.mapping import telecom
+from adapters.mapping import birth_date, telecom
 from adapters.mapping.contact_tables import (
     PLACEHOLDER,
     PLACEHOLDER_ADDRESS,
@@ -101,6 +102,18 @@ class RecordReader:
         words = [word for path in self.options.name if (word := self.text(record, path)) not in ("", MARK)]
         return Statement(" ".join(words), self.options.name[0]) if words else None
 
+    def birth_date(self, record: dict[str, Any], today: date, problems: list[Problem]) -> Statement | None:
+        """The birth date. A date of zeros is empty, as that of MySQL is."""
+        path = self.options.birth_date
+        written = self.text(record, path)
+        if written == MARK or not written.strip("0/"):
+            return None
+        found = birth_date.formatted(written, self.options.birth_date_format, today)
+        if found is None:
+            problems.append(birth_date.UNUSABLE._replace(path=path))
+            return None
+        return Statement(found, path)
+
     def _in_use(self, record: dict[str, Any], paths: PhonePaths | EmailPaths) -> list[JsonNode]:
         entries = self._paths[paths.each](record) if paths.each else [JsonNode(record, "")]
         return [entry for entry in entries if not (paths.unless and any(text(one.value) for one in self._within(entry, paths.unless)))]
@@ -172,7 +185,7 @@ def _has_member(record: dict[str, Any], path: str) -> bool:
 
 
 def _paths(options: RecordOptions) -> set[str]:
-    places = [options.id, options.patient_id, *options.updated, options.merged_into, *options.name]
+    places = [options.id, options.patient_id, *options.updated, options.merged_into, options.birth_date, *options.name]
     places += [path for one in options.phones for path in (one.number, one.each, one.kind_from, one.rank, one.unless)]
     places += [path for one in options.emails for path in (one.address, one.each, one.unless)]
     return {path for path in places if path}

@@ -39,5 +39,7 @@ class RecordPart(SettingsGroup):
     name: list[str] = Field(default_factory=list)
     phones: list[PhonePart] = Field(default_factory=list)
     emails: list[EmailPart] = Field(default_factory=list)
+    birth_date: str | None = None
+    birth_date_format: Literal["YYYY-MM-DD", "MM/DD/YYYY", "DD/MM/YYYY"] | None = None
     updated: str | None = None
     merged_into: str | None = None

@@ -58,19 +58,22 @@ EXPECTED: dict[str, dict[str, Any]] = {
     "openmrs": {"display_name": "Pat Example", "phones": [CELL], "preferred_phone": "+12175550101"} | ALIVE,
     "medplum": STANDARD | ALIVE | {"preferred_phone": "+12175550102"},
     "athenahealth": STANDARD
+    | BORN
     | {"do_not_contact": "no", "preferred_method": None, "preferred_phone": "+12175550101"}
     | {"consent.sms": "granted", "consent.voice": "granted", "active": True}
     | {"topic.announcements.sms": "denied", "topic.announcements.voice": "denied", "topic.announcements.email": "granted"}
     | {f"topic.appointments.{channel}": "granted" for channel in Channel}
     | {f"topic.billing.{channel}": "denied" for channel in Channel}
     | {"topic.labs.sms": "granted", "topic.labs.voice": "denied", "topic.labs.email": "granted"},
-    "openemr": STANDARD | {"consent.sms": "denied", "consent.voice": "granted", "consent.email": "granted"},
-    "openemr-extract": STANDARD | {"consent.sms": "denied", "consent.voice": "granted", "consent.email": "granted"},
+    "openemr": STANDARD | BORN | {"consent.sms": "denied", "consent.voice": "granted", "consent.email": "granted"},
+    "openemr-extract": STANDARD | BORN | {"consent.sms": "denied", "consent.voice": "granted", "consent.email": "granted"},
     "epic-ehi": {f"topic.appointments.{channel}": "granted" for channel in Channel}
     | {f"topic.reminders.{channel}": "denied" for channel in Channel}
     | {"deceased": False},
-    "elation": STANDARD | {"phones": [CELL], "consent.sms": "denied", "preferred_method": "voice", "restricted": False, "active": True},
-    "drchrono": STANDARD | {"consent.sms": "denied", "active": True},
+    "elation": STANDARD
+    | BORN
+    | {"phones": [CELL], "consent.sms": "denied", "preferred_method": "voice", "restricted": False, "active": True},
+    "drchrono": STANDARD | BORN | {"consent.sms": "denied", "active": True},
 }
 
 

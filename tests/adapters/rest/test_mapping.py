@@ -42,6 +42,53 @@ def test_it_works() -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("written", "form", "born"),
+    [
+        ("1980-02-03", None, "1980-02-03"),
+        ("1980-02", None, "1980-02"),
+        ("1980", None, "1980"),
+        ("1980-02-03 00:00:00", None, "1980-02-03"),
+        ("1980-02-03T23:30:00-06:00", None, "1980-02-03"),
+        ("02/03/1980", "MM/DD/YYYY", "1980-02-03"),
+        ("2/3/1980", "MM/DD/YYYY", "1980-02-03"),
+        ("02/03/1980", "DD/MM/YYYY", "1980-03-02"),
+    ],
+)
+def test_a_birth_date_is_read_in_the_format_of_the_record(written: str, form: str | None, born: str) -> None:
+    assert birth_date(written, form) == (born, [])
+
+
+@pytest.mark.parametrize("empty", ["", None, "0000-00-00", "0000-00-00 00:00:00", "00/00/0000"])
+def test_an_empty_birth_date_states_nothing(empty: str | None) -> None:
+    assert birth_date(empty, "MM/DD/YYYY") == (None, [])
+
+
+@pytest.mark.parametrize(
+    ("written", "form"),
+    [
+        ("02/03/1980", None),
+        ("13/13/1980", "MM/DD/YYYY"),
+        ("1980-02-03", "MM/DD/YYYY"),
+        ("02/03/80", "MM/DD/YYYY"),
+        ("2999-01-01", None),
+        ("unknown", None),
+        (19800203, None),
+        (True, None),
+    ],
+)
+def test_what_is_no_birth_date_in_this_format_is_a_problem_and_is_not_guessed(written: Any, form: str | None) -> None:
+    assert birth_date(written, form) == (None, ["birth_date_unusable"])
+
+
+def birth_date(written: Any, form: str | None) -> tuple[str | None, list[str]]:
+    """The birth date of a record in this format, and its problems."""
+    (item,) = mapper(record=RECORD | {"birth_date": "born", "birth_date_format": form}).read(payload({"id": 7, "born": written}))
+    assert isinstance(item, PatientStatements)
+    stated = item.statements.get("birth_date")
+    return stated.value if stated else None, [problem.reason for problem in item.problems]
+
+
 def test_a_record_without_any_member_for_phones_states_none() -> None:
     assert values({}) == {}
 
