@@ -82,13 +82,18 @@ class ListenRole:
 
     def _ingest(self, payloads: Sequence[Payload]) -> Sequence[IngestResult]:
         """Ingests payloads. The reason of a failure is kept for readiness, metrics and the log."""
+        spans = self.runtime.tracing.received(self.feed.name, payloads) if self.runtime.tracing else None
         try:
             answers = self.runtime.engine.ingest(self._lane, self.listener.mapper, payloads)
         except Exception as error:
+            if spans:
+                spans.failed(error)
             if isinstance(error, MemoryError):
                 self.runtime.memory.add(memory.FAILED)
             self._why = outage.explanation(error) or logs.place(error)
             raise
+        if spans:
+            spans.committed(answers)
         self._why = TOO_LATE
         self.runtime.intake_health.committed(self.feed.name)
         return answers

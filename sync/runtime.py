@@ -30,6 +30,7 @@ from sync.sources import adapter as adapter
 from sync.sources import feed as feed
 from sync.sources import lane as lane
 from sync.sources import polled as polled
+from sync.tracing import Tracing
 
 ROLES = ("api", "schedule", "listen", "work")
 """The roles of a serving process (``sync.service``)."""
@@ -60,6 +61,7 @@ class Runtime:
     engine: Engine = field(init=False)
     verdicts: HeldReview = field(init=False)
     intake_health: IntakeHealth = field(init=False)
+    tracing: Tracing | None = None
     memory: RecentFailures = field(default_factory=lambda: RecentFailures("memory"))
     killed: RecentFailures = field(default_factory=lambda: RecentFailures("process"))
     connections: RecentFailures = field(default_factory=lambda: RecentFailures("connections"))
@@ -146,7 +148,9 @@ class Runtime:
             self.memory.add(memory.SHORT)
 
     def close(self) -> None:
-        """Closes the database."""
+        """Sends the last spans and closes the database."""
+        if self.tracing:
+            self.tracing.close()
         self.database.close()
 
     def feed(self, source: str) -> ConfiguredSource:

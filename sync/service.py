@@ -18,7 +18,7 @@ from adapters.address import Address
 from adapters.registry import LISTENERS
 from store.runs.processes import Place
 from store.runs.schedule_times import ScheduleTimes
-from sync import alerts, descriptors, logs, pace, service_manager
+from sync import alerts, descriptors, logs, pace, service_manager, tracing
 from sync.alerts import alerting
 from sync.api import build_api, build_monitoring
 from sync.config import Settings, plain
@@ -267,6 +267,7 @@ def serving(
     """
     runtime = Runtime.open(settings)
     try:
+        runtime.tracing = tracing.configured(runtime.database)
         service = Service(runtime, roles, watch, ended, reloads, metrics_at)
         service.start()
         try:

@@ -46,6 +46,7 @@ from store.web.http.auth import Callers
 from store.web.http.body import MOST_BYTES
 from store.web.http.decision_counts import DecisionCounts
 from store.web.http.lanes import Lanes
+from store.web.http.spans import BeginSpan, no_span
 from store.web.http.unknown_patients import LookUps
 from store.web.http.work import SyncWork
 from store.web.pages.site import Access, Site
@@ -82,6 +83,7 @@ def create_app(
     out_of_memory: Callable[[], None] = nobody_counts,
     look_ups: LookUps | None = None,
     counts: DecisionCounts | None = None,
+    begin_span: BeginSpan = no_span,
     ticks: Callable[[], float] = time.monotonic,
     lanes: Lanes | None = None,
     public_url: str | None = None,
@@ -93,9 +95,9 @@ def create_app(
     ``closing`` turns true when the service is about to stop, so that long polls end instead of delaying it. ``access`` controls who may
     sign in to the pages; without it there are no pages. ``intake`` returns the sources whose messages cannot be processed now,
     ``failures`` what failed within the last minutes. ``out_of_memory`` is called for each request that failed for lack of memory.
-    ``look_ups`` counts the patients that keys ask about, ``counts`` decisions. ``ticks`` is a clock in seconds for caches.
-    ``public_url``: how mailbox providers reach this service. ``receive`` handles webhooks of messaging providers, ``push`` notifications
-    of EMRs; without them those endpoints do not exist.
+    ``look_ups`` counts the patients that keys ask about, ``counts`` decisions; ``begin_span`` traces them. ``ticks`` is a clock in seconds
+    for caches. ``public_url``: how mailbox providers reach this service. ``receive`` handles webhooks of messaging providers, ``push``
+    notifications of EMRs; without them those endpoints do not exist.
     """
     lanes = lanes or Lanes.create()
     callers = Callers(keys, store.enterprises, lanes, clock)
@@ -133,7 +135,7 @@ def create_app(
         logging_config=None,
         request_max_body_size=MOST_BYTES,
     )
-    return Front(framework, decisions.answer, out_of_memory, counts)
+    return Front(framework, decisions.answer, out_of_memory, counts, begin_span)
 
 
 def create_monitoring(

@@ -44,6 +44,7 @@ from store.web.http.lanes import Lanes
 from store.web.http.ndjson import TOO_LONG, ReadAhead, lines
 from store.web.http.problem import ProblemDetails
 from store.web.http.request_batching import RequestBatcher
+from store.web.http.spans import AskSpan
 from store.web.http.streaming import StreamedResponse, received
 from store.web.http.unknown_patients import LookUps
 
@@ -56,10 +57,11 @@ LONGEST_SECONDS = 120.0  # for the body of an array
 
 
 class PendingAsk(NamedTuple):
-    """A request with the API key that made it."""
+    """A request with the API key that made it, and its span where it is traced."""
 
     key: ApiKey
     ask: AskIn
+    span: AskSpan | None = None
 
     @property
     def enterprise(self) -> str:
@@ -107,11 +109,11 @@ class Decisions:
             HTTPRouteHandler("/v1/decisions/batch", http_method="POST", status_code=200, request_max_body_size=None)(many),
         ]
 
-    async def answer(self, headers: Headers, receive: Receive) -> bytes:
+    async def answer(self, headers: Headers, receive: Receive, span: AskSpan | None = None) -> bytes:
         """The decision on one request as JSON. Raises :class:`ProblemDetails` and errors of the store."""
         key = await caller({"authorization": first(headers, b"authorization")}, self.callers, SENDERS)
         ask = self.checked(key.enterprise, read_ask(await plain(headers, receive)))
-        return await self.batcher.ask(PendingAsk(key, ask))
+        return await self.batcher.ask(PendingAsk(key, ask, span))
 
     def answer_questions(self, questions: Sequence[PendingAsk]) -> list[bytes]:
         """The decisions as JSON, in order. The requests may be of several enterprises."""
@@ -122,6 +124,8 @@ class Decisions:
             decisions = self.decide_all(enterprise, [one.ask for one in group], [str(one.key.actor) for one in group], self.kept)
             for index, decision in zip(indexes, decisions, strict=True):
                 answers[index] = encode(decision)
+                if (span := questions[index].span) is not None:
+                    span.decided(decision)
                 self.look_ups.count(questions[index].key, 1, why.PATIENT_UNKNOWN in decision.reasons)
         return answers
 

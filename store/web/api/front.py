@@ -19,20 +19,29 @@ from store.web.api.endpoint import JSON
 from store.web.http import problem
 from store.web.http.answer import Headers, send_whole
 from store.web.http.decision_counts import DecisionCounts
+from store.web.http.spans import AskSpan, BeginSpan, no_span
 from store.web.http.streaming import CallerDisconnected
 
-Answer = Callable[[Headers, Receive], Awaitable[bytes]]
-"""(headers, receive) -> the decision as JSON."""
+Answer = Callable[[Headers, Receive, AskSpan | None], Awaitable[bytes]]
+"""(headers, receive, span) -> the decision as JSON."""
 
 
 class Front:
     """The application. ``answer`` decides one request; ``out_of_memory`` is called for each one that failed for lack of memory.
 
-    ``counts``: how long the answers took.
+    ``counts``: how long the answers took. ``begin_span`` begins the trace of a request, where there is one.
     """
 
-    def __init__(self, framework: Litestar, answer: Answer, out_of_memory: Callable[[], None], counts: DecisionCounts) -> None:
-        self.framework, self.answer, self.out_of_memory, self.counts = framework, answer, out_of_memory, counts
+    def __init__(
+        self,
+        framework: Litestar,
+        answer: Answer,
+        out_of_memory: Callable[[], None],
+        counts: DecisionCounts,
+        begin_span: BeginSpan = no_span,
+    ) -> None:
+        self.framework, self.answer, self.out_of_memory = framework, answer, out_of_memory
+        self.counts, self.begin_span = counts, begin_span
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers one request, or one lifespan (ASGI 3)."""
@@ -42,20 +51,29 @@ class Front:
             await self.framework(scope, receive, send)
 
     async def _decide(self, headers: Headers, receive: Receive, send: Send) -> None:
-        began = time.perf_counter()
+        began, span, status = time.perf_counter(), self.begin_span(headers), 0
         try:
-            body = await self.answer(headers, receive)
+            status = await self._answer(headers, receive, send, began, span)
+        finally:
+            if span is not None:
+                span.answered(status)
+
+    async def _answer(self, headers: Headers, receive: Receive, send: Send, began: float, span: AskSpan | None) -> int:
+        """Answers, and returns the status; 0 if the caller went away."""
+        try:
+            body = await self.answer(headers, receive, span)
         except CallerDisconnected:
-            return
+            return 0
         except Exception as error:
-            await self._refuse(error, began, send)
-            return
+            return await self._refuse(error, began, send)
         self.counts.answered(200, time.perf_counter() - began)
         await send_whole(send, 200, JSON, body)
+        return 200
 
-    async def _refuse(self, error: Exception, began: float, send: Send) -> None:
+    async def _refuse(self, error: Exception, began: float, send: Send) -> int:
         if isinstance(error, MemoryError):
             self.out_of_memory()
         found = problem.logged(error, "POST", ADDRESS)
         self.counts.answered(found.status, time.perf_counter() - began)
         await send_whole(send, found.status, problem.MEDIA_TYPE, found.body(), found.headers)
+        return found.status
