@@ -142,7 +142,7 @@ def _of_bundle(found: _Status, entries: list[dict[str, Any]]) -> Notification:
         first = None if last is None else last + 1
         return Notification(found.kind, frozenset(), False, found.subscription, found.status, first, last)
     numbers = [number for number, _ in found.events if number is not None]
-    last = max([*numbers, *([] if last is None else [last])], default=None)
+    last = max(numbers, default=last)  # the count may include events that are still on their way
     first = min(numbers, default=None if last is None else last - max(len(found.events), 1) + 1)
     resources = [one for entry in entries if (one := _dict(entry.get("resource")))]
     changed = _of_resources(EVENT, resources)

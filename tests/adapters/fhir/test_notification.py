@@ -101,7 +101,7 @@ NUMBERS: list[tuple[dict[str, Any], tuple[int | None, int | None]]] = [
     (r5("heartbeat", 5), (6, 5)),
     (r5("heartbeat", None), (None, None)),
     (r5("event-notification", "5", [event("4", "Patient/p1"), event("5", "Patient/p2")]), (4, 5)),
-    (r5("event-notification", "9", [event("5", "Patient/p2")]), (5, 9)),
+    (r5("event-notification", "9", [event("5", "Patient/p2")]), (5, 5)),
     (r4("event-notification", "5", [[part("focus", "Reference", "Patient/p1")], [part("focus", "Reference", "Patient/p2")]]), (4, 5)),
     (r5("event-notification", None, [event("7", "Patient/p1")]), (7, 7)),
     (r5("event-notification", "many", [event("-1", "Patient/p1")]), (None, None)),
