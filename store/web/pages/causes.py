@@ -27,13 +27,17 @@ CODE = "code_unmapped"
 
 
 class ShownCause(NamedTuple):
-    """A cause in words. ``effect``: what it does to patients; ``example``: its newest rejection."""
+    """A cause in words. ``effect``: what it does to patients; ``example``: its newest rejection.
+
+    ``is_configured``: its source is one of the enterprise, not a messaging provider or a source that is gone, which have no page.
+    """
 
     open: OpenCause
     title: str
     source: str
     effect: str
     example: Rejection
+    is_configured: bool
 
 
 class Flip(NamedTuple):
@@ -61,7 +65,8 @@ def shown_causes(store: Preferences, journal: Journal, enterprise: str, open_cau
 
 def _shown(one: OpenCause, rules: Enterprise, example: Rejection, affected: Affected | None, *, refuses: bool) -> ShownCause:
     effect = _effect(one.cause, example, affected, refuses=refuses)
-    return ShownCause(one, titled(one.cause), labels.source(one.cause.source, rules), effect, example)
+    source = one.cause.source
+    return ShownCause(one, titled(one.cause), labels.source(source, rules), effect, example, rules.source(source) is not None)
 
 
 def _effect(cause: Cause, example: Rejection, affected: Affected | None, *, refuses: bool) -> str:

@@ -147,6 +147,17 @@ def test_a_resolved_cause_has_nothing_to_replay(fresh_pages: Pages) -> None:
     assert fresh_pages.requested == []
 
 
+def test_a_cause_of_a_messaging_provider_has_no_page_of_a_source(fresh_pages: Pages) -> None:
+    row = Rejected("number_unreadable", "", "", "", b"{}")
+    with fresh_pages.store.database.write("general") as transaction:
+        fresh_pages.journal.reject(transaction, [row], source="texts", enterprise="general", run_id=None, now=NOW)
+    (rejection,) = fresh_pages.journal.rejections("general", "texts")
+    seen = fresh_pages.signed_in("operator").get(cause_of(rejection.id))
+    assert "Source texts" in seen.text
+    assert "/sources/texts" not in seen.response.text
+    assert "Show the codes" not in seen.text
+
+
 @pytest.mark.parametrize("query", ["resolved=x&of=1", "resolved=<b>&of=2", "of=3", "resolved=1"])
 def test_an_odd_result_in_the_address_is_not_shown(pages: Pages, query: str) -> None:
     rejection = rejected(pages)
