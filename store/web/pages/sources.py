@@ -105,16 +105,14 @@ class SourcePages:
 
     def _source(self, visit: Visit, refusal: str = "", status: int = 200) -> Shown:
         source = known_source(self.store, visit)
-        about = self.describe(source.name)
+        about, causes = self.describe(source.name), Causes(self.store.database).open(visit.enterprise, source.name, REASONS)
         values = {
             "title": source.display_name or source.name,
             "source": self._state(visit, source),
             "freshness": source.freshness,
             "runs": self.journal.runs(visit.enterprise, source.name, RECENT),
-            "causes": shown_causes(
-                self.store, self.journal, visit.enterprise, Causes(self.store.database).open(visit.enterprise, source.name, REASONS)
-            ),
-            "waiting": self.waiting.of_source(visit.enterprise, source, visit.now),
+            "causes": shown_causes(self.store, self.journal, visit.enterprise, causes),
+            "waiting": self.waiting.of_source(visit.enterprise, source, causes, visit.now),
             "check": self.findings.check(source.name, visit.enterprise),
             "about": about,
             "may_resync": self.work is not None and not about.listens,

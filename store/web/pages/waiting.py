@@ -11,7 +11,7 @@ from store.holds.configuration import NO_SOURCE
 from store.holds.review import awaiting_review
 from store.patients.preferences import Preferences
 from store.patients.unreadable_patients import unreadable_since
-from store.runs.causes import Causes
+from store.runs.causes import Causes, OpenCause
 from store.runs.runs import Journal, RunStatus
 from store.web.pages import labels
 from store.web.pages.causes import titled
@@ -45,17 +45,17 @@ class WaitingList:
     def everything(self, enterprise: str, now: datetime) -> list[Waiting]:
         """What waits in an enterprise. What nobody knows the age of comes first."""
         rules = self.store.enterprises[enterprise]
-        found = [*self._held(rules), *self._replies(enterprise), *self._causes(enterprise, None)]
+        found = [*self._held(rules), *self._replies(enterprise), *_causes(self.causes.open(enterprise, limit=MOST_CAUSES))]
         for source in rules.sources:
             found += [*self._silent(rules, source, now), *self._failed(enterprise, source.name), *self._unreadable(rules, source)]
         return _oldest_first(found)
 
-    def of_source(self, enterprise: str, source: Source, now: datetime) -> list[Waiting]:
-        """What waits because of one source."""
+    def of_source(self, enterprise: str, source: Source, causes: Iterable[OpenCause], now: datetime) -> list[Waiting]:
+        """What waits because of one source, whose ``causes`` of rejections the caller has read."""
         rules = self.store.enterprises[enterprise]
         found = [one for one in self._held(rules) if one.source == source.name]
         found += [*self._silent(rules, source, now), *self._failed(enterprise, source.name), *self._unreadable(rules, source)]
-        return _oldest_first([*found, *self._causes(enterprise, source.name)])
+        return _oldest_first([*found, *_causes(causes)])
 
     def _held(self, rules: Enterprise) -> Iterator[Waiting]:
         with self.store.database.read() as connection:
@@ -71,12 +71,6 @@ class WaitingList:
         if count:
             what = f"{count:,} {'reply' if count == 1 else 'replies'} that may mean an opt-out"
             yield Waiting(what, "An enterprise user or staff decides on the page Replies. Until then texts are paused.", oldest)
-
-    def _causes(self, enterprise: str, source: str | None) -> Iterator[Waiting]:
-        for one in self.causes.open(enterprise, source, MOST_CAUSES):
-            what = f"{one.rejections:,} {'rejection' if one.rejections == 1 else 'rejections'}: {titled(one.cause)}"
-            at = f"{what} at {one.cause.path}" if one.cause.path else what
-            yield Waiting(at, "Fix the cause, then replay.", one.first, f"/rejections/{one.example}/cause", one.cause.source)
 
     def _silent(self, rules: Enterprise, source: Source, now: datetime) -> Iterator[Waiting]:
         last = self.store.freshness.last_heard(now).get(source.name)
@@ -100,6 +94,13 @@ class WaitingList:
             number = f"{'' if found.is_all else 'At least '}{_patients(found.patients)}"
             where = f"/rejections?source={source.name}"
             yield Waiting(f"{number} with data that cannot be read", "Fix the cause, then replay.", found.since, where, source.name)
+
+
+def _causes(found: Iterable[OpenCause]) -> Iterator[Waiting]:
+    for one in found:
+        what = f"{one.rejections:,} {'rejection' if one.rejections == 1 else 'rejections'}: {titled(one.cause)}"
+        at = f"{what} at {one.cause.path}" if one.cause.path else what
+        yield Waiting(at, "Fix the cause, then replay.", one.first, f"/rejections/{one.example}/cause", one.cause.source)
 
 
 def _oldest_first(found: Iterable[Waiting]) -> list[Waiting]:
