@@ -6,8 +6,8 @@ The role work looks every half minute. What was told is in the database, so that
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
-from datetime import datetime
+from collections.abc import Callable, Collection, Iterator
+from datetime import datetime, timedelta
 
 from store.db import outage
 from store.runs.alerts import SentAlerts, Subject
@@ -19,6 +19,8 @@ from sync.runtime import Runtime
 
 EVERY = 30.0
 LOCK = "alerts"
+FORGOTTEN = timedelta(days=90)
+"""Longer than the longest ``repeat``."""
 FAILED = "an alert could not be delivered: check alerts.to with emr-sync alerts test; it is tried again"
 Send = Callable[[str, str, str], bool]
 """(address, title, text) -> whether it was accepted."""
@@ -32,13 +34,14 @@ class Alerts:
 
     def once(self) -> None:
         """Tells each target what it does not know yet."""
-        targets = {target_of(url): url for url in self.runtime.settings.alerts.to}
-        waiting = {subject: one for subject, one in now_waiting(self.runtime) if subject.kind in self.runtime.settings.alerts.about}
-        if known := self.sent.read():
-            self._forget_others(targets)
+        settings = self.runtime.settings.alerts
+        targets = {target_of(url): url for url in settings.to}
+        self._forget_others(targets)
+        if not targets:
+            return
+        waiting = {subject: one for subject, one in now_waiting(self.runtime) if subject.kind in settings.about}
         for target, url in targets.items():
-            if waiting or known:
-                self._tell(target, url, waiting)
+            self._tell(target, url, waiting)
 
     def _tell(self, target: str, url: str, waiting: dict[Subject, Waiting]) -> None:
         lines = self._begin(target, waiting)
@@ -65,9 +68,10 @@ class Alerts:
             self.sent.remove(transaction, found.forget)
         return list(found.lines)
 
-    def _forget_others(self, targets: dict[str, str]) -> None:
-        """What was told to addresses that were configured before."""
-        others = [one for one in self.sent.read() if one.target not in targets]
+    def _forget_others(self, targets: Collection[str]) -> None:
+        """Forgets, in the end, what was told to addresses that are not configured. Not at once: another process may still have them."""
+        before = self.runtime.clock() - FORGOTTEN
+        others = [one for one in self.sent.read() if one.target not in targets and (one.tried or one.since) < before]
         if others:
             with self.runtime.database.write(LOCK) as transaction:
                 self.sent.remove(transaction, others)

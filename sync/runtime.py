@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 from adapters.base import Adapter
 from adapters.mapping.telecom import e164
@@ -30,7 +31,9 @@ from sync.sources import adapter as adapter
 from sync.sources import feed as feed
 from sync.sources import lane as lane
 from sync.sources import polled as polled
-from sync.tracing import Tracing
+
+if TYPE_CHECKING:
+    from sync.tracing import Tracing  # with the web framework's types, which most commands need not wait for
 
 ROLES = ("api", "schedule", "listen", "work")
 """The roles of a serving process (``sync.service``)."""

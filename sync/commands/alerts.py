@@ -23,7 +23,7 @@ def list_alerts(context: typer.Context, as_json: AsJson = False) -> None:
 
     with global_options.opened(context) as runtime:
         kinds = {target_of(url): kind_of(url) for url in runtime.settings.alerts.to}
-        found = [_summary(one) | {"to": kinds.get(one.target, "")} for one in SentAlerts(runtime.database).read()]
+        found = [_summary(one) | {"to": kinds[one.target]} for one in SentAlerts(runtime.database).read() if one.target in kinds]
     if as_json:
         output.emit(found)
     else:

@@ -87,7 +87,7 @@ class AlertsPart(SettingsGroup):
     """Who is told of what waits for a person: addresses as Apprise writes them."""
 
     to: list[str] = Field(default_factory=list)
-    repeat: Annotated[Duration, Field(ge=timedelta(minutes=5))] = timedelta(days=1)
+    repeat: Annotated[Duration, Field(ge=timedelta(minutes=5), le=timedelta(days=30))] = timedelta(days=1)
     about: list[AlertKind] = Field(default_factory=lambda: list(get_args(AlertKind)))
 
 

@@ -40,7 +40,7 @@ def runtime(tmp_path: Path, database_url: str) -> Iterator[Runtime]:
     for name, text in (("api.pem", made.certificate), ("api.key", made.key)):
         (tmp_path / name).write_text(text)
     tls = {"certificate": "file:api.pem", "key": "file:api.key"}
-    configuration = hospital(database_url, free_port(), freshness="1s", tls=tls)
+    configuration = hospital(database_url, free_port(), freshness="1h", tls=tls)
     configuration["enterprises"][ENTERPRISE]["safeguard"] = {"floor": 0, "percent": 0}
     found = Runtime.open(load(written(tmp_path, configuration), {}))
     yield found
@@ -59,6 +59,7 @@ def everything_goes_wrong(runtime: Runtime) -> None:
         receive(runtime, at, mrn, code)
     with runtime.database.write(ENTERPRISE) as transaction:
         runtime.journal._state(transaction, SOURCE, ENTERPRISE, "last_heard", runtime.clock() - timedelta(days=1))
+    runtime.preferences.freshness.last.changed()
     now, clock = datetime.now(UTC), runtime.database.clock
     runtime.database.clock = lambda: now - timedelta(minutes=1)
     Processes(runtime.database, "lost:1").beat([Place("work")], now - timedelta(hours=1))

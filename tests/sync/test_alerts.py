@@ -7,6 +7,7 @@ import socketserver
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -203,8 +204,21 @@ def test_each_address_is_told_for_itself_and_a_former_one_forgotten(tmp_path: Pa
     runtime.reload(load(written(tmp_path, configuration | {"alerts": {"to": [webhook.url], "about": ["silent_sources"]}}), {}))
     at(runtime, NOW + 3 * MINUTE).once()
     assert webhook.lines()[1:] == [f"resolved: {ENTERPRISE}, {SOURCE}: open rejections"]
+    assert {one.target for one in SentAlerts(runtime.database).read()} == {target_of(away)}, "another process may still have it"
+    at(runtime, NOW + 91 * DAY).once()
     assert SentAlerts(runtime.database).read() == []
     runtime.close()
+
+
+def test_processes_with_different_addresses_do_not_make_each_other_repeat(runtime: Runtime, webhook: Webhook) -> None:
+    mine = runtime.settings
+    others = replace(mine, alerts=replace(mine.alerts, to=(f"{webhook.url}/others",)))
+    reject(runtime, b"x")
+    for minutes in range(4):
+        for settings in (mine, others):
+            runtime.settings = settings
+            at(runtime, NOW + minutes * MINUTE).once()
+    assert [one["title"] for one in webhook.received] == ["emr-sync: 1 new"] * 2
 
 
 @pytest.mark.parametrize(
