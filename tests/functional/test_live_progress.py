@@ -56,6 +56,7 @@ def test_a_resync_from_the_button_shows_progress_to_its_end_without_a_reload(
     changed = len(emr.tick())
     answers = blocked(emr, monkeypatch)
     page = signed_in(chrome, service)
+    page.get_by_role("link", name="Sources").click()
     page.get_by_role("link", name="Rehearsal EMR (FHIR)").click()
     page.get_by_role("button", name="Resync now").click()
     expect(page.get_by_role("heading", name="Progress")).to_be_visible()

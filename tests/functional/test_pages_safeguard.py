@@ -61,6 +61,7 @@ def test_a_broken_mapping_is_held_reviewed_and_rejected_and_senders_never_get_an
     assert hospital.decisions(hospital.refusing()) == decisions_without_contact(hospital)
     with tab(chrome, hospital.address) as page:
         enter(page, hospital, "operator")
+        page.get_by_role("link", name="Sources").click()
         page.get_by_role("link", name="Rehearsal EMR (FHIR)").click()
         page.get_by_role("button", name="Resync now").click()
         held_by(page, hospital)
@@ -83,6 +84,7 @@ def test_a_held_run_is_approved_with_the_keyboard_alone_and_only_then_may_sender
         tab_to(page, page.get_by_label("Password"))
         page.keyboard.type(hospital.passwords["operator-clinic"])
         page.keyboard.press("Enter")
+        press(page, page.get_by_role("link", name="Sources"))
         press(page, page.get_by_role("link", name="Rehearsal EMR (FHIR)"))
         expect(page.get_by_role("heading", name="Rehearsal EMR (FHIR)")).to_be_visible()
         press(page, page.get_by_role("button", name="Resync now"))

@@ -48,25 +48,31 @@ OWN_HANDLERS = (
 """Endpoints with handlers of their own."""
 
 
-def _open(summary: str, description: str, name: str, body: Mapping[str, Any] | None, **responses: tuple[str, str]) -> dict[str, Any]:
-    """An operation that needs no key. ``responses``: status -> its description and its media type."""
+def _open(
+    operation: str, summary: str, description: str, name: str, body: Mapping[str, Any] | None, **responses: tuple[str, str]
+) -> dict[str, Any]:
+    """An operation that needs no key, and its id. ``responses``: status -> its description and its media type."""
     answers = {status[1:]: {"description": text, "content": {media: {}}} for status, (text, media) in responses.items()}
-    operation: dict[str, Any] = {
+    found: dict[str, Any] = {
+        "operationId": operation,
+        "tags": [OPEN],
         "summary": summary,
         "description": description,
         "security": [],
         "parameters": [{"name": name, "in": "path", "required": True, "schema": {"type": "string"}}],
         "responses": {**answers, "default": PROBLEM},
     }
-    return operation if body is None else {**operation, "requestBody": {"required": True, "content": body}}
+    return found if body is None else {**found, "requestBody": {"required": True, "content": body}}
 
 
+OPEN = "without a key"
 PROBLEM = {"description": "problem details", "content": {MEDIA_TYPE: {"schema": {"$ref": REF.format(name="ProblemOut")}}}}
 FORM, PAGE = "application/x-www-form-urlencoded", "text/html"
 ONE_CLICK = {FORM: {"schema": {"type": "object", "properties": {"List-Unsubscribe": {"const": "One-Click"}}}}}
 OPEN_PATHS: Mapping[str, Any] = {
     "/v1/inbound/{provider}": {
         "post": _open(
+            "post_inbound",
             "Webhooks of a messaging provider",
             "The provider's own body and signature. 401: not signed as configured. 503: send it again.",
             "provider",
@@ -76,6 +82,7 @@ OPEN_PATHS: Mapping[str, Any] = {
     },
     "/v1/push/{source}": {
         "post": _open(
+            "post_push",
             "Notifications of an EMR's FHIR Subscriptions",
             "The patients it names are read again; it changes nothing itself. 401: not signed as configured. 503: send it again.",
             "source",
@@ -86,9 +93,16 @@ OPEN_PATHS: Mapping[str, Any] = {
     },
     "/unsubscribe/{token}": {
         "get": _open(
-            "The page of an unsubscribe link", "Changes nothing.", "token", None, s200=("page", PAGE), s404=("unknown link", PAGE)
+            "get_unsubscribe",
+            "The page of an unsubscribe link",
+            "Changes nothing.",
+            "token",
+            None,
+            s200=("page", PAGE),
+            s404=("unknown link", PAGE),
         ),
         "post": _open(
+            "post_unsubscribe",
             "One-click unsubscribe (RFC 8058)",
             "Records the opt-out; repeats change nothing.",
             "token",

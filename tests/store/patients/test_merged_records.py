@@ -13,6 +13,7 @@ from store.patients.opt_out_report import Wanted, part
 from store.patients.preferences import Preferences
 from store.patients.unmerge import merged_records
 from store.preference import STAFF, Identifier, PatientMerge, PatientStatements, Phone, Statement
+from tests.store.site import BY_LINE
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 LINE = "+12175550190"
@@ -20,7 +21,7 @@ LINE = "+12175550190"
 
 def clinic(database: Database) -> Preferences:
     """Three patients with a phone each; names of patients are A, B and C."""
-    store = Preferences(database, {"clinic": Enterprise("clinic", sources=(Source("feed", "EMR"),))})
+    store = Preferences(database, {"clinic": Enterprise("clinic", sources=(Source("feed", "EMR"),), policy=BY_LINE)})
     for place, name in enumerate("ABC"):
         phones = Statement((Phone(f"+1217555010{place}", "cell", "", 1, textable=True),), "PID-13")
         say(store, PatientStatements((one(name),), {"phones": phones}, times.at(NOON), f"M-{name}"))

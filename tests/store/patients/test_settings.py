@@ -19,7 +19,7 @@ def put(site: Site, **changes: object) -> EnterpriseSettings:
 
 def test_the_configuration_counts_until_somebody_changes_a_setting(site: Site) -> None:
     off = site.configured(OFF)
-    assert off.store.settings.get(off.enterprise) == EnterpriseSettings()
+    assert off.store.settings.get(off.enterprise) == EnterpriseSettings(policy=OFF.policy)
     assert put(off, do_not_contact_toggle=True).do_not_contact_toggle
     assert off.store.settings.get(off.enterprise).do_not_contact_toggle
 
