@@ -30,6 +30,7 @@ from tests.functional.forked import FORKS
 
 BLOCK = re.compile(r"^```(\w+)(?: ([\w./-]+))?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 PORTS = ("8080", "2575", "8090")
+CLIENT = Path(__file__).parents[2] / "clients" / "python"  # as if it was installed
 PATIENCE = 200.0
 """Seconds after which a tutorial that hangs is ended."""
 EMR_SYNC = """\
@@ -153,7 +154,8 @@ class Shell:
     """One terminal."""
 
     def __init__(self, folder: Path, path: Path) -> None:
-        environment = {"PATH": f"{path}:{Path(sys.executable).parent}:{os.environ['PATH']}", "HOME": str(folder), "COLUMNS": "200"}
+        programs = f"{path}:{Path(sys.executable).parent}:{os.environ['PATH']}"
+        environment = {"PATH": programs, "PYTHONPATH": str(CLIENT), "HOME": str(folder), "COLUMNS": "200"}
         self._process = subprocess.Popen(
             ["bash", "--noprofile", "--norc"],
             cwd=folder,

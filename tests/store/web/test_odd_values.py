@@ -16,6 +16,7 @@ from urllib.parse import quote, urlencode
 
 import pytest
 
+from store.users.api_keys import KEY_ROLES
 from store.web.api.openapi import OPEN_PATHS
 from tests.spec.access import PAGES as WHO
 from tests.spec.access import ROLES as OF_PEOPLE
@@ -25,7 +26,7 @@ from tests.store.web.pages.conftest import Pages, serve_pages
 from tests.store.web.pages.test_routes import FORMS, Caller, routes
 
 PARAMETER = re.compile(r"\{([^}]+)\}")
-ROLES = ("sender", *OF_PEOPLE)
+ROLES = tuple(map(str, KEY_ROLES))
 IN_QUERY = ("source", "status", "page", "after", "line", "live", "limit", "again")
 FEW = {name: TEXTS[name] for name in ("NUL inside", "before all time")}
 FEW_ADDRESSES = {"NUL": IN_ADDRESS["NUL"]}

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
 from store.audit.audit_log import CHANGED_SETTINGS, Audit
 from store.domain.policies import SETTINGS, Policy
+from tests.store.site import BY_LINE
 from tests.store.web.pages.conftest import Pages
 from tests.store.web.pages.test_causes import unread
 
@@ -77,9 +79,9 @@ def test_permitting_more_contact_is_confirmed_with_the_number_of_patients(fresh_
     asked = browser.post("/settings", when_unreadable="flag", when_preferred_impossible="next")
     assert "Do not send → Answer and flag 1 patient would become contactable" in asked.text
     assert "Do not send → Try the next channel Depends on each message" in asked.text
-    assert fresh_pages.store.settings.get("general").policy == Policy()
+    assert fresh_pages.store.settings.get("general").policy == BY_LINE
     assert browser.post("/settings", when_unreadable="flag", when_preferred_impossible="next", confirm="1").status == 303
-    assert fresh_pages.store.settings.get("general").policy == Policy(when_unreadable="flag", when_preferred_impossible="next")
+    assert fresh_pages.store.settings.get("general").policy == replace(BY_LINE, when_unreadable="flag", when_preferred_impossible="next")
     (line,) = [one.line for one in Audit(fresh_pages.store.database).newest("general", limit=9) if one.line.action == CHANGED_SETTINGS]
     assert line.actor == "enterprise:enterprise-general"
 
@@ -106,4 +108,4 @@ def test_the_confirmation_of_an_odd_choice_changes_nothing(fresh_pages: Pages) -
     browser = fresh_pages.signed_in("enterprise")
     browser.get("/settings")
     assert browser.post("/settings", when_unreadable="guess", confirm="1").status == 422
-    assert fresh_pages.store.settings.get("general").policy == Policy()
+    assert fresh_pages.store.settings.get("general").policy == BY_LINE
