@@ -2,7 +2,7 @@
 
 ``fhir.patient`` changes the resource as it was just read, and only if nobody changed it meanwhile (``If-Match``, FHIR R4 3.1.0.5).
 ``fhir.consent`` creates a Consent with an identifier of its own, once (``If-None-Exist``, FHIR R4 3.1.0.8.1). Nothing here can write a
-permission: ``sync.config.write_back`` checks that the source's own mapping reads what is written as denied.
+permission: ``sync.config.sink`` checks that the source's own mapping reads what is written as denied.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -11,6 +12,9 @@ from adapters.folders.schema import LocalOptions
 from adapters.schema import ListenText, OneOrMore, Peer, Seconds, SecondsOrNever, SettingsGroup
 
 AckCode = Literal["AA", "AE", "AR"]
+FIELD = re.compile(r"(?!MSH|EVN|PID|PV1|MRG)([A-Z][A-Z0-9]{2})-([1-9]\d{0,2})(?:\.([1-9]\d?))?", re.ASCII)
+"""Where a denial may be written. PID and MRG say who the patient is."""
+CODE = re.compile(r"[^|^~\\&\"\x00-\x1f\x7f]{1,60}")
 
 
 class Hl7Options(SettingsGroup):

@@ -17,10 +17,8 @@ from adapters.base import AdapterError, Refusal, SourceSettings
 from adapters.hl7v2 import tls
 from adapters.hl7v2.client import MllpClient
 from adapters.hl7v2.framing import FrameError
+from adapters.hl7v2.schema import FIELD
 
-FIELD = re.compile(r"(?!MSH|EVN|PID|PV1|MRG)([A-Z][A-Z0-9]{2})-([1-9]\d{0,2})(?:\.([1-9]\d?))?", re.ASCII)
-"""Where a denial may be written. PID and MRG say who the patient is."""
-CODE = re.compile(r"[^|^~\\&\"\x00-\x1f\x7f]{1,60}")
 ESCAPES = str.maketrans({"\\": "\\E\\", "|": "\\F\\", "^": "\\S\\", "~": "\\R\\", "&": "\\T\\"})
 CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 ACCEPTED, REJECTED = ("AA", "CA"), ("AR", "CR")

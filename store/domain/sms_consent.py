@@ -240,6 +240,11 @@ def is_marketing(one: ConsentEvent | OptOut) -> bool:
     return one.in_reply_to.category == MARKETING
 
 
+def ends_everything(one: OptOut) -> bool:
+    """Whether an opt-out is from the whole channel: every line, topic and category."""
+    return one.line is None and not one.except_lines and one.topic is None and one.category is None
+
+
 def _newest(old: ConsentEvent, new: ConsentEvent) -> ConsentEvent:
     """The newer of two events. Of two opt-outs, it ends marketing if one of them did."""
     kept = old if (old.at, old.opted_out) >= (new.at, new.opted_out) else new

@@ -11,9 +11,10 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import NamedTuple
 
-from store.domain.sms_consent import REVIEW, TOPIC, ConsentEvent, active
-from store.preference import DENIED, PatientStatements, consent
+from store.domain.sms_consent import REVIEW, SMS, ConsentEvent, active, ends_everything
+from store.preference import DENIED, Channel, PatientStatements, consent
 
+CHANNELS = (SMS, str(Channel.VOICE), str(Channel.EMAIL))
 CLOCKS = timedelta(minutes=1)
 """How far an EMR's clock may be behind ours, so that its echo does not seem older than what we wrote."""
 
@@ -40,13 +41,21 @@ class Echo(NamedTuple):
 
 
 def refuses(events: Iterable[ConsentEvent], channel: str) -> bool:
-    """Whether an opt-out from the channel is in force that an EMR should know: about everything, and not under review."""
-    return any(one.channel == channel and one.scope != TOPIC and one.authority != REVIEW for one in active(events))
+    """Whether an opt-out from the whole channel is in force: from every line, topic and category, and not under review.
+
+    An EMR knows none of these. If a narrower one was written, what the EMR says of its own afterwards would look like its echo, and would
+    not count for the rest.
+    """
+    return any(one.channel == channel and one.authority != REVIEW and ends_everything(one) for one in active(events))
 
 
 def attribute_of(channel: str) -> str:
     """The attribute that holds an opt-out from a channel in an EMR."""
     return consent(channel)
+
+
+ATTRIBUTES = tuple(map(attribute_of, CHANNELS))
+"""What may be written."""
 
 
 def echo(item: PatientStatements, sent: Mapping[str, datetime]) -> Echo:

@@ -17,12 +17,11 @@ from store.db.tables_records import WriteBackRow
 from store.domain.documents import instant
 from store.domain.enterprise import Enterprise
 from store.domain.identifiers import LEGACY, OWN
-from store.domain.sms_consent import SMS, active
-from store.domain.write_back import Echo, WriteBackState, attribute_of, echo, refuses
+from store.domain.sms_consent import active
+from store.domain.write_back import CHANNELS, Echo, WriteBackState, attribute_of, echo, refuses
 from store.patients.opt_out_bindings import Bindings
-from store.preference import Channel, Identifier, PatientStatements, emr
+from store.preference import Identifier, PatientStatements, emr
 
-CHANNELS = (SMS, str(Channel.VOICE), str(Channel.EMAIL))
 LEASE = timedelta(minutes=2)
 AT_ONCE = 50
 LOCK = "write-backs"

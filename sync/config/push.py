@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field, model_validator
 
-from adapters.fhir.notification import PushCredentials
 from adapters.schema import OneOrSeveral, SettingsGroup
+
+if TYPE_CHECKING:
+    from adapters.fhir.notification import PushCredentials
 
 SHORTEST = 16
 
@@ -29,4 +31,7 @@ class PushPart(SettingsGroup):
         return self
 
     def credentials(self) -> PushCredentials:
+        """As notifications are verified with them."""
+        from adapters.fhir.notification import PushCredentials  # most sources have no push
+
         return PushCredentials(tuple(self.secret), tuple(self.token), self.header.lower())

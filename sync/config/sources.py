@@ -21,8 +21,8 @@ from sync.config.model import EnterprisePart, PresetPart, RulePart, SchedulePart
 from sync.config.places import placed
 from sync.config.problems import Path, dotted, one_of
 from sync.config.scalars import is_attribute, is_mapped
-from sync.config.settings import ConfiguredSource, Schedule
-from sync.config.write_back import write_back
+from sync.config.settings import ConfiguredSource, ConfiguredWriteBack, Schedule
+from sync.config.write_back import WriteBackPart
 
 Build = Callable[[SourceSettings], object]
 """Makes the adapter of a source. ``MappingError``, ``ValueError`` and others say what is wrong with its settings."""
@@ -115,8 +115,14 @@ def feed(
     if settings is None:
         return None
     push = part.push.credentials() if part.push else None
-    back = write_back(document, (*path, "write_back"), part.write_back, settings) if part.write_back else None
+    back = _write_back(document, path, part.write_back, settings) if part.write_back else None
     return ConfiguredSource(name, part.enterprise, settings, schedule, full, part.plain, push, back)
+
+
+def _write_back(document: Document, path: Path, part: WriteBackPart, settings: SourceSettings) -> ConfiguredWriteBack | None:
+    from sync.config.sink import write_back  # most sources have none, and it needs the adapters
+
+    return write_back(document, (*path, "write_back"), part, settings)
 
 
 def _settings(name: str, written: Written, enterprise: EnterprisePart) -> SourceSettings:

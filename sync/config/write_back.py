@@ -1,35 +1,18 @@
-"""The ``write_back`` part of a source: which opt-outs are written to its EMR, and how. Off unless it is there.
-
-What would be written is read by the source's own mapping here. If that does not deny, it is an error: only refusals are written.
-"""
+"""The ``write_back`` part of a source: which opt-outs are written to its EMR, and how. Off unless it is there."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
-from adapters.base import Payload, Refusal, SourceSettings
-from adapters.fhir.write_back import DenyingConsent, DenyingExtension, consent, with_extension
-from adapters.hl7v2.schema import TlsPart
-from adapters.hl7v2.write_back import CODE, FIELD, DenyingField, message
-from adapters.registry import build
+from adapters.hl7v2.schema import CODE, FIELD, TlsPart
 from adapters.schema import Duration, ListenText, SettingsGroup
-from store.domain.write_back import attribute_of
-from store.patients.write_backs import CHANNELS
-from store.preference import DENIED, PatientStatements
-from sync.config.document import Document
-from sync.config.problems import Path, one_of
-from sync.config.settings import ConfiguredWriteBack
 
 PATIENT, CONSENT, A31 = "fhir.patient", "fhir.consent", "hl7v2.a31"
-NEEDS = {PATIENT: "extension", CONSENT: "category", A31: "field"}
 SCOPE = "http://terminology.hl7.org/CodeSystem/consentscope|patient-privacy"
-ATTRIBUTES = tuple(map(attribute_of, CHANNELS))
-Denying = DenyingExtension | DenyingConsent | DenyingField
 
 
 class DenialPart(SettingsGroup):
@@ -73,50 +56,6 @@ class WriteBackPart(SettingsGroup):
     facility: str = ""
 
 
-def write_back(document: Document, path: Path, part: WriteBackPart, settings: SourceSettings) -> ConfiguredWriteBack | None:
-    """The sink as it is run; ``None`` after errors were reported."""
-    protocol = part.sink.partition(".")[0]
-    if not settings.adapter.startswith(f"{protocol}."):
-        document.mistake((*path, "sink"), f"not for {settings.adapter}; {part.sink} needs a source that reads {protocol}")
-        return None
-    if part.sink == A31 and not (part.connect and settings.authority):
-        document.mistake(
-            path, "hl7v2.a31 needs 'connect', the EMR's listener, and 'patient_id' of the source, by which the EMR finds patients"
-        )
-        return None
-    found: dict[str, Denying] = {}
-    for name, denial in part.attributes.items():
-        where = (*path, "attributes", name)
-        if name not in ATTRIBUTES:
-            document.mistake(where, f"{name!r} is not written to EMRs. {one_of(name, ATTRIBUTES)}")
-        elif (denying := _denying(part.sink, denial)) is None:
-            document.mistake((*where, NEEDS[part.sink]), f"missing; {part.sink} needs it")
-        elif not denies(settings, name, denying):
-            document.mistake(where, f"the mapping of this source does not read this as {name} denied; write what it reads so")
-        else:
-            found[name] = denying
-    options = part.model_dump(include={"connect", "tls", "application", "facility"}, exclude_none=True) if part.sink == A31 else {}
-    return ConfiguredWriteBack(part.sink, found, part.give_up_after, options) if len(found) == len(part.attributes) else None
-
-
-def denies(settings: SourceSettings, attribute: str, denying: Denying) -> bool:
-    """Whether the source's mapping reads what would be written as denied."""
-    now = datetime.now(UTC)
-    items = build(settings).mapper.read(Payload(_sample(settings, attribute, denying, now), "check", now))
-    stated = [one.statements for one in items if isinstance(one, PatientStatements)]
-    return any(attribute in one and one[attribute].value == DENIED for one in stated)
-
-
-def _sample(settings: SourceSettings, attribute: str, denying: Denying, now: datetime) -> bytes:
-    """What would be written about a patient."""
-    if isinstance(denying, DenyingField):
-        return message(f"1^^^{settings.authority}^{next(iter(settings.identifier_types), 'MR')}", denying, "1", now, {})
-    if isinstance(denying, DenyingConsent):
-        return json.dumps(consent("check", Refusal("check", attribute, (), now), denying)).encode()
-    identifier = {"system": settings.authority or "urn:example", "value": "1"}
-    return json.dumps(with_extension({"resourceType": "Patient", "id": "check", "identifier": [identifier]}, denying)).encode()
-
-
 def echoes(parts: Mapping[str, Any]) -> dict[str, frozenset[str]]:
     """Source -> the sources whose writing it repeats. ``parts``: the ``write_back`` of each source."""
     found: dict[str, set[str]] = {}
@@ -125,17 +64,3 @@ def echoes(parts: Mapping[str, Any]) -> dict[str, frozenset[str]]:
             for one in (name, *part.echoed_by):
                 found.setdefault(one, set()).add(name)
     return {name: frozenset(of) for name, of in found.items()}
-
-
-def _denying(sink: str, part: DenialPart) -> Denying | None:
-    if sink == A31:
-        return DenyingField(part.field, part.code) if part.field else None
-    if sink == CONSENT:
-        return DenyingConsent(_coding(part.category), _coding(part.scope)) if part.category else None
-    value: str | bool = part.value == "true" if part.type == "valueBoolean" else part.value
-    return DenyingExtension(part.extension, part.type, value) if part.extension else None
-
-
-def _coding(text: str) -> tuple[str, str]:
-    system, _, code = text.partition("|")
-    return system, code

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from store.patients.replies import Unclear
+from store.patients.replies import KeptText
 from store.runs.alerts import SentAlert, SentAlerts, Subject
 from store.runs.rejections import Rejected
 from store.web.api.health import Health
@@ -112,7 +112,7 @@ def test_people_are_told_once_again_each_day_and_at_the_end(runtime: Runtime, we
     assert webhook.received == [], "nothing waits"
     reject(runtime, b"MSH of Mary Alert, MRN80001, +12175550177")
     with runtime.database.write(ENTERPRISE) as transaction:
-        unclear = Unclear("+12175550177", "+12175550190", "line", "maybe later, Mary", NOW)
+        unclear = KeptText("+12175550177", "+12175550190", "line", "maybe later, Mary", NOW)
         runtime.preferences.replies.add(transaction, ENTERPRISE, [unclear], NOW)
     at(runtime, NOW).once()
     at(runtime, NOW + timedelta(hours=2)).once()

@@ -8,6 +8,7 @@ import pytest
 from sqlalchemy import create_engine
 
 from store.db import outage
+from tests.parked import PARKED
 from tests.sync.clinic import CONFIG, KEYS
 from tests.sync.conftest import EmrSync
 
@@ -64,6 +65,7 @@ def test_a_user_without_write_permission_is_reported(emr_sync: EmrSync, migrated
         pytest.skip("SQLite's rights are its file's")
     name = create_engine(database_url).url.database
     execute(database_url, f"ALTER DATABASE {name} SET default_transaction_read_only = on")
+    PARKED.close(name)  # the setting is for new connections
     assert failed(emr_sync) == {"writing": outage.READ_ONLY}
 
 

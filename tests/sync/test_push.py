@@ -22,8 +22,8 @@ from store.domain.patient import PatientRef
 from store.runs.encryption import new_key
 from store.runs.pushed_reads import EVERYTHING, MOST_WAITING, PushedReads
 from store.runs.runs import RunKind, RunStatus
-from sync.api import metrics_text
 from sync.config import load
+from sync.measuring import measured
 from sync.queue import Job
 from sync.service import Service, serving
 from tests.store.web.conftest import Reply, exchange
@@ -78,7 +78,7 @@ class Site:
 
     def metric(self, name: str, **labels: str) -> float:
         shown = ",".join(f'{label}="{value}"' for label, value in sorted({"source": SOURCE, **labels}.items()))
-        text = metrics_text(self.service.runtime, None, {}).decode()
+        text = self.service.runtime.metrics.text(measured(self.service.runtime)).decode()
         return next((float(line.rpartition(" ")[2]) for line in text.splitlines() if line.startswith(f"{name}_total{{{shown}}}")), 0.0)
 
     def kept(self) -> list[tuple[int, ...]]:

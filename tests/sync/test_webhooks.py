@@ -195,7 +195,7 @@ def test_an_endpoint_that_is_gone_or_never_accepts_is_disabled_and_loses_nothing
     assert (sending.later(90_000), sending.outbox.state().waiting) == (0, 1), "the feed keeps the rest"
     assert sending.outbox.enable(sending.now) == 1
     assert sending.later() == 2
-    assert b'emr_sync_webhook_attempts_total{endpoint="tool",outcome="disabled"} 1.0' in sending.metrics.text({})
+    assert b'emr_sync_webhook_attempts_total{endpoint="tool",outcome="disabled"} 1.0' in sending.metrics.text()
 
 
 def test_a_sender_that_is_stopped_leaves_the_rest_to_its_successor_at_once(site: Site, receiver: Receiver) -> None:

@@ -26,9 +26,9 @@ from store.domain.write_back import WriteBackState
 from store.patients.write_backs import LEASE, WriteBacks
 from store.runs.encryption import new_key
 from store.runs.runs import RunKind
-from sync.api import metrics_text
 from sync.commands import cli
 from sync.config import load
+from sync.measuring import measured
 from sync.runtime import Runtime, adapter, lane
 from sync.write_back import WriteBackSender
 from tests.sync.providers import shared_url
@@ -307,7 +307,7 @@ def test_a_refused_opt_out_is_a_dead_letter_that_can_be_retried(site: Site, caps
     assert attempts == 1
     assert "422" in reason
     assert mrn(index) not in reason
-    assert 'emr_sync_write_backs{source="emr",state="dead"} 1.0' in metrics_text(site.runtime, None, {}).decode()
+    assert 'emr_sync_write_backs{source="emr",state="dead"} 1.0' in site.runtime.metrics.text(measured(site.runtime)).decode()
     assert not site.may_text(index)
     site.sender.fill()
     assert len(site.states()[DEAD]) == 1, "only a person tries it again"

@@ -9,7 +9,7 @@ from pathlib import Path
 from tests.store.web.conftest import CELL, Service
 
 PAGE = (Path(__file__).parents[3] / "docs" / "senders.md").read_text(encoding="utf-8")
-ASK, ANSWER, REPLY = (json.loads(block) for block in re.findall(r"```json\n(.*?)```", PAGE, re.DOTALL))
+ASK, ANSWER, REPLY, _ = (json.loads(block) for block in re.findall(r"```json\n(.*?)```", PAGE, re.DOTALL))
 (PYTHON,) = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
 
 
