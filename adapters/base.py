@@ -262,8 +262,11 @@ class Refusal(NamedTuple):
 class Sink(Protocol):
     """Writes opt-outs to an EMR, at least once each. There is no way to write a permission."""
 
-    def write(self, refusal: Refusal) -> None:
-        """Returns when the EMR has it. Raises :class:`AdapterError`; ``permanent`` means that trying again does not help."""
+    def write(self, refusal: Refusal) -> bool:
+        """Returns when the EMR has it: whether it was written. ``False``: the EMR denied already, which may be its own denial.
+
+        Raises :class:`AdapterError`; ``permanent`` means that trying again does not help.
+        """
 
 
 Ingest = Callable[[Sequence[Payload]], Sequence[IngestResult]]

@@ -270,6 +270,7 @@ class PatientStatements:
     first, where it is a payload that could not be used then and is read again on request. ``content`` tells the payload itself from
     others, however it is read; empty where nothing does. ``line``: two payloads of the same line are read the same; empty where that is
     not known. If ``is_read`` is false it states nothing here: it can only repeat what is known of its patient, by its line.
+    ``may_be_echo``: its denials may be those that were written to the EMR; false for a record of the EMR's own.
     """
 
     identifiers: tuple[Identifier, ...]
@@ -287,6 +288,7 @@ class PatientStatements:
     content: str = ""
     line: str = ""
     is_read: bool = True
+    may_be_echo: bool = True
 
 
 @dataclass(frozen=True, slots=True)

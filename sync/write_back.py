@@ -23,6 +23,9 @@ from sync.sources import sink
 
 EVERY, FILLED_EVERY = 1.0, 3600.0
 LONGEST_PAUSE = timedelta(hours=1)
+PROBABLY_AWAY = 3
+"""Failures in a row after which a source is left alone."""
+NOT_CONFIGURED = "the source's write_back no longer has the attribute"
 REFUSED, GAVE_UP = "refused by the EMR: {reason}", "given up after {attempts} attempts: {reason}"
 
 
@@ -77,24 +80,34 @@ class WriteBackSender:
             wait, since_filled = EVERY, since_filled + EVERY
 
     def _send_all(self, feed: ConfiguredSource, due: list[WriteBack]) -> None:
-        """Sends one source's opt-outs. After a failure that may pass, the others wait too: the EMR is probably away."""
-        pause: timedelta | None = None
+        """Sends one source's opt-outs. After several failures in a row that may pass, the others wait too: the EMR is probably away.
+
+        After a single one they do not, so that a Patient whom the EMR cannot save keeps nobody else's opt-out back.
+        """
+        pause, failures = timedelta(0), 0
         for one in due:
-            if pause is not None or self._ended.is_set():
-                self.outbox.again(one, self.runtime.clock() + (pause or timedelta(0)), "", failed=False)
+            if failures >= PROBABLY_AWAY or self._ended.is_set():
+                self.outbox.again(one, self.runtime.clock() + pause, "", failed=False)
+            elif (put_off := self._send(feed, one)) is None:
+                pause, failures = timedelta(0), 0
             else:
-                pause = self._send(feed, one)
+                pause, failures = put_off, failures + 1
 
     def _send(self, feed: ConfiguredSource, one: WriteBack) -> timedelta | None:
         """Sends one opt-out. Returns how long the source should be left alone, if it failed for a reason that may pass."""
         if not self.outbox.is_waiting(one):
             return None
-        began = self.runtime.clock()
+        if feed.write_back is None or one.attribute not in feed.write_back.attributes:
+            self.outbox.again(one, self.runtime.clock() + LONGEST_PAUSE, NOT_CONFIGURED, failed=False)
+            return None
+        began, refusal = self.runtime.clock(), Refusal(_key(one), one.attribute, self.outbox.names(one), one.stated)
         try:
-            self._sink(feed).write(Refusal(_key(one), one.attribute, self.outbox.names(one), one.stated))
+            is_written = self._sink(feed).write(refusal)
         except AdapterError as error:
             return self._failed(feed, one, error)
-        self.outbox.settle(one, WriteBackState.SENT, "", began)
+        except Exception as error:  # one opt-out that cannot be sent must not keep back all others
+            return self._failed(feed, one, AdapterError(f"internal error ({logs.place(error)}); please report this"))
+        self.outbox.settle(one, WriteBackState.SENT if is_written else WriteBackState.OWN, "", began)
         self.runtime.metrics.written_back(feed.name, WriteBackState.SENT)
         return None
 

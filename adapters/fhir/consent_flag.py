@@ -36,6 +36,8 @@ DECISION = (
     f" | Consent.repeat(provision).type | Consent.repeat(except).type | {_BASE_RULE}"
 )
 _base_rule = compile_expression(_BASE_RULE).evaluate
+WRITTEN_BY_US = "urn:emr-sync:opt-out"
+"""The system of the identifier of Consents that were written to the EMR (``adapters.fhir.write_back``)."""
 NOT_UNDERSTOOD = "not understood"  # a type that is in no code table
 MODIFIED: dict[str, Any] = {"modifierExtension": [{}]}  # an exception with nothing but its modifier
 DECISIONS = {
@@ -78,6 +80,11 @@ def is_about_messages(consent: dict[str, Any], options: ConsentOptions) -> bool:
     return all(
         not codes or _has_code(consent.get(element), codes) for element, codes in (("category", options.category), ("scope", options.scope))
     )
+
+
+def is_written_by_us(record: dict[str, Any]) -> bool:
+    """Whether it is a Consent that was written to the EMR."""
+    return any(type(one) is dict and one.get("system") == WRITTEN_BY_US for one in _listed(record.get("identifier")))
 
 
 def subject_withheld(kind: str, record: dict[str, Any], options: ConsentOptions) -> str:

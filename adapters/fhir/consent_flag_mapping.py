@@ -150,7 +150,8 @@ class ConsentFlagMapper:
             return source.without_patient("patient_reference_missing", f"{kind} does not refer to a patient on this server", resource)
         stated = with_texts(ruled, (), self._region, self._languages, problems)
         asserted = self._effective(kind, resource, status, _permits(stated, later, problems), source, problems)
-        return replace(self.mapping.statements(resource, identifiers, stated, source, problems, asserted=asserted), later=later)
+        item = self.mapping.statements(resource, identifiers, stated, source, problems, asserted=asserted)
+        return replace(item, later=later, may_be_echo=consent_flag.is_written_by_us(resource))
 
     def _effective(
         self, kind: str, resource: dict[str, Any], status: RecordStatus, permits: _Permits, source: ResourceSource, problems: list[Problem]

@@ -16,6 +16,7 @@ from urllib.parse import quote
 
 from adapters.base import AdapterError, Refusal, SourceSettings
 from adapters.fhir.client import FhirClient
+from adapters.fhir.consent_flag import WRITTEN_BY_US
 from adapters.fhir.decode import NotReadable, decode
 from adapters.fhir.identity import RESOURCE_ID
 from adapters.fhir.rest import RestAdapter
@@ -27,7 +28,6 @@ HEADERS = {"Accept": FHIR_JSON, "Content-Type": FHIR_JSON}
 CONFLICTS = (409, 412)
 ATTEMPTS = 3
 """How often a Patient that somebody else changes at the same time is read and changed again at once."""
-OWN_SYSTEM = "urn:emr-sync:opt-out"
 OPT_OUT_POLICY = {"coding": [{"system": "http://terminology.hl7.org/CodeSystem/v3-ActCode", "code": "OPTOUT"}]}
 UNKNOWN = "the source does not know the patient by a FHIR resource id"
 DENIED_ACCESS = (401, 403)
@@ -61,22 +61,22 @@ class PatientSink:
     def __init__(self, settings: SourceSettings, attributes: Mapping[str, DenyingExtension], options: Mapping[str, Any]) -> None:
         self.source, self.open_client, self.attributes = settings.name, RestAdapter(settings).client, attributes
 
-    def write(self, refusal: Refusal) -> None:
-        """Returns when the EMR has the opt-out. Raises :class:`~adapters.base.AdapterError`."""
+    def write(self, refusal: Refusal) -> bool:
+        """Returns when the EMR has the opt-out: whether its Patient was changed. Raises :class:`~adapters.base.AdapterError`."""
         with closing(self.open_client()) as client:
-            for name in resource_ids(self.source, refusal):
-                self._deny(client, name, self.attributes[refusal.attribute])
+            changed = [self._deny(client, name, self.attributes[refusal.attribute]) for name in resource_ids(self.source, refusal)]
+        return all(changed)
 
-    def _deny(self, client: FhirClient, name: str, extension: DenyingExtension) -> None:
+    def _deny(self, client: FhirClient, name: str, extension: DenyingExtension) -> bool:
         for _ in range(ATTEMPTS):
             read = _ask(client, "GET", f"Patient/{quote(name, safe='')}")
             patient = with_extension(_resource(_checked(client, read)), extension)
             if patient is None:
-                return
+                return False
             written = _ask(client, "PUT", f"Patient/{quote(name, safe='')}", patient, {"If-Match": _version(read, patient)})
             if written.status not in CONFLICTS:
                 _checked(client, written)
-                return
+                return True
         raise AdapterError("somebody else changes the Patient at the same time")
 
 
@@ -86,15 +86,16 @@ class ConsentSink:
     def __init__(self, settings: SourceSettings, attributes: Mapping[str, DenyingConsent], options: Mapping[str, Any]) -> None:
         self.source, self.open_client, self.attributes = settings.name, RestAdapter(settings).client, attributes
 
-    def write(self, refusal: Refusal) -> None:
-        """Returns when the EMR has the opt-out. Raises :class:`~adapters.base.AdapterError`."""
+    def write(self, refusal: Refusal) -> bool:
+        """Returns ``True`` when the EMR has the opt-out, in a Consent of ours. Raises :class:`~adapters.base.AdapterError`."""
         with closing(self.open_client()) as client:
             for name in resource_ids(self.source, refusal):
                 body = consent(name, refusal, self.attributes[refusal.attribute])
-                once = f"identifier={OWN_SYSTEM}|{body['identifier'][0]['value']}"
+                once = f"identifier={WRITTEN_BY_US}|{body['identifier'][0]['value']}"
                 answer = _ask(client, "POST", "Consent", body, {"If-None-Exist": once})
                 if answer.status != 412:  # several Consents have the identifier: it was created before
                     _checked(client, answer)
+        return True
 
 
 def resource_ids(source: str, refusal: Refusal) -> Iterator[str]:
@@ -119,7 +120,7 @@ def consent(patient: str, refusal: Refusal, coded: DenyingConsent) -> Resource:
     """The Consent (R4) that denies: active, about this patient, since the opt-out."""
     return {
         "resourceType": "Consent",
-        "identifier": [{"system": OWN_SYSTEM, "value": f"{refusal.key}-{patient}"}],
+        "identifier": [{"system": WRITTEN_BY_US, "value": f"{refusal.key}-{patient}"}],
         "status": "active",
         "scope": {"coding": [dict(zip(("system", "code"), coded.scope, strict=True))]},
         "category": [{"coding": [dict(zip(("system", "code"), coded.category, strict=True))]}],

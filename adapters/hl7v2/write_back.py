@@ -42,8 +42,8 @@ class A31Sink:
         trust = options.get("tls") or {}
         self.tls, self.server_name = tls.connecting(trust), str(trust.get("server_name") or "")
 
-    def write(self, refusal: Refusal) -> None:
-        """Returns when the EMR acknowledged the opt-out. Raises :class:`~adapters.base.AdapterError`."""
+    def write(self, refusal: Refusal) -> bool:
+        """Returns ``True`` when the EMR acknowledged the opt-out. Raises :class:`~adapters.base.AdapterError`."""
         known = [one for one in refusal.identifiers if self._is_own(one.authority, one.type)]
         if not known:
             raise AdapterError(UNKNOWN, permanent=True)
@@ -51,6 +51,7 @@ class A31Sink:
             control = f"ES{refusal.key[:16]}{number:02d}"
             cx = "^".join((_escaped(one.value), "", "", _escaped(self.settings.authority), _escaped(one.type)))
             self._send(message(cx, self.attributes[refusal.attribute], control, datetime.now(UTC), self.options), control)
+        return True
 
     def _is_own(self, authority: str, kind: str) -> bool:
         types = [one.casefold() for one in self.settings.identifier_types]

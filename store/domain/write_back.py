@@ -6,7 +6,7 @@ the patient's START could never end it. An EMR that goes on permitting changes n
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import NamedTuple
@@ -24,7 +24,9 @@ class WriteBackState(StrEnum):
 
     WAITING = "waiting"
     SENT = "sent"
-    """The EMR has it, by us or already before."""
+    """It was written to the EMR."""
+    OWN = "own"
+    """The EMR had a denial already, so that is its own."""
     DEAD = "dead"
     """The EMR refused it, or did not take it for too long: a person must act."""
     LIFTED = "lifted"
@@ -58,8 +60,12 @@ ATTRIBUTES = tuple(map(attribute_of, CHANNELS))
 """What may be written."""
 
 
-def echo(item: PatientStatements, sent: Mapping[str, datetime]) -> Echo:
-    """What a payload repeats or contradicts. ``sent``: attribute -> when its denial was written. Only later statements count."""
+def echo(item: PatientStatements, sent: Mapping[str, datetime], refused: Collection[str]) -> Echo:
+    """What a payload repeats or contradicts. ``sent``: attribute -> when its denial was written. Only later statements count.
+
+    ``refused``: the attributes that the patient's own opt-outs refuse now. Without one, a denial is the EMR's own.
+    """
     later = {name for name, at in sent.items() if name in item.statements and item.effective.earliest >= at - CLOCKS}
-    repeated = frozenset(name for name in later if item.statements[name].value == DENIED)
-    return Echo(repeated, frozenset(name for name in later - repeated if item.effective.earliest > sent[name] + CLOCKS))
+    denied = {name for name in later if item.statements[name].value == DENIED}
+    contradicted = frozenset(name for name in later - denied if item.effective.earliest > sent[name] + CLOCKS)
+    return Echo(frozenset(denied.intersection(refused) if item.may_be_echo else ()), contradicted)

@@ -72,8 +72,7 @@ class Receiving(PatientBatch):
     ) -> assertions.Merged:
         """Merges what may take effect now. What the gate holds back waits for a person; everything else also goes to the record itself."""
         effective = payload.without_any(self._without_late(patient, item), outdated)
-        if self.echoes and (repeated := WriteBacks(self.database).echo(self.transaction, self.echoes, patient.id, effective).repeated):
-            effective = payload.without(effective, repeated)
+        effective = payload.without(effective, self._echoed(patient, effective)) if self.echoes else effective
         merged, refused = self._with_refusals(patient, effective, record)
         back: frozenset[str] = frozenset()
         if self.gate is not None and not patient.is_new:
@@ -88,6 +87,10 @@ class Receiving(PatientBatch):
         self.keep_refusals(patient, refused)
         self._update_merged_record(patient, payload.without(item, back) if back else item, digest, record, outdated)
         return merged
+
+    def _echoed(self, patient: PatientState, item: PatientStatements) -> frozenset[str]:
+        """The attributes of a payload that only repeat what was written to its EMR."""
+        return WriteBacks(self.database).echo(self.transaction, self.enterprise, self.echoes, patient.id, item).repeated
 
     def _without_late(self, patient: PatientState, item: PatientStatements) -> PatientStatements:
         """A payload without what is older than a refusal that staff inherited from its source (``store.domain.retirement``)."""

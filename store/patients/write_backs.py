@@ -107,7 +107,7 @@ class WriteBacks:
         now: datetime,
     ) -> None:
         known, states = self._known(transaction, source, attribute, refused)
-        kept = (WriteBackState.WAITING, WriteBackState.SENT)
+        kept = (WriteBackState.WAITING, WriteBackState.SENT, WriteBackState.OWN)
         new = {patient: at for patient, at in refused.items() if at is not None and patient in known and states.get(patient) not in kept}
         self._add(transaction, enterprise.name, [(source, patient, attribute, at) for patient, at in sorted(new.items())], now)
         lifted = [patient for patient, at in refused.items() if at is None and states.get(patient) in (*kept, WriteBackState.DEAD)]
@@ -223,11 +223,17 @@ class WriteBacks:
         with self.database.read() as connection:
             return {(source, state): number for source, state, number in self.database.select(connection, COUNTS, [])}
 
-    def echo(self, transaction: Connection, sources: Collection[str], patient: int, item: PatientStatements) -> Echo:
-        """What a payload says about opt-outs that were written to its EMR. What it contradicts is noted."""
+    def echo(
+        self, transaction: Connection, enterprise: Enterprise, sources: Collection[str], patient: int, item: PatientStatements
+    ) -> Echo:
+        """What a payload says about opt-outs that were written to its EMR. What it contradicts is noted.
+
+        Whether the patient still refuses is read here: an opt-in while two records were merged leaves the rows of the one that was merged.
+        """
         names = [attribute_of(channel) for channel in CHANNELS if attribute_of(channel) in item.statements]
         rows: list[Any] = self.database.select(transaction, SENT, [sorted(sources), patient, names]) if names else []
-        found = echo(item, {attribute: instant(at) for attribute, at in rows})
+        refused = {attribute_of(channel) for _, channel in self._refused(transaction, enterprise, [patient])} if rows else set()
+        found = echo(item, {attribute: instant(at) for attribute, at in rows}, refused)
         changed = [
             (str(WriteBackState.CONTRADICTED), source, patient, attribute)
             for attribute in sorted(found.contradicted)

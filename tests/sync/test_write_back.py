@@ -352,7 +352,7 @@ class Dying:
     def __init__(self, site: Site, *, before: bool) -> None:
         self.inner, self.before = site.sender._sink(site.runtime.feed("emr")), before
 
-    def write(self, refusal: Refusal) -> None:
+    def write(self, refusal: Refusal) -> bool:
         if not self.before:
             self.inner.write(refusal)
         raise Killed
@@ -363,7 +363,7 @@ def test_a_sender_that_is_killed_in_the_middle_of_retries_loses_nothing(site: Si
     for _, number in people:
         site.reply(number)
     versions = {index: site.emr.entry(index).version for index, _ in people}
-    site.emr.written.refusals += [412] * 3
+    site.emr.written.refusals += [412] * 9
     site.sender.once()
     for before in (True, False):
         site.later(timedelta(minutes=10))

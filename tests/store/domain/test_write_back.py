@@ -1,4 +1,4 @@
-"""Which opt-outs an EMR is told: those from the whole channel, since an EMR knows no lines, topics and categories."""
+"""Which opt-outs an EMR is told of: those from everything on a channel."""
 
 from __future__ import annotations
 
@@ -6,42 +6,37 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from store.domain.channels import EMAIL, SMS
-from store.domain.message_class import MARKETING, MessageClass
+from store.domain.message_class import INFORMATIONAL, MARKETING, MessageClass
 from store.domain.sms_consent import ALL_LINES, CATEGORY, LINE, REVIEW, TOPIC, ConsentEvent
 from store.domain.write_back import refuses
 from store.preference import PATIENT, STAFF
 
-AT = datetime(2026, 11, 1, 8, tzinfo=UTC)
-NUMBER, ONE, OTHER = "+12175550101", "+12175550190", "+12175550191"
+NOON = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
+NUMBER, FIRST, SECOND = "+12175550133", "+12175550190", "+12175550191"
+STOP = ConsentEvent(NUMBER, None, PATIENT, True, NOON, ALL_LINES)
+START = ConsentEvent(NUMBER, FIRST, PATIENT, False, NOON + timedelta(hours=1))
+AGAIN = STOP._replace(at=NOON + timedelta(hours=2))
 
 
-def stop(line: str | None, scope: str, *, authority: str = PATIENT, topic: str | None = None, category: str | None = None) -> ConsentEvent:
-    return ConsentEvent(NUMBER, line, authority, True, AT, scope, topic, in_reply_to=MessageClass(category=category))
-
-
-def start(line: str) -> ConsentEvent:
-    return ConsentEvent(NUMBER, line, PATIENT, False, AT + timedelta(minutes=1))
-
-
-WRITTEN: list[tuple[str, list[ConsentEvent], bool]] = [
-    ("from all lines", [stop(None, ALL_LINES)], True),
-    ("from all lines, by staff", [stop(None, ALL_LINES, authority=STAFF)], True),
-    ("from one line", [stop(ONE, LINE)], False),
-    ("from two lines", [stop(ONE, LINE), stop(OTHER, LINE)], False),
-    ("from all lines, but one was opened again", [stop(None, ALL_LINES), start(ONE)], False),
-    (
-        "from all lines by the patient, of whom one was opened, and by staff",
-        [stop(None, ALL_LINES), start(ONE), stop(None, ALL_LINES, authority=STAFF)],
-        True,
-    ),
-    ("from a topic", [stop(None, TOPIC, topic="recall")], False),
-    ("from marketing", [stop(None, CATEGORY, category=MARKETING)], False),
-    ("perhaps, and waiting for review", [stop(None, ALL_LINES, authority=REVIEW)], False),
-]
-
-
-@pytest.mark.parametrize(("events", "is_written"), [row[1:] for row in WRITTEN], ids=[row[0] for row in WRITTEN])
-def test_an_opt_out_is_written_if_it_is_from_the_whole_channel(events: list[ConsentEvent], is_written: bool) -> None:
-    assert refuses(tuple(events), SMS) is is_written
-    assert not refuses(tuple(events), EMAIL)
+@pytest.mark.parametrize(
+    ("events", "channel", "expected"),
+    [
+        pytest.param([STOP], "sms", True, id="a STOP to all lines"),
+        pytest.param([STOP], "voice", False, id="of another channel"),
+        pytest.param([STOP._replace(authority=STAFF)], "sms", True, id="recorded by staff"),
+        pytest.param([STOP._replace(authority=REVIEW)], "sms", False, id="an unclear reply"),
+        pytest.param([STOP._replace(line=FIRST, scope=LINE)], "sms", False, id="from one line"),
+        pytest.param([STOP._replace(scope=TOPIC, topic="recall")], "sms", False, id="from one topic"),
+        pytest.param(
+            [STOP._replace(scope=CATEGORY, in_reply_to=MessageClass(category=MARKETING))], "sms", False, id="from the category marketing"
+        ),
+        pytest.param(
+            [STOP._replace(scope=CATEGORY, in_reply_to=MessageClass(category=INFORMATIONAL))], "sms", False, id="from informational texts"
+        ),
+        pytest.param([STOP, START], "sms", False, id="START to a line since"),
+        pytest.param([STOP, START, STOP._replace(authority=STAFF)], "sms", True, id="staff's remains after START"),
+        pytest.param([START, AGAIN], "sms", True, id="STOP again after START"),
+    ],
+)
+def test_an_emr_is_told_of_an_opt_out_from_everything(events: list[ConsentEvent], channel: str, *, expected: bool) -> None:
+    assert refuses(events, channel) is expected
