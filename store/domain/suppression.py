@@ -17,7 +17,7 @@ from store.domain.decision_request import SEND, Decision, DecisionRequest, Known
 from store.domain.phone_numbers import mailbox
 from store.domain.policies import Policy
 from store.domain.sms_consent import OptOut, blocks
-from store.preference import ContactPreferences
+from store.preference import DENIED, ContactPreferences
 
 CANNOT_BE_USED = frozenset({why.NO_ADDRESS, why.NOT_TEXTABLE})
 """Nobody refused: there is nothing to send to."""
@@ -38,6 +38,8 @@ def of_patient(request: DecisionRequest, known: KnownPatient, policy: Policy, no
     for address, contact in _one_by_one(channel, known.contact):
         decision = decide(request, known._replace(contact=contact), policy, now)
         reason = _reason(channel, decision)
+        if reason in CANNOT_BE_USED and known.contact.consents.get(f"{channel}#{address}") == DENIED:
+            reason = CLOSED_BY_CONSENT[channel]  # who has only the list may take a landline for a cell phone
         if decision.decision != SEND and reason not in CANNOT_BE_USED:
             yield Suppression(address, reason, min((one.effective for one in decision.evidence if one.effective), default=None))
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import pytest
+
 from store.domain.decision_request import DecisionRequest
 from store.patients.address_opt_outs import AskedOptOut, record_opt_out
 from store.patients.suppressions import suppressions
-from tests.store.site import CELL, HOME, LINE, OTHER_LINE, WORK, Site, cell, says
+from tests.store.site import CELL, HOME, LINE, OTHER_LINE, WORK, Site, cell, merges, says
 
 NOBODYS = "+12175550166"
 
@@ -60,3 +64,31 @@ def test_it_lists_unsubscribed_addresses(site: Site) -> None:
     assert listed(site, "email", None) == {}
     record_opt_out(site.store, site.enterprise, AskedOptOut("email", "pat@example.test", "unsubscribe"), "sender:x", site.tick())
     assert listed(site, "email", None) == dict.fromkeys(("pat@example.test", "other@example.test"), "email_denied")
+
+
+def test_a_number_that_is_denied_by_itself_is_listed_even_if_we_would_not_text_it(site: Site) -> None:
+    landline = cell(HOME)._replace(textable=False)
+    ended = cell(WORK)._replace(end="2001-01-01")
+    site.apply(
+        says("1", 0, {"phones": (landline,), f"consent.sms#{HOME}": "denied"}),
+        says("2", 0, {"phones": (ended,), f"consent.voice#{WORK}": "denied"}),
+        says("3", 0, {"phones": (cell(CELL)._replace(textable=False),)}),
+    )
+    assert listed(site) == {HOME: "sms_opted_out"}
+    assert listed(site, "voice", None) == {WORK: "voice_denied"}
+
+
+def test_a_number_that_changes_hands_while_the_list_is_read_is_listed(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    site.apply(says("1", 0, {"language": "en"}), says("2", 0, {"phones": (cell(CELL),), "consent.sms": "denied"}))
+    known, calls = site.store.known, []
+
+    def merged_after_the_first_page(*asked: Any) -> Any:
+        found = known(*asked)
+        calls.append(found)
+        if len(calls) == 1:
+            site.apply(merges("1", "2", 10))
+        return found
+
+    monkeypatch.setattr("store.patients.suppressions.PAGE", 1)
+    monkeypatch.setattr(site.store, "known", merged_after_the_first_page)
+    assert listed(site) == {CELL: "sms_opted_out"}
