@@ -21,8 +21,10 @@ from adapters.http.headers import retry_after_seconds
 
 TIMEOUT = 15.0  # seconds for each step
 LONGEST = 20.0  # seconds for all of it
-TRANSLATED = tuple(IPv6Network(one) for one in ("64:ff9b::/96", "2002::/16", "2001::/32"))
-"""IPv6 addresses that lead to an IPv4 address, which may be one of this network."""
+UNICAST = IPv6Network("2000::/3")
+"""All IPv6 addresses of the public internet (RFC 4291 2.4). Outside are also those that translators lead to IPv4 addresses."""
+TUNNELS = tuple(IPv6Network(one) for one in ("2002::/16", "2001::/32"))
+"""Addresses inside it that lead to an IPv4 address, too."""
 
 
 class PostResult(NamedTuple):
@@ -68,8 +70,8 @@ def is_public(address: str) -> bool:
     found = ip_address(address.partition("%")[0])
     if found.version == 6:
         found = found.ipv4_mapped or found
-    is_translated = found.version == 6 and any(found in one for one in TRANSLATED)
-    return found.is_global and not found.is_multicast and not is_translated
+    is_outside = found.version == 6 and (found not in UNICAST or any(found in one for one in TUNNELS))
+    return found.is_global and not found.is_multicast and not is_outside
 
 
 def _context(ca: str) -> ssl.SSLContext:

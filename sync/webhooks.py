@@ -42,6 +42,7 @@ class WebhookSender:
     def run(self) -> int:
         """Sends what is due and returns the number of messages that were accepted."""
         accepted = 0
+        self.outbox.drop_others()
         while not self.stopped():
             self.outbox.fill(self.clock())
             begun = self.clock()

@@ -33,6 +33,7 @@ LAST = "SELECT COALESCE(MAX(seq), 0) FROM changes WHERE enterprise = ?"
 WAITING = "SELECT count(*), min(made) FROM webhook_messages WHERE endpoint = ?"
 DUE = """SELECT seq, id, body, attempts FROM webhook_messages m WHERE endpoint = ? AND due <= ? AND NOT EXISTS (
  SELECT 1 FROM webhook_messages e WHERE e.endpoint = m.endpoint AND e.patient = m.patient AND e.seq < m.seq) ORDER BY seq LIMIT ?"""
+OF_OTHERS = "SELECT m.seq FROM webhook_messages m JOIN changes c ON c.seq = m.seq WHERE m.endpoint = ? AND c.enterprise <> ?"
 LEFT = "SELECT seq FROM webhook_messages WHERE endpoint = ?"
 COLUMNS = ("endpoint", "seq", "id", "patient", "body", "attempts", "due", "made")
 KEY = ("endpoint", "seq")
@@ -87,6 +88,14 @@ class Outbox:
             if self._state(transaction) is None:
                 self._keep(transaction, position, None, "")
         return 0
+
+    def drop_others(self) -> None:
+        """Removes messages about patients of another enterprise, whose endpoint this one was in a former configuration."""
+        with self.database.read() as connection:
+            rows = self.database.select(connection, OF_OTHERS, [self.name, self.enterprise])
+        if rows:
+            with self.database.write(self._lock) as transaction:
+                self.database.delete(transaction, WebhookMessageRow, KEY, [(self.name, row[0]) for row in rows])
 
     def claim(self, now: datetime, lease: timedelta) -> list[Claimed]:
         """Messages to be sent, the oldest first. Nobody else gets them before the lease is over."""

@@ -7,6 +7,7 @@ import json
 import threading
 from collections import defaultdict
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -20,7 +21,7 @@ from sync.config.settings import ConfiguredWebhook
 from sync.metrics import Metrics
 from sync.webhook_post import PostResult, is_public, post
 from sync.webhooks import LEASE, WebhookSender
-from tests.store.site import Site, cell, says
+from tests.store.site import SYNCED, Site, cell, says
 
 NEW, OLD, WRONG = (f"whsec_{base64.b64encode(text * 32).decode()}" for text in (b"n", b"o", b"w"))
 NOW = datetime(2026, 12, 1, 8, 0, tzinfo=UTC)
@@ -144,6 +145,22 @@ def test_while_a_secret_is_changed_receivers_of_either_verify(site: Site, receiv
     assert all(Webhook(one).verify(message.body, headers) == {} for one in (OLD, NEW))
     with pytest.raises(WebhookVerificationError):
         Webhook(WRONG).verify(message.body, headers)
+
+
+def test_an_endpoint_that_is_given_to_another_enterprise_gets_nothing_about_patients_of_the_former(
+    database: Any, receiver: Receiver
+) -> None:
+    site = Site(database, SYNCED, replace(SYNCED, name="other"))
+    before = Sending(site, receiver.url)
+    receiver.answers = [500, 500]
+    change(site, "1", "2")
+    before.later()
+    site.enterprise = "other"
+    after = Sending(site, receiver.url)
+    change(site, "3")
+    assert after.later(86_400) == 1
+    assert [one["data"]["patient"] for one in receiver.accepted] == [site.find("3").id]
+    assert after.outbox.state().waiting == 0
 
 
 def test_a_failure_is_tried_again_by_the_table_under_the_same_id(site: Site, receiver: Receiver) -> None:
@@ -282,6 +299,10 @@ def test_two_senders_share_an_endpoint_without_sending_twice(site: Site, receive
         ("fd00::1", False),
         ("::ffff:127.0.0.1", False),
         ("64:ff9b::7f00:1", False),
+        ("64:ff9b:1::a00:1", False),
+        ("::10.0.0.1", False),
+        ("::ffff:0:10.0.0.1", False),
+        ("fec0::1", False),
         ("2002:7f00:1::", False),
     ],
 )
