@@ -14,6 +14,10 @@ from itertools import groupby
 from typing import Any
 
 from adapters.base import Adapter, Fetch
+from adapters.fhir.identity import RESOURCE_ID
+from adapters.fhir.options import reads_some
+from store.domain.patient import PatientRef
+from store.errors import PatientUnknown
 from store.runs.pushed_reads import EVERYTHING, PushedRead, PushedReads
 from store.runs.runs import RunKind, RunStatus
 from sync import logs, retry
@@ -28,7 +32,7 @@ EVERY = 0.2
 """Seconds between two looks for reads that are due."""
 AFTER_RUN = timedelta(seconds=5)
 """How long a pull that a notification asks for waits while another run of its source is in progress."""
-READ, PULLED, FAILED, PUT_OFF = "read", "pulled", "failed", "put_off"
+READ, PULLED, FAILED, PUT_OFF, LEFT_TO_PULL = "read", "pulled", "failed", "put_off", "left_to_pull"
 
 
 class PushReader:
@@ -107,8 +111,18 @@ class PushReader:
         self.reads.done(read, now() + SETTLE)
 
     def _read(self, feed: ConfiguredSource, patient: str) -> str:
+        """Reads a patient; not one who may be outside of what the source reads, such as another organization's on the same server."""
+        if reads_some(feed.settings.options) and not self._is_known(feed, patient):
+            return LEFT_TO_PULL
         self.runtime.engine.read_now(lane(feed), self._adapter(feed), Fetch(resource=patient))
         return READ
+
+    def _is_known(self, feed: ConfiguredSource, patient: str) -> bool:
+        try:
+            self.runtime.preferences.find(feed.enterprise, PatientRef(authority=feed.name, type=RESOURCE_ID, value=patient))
+        except PatientUnknown:
+            return False
+        return True
 
     def _pull(self, feed: ConfiguredSource) -> str:
         self.enqueue(Job(feed.name, RunKind.INCREMENTAL))

@@ -25,7 +25,7 @@ EVERY, FILLED_EVERY = 1.0, 3600.0
 LONGEST_PAUSE = timedelta(hours=1)
 PROBABLY_AWAY = 3
 """Failures in a row after which a source is left alone."""
-NOT_CONFIGURED = "the source's write_back no longer has the attribute"
+NOT_CONFIGURED = "the source's write_back no longer has the attribute, or the source has another enterprise"
 REFUSED, GAVE_UP = "refused by the EMR: {reason}", "given up after {attempts} attempts: {reason}"
 
 
@@ -97,7 +97,7 @@ class WriteBackSender:
         """Sends one opt-out. Returns how long the source should be left alone, if it failed for a reason that may pass."""
         if not self.outbox.is_waiting(one):
             return None
-        if feed.write_back is None or one.attribute not in feed.write_back.attributes:
+        if feed.enterprise != one.enterprise or feed.write_back is None or one.attribute not in feed.write_back.attributes:
             self.outbox.again(one, self.runtime.clock() + LONGEST_PAUSE, NOT_CONFIGURED, failed=False)
             return None
         began, refusal = self.runtime.clock(), Refusal(_key(one), one.attribute, self.outbox.names(one), one.stated)

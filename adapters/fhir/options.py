@@ -110,6 +110,13 @@ def rest_options(settings: SourceSettings) -> RestOptions:
     )
 
 
+def reads_some(options: Mapping[str, Any]) -> bool:
+    """Whether a source reads only some of the server's patients: the members of a group, or what a search finds."""
+    export = options.get("export")
+    group = options.get("group") or (export.get("group") if isinstance(export, Mapping) else None)
+    return bool(group or options.get("search"))
+
+
 def _consent(part: Mapping[str, Any]) -> ConsentOptions:
     return ConsentOptions(
         attribute=str(part.get("attribute") or ""),

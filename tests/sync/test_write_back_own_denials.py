@@ -21,7 +21,7 @@ from store.domain.write_back import WriteBackState
 from store.patients.write_backs import LEASE
 from store.preference import PATIENT, Identifier, PatientMerge
 from sync.config import load
-from sync.write_back import WriteBackSender
+from sync.write_back import NOT_CONFIGURED, WriteBackSender
 from tests.sync.test_write_back import AS_CONSENT, CATEGORY, IN_PATIENT, SMS, WAITING, Site, serving
 
 VOICE, CALLS_OK = "consent.voice", "https://rehearsal.example/calls-ok"
@@ -113,7 +113,20 @@ def test_an_opt_out_whose_attribute_left_the_configuration_waits_and_keeps_no_ot
     site.reply(number)
     assert site.sender.once() == 2
     assert site.emr_permits(index) is False
-    assert site.states()[WAITING] == [(0, "the source's write_back no longer has the attribute")]
+    assert site.states()[WAITING] == [(0, NOT_CONFIGURED)]
+
+
+def test_a_source_that_is_given_to_another_enterprise_writes_nothing_of_the_former(site: Site) -> None:
+    index, number = site.patient()
+    site.reply(number)
+    configuration = json.loads(site.file.read_text())
+    configuration["enterprises"]["other"] = configuration["enterprises"]["general"]
+    configuration["sources"]["emr"]["enterprise"] = configuration["sources"]["adt"]["enterprise"] = "other"
+    site.file.write_text(json.dumps(configuration))
+    site.runtime.reload(load(site.file, {}))
+    site.sender.once()
+    assert site.emr_permits(index)
+    assert [attempts for attempts, _ in site.states()[WAITING]] == [0]
 
 
 class Failing:
