@@ -27,8 +27,9 @@ FULL, DELTA = "full", "delta"
 
 
 class List(NamedTuple):
-    """Which list: lists of other channels or lines in the same folder are separate. ``message_type``: of the messages it is for."""
+    """Which list: lists of other enterprises, channels or lines in the same folder are separate. ``message_type``: of the messages."""
 
+    enterprise: str
     message_type: str
     channel: str
     line: str | None
@@ -36,7 +37,7 @@ class List(NamedTuple):
     @property
     def name(self) -> str:
         """The beginning of its files' names."""
-        return "-".join(("suppressions", self.message_type, self.channel, *([self.line.lstrip("+")] if self.line else [])))
+        return "-".join(("suppressions", self.enterprise, self.message_type, self.channel, *([self.line.lstrip("+")] if self.line else [])))
 
 
 class Written(NamedTuple):

@@ -45,7 +45,7 @@ def suppressions(
         raise UsageError("--line is for texts: an opt-out from calls or e-mail has no line")
     with global_options.opened(context) as runtime:
         owner, now = configured.enterprise(runtime.settings, enterprise), runtime.clock()
-        which = List(message_type.value, channel, spelled(line, runtime.preferences.numbering(owner)))
+        which = List(owner, message_type.value, channel, spelled(line, runtime.preferences.numbering(owner)))
         request = DecisionRequest(message_type=which.message_type, channels=(channel,), line=which.line)
         found = read_suppressions(runtime.preferences, owner, request, now)
         detail = {"channel": channel, "line": which.line, "message_type": which.message_type, "addresses": len(found)}

@@ -16,7 +16,7 @@ from sync.config.problems import UsageError
 from sync.exports import List, write_list
 
 NOW = datetime(2026, 12, 1, 8, 0, tzinfo=UTC)
-WHICH = List("broadcast", "sms", "+12175550190")
+WHICH = List("general", "broadcast", "sms", "+12175550190")
 A, B, C = "+12175550101", "+12175550102", "+12175550103"
 
 
@@ -89,7 +89,9 @@ def test_a_run_that_dies_at_any_point_loses_nothing(tmp_path: Path, monkeypatch:
 
 def test_lists_of_other_lines_and_channels_are_separate(tmp_path: Path) -> None:
     write(tmp_path, 0, A)
-    assert write_list(tmp_path, List("broadcast", "voice", None), rows(B), NOW, delta=True).kind == "full"
+    assert write_list(tmp_path, List("general", "broadcast", "voice", None), rows(B), NOW, delta=True).kind == "full"
+    of_another = write_list(tmp_path, WHICH._replace(enterprise="other"), rows(B), NOW, delta=True)
+    assert (of_another.kind, of_another.removed) == ("full", 0)
 
 
 def test_an_unreadable_record_of_the_last_list_stops_a_delta_but_not_a_full_list(tmp_path: Path) -> None:
