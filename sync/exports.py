@@ -12,9 +12,9 @@ import hashlib
 import io
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import NamedTuple
 
@@ -24,6 +24,8 @@ from sync.config.problems import UsageError
 COLUMNS = ("change", "address", "channel", "line", "reason", "since")
 ADD, REMOVE = "add", "remove"
 FULL, DELTA = "full", "delta"
+STAMP = "%Y%m%dT%H%M%S.%fZ"
+Read = Callable[[], Mapping[str, Suppression]]
 
 
 class List(NamedTuple):
@@ -41,12 +43,13 @@ class List(NamedTuple):
 
 
 class Written(NamedTuple):
-    """What was written. ``kind``: full or delta; ``files``: their names, without the marker."""
+    """What was written. ``kind``: full or delta; ``files``: their names, without the marker; ``addresses``: of the whole list."""
 
     kind: str
     added: int
     removed: int
     files: tuple[str, ...]
+    addresses: int
 
 
 class _Last(NamedTuple):
@@ -55,9 +58,17 @@ class _Last(NamedTuple):
     name: str
     rows: Mapping[str, tuple[str, str]]
 
+    @property
+    def at(self) -> datetime:
+        """The time in its name. Raises ``ValueError``."""
+        return datetime.strptime(self.name.split("-")[-2], STAMP).replace(tzinfo=UTC)
 
-def write_list(folder: Path, which: List, rows: Mapping[str, Suppression], now: datetime, *, delta: bool) -> Written:
+
+def write_list(folder: Path, which: List, read: Read, now: datetime, *, delta: bool) -> Written:
     """Writes a list: all of it, or with ``delta`` what changed. The first one in a folder is whole.
+
+    ``read`` gives the rows by address. It is called when no other run writes this list: a delta that is read before another one and written
+    after it would remove what that one added.
 
     Raises :class:`UsageError` if the folder is missing, another run is writing this list, or a delta cannot tell what was written before.
     """
@@ -65,13 +76,14 @@ def write_list(folder: Path, which: List, rows: Mapping[str, Suppression], now: 
         raise UsageError("the folder does not exist; create it, readable by this user only")
     with _alone(folder / f".{which.name}.lock"):
         state = folder / f".{which.name}.state"
-        last = _last(state) if delta else None
-        current = {address: (one.reason, one.since.isoformat() if one.since else "") for address, one in rows.items()}
+        known = _last(state, needed=delta)
+        last = known if delta else None
+        current = {address: (one.reason, one.since.isoformat() if one.since else "") for address, one in read().items()}
         before = last.rows if last else {}
         added = {address: row for address, row in current.items() if before.get(address) != row}
         removed = {address: row for address, row in before.items() if address not in current}
         kind = DELTA if last else FULL
-        name = f"{which.name}-{now:%Y%m%dT%H%M%S.%fZ}-{kind}"
+        name = f"{which.name}-{_after(known, now):{STAMP}}-{kind}"
         contents = {f"{name}.csv": _table(which, added, removed), f"{name}.txt": _bare(added)}
         contents |= {f"{name}-removed.txt": _bare(removed)} if last else {}
         for file, text in contents.items():
@@ -80,7 +92,12 @@ def write_list(folder: Path, which: List, rows: Mapping[str, Suppression], now: 
         marker = {"kind": kind, "after": last.name if last else None, "added": len(added), "removed": len(removed), "sha256": digests}
         _write(folder / f"{name}.done", json.dumps(marker, indent=1) + "\n")
         _write(state, json.dumps(_Last(f"{name}.done", current)))
-        return Written(kind, len(added), len(removed), tuple(contents))
+        return Written(kind, len(added), len(removed), tuple(contents), len(current))
+
+
+def _after(last: _Last | None, now: datetime) -> datetime:
+    """The time in a list's name: after that of the list before, even if our clock was set back, since lists are loaded in that order."""
+    return now if last is None else max(now, last.at + timedelta(microseconds=1))
 
 
 @contextmanager
@@ -95,14 +112,18 @@ def _alone(lock: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-def _last(state: Path) -> _Last | None:
+def _last(state: Path, *, needed: bool) -> _Last | None:
+    """The last list; ``None`` if there was none, or its record cannot be read and is not ``needed``."""
     try:
         name, rows = json.loads(state.read_text("utf-8"))
-        return _Last(str(name), {str(address): (str(reason), str(since)) for address, (reason, since) in rows.items()})
+        found = _Last(str(name), {str(address): (str(reason), str(since)) for address, (reason, since) in rows.items()})
+        return found if found.at else None
     except FileNotFoundError:
         return None
-    except (ValueError, TypeError, AttributeError):
-        raise UsageError("the record of the last list cannot be read; export the whole list, without --delta") from None
+    except (ValueError, TypeError, AttributeError, IndexError):
+        if needed:
+            raise UsageError("the record of the last list cannot be read; export the whole list, without --delta") from None
+        return None
 
 
 def _write(file: Path, text: str) -> None:

@@ -10,6 +10,7 @@ import typer
 from store.audit.audit_log import EXPORTED_SUPPRESSIONS, Audit
 from store.domain.channels import ORDER
 from store.domain.decision_request import DecisionRequest
+from store.domain.suppression import Suppression
 from store.patients.suppressions import suppressions as read_suppressions
 from store.preference import MessageType
 from sync.commands import configured, global_options, output
@@ -47,11 +48,15 @@ def suppressions(
         owner, now = configured.enterprise(runtime.settings, enterprise), runtime.clock()
         which = List(owner, message_type.value, channel, spelled(line, runtime.preferences.numbering(owner)))
         request = DecisionRequest(message_type=which.message_type, channels=(channel,), line=which.line)
-        found = read_suppressions(runtime.preferences, owner, request, now)
-        detail = {"channel": channel, "line": which.line, "message_type": which.message_type, "addresses": len(found)}
-        Audit(runtime.database).note(owner, EXPORTED_SUPPRESSIONS, "", actor=global_options.who(), now=now, **detail)
-        written = write_list(folder, which, found, now, delta=delta)
+
+        def read() -> dict[str, Suppression]:
+            found = read_suppressions(runtime.preferences, owner, request, now)
+            detail = {"channel": channel, "line": which.line, "message_type": which.message_type, "addresses": len(found)}
+            Audit(runtime.database).note(owner, EXPORTED_SUPPRESSIONS, "", actor=global_options.who(), now=now, **detail)
+            return found
+
+        written = write_list(folder, which, read, now, delta=delta)
     if as_json:
-        output.emit({**written._asdict(), "addresses": len(found)})
+        output.emit(written._asdict())
     else:
-        output.say(f"{written.kind}: {len(found)} addresses, {written.added} added, {written.removed} removed")
+        output.say(f"{written.kind}: {written.addresses} addresses, {written.added} added, {written.removed} removed")

@@ -25,7 +25,7 @@ def rows(*addresses: str) -> dict[str, Suppression]:
 
 
 def write(folder: Path, minute: int, *addresses: str, delta: bool = True) -> exports.Written:
-    return write_list(folder, WHICH, rows(*addresses), NOW + timedelta(minutes=minute), delta=delta)
+    return write_list(folder, WHICH, lambda: rows(*addresses), NOW + timedelta(minutes=minute), delta=delta)
 
 
 def loaded(folder: Path) -> set[str]:
@@ -89,14 +89,36 @@ def test_a_run_that_dies_at_any_point_loses_nothing(tmp_path: Path, monkeypatch:
 
 def test_lists_of_other_lines_and_channels_are_separate(tmp_path: Path) -> None:
     write(tmp_path, 0, A)
-    assert write_list(tmp_path, List("general", "broadcast", "voice", None), rows(B), NOW, delta=True).kind == "full"
-    of_another = write_list(tmp_path, WHICH._replace(enterprise="other"), rows(B), NOW, delta=True)
+    assert write_list(tmp_path, List("general", "broadcast", "voice", None), lambda: rows(B), NOW, delta=True).kind == "full"
+    of_another = write_list(tmp_path, WHICH._replace(enterprise="other"), lambda: rows(B), NOW, delta=True)
     assert (of_another.kind, of_another.removed) == ("full", 0)
+
+
+def test_nothing_is_read_while_another_run_writes_the_list(tmp_path: Path) -> None:
+    write(tmp_path, 0, A)
+
+    def read() -> dict[str, Suppression]:
+        with pytest.raises(UsageError, match="another export"):
+            write(tmp_path, 2, A, B)
+        return rows(A)
+
+    write_list(tmp_path, WHICH, read, NOW + timedelta(minutes=1), delta=True)
+    write(tmp_path, 2, A, B)
+    assert loaded(tmp_path) == {A, B}
+
+
+def test_a_list_is_named_after_the_one_before_it_even_if_the_clock_was_set_back(tmp_path: Path) -> None:
+    write(tmp_path, 60, A)
+    write(tmp_path, 0, A, B)
+    write(tmp_path, 1, B)
+    assert loaded(tmp_path) == {B}
+    write(tmp_path, 2, B, C, delta=False)
+    assert loaded(tmp_path) == {B, C}
 
 
 def test_an_unreadable_record_of_the_last_list_stops_a_delta_but_not_a_full_list(tmp_path: Path) -> None:
     write(tmp_path, 0, A)
-    for text in ("", "{}", '["x", {"a": 1}]'):
+    for text in ("", "{}", '["x", {"a": 1}]', '["x", {}]', '["x-y-full.done", {}]'):
         (tmp_path / f".{WHICH.name}.state").write_text(text)
         with pytest.raises(UsageError, match="without --delta"):
             write(tmp_path, 1, A)
