@@ -19,6 +19,7 @@ from adapters.fhir.client import FhirClient
 from adapters.fhir.consent_flag import WRITTEN_BY_US
 from adapters.fhir.decode import NotReadable, decode
 from adapters.fhir.identity import RESOURCE_ID
+from adapters.fhir.patient import is_incomplete
 from adapters.fhir.rest import RestAdapter
 from adapters.http.client import RawResponse
 from adapters.http.retry import TRANSIENT
@@ -30,6 +31,7 @@ ATTEMPTS = 3
 """How often a Patient that somebody else changes at the same time is read and changed again at once."""
 OPT_OUT_POLICY = {"coding": [{"system": "http://terminology.hl7.org/CodeSystem/v3-ActCode", "code": "OPTOUT"}]}
 UNKNOWN = "the source does not know the patient by a FHIR resource id"
+LEFT_OUT = "the server leaves something out of the Patient (a summary, masked or redacted), which writing it back would delete"
 DENIED_ACCESS = (401, 403)
 
 Resource = dict[str, Any]
@@ -152,6 +154,8 @@ def _resource(answer: RawResponse) -> Resource:
         raise AdapterError(f"the server's Patient cannot be read: {error}") from None
     if found["resourceType"] != "Patient":
         raise AdapterError("reading a Patient returned another resource")
+    if is_incomplete(found):
+        raise AdapterError(LEFT_OUT, permanent=True)
     return found
 
 

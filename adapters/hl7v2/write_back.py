@@ -21,7 +21,7 @@ from adapters.hl7v2.schema import FIELD
 
 ESCAPES = str.maketrans({"\\": "\\E\\", "|": "\\F\\", "^": "\\S\\", "~": "\\R\\", "&": "\\T\\"})
 CONTROL = re.compile(r"[\x00-\x1f\x7f]")
-ACCEPTED, REJECTED = ("AA", "CA"), ("AR", "CR")
+ACCEPTED, REJECTED, ERRORS = ("AA", "CA"), ("AR", "CR"), ("AE", "CE")
 TIMEOUT = 30.0
 UNKNOWN = "the source does not know the patient by its own identifier"
 
@@ -67,7 +67,8 @@ class A31Sink:
         if answered != control or code in REJECTED or not code:
             raise AdapterError(f"the EMR's listener answered {code if answered == control and code else 'another message'}")
         if code not in ACCEPTED:
-            raise AdapterError(f"the EMR's listener answered {code}", permanent=True)
+            known = code if code in ERRORS else "an unknown code"  # anything else may be about a patient
+            raise AdapterError(f"the EMR's listener answered {known}", permanent=True)
 
 
 def message(cx: str, denial: DenyingField, control: str, at: datetime, options: Mapping[str, Any]) -> bytes:

@@ -76,6 +76,14 @@ def test_each_answer_is_handled(updated: Updated, code: str, state: WriteBackSta
         assert len(set(controls)) == 1
 
 
+def test_an_acknowledgement_with_a_text_for_a_code_is_not_repeated(updated: Updated) -> None:
+    updated.stop()
+    updated.listener.codes.append("no patient DOE")
+    updated.site.sender.once()
+    ((_, reason),) = updated.site.states("adt")[DEAD]
+    assert reason == "refused by the EMR: the EMR's listener answered an unknown code"
+
+
 def test_a_listener_that_is_away_is_tried_again(updated: Updated) -> None:
     site, index = updated.site, updated.stop()
     feed = site.runtime.feed("adt")
