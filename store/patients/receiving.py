@@ -72,7 +72,7 @@ class Receiving(PatientBatch):
     ) -> assertions.Merged:
         """Merges what may take effect now. What the gate holds back waits for a person; everything else also goes to the record itself."""
         effective = payload.without_any(self._without_late(patient, item), outdated)
-        effective = payload.without(effective, self._echoed(patient, effective)) if self.echoes else effective
+        effective = payload.without(effective, self._echoed(patient, effective, record)) if self.echoes else effective
         merged, refused = self._with_refusals(patient, effective, record)
         back: frozenset[str] = frozenset()
         if self.gate is not None and not patient.is_new:
@@ -88,9 +88,10 @@ class Receiving(PatientBatch):
         self._update_merged_record(patient, payload.without(item, back) if back else item, digest, record, outdated)
         return merged
 
-    def _echoed(self, patient: PatientState, item: PatientStatements) -> frozenset[str]:
-        """The attributes of a payload that only repeat what was written to its EMR."""
-        return WriteBacks(self.database).echo(self.transaction, self.enterprise, self.echoes, patient.id, item).repeated
+    def _echoed(self, patient: PatientState, item: PatientStatements, record: int | None) -> frozenset[str]:
+        """The attributes of a payload that only repeat what was written into its record."""
+        outbox = WriteBacks(self.database)
+        return outbox.echo(self.transaction, self.enterprise, self.echoes, patient.id, record or patient.id, item).repeated
 
     def _without_late(self, patient: PatientState, item: PatientStatements) -> PatientStatements:
         """A payload without what is older than a refusal that staff inherited from its source (``store.domain.retirement``)."""

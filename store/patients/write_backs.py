@@ -224,18 +224,19 @@ class WriteBacks:
             return {(source, state): number for source, state, number in self.database.select(connection, COUNTS, [])}
 
     def echo(
-        self, transaction: Connection, enterprise: Enterprise, sources: Collection[str], patient: int, item: PatientStatements
+        self, transaction: Connection, enterprise: Enterprise, sources: Collection[str], patient: int, record: int, item: PatientStatements
     ) -> Echo:
         """What a payload says about opt-outs that were written to its EMR. What it contradicts is noted.
 
-        Whether the patient still refuses is read here: an opt-in while two records were merged leaves the rows of the one that was merged.
+        ``record``: the one that it is about, of a patient with several; nothing may have been written into the others. Whether the patient
+        still refuses is read here: an opt-in while two records were merged leaves the rows of the one that was merged.
         """
         names = [attribute_of(channel) for channel in CHANNELS if attribute_of(channel) in item.statements]
-        rows: list[Any] = self.database.select(transaction, SENT, [sorted(sources), patient, names]) if names else []
+        rows: list[Any] = self.database.select(transaction, SENT, [sorted(sources), record, names]) if names else []
         refused = {attribute_of(channel) for _, channel in self._refused(transaction, enterprise, [patient])} if rows else set()
         found = echo(item, {attribute: instant(at) for attribute, at in rows}, refused)
         changed = [
-            (str(WriteBackState.CONTRADICTED), source, patient, attribute)
+            (str(WriteBackState.CONTRADICTED), source, record, attribute)
             for attribute in sorted(found.contradicted)
             for source in sorted(sources)
         ]

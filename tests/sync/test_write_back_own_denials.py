@@ -45,16 +45,20 @@ def consents(database_url: str, tmp_path: Path) -> Iterator[Site]:
 # --- no echo
 
 
+def merge(site: Site, survivor: int, merged: int) -> None:
+    site.later(LATER)
+    one, other = (Identifier("GENHOSP", "MR", mrn(who)) for who in (survivor, merged))
+    with site.runtime.database.write("general") as transaction:
+        item = PatientMerge((one,), (other,), times.at(site.clock()), "A40")
+        site.runtime.preferences.apply_many(transaction, "general", "adt", [item], now=site.clock())
+
+
 def test_a_denial_after_a_start_while_two_records_were_merged_is_the_emrs_own(site: Site) -> None:
     (index, number), (survivor, _) = site.patient(), site.patient()
     site.adt(index, site.clock())
     site.reply(number)
     site.sender.once()
-    site.later(LATER)
-    one, other = (Identifier("GENHOSP", "MR", mrn(who)) for who in (survivor, index))
-    with site.runtime.database.write("general") as transaction:
-        merge = PatientMerge((one,), (other,), times.at(site.clock()), "A40")
-        site.runtime.preferences.apply_many(transaction, "general", "adt", [merge], now=site.clock())
+    merge(site, survivor, index)
     site.reply(number, "START")
     site.later(LATER)
     merged = PatientRef(authority="GENHOSP", value=mrn(index))
@@ -63,6 +67,17 @@ def test_a_denial_after_a_start_while_two_records_were_merged_is_the_emrs_own(si
     site.later(LATER)
     assert site.adt(index, site.clock()) == "applied"
     assert not site.may_text(index)
+
+
+def test_a_denial_in_a_merged_record_to_which_nothing_was_written_is_the_emrs_own(site: Site) -> None:
+    (survivor, number), (index, _) = site.patient(), site.patient()
+    site.reply(number)
+    site.sender.once()
+    merge(site, survivor, index)
+    site.later(LATER)
+    site.adt(index, site.clock(), texting_ok=False)
+    site.reply(number, "START")
+    assert not site.may_text(survivor)
 
 
 def test_a_denial_that_the_emr_had_before_the_opt_out_was_written_is_its_own(site: Site) -> None:
