@@ -19,7 +19,7 @@ def measured(
 ) -> Measured:
     """The state as it is now. ``look_ups`` and ``counts``: those of the API, in a process that has it."""
     database, settings, preferences, now = runtime.database, runtime.settings, runtime.preferences, runtime.clock()
-    processes = Processes(database)
+    processes, writing = Processes(database), {name for name, feed in settings.feeds.items() if feed.write_back}
     return Measured(
         heard=runtime.journal.last_heard(),
         held=runtime.verdicts.awaiting_review(),
@@ -39,5 +39,5 @@ def measured(
         latencies=counts.latencies() if counts else {},
         certificates=expiry.certificates(settings),
         keys=runtime.keys.expiring(now),
-        write_backs=WriteBacks(database).counts(),
+        write_backs={key: number for key, number in WriteBacks(database).counts().items() if key[0] in writing},
     )

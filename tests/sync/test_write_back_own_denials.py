@@ -21,6 +21,7 @@ from store.domain.write_back import WriteBackState
 from store.patients.write_backs import LEASE
 from store.preference import PATIENT, Identifier, PatientMerge
 from sync.config import load
+from sync.measuring import measured
 from sync.write_back import NOT_CONFIGURED, WriteBackSender
 from tests.sync.test_write_back import AS_CONSENT, CATEGORY, IN_PATIENT, SMS, WAITING, Site, serving
 
@@ -142,6 +143,18 @@ def test_a_source_that_is_given_to_another_enterprise_writes_nothing_of_the_form
     site.sender.once()
     assert site.emr_permits(index)
     assert [attempts for attempts, _ in site.states()[WAITING]] == [0]
+
+
+def test_a_source_without_write_back_alerts_nobody_about_what_it_did_not_write(site: Site) -> None:
+    _, number = site.patient()
+    site.reply(number)
+    shown = 'emr_sync_write_backs{source="emr",state="waiting"} 1.0'
+    assert shown in site.runtime.metrics.text(measured(site.runtime)).decode()
+    configuration = json.loads(site.file.read_text())
+    del configuration["sources"]["emr"]["write_back"]
+    site.file.write_text(json.dumps(configuration))
+    site.runtime.reload(load(site.file, {}))
+    assert "emr_sync_write_backs{" not in site.runtime.metrics.text(measured(site.runtime)).decode()
 
 
 class Failing:
