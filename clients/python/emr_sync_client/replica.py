@@ -39,15 +39,23 @@ FORGET = "UPDATE questions SET answer = NULL, patient = NULL"
 class Replica:
     """Decisions on watched questions, in the SQLite file ``path``, which only its user can read. Thread-safe; one process per file syncs.
 
-    ``freshness``: how old the last contact with the service may be, in seconds. ``clock``: seconds, of the wall clock.
+    ``freshness``: how old the last contact with the service may be, in seconds. ``clock``: seconds, of the wall clock. ``steady``: of a
+    clock that is never set.
     """
 
     def __init__(
-        self, path: str | Path, client: SenderClient, *, freshness: float = FRESHNESS_SECONDS, clock: Callable[[], float] = time.time
+        self,
+        path: str | Path,
+        client: SenderClient,
+        *,
+        freshness: float = FRESHNESS_SECONDS,
+        clock: Callable[[], float] = time.time,
+        steady: Callable[[], float] = time.monotonic,
     ) -> None:
         os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
         self._path, self._client, self._freshness, self._clock = path, client, freshness, clock
         self._syncing = threading.Lock()
+        self._steady, self._seen = steady, (0.0, 0.0)
         with self._database() as database:
             database.execute("PRAGMA journal_mode = WAL")
             database.executescript(SCHEMA)
@@ -70,9 +78,17 @@ class Replica:
         if row is None:
             return refusal(NOT_WATCHED)
         answer, current_at = row
-        if not 0 <= self._clock() - current_at <= self._freshness:
+        if not self._is_fresh(current_at):
             return refusal(STALE)
         return checked(ask, json.loads(answer)) if answer is not None else refusal()
+
+    def _is_fresh(self, current_at: float) -> bool:
+        """By the wall clock; and, as that may be set back, by how long this process has seen the same last contact."""
+        known, since = self._seen
+        if known != current_at:
+            since = self._steady()
+            self._seen = current_at, since
+        return 0 <= self._clock() - current_at <= self._freshness and self._steady() - since <= self._freshness
 
     def sync(self) -> bool:
         """Catches up with the service; ``True`` if it did. Call it every few seconds, in a thread of its own.
@@ -109,7 +125,7 @@ class Replica:
             rules, since = database.execute("SELECT rules, rules_since FROM position").fetchone()
             patients = [(one, one) for one in set(page.patients)]
             database.executemany(f"{FORGET} WHERE named = ? OR patient = ?", patients)
-            if page.rules != rules:
+            if page.rules != rules or since > now:  # our clock was set back: when answers were asked is not known any more
                 database.execute(FORGET)
                 since = now
             elif now - since > SETTLE_SECONDS:

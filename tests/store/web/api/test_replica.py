@@ -48,6 +48,10 @@ def clock() -> Clock:
     return Clock()
 
 
+class Steady(Clock):
+    """The replica's clock that nobody sets."""
+
+
 @pytest.fixture
 def client(fresh: Service) -> Iterator[SenderClient]:
     found = SenderClient(f"http://127.0.0.1:{fresh.port}", fresh.token("general", "sender"), timeout=30)
@@ -88,6 +92,28 @@ def test_it_answers_what_it_watches_until_its_freshness_is_over(
     clock.now -= 1_000
     assert replica.decide(question).reasons == ("replica_stale",), "a clock that was set back proves nothing"
     assert {stat.S_IMODE(file.stat().st_mode) for file in tmp_path.iterdir()} == {0o600}
+
+
+def test_a_clock_that_is_set_back_does_not_make_an_old_answer_fresh(client: SenderClient, clock: Clock, tmp_path: Path) -> None:
+    steady = Steady()
+    replica = Replica(tmp_path / "replica.db", client, freshness=60, clock=clock, steady=steady)
+    question = ask(client)
+    replica.watch([question])
+    assert settled(replica, clock)
+    assert replica.decide(question).may_send
+    steady.now += 61
+    assert replica.decide(question).reasons == ("replica_stale",), "the wall clock still shows the time of the last contact"
+
+
+def test_a_clock_that_was_ahead_does_not_stop_the_replica(replica: Replica, client: SenderClient, clock: Clock) -> None:
+    question = ask(client)
+    replica.watch([question])
+    clock.now += 86_400
+    assert settled(replica, clock)
+    clock.now -= 86_400
+    assert not replica.sync(), "the rules may have changed just now"
+    assert settled(replica, clock)
+    assert replica.decide(question).may_send
 
 
 def test_it_refuses_when_the_service_is_gone_and_goes_on_when_it_is_back(client: SenderClient, clock: Clock, tmp_path: Path) -> None:
