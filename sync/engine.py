@@ -179,7 +179,7 @@ class Engine:
                 raise
         finally:
             closed = self.journal.finish(tally.run, status, error or None, self.clock())
-            self.metrics.run(lane.source, closed.kind, status)
+            self.metrics.runs.add(lane.source, closed.kind, status)
         return closed
 
     def _work_and_settle(self, tally: Tally, lane: Lane, work: Callable[[], bool]) -> tuple[RunStatus, str]:

@@ -86,16 +86,16 @@ class Inbound:
         found = list(events)
         usable = [one for one in map(as_received, found) if one is not None]
         done = self.events.record(_store_side(provider), usable, self.runtime.clock())
-        self.runtime.metrics.left_out(provider.name, done.left_out)
+        self.runtime.metrics.left_out.add(provider.name, number=done.left_out)
         return [*done.outcomes, *[IGNORED] * (len(found) - len(usable))]
 
     def _count(self, provider: ConfiguredProvider, outcomes: Iterable[str]) -> None:
         for outcome, number in Counter(outcomes).items():
-            self.runtime.metrics.provider_events(provider.name, outcome, number)
+            self.runtime.metrics.provider_events.add(provider.name, outcome, number=number)
 
     def _refused(self, provider: ConfiguredProvider, reason: str) -> None:
         """Counts a refused request."""
-        self.runtime.metrics.provider_refused(provider.name, reason)
+        self.runtime.metrics.provider_refused.add(provider.name, reason)
         self._warnings.warn("webhooks refused", provider=provider.name, reason=reason)
 
 

@@ -235,9 +235,10 @@ class Intake:
             tally.counts += counts + undecided
         if not STORED.isdisjoint(counts):
             self.set_aside.pop(lane.source, None)
-        self.metrics.outcomes(lane.source, counts)
-        self.metrics.undecided(lane.source, undecided[UNDECIDED])
-        self.metrics.left_out(lane.source, left_out + len(bare))
+        for outcome, number in counts.items():
+            self.metrics.records.add(lane.source, outcome, number=number)
+        self.metrics.undecided.add(lane.source, number=undecided[UNDECIDED])
+        self.metrics.left_out.add(lane.source, number=left_out + len(bare))
         return [not_kept(answer) if position in bare and tally is None else answer for position, answer in enumerate(answers)]
 
     def _reject(

@@ -37,13 +37,13 @@ class Push:
             raise ProblemDetails(404, "not_found", "no such source, or it has no 'push'")
         headers = {name.lower(): value for name, value in request.headers.items()}
         if why := notification.refusal(headers, request.body, feed.push):
-            self.runtime.metrics.push_refused(feed.name, why)
+            self.runtime.metrics.push_refused.add(feed.name, why)
             self._warnings.warn("notifications refused", source=feed.name, reason=why)
             raise ProblemDetails(401, "signature_refused", UNSIGNED, {"www-authenticate": 'Signature realm="emr-sync"'})
         try:
             found = notification.read(request.body)
         except NotReadable as error:
-            self.runtime.metrics.pushed(feed.name, UNREADABLE)
+            self.runtime.metrics.pushed.add(feed.name, UNREADABLE)
             raise ProblemDetails(400, error.reason, f"the notification cannot be used: {error}") from None
         return InboundAnswer(202 if self._note(feed, found) else 200)
 
@@ -53,9 +53,9 @@ class Push:
         due, missed = self.runtime.clock() + SETTLE, False
         if patients or found.last is not None:
             missed = self.reads.add(feed.name, feed.enterprise, patients, due, found.subscription, found.after)
-        self.runtime.metrics.pushed(feed.name, found.kind)
+        self.runtime.metrics.pushed.add(feed.name, found.kind)
         if missed:
-            self.runtime.metrics.pushed(feed.name, MISSED)
+            self.runtime.metrics.pushed.add(feed.name, MISSED)
         if found.status in STOPPED and found.kind != HANDSHAKE:
             self._warnings.warn("the EMR stopped a subscription; activate it again", source=feed.name, status=found.status)
         return found.kind != IGNORED and bool(patients or missed)

@@ -105,9 +105,9 @@ class PushReader:
         except Exception as error:
             pause = retry.wait(error, read.attempts + 1, self.runtime.settings.backoff, random.random())
             self.log.warning("reported patient not read", source=read.source, error=logs.place(error), again=pause is not None)
-            self.runtime.metrics.push_read(read.source, FAILED if pause is None else PUT_OFF)
+            self.runtime.metrics.push_reads.add(read.source, FAILED if pause is None else PUT_OFF)
             return self.reads.done(read, now()) if pause is None else self.reads.again(read, now() + timedelta(seconds=pause))
-        self.runtime.metrics.push_read(read.source, outcome)
+        self.runtime.metrics.push_reads.add(read.source, outcome)
         self.reads.done(read, now() + SETTLE)
 
     def _read(self, feed: ConfiguredSource, patient: str) -> str:

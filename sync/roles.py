@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import socket
 import threading
-import time
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
@@ -27,7 +26,6 @@ from sync.runtime import Runtime, UsageError, lane
 
 REFUSED = "connections were refused ({reason}): check who connects, the limits on connections, and peers; the log names the source"
 TOO_LATE = "the database did not answer in time; check its locks and its disk"
-LOGGED_EVERY = 60.0
 Fail = Callable[[str], None]
 """Called with a sentence for people when a role cannot continue. The process then stops."""
 
@@ -47,7 +45,7 @@ class ListenRole:
         self.runtime, self.feed, self.listener, self.fail = runtime, feed, listener, fail
         self._lane = lane(feed)
         self._why = TOO_LATE
-        self._refusals_logged: dict[str, float] = {}
+        self._warnings = logs.RareWarnings()
         self._thread = threading.Thread(target=self._serve, name=f"listen-{feed.name}")
         if isinstance(listener, ReportsPeerErrors):
             listener.on_frame_errors = self._bad_frames
@@ -99,17 +97,14 @@ class ListenRole:
         return answers
 
     def _refused(self, reason: str) -> None:
-        """Counts a refused connection. Logged once a minute per reason, so that peers cannot fill the log."""
-        self.runtime.metrics.refused(self.feed.name, reason)
+        """Counts a refused connection."""
+        self.runtime.metrics.refused.add(self.feed.name, reason)
         self.runtime.connections.add(REFUSED.format(reason=reason))
-        now = time.monotonic()
-        if now - self._refusals_logged.get(reason, float("-inf")) >= LOGGED_EVERY:
-            self._refusals_logged[reason] = now
-            logs.logger().warning("connections refused", source=self.feed.name, reason=reason)
+        self._warnings.warn("connections refused", source=self.feed.name, reason=reason)
 
     def _unavailable(self, messages: int) -> None:
         """Counts messages that were answered AR."""
-        self.runtime.metrics.unavailable(self.feed.name, messages)
+        self.runtime.metrics.unavailable.add(self.feed.name, number=messages)
         self.runtime.intake_health.failed(self.feed.name, self.feed.enterprise, messages, self._why)
 
     def _bad_frames(self, found: Sequence[Unmappable]) -> None:
@@ -123,9 +118,8 @@ class ListenRole:
             kept = runtime.journal.reject(
                 transaction, rows, source=lane.source, enterprise=lane.enterprise, run_id=None, now=runtime.clock()
             )
-        runtime.metrics.left_out(lane.source, kept.left_out)
-        for _ in found:
-            runtime.metrics.bad_frame(lane.source)
+        runtime.metrics.left_out.add(lane.source, number=kept.left_out)
+        runtime.metrics.bad_frames.add(lane.source, number=len(found))
 
 
 class WebRole:

@@ -52,7 +52,7 @@ class WebhookSender:
             sent = 0
             while sent < len(claimed) and not self._must_end(begun):
                 outcome = self._send(claimed[sent])
-                self.metrics.webhook(self.webhook.name, outcome)
+                self.metrics.webhooks.add(self.webhook.name, outcome)
                 accepted, sent = accepted + (outcome == DELIVERED), sent + 1
                 if outcome == DISABLED:
                     break

@@ -88,7 +88,7 @@ class Worker:
             report("run ended", source=job.source, run=run.id, kind=job.kind, status=ended.status, counts=dict(ended.counts))
             self.watch.ended(ended)
             if feed.push and continues:
-                self.runtime.metrics.push_missed(feed.name, sum(ended.counts.get(one, 0) for one in CHANGES))
+                self.runtime.metrics.push_missed.add(feed.name, number=sum(ended.counts.get(one, 0) for one in CHANGES))
             return ended.status != RunStatus.STOPPED
         except Exception as error:
             self.log.error("run ended", source=job.source, run=run.id, kind=job.kind, status=RunStatus.FAILED, error=logs.place(error))

@@ -108,7 +108,7 @@ class WriteBackSender:
         except Exception as error:  # one opt-out that cannot be sent must not keep back all others
             return self._failed(feed, one, AdapterError(f"internal error ({logs.place(error)}); please report this"))
         self.outbox.settle(one, WriteBackState.SENT if is_written else WriteBackState.OWN, "", began)
-        self.runtime.metrics.written_back(feed.name, WriteBackState.SENT)
+        self.runtime.metrics.written_back.add(feed.name, WriteBackState.SENT)
         return None
 
     def _failed(self, feed: ConfiguredSource, one: WriteBack, error: AdapterError) -> timedelta | None:
@@ -120,11 +120,11 @@ class WriteBackSender:
         )
         if not error.permanent and not is_late:
             self.outbox.again(one, self.runtime.clock() + pause, str(error))
-            self.runtime.metrics.written_back(feed.name, "put_off")
+            self.runtime.metrics.written_back.add(feed.name, "put_off")
             return pause
         text = (REFUSED if error.permanent else GAVE_UP).format(reason=error, attempts=attempts)
         self.outbox.settle(one, WriteBackState.DEAD, text, None)
-        self.runtime.metrics.written_back(feed.name, WriteBackState.DEAD)
+        self.runtime.metrics.written_back.add(feed.name, WriteBackState.DEAD)
         self.log.error("an opt-out was not written to the EMR; see emr-sync write-backs", source=feed.name, reason=text)
         return None if error.permanent else pause
 
