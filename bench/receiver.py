@@ -108,7 +108,7 @@ def main() -> None:
         role = ListenRole(runtime, feed, listener, _fail)
         role.start()
         for _ in sys.stdin:
-            counted = COUNTED.findall(runtime.metrics.text({}))
+            counted = COUNTED.findall(runtime.metrics.text())
             print(json.dumps({outcome.decode(): int(float(number)) for outcome, number in counted}), flush=True)
         role.stop()
     else:
