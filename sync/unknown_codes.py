@@ -11,9 +11,9 @@ from collections.abc import Hashable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from adapters.base import Explanation, SourceSettings, UnknownCode, Unmappable
-from adapters.mapping import allow_list, contact_tables
-from adapters.mapping.site_rules import TARGETS
-from store.preference import PatientStatements, family
+from adapters.mapping import contact_tables
+from adapters.mapping.site_rules import meanings, written_as
+from store.preference import PatientStatements
 from sync.config.writing import inline, scalar
 
 LEAST = 3
@@ -91,7 +91,7 @@ def lines(found: Iterable[Seen], settings: SourceSettings) -> Iterator[str]:
     by_rule: dict[str, list[Seen]] = {}
     for one in listed:
         if one.place.attribute:
-            by_rule.setdefault(_written(one.place.attribute, settings), []).append(one)
+            by_rule.setdefault(written_as(one.place.attribute, settings.mapping), []).append(one)
     unread = [one for one in listed if one.place.setting == "mapping" and not one.place.attribute]
     if by_rule or unread:
         yield "    mapping:"
@@ -101,11 +101,6 @@ def lines(found: Iterable[Seen], settings: SourceSettings) -> Iterator[str]:
         rule = {"from": one.place.path, "values": dict.fromkeys(one.codes, OPEN)}
         yield f"      # decide: {NO_RULE}: {inline(rule)}    # {_counts(one.codes)}"
     yield from _other_settings([one for one in listed if one.place.setting != "mapping"], settings)
-
-
-def _written(attribute: str, settings: SourceSettings) -> str:
-    """The rule as written: that of one channel may come from a list of channels."""
-    return attribute if attribute in settings.mapping else f"{attribute.rpartition('.')[0]}{allow_list.ANY}"
 
 
 def _rule(attribute: str, several: Iterable[Seen], rule: Mapping[str, Any]) -> Iterator[str]:
@@ -120,14 +115,7 @@ def _rule(attribute: str, several: Iterable[Seen], rule: Mapping[str, Any]) -> I
     for code, meaning in (rule.get("values") or {}).items():
         yield f"          {scalar(str(code))}: {inline(meaning)}"
     for code, number in codes.items():
-        yield f"          # decide: {scalar(code)}: {OPEN}    # {_number(number, 'patient')}; {' | '.join(_meanings(attribute))}"
-
-
-def _meanings(attribute: str) -> tuple[str, ...]:
-    if attribute.endswith(allow_list.ANY):
-        return allow_list.MEANINGS
-    by_value = {value: word for word, value in reversed((TARGETS.get(family(attribute)) or {"a value": ""}).items())}
-    return (*reversed(by_value.values()), "unknown", "no_statement")
+        yield f"          # decide: {scalar(code)}: {OPEN}    # {_number(number, 'patient')}; {' | '.join(meanings(attribute))}"
 
 
 def _other_settings(found: list[Seen], settings: SourceSettings) -> Iterator[str]:

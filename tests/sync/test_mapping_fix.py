@@ -33,15 +33,15 @@ def test_a_missing_code_is_added_and_its_meaning_left_open() -> None:
         "        from: ZCP-2",
         "        on_unknown: reject",
         "        values:",
-        '          "DNC": yes',
-        '          "02": no',
-        '          "NOCALL": CHOOSE  # yes, no, unknown, no_statement',
-        '          "9": CHOOSE  # yes, no, unknown, no_statement',
+        "          DNC: yes",
+        "          02: no",
+        "          NOCALL: CHOOSE  # yes, no, unknown, no_statement",
+        "          9: CHOOSE  # yes, no, unknown, no_statement",
     ]
 
 
 def test_a_code_that_nobody_may_see_is_left_open_too() -> None:
-    assert '"CODE": CHOOSE' in fix("adt", MAPPING, "code_unmapped", "do_not_contact", [])
+    assert "CODE: CHOOSE" in fix("adt", MAPPING, "code_unmapped", "do_not_contact", [])
 
 
 @pytest.mark.parametrize(("attribute", "name"), [("consent.voice", "consent.*"), ("consent.sms", "consent.sms#*")])

@@ -94,10 +94,10 @@ def test_the_fix_is_the_rule_to_copy_with_the_choice_left_open(fresh_pages: Page
     rejection = rejected(fresh_pages)
     browser = fresh_pages.signed_in("operator")
     text = browser.get(cause_of(rejection)).text
-    assert 'do_not_contact: from: PV1-18 values: "DNC": yes "CODE": CHOOSE' in text
+    assert "do_not_contact: from: PV1-18 values: DNC: yes CODE: CHOOSE" in text
     assert fresh_pages.requested == []
     text = browser.get(f"{cause_of(rejection)}?codes=1").text
-    assert '"DNC": yes "X9": CHOOSE' in text
+    assert "DNC: yes X9: CHOOSE" in text
     assert "Code Records X9 4 masked 2" in text
     assert fresh_pages.requested == [("codes", "genhosp-adt", "operator-general")]
 

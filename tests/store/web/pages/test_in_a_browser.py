@@ -211,7 +211,7 @@ def test_a_cause_is_fixed_and_replayed_with_the_keyboard_alone(tab: Page, fresh_
     expect(tab.get_by_role("heading", name="Overview")).to_be_visible()
     tab_to(tab, "1 rejection: Code unmapped: Do Not Contact at PV1-18")
     tab.keyboard.press("Enter")
-    expect(tab.get_by_role("region", name="Mapping rule to copy")).to_contain_text('"CODE": CHOOSE')
+    expect(tab.get_by_role("region", name="Mapping rule to copy")).to_contain_text("CODE: CHOOSE")
     tab_to(tab, "Preview")
     tab.keyboard.press("Enter")
     expect(tab.get_by_text("would make 0 patients more contactable and 1 less.")).to_be_visible()
