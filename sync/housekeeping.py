@@ -15,15 +15,11 @@ from store.db.clock_skew import is_noticed
 from store.errors import SchemaOutdated
 from store.holds.recompute import Recomputation
 from store.patients.indexing import Indexing
-from store.patients.webhook_outbox import Outbox
 from store.users.sessions import Sessions
 from sync import logs
-from sync.config.settings import ConfiguredWebhook
 from sync.runtime import Runtime
-from sync.webhooks import WebhookSender
 
 EVERY, ATTESTED_EVERY, RESTATED_EVERY, DUE_EVERY, LOOKED_EVERY, FAILURES_EVERY = 3600.0, 10.0, 10.0, 10.0, 30.0, 5.0
-SENT_EVERY = 1.0
 Chore = Callable[[], int]
 """Does what is due and returns the number, for the log."""
 
@@ -101,12 +97,6 @@ def restatement(runtime: Runtime) -> dict[str, Chore]:
 def falling_due(runtime: Runtime) -> dict[str, Chore]:
     """Applies periods that began or ended, so that the change feed includes their changes."""
     return {"period changes applied": lambda: sum(runtime.engine.fall_due(name) for name in runtime.settings.enterprises)}
-
-
-def webhooks_sent(runtime: Runtime, webhook: ConfiguredWebhook) -> dict[str, Chore]:
-    """Sends one endpoint what is due."""
-    outbox = Outbox(runtime.preferences, webhook.name, webhook.enterprise)
-    return {"webhooks sent": WebhookSender(outbox, webhook, runtime.clock, runtime.metrics, runtime.engine.stop.is_set).run}
 
 
 def database_watch(runtime: Runtime) -> dict[str, Chore]:

@@ -11,6 +11,7 @@ from sync.config.settings import Backoff
 PASSING = frozenset({"OperationalError", "InterfaceError", "TimeoutError"})
 FACTOR = 2.0
 SPREAD = 0.2
+MOST_DOUBLED = 32  # a larger power would not fit a number
 
 
 def passes(error: BaseException) -> bool:
@@ -18,6 +19,11 @@ def passes(error: BaseException) -> bool:
     if isinstance(error, AdapterError):
         return not error.permanent
     return bool(outage.explanation(error)) or any(kind.__name__ in PASSING for kind in type(error).__mro__)
+
+
+def growing(attempt: int, first: float, longest: float, chance: float) -> float:
+    """Seconds to wait after failed attempt number ``attempt`` (from 1): doubled each time, up to the longest, and spread by ``chance``."""
+    return min(longest, first * FACTOR ** min(attempt - 1, MOST_DOUBLED)) * (1 + SPREAD * (chance - 0.5))
 
 
 def wait(error: BaseException, attempt: int, backoff: Backoff, chance: float) -> float | None:
@@ -29,7 +35,7 @@ def wait(error: BaseException, attempt: int, backoff: Backoff, chance: float) ->
     if not passes(error) or attempt >= backoff.attempts:
         return None
     longest = backoff.longest_wait.total_seconds()
-    pause = min(longest, backoff.first_wait.total_seconds() * FACTOR ** (attempt - 1)) * (1 + SPREAD * (chance - 0.5))
+    pause = growing(attempt, backoff.first_wait.total_seconds(), longest, chance)
     retry_after = getattr(error, "retry_after", None)
     if retry_after is None:
         return pause

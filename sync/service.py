@@ -18,7 +18,7 @@ from adapters.address import Address
 from adapters.registry import LISTENERS
 from store.runs.processes import Place
 from store.runs.schedule_times import ScheduleTimes
-from sync import alerts, descriptors, logs, pace, service_manager, tracing
+from sync import alerts, descriptors, logs, pace, service_manager, tracing, webhooks, write_back
 from sync.alerts import alerting
 from sync.api import build_api, build_monitoring
 from sync.config import Settings, plain
@@ -32,7 +32,6 @@ from sync.housekeeping import (
     FAILURES_EVERY,
     LOOKED_EVERY,
     RESTATED_EVERY,
-    SENT_EVERY,
     Housekeeping,
     attestation,
     chores,
@@ -41,7 +40,6 @@ from sync.housekeeping import (
     falling_due,
     restatement,
     source_watch,
-    webhooks_sent,
 )
 from sync.listening import Listening
 from sync.presence import Presence
@@ -51,8 +49,9 @@ from sync.reload import Reloading
 from sync.roles import REFUSED, ListenRole, ServiceRole, WebRole
 from sync.runtime import ROLES, Runtime, UsageError
 from sync.schedule import Clock, nothing_is_lost
+from sync.webhooks import webhooks_sent
 from sync.worker import Watch, Worker
-from sync.write_back import WriteBackSender
+from sync.write_back import write_backs_sent
 
 API = "api"
 FOR_METRICS = ConnectionLimits(connections=32, per_address=8)
@@ -212,9 +211,9 @@ class Service:
             yield Housekeeping(falling_due(self.runtime), DUE_EVERY)
             yield Housekeeping(alerting(self.runtime), alerts.EVERY)
             for webhook in settings.webhooks.values():
-                yield Housekeeping(webhooks_sent(self.runtime, webhook), SENT_EVERY)
+                yield Housekeeping(webhooks_sent(self.runtime, webhook), webhooks.EVERY)
+            yield Housekeeping(write_backs_sent(self.runtime), write_back.EVERY)
             yield PushReader(self.runtime, self.queue.put)
-            yield WriteBackSender(self.runtime)
         if "schedule" in self.wanted:
             runtime = self.runtime
             lost = self._lost if runtime.database.is_sqlite else nothing_is_lost

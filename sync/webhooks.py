@@ -15,9 +15,12 @@ from store.domain.webhook import GONE, signed_headers, wait_after
 from store.patients.webhook_outbox import Claimed, Outbox
 from sync import logs
 from sync.config.settings import ConfiguredWebhook
+from sync.housekeeping import Chore
 from sync.metrics import Metrics
+from sync.runtime import Runtime
 from sync.webhook_post import LONGEST, PostResult, post
 
+EVERY = 1.0
 LEASE = timedelta(seconds=60)
 DELIVERED, FAILED, DISABLED = "delivered", "failed", "disabled"
 GONE_REASON, EXHAUSTED = "the endpoint answered 410", "a message was not accepted for more than three days"
@@ -81,3 +84,9 @@ class WebhookSender:
             "a webhook was not accepted", endpoint=webhook.name, status=result.status, why=result.failure, attempts=one.attempts
         )
         return FAILED
+
+
+def webhooks_sent(runtime: Runtime, webhook: ConfiguredWebhook) -> dict[str, Chore]:
+    """The chore of one endpoint."""
+    outbox = Outbox(runtime.preferences, webhook.name, webhook.enterprise)
+    return {"webhooks sent": WebhookSender(outbox, webhook, runtime.clock, runtime.metrics, runtime.engine.stop.is_set).run}

@@ -7,7 +7,7 @@ already or gets it then.
 from __future__ import annotations
 
 import random
-import threading
+import time
 from datetime import timedelta
 from hashlib import blake2b
 from itertools import groupby
@@ -17,7 +17,8 @@ from adapters.base import AdapterError, Refusal, Sink
 from store.domain.write_back import WriteBackState
 from store.patients.write_backs import WriteBack, WriteBacks
 from sync import logs, retry
-from sync.config import ConfiguredSource
+from sync.config import ConfiguredSource, Settings
+from sync.housekeeping import Chore
 from sync.runtime import Runtime
 from sync.sources import sink
 
@@ -30,24 +31,22 @@ REFUSED, GAVE_UP = "refused by the EMR: {reason}", "given up after {attempts} at
 
 
 class WriteBackSender:
-    """A role of the serving process, in a thread of its own."""
+    """Sends the opt-outs of all sources. Several processes may have one."""
 
     def __init__(self, runtime: Runtime) -> None:
         self.runtime, self.outbox = runtime, WriteBacks(runtime.database)
         self.log: Any = logs.logger()
         self._sinks: dict[str, tuple[ConfiguredSource, Sink]] = {}
-        self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._work, name="write-back")
+        self._filled_for: Settings | None = None
+        self._filled_at = 0.0
 
-    def start(self) -> None:
-        """Starts sending."""
-        self._thread.start()
-
-    def stop(self) -> None:
-        """Stops; returns when the request in progress is answered."""
-        self._ended.set()
-        if self._thread.is_alive():
-            self._thread.join()
+    def run(self) -> int:
+        """Fills the outbox, at the start, after a reload and each hour, and sends what is due. Returns how many opt-outs that were."""
+        settings, now = self.runtime.settings, time.monotonic()
+        if settings is not self._filled_for or now - self._filled_at >= FILLED_EVERY:
+            self._filled_for, self._filled_at = settings, now
+            self.fill()
+        return self.once()
 
     def once(self) -> int:
         """Sends what is due. Returns how many opt-outs that were."""
@@ -66,19 +65,6 @@ class WriteBackSender:
                     self.log.info("opt-outs will be written to the EMR", source=source, opt_outs=number)
             self.outbox.fill(enterprise, self.runtime.clock())
 
-    def _work(self) -> None:
-        wait, since_filled = 0.0, FILLED_EVERY
-        settings: object = None
-        while not self._ended.wait(wait):
-            try:
-                if since_filled >= FILLED_EVERY or settings is not self.runtime.settings:
-                    settings, since_filled = self.runtime.settings, 0.0
-                    self.fill()
-                self.once()
-            except Exception as error:
-                self.log.error("opt-outs not written to EMRs", error=logs.place(error))
-            wait, since_filled = EVERY, since_filled + EVERY
-
     def _send_all(self, feed: ConfiguredSource, due: list[WriteBack]) -> None:
         """Sends one source's opt-outs. After several failures in a row that may pass, the others wait too: the EMR is probably away.
 
@@ -86,7 +72,7 @@ class WriteBackSender:
         """
         pause, failures = timedelta(0), 0
         for one in due:
-            if failures >= PROBABLY_AWAY or self._ended.is_set():
+            if failures >= PROBABLY_AWAY or self.runtime.engine.stop.is_set():
                 self.outbox.again(one, self.runtime.clock() + pause, "", failed=False)
             elif (put_off := self._send(feed, one)) is None:
                 pause, failures = timedelta(0), 0
@@ -135,10 +121,15 @@ class WriteBackSender:
         return known[1]
 
 
+def write_backs_sent(runtime: Runtime) -> dict[str, Chore]:
+    """The chore."""
+    return {"write-backs attempted": WriteBackSender(runtime).run}
+
+
 def pause_after(attempts: int, first: timedelta, chance: float, retry_after: float | None = None) -> timedelta:
     """The pause after that many failed attempts: doubled each time, up to an hour, and no shorter than the EMR asks for."""
-    doubled: timedelta = min(LONGEST_PAUSE, first * 2 ** min(attempts - 1, 16)) * (1 + retry.SPREAD * (chance - 0.5))
-    return timedelta(seconds=max(doubled.total_seconds(), retry_after or 0.0))
+    pause = retry.growing(attempts, first.total_seconds(), LONGEST_PAUSE.total_seconds(), chance)
+    return timedelta(seconds=max(pause, retry_after or 0.0))
 
 
 def _key(one: WriteBack) -> str:
