@@ -195,9 +195,9 @@ class Recognizes(Protocol):
     """A mapper that can tell a payload that came before, byte for byte, without mapping it."""
 
     def glance(self, payload: Payload) -> PatientStatements | None:
-        """Whom a payload is about, its time and its ``line``, not ``is_read``; ``None`` if only ``read`` can tell.
+        """Whom a payload is about, its time and its ``repeat_key``, not ``is_read``; ``None`` if only ``read`` can tell.
 
-        If ``read`` gave an item of the same ``line`` before, it would give one that states the same now, and no other item.
+        If ``read`` gave an item of the same ``repeat_key`` before, it would give one that states the same now, and no other item.
         """
         ...
 

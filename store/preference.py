@@ -268,8 +268,8 @@ class PatientStatements:
     control id) and holds nothing about the patient. ``codes``: what rules with a table read, by attribute. ``mapping`` tells the mapping
     that read it from others. ``later``: what changes by itself, when a period in the payload begins or ends. ``received``: when it came
     first, where it is a payload that could not be used then and is read again on request. ``content`` tells the payload itself from
-    others, however it is read; empty where nothing does. ``line``: two payloads of the same line are read the same; empty where that is
-    not known. If ``is_read`` is false it states nothing here: it can only repeat what is known of its patient, by its line.
+    others, however it is read; empty where nothing does. ``repeat_key``: two payloads with the same one are read the same; empty
+    where that is not known. If ``is_read`` is false it states nothing here: it can only repeat what is known of its patient, by that key.
     ``may_be_echo``: its denials may be those that were written to the EMR; false for a record of the EMR's own.
     """
 
@@ -286,7 +286,7 @@ class PatientStatements:
     later: tuple[Later, ...] = ()
     received: datetime | None = None
     content: str = ""
-    line: str = ""
+    repeat_key: str = ""
     is_read: bool = True
     may_be_echo: bool = True
 

@@ -10,7 +10,7 @@ from typing import Any, TypeGuard
 from zoneinfo import ZoneInfo
 
 from adapters.base import Explanation, Filtered, Item, Payload, SourceSettings, Unmappable
-from adapters.fhir import consent_flag, explain, lines, reference
+from adapters.fhir import consent_flag, explain, reference, repeat_keys
 from adapters.fhir.consent_flag_mapping import ConsentFlagMapper
 from adapters.fhir.decode import NotReadable, decode_in_part
 from adapters.fhir.modifiers import not_understood, understood
@@ -34,7 +34,13 @@ class FhirMapper:
         self.mapping = fingerprint(settings.mapping, by_options, self.options.consent, *settings.codes)
         known = {kind: understood(self.options.understood, self.rules.get(kind, ())) for kind in READ}
         self._compiled = compiled = SourceMapping(
-            settings, self.options, self.rules, known, ZoneInfo(settings.time_zone), self.mapping, lines.LineKeys(settings, self.options)
+            settings,
+            self.options,
+            self.rules,
+            known,
+            ZoneInfo(settings.time_zone),
+            self.mapping,
+            repeat_keys.RepeatKeys(settings, self.options),
         )
         self._patients, self._records = PatientMapper(compiled), ConsentFlagMapper(compiled)
         self._server = reference.server_context((self.options.base_url, *self.options.other_base_urls))
@@ -68,7 +74,7 @@ class FhirMapper:
 
     def glance(self, payload: Payload) -> PatientStatements | None:
         """What tells a Patient that may have come before, byte for byte, without what it states. ``None`` for anything else."""
-        resource = lines.head(payload.body)
+        resource = repeat_keys.head(payload.body)
         return None if resource is None else self._compiled.glance(resource, self._source(payload, None))
 
     def explain(self, payload: Payload) -> Explanation:

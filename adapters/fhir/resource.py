@@ -13,10 +13,10 @@ from zoneinfo import ZoneInfo
 from adapters.base import SourceSettings, Unmappable
 from adapters.fhir import identity, modifiers, reference
 from adapters.fhir.decode import NotReadable, encode
-from adapters.fhir.lines import LineKeys
 from adapters.fhir.modifiers import Understood
 from adapters.fhir.options import MapperOptions
 from adapters.fhir.reference import ReferenceContext
+from adapters.fhir.repeat_keys import RepeatKeys
 from adapters.fhir.site_rules import RuleSet
 from adapters.mapping import iso_time
 from adapters.mapping.partial import Stated
@@ -58,7 +58,7 @@ class ResourceSource(NamedTuple):
 class SourceMapping:
     """The compiled settings of one source. ``rules`` and ``understood``: by resource type. ``name`` identifies the mapping.
 
-    ``lines``: what tells a record that came before.
+    ``repeat_keys``: what tells a record that came before.
     """
 
     settings: SourceSettings
@@ -67,7 +67,7 @@ class SourceMapping:
     understood: Mapping[str, Understood]
     zone: ZoneInfo
     name: str
-    lines: LineKeys
+    repeat_keys: RepeatKeys
 
     def time(self, value: Any) -> Time | None:
         return iso_time.read(value, self.zone) if isinstance(value, str) else None
@@ -111,11 +111,11 @@ class SourceMapping:
             source.locator,
             codes or {},
             self.name,
-            line=self.lines.of(source.body, source.day) if is_whole and not problems else "",
+            repeat_key=self.repeat_keys.of(source.body, source.day) if is_whole and not problems else "",
         )
 
     def glance(self, resource: dict[str, Any], source: ResourceSource) -> PatientStatements | None:
-        """A Patient from its head: whom it is about, when it changed, and its key, but nothing that it states (``adapters.fhir.lines``).
+        """A Patient from its head: whom it is about, when it changed, and its repeat key, but nothing that it states.
 
         ``None`` if it is about several patients or nobody, or if its time cannot be used.
         """
@@ -123,8 +123,9 @@ class SourceMapping:
         stamp = self._stamp(resource, source, problems)
         if not identifiers or others or problems:
             return None
-        line = self.lines.of(source.body, source.day)
-        return PatientStatements(identifiers, {}, *stamp, locator=source.locator, line=line, is_read=False)
+        return PatientStatements(
+            identifiers, {}, *stamp, locator=source.locator, repeat_key=self.repeat_keys.of(source.body, source.day), is_read=False
+        )
 
     def _stamp(
         self, resource: dict[str, Any], source: ResourceSource, problems: list[Problem], asserted: tuple[Time, str] | None = None

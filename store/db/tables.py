@@ -102,7 +102,7 @@ class AssertionRow(Table):
     """Everything that one authority asserts about one patient. For an EMR source this row is also the mark of what was synced.
 
     ``effective`` is the time of the payload that last changed the document. ``confirmed`` is the newest time at which the same content
-    was stated again (``content`` is its digest, with its line if it has one: ``payload.kept_as``); ``seen`` are the evidence ids of the
+    was stated again (``content`` is its digest, with its repeat key, if any: ``payload.kept_as``); ``seen`` are the evidence ids of the
     payloads of that time. If one of these times is an interval, ``effective_latest`` or ``confirmed_latest`` is its end
     (``store.times``). ``codes``: the source's own codes after the name of the mapping that read them (``store.domain.source_codes``).
     ``unreadable``: attributes whose newer evidence could not be read (``store.domain.unreadable``).

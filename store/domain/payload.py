@@ -13,7 +13,7 @@ from store.domain.source_codes import Readings
 from store.domain.unreadable import Marks
 from store.preference import RESTRICTED, Assertion, PatientStatements, base, stops_contact
 
-BY_LINE = "."
+BEFORE_KEY = "."
 
 
 def digest(item: PatientStatements) -> str:
@@ -24,18 +24,18 @@ def digest(item: PatientStatements) -> str:
 
 
 def kept_as(digest: str, item: PatientStatements) -> str:
-    """The digest of a payload as it is kept: with the payload's line, if it has one."""
-    return f"{digest}{BY_LINE}{item.line}" if item.line else digest
+    """The digest of a payload as it is kept: with the payload's repeat key, if it has one."""
+    return f"{digest}{BEFORE_KEY}{item.repeat_key}" if item.repeat_key else digest
 
 
 def digest_of(kept: str | None) -> str:
     """The digest alone; empty if nothing is kept."""
-    return kept.partition(BY_LINE)[0] if kept else ""
+    return kept.partition(BEFORE_KEY)[0] if kept else ""
 
 
-def line_of(kept: str) -> str:
-    """The line of the payload that last stated what is kept; empty if it had none."""
-    return kept.partition(BY_LINE)[2]
+def repeat_key_of(kept: str) -> str:
+    """The repeat key of the payload that last stated what is kept; empty if it had none."""
+    return kept.partition(BEFORE_KEY)[2]
 
 
 def as_received(item: PatientStatements, receipt: datetime, clock: datetime) -> PatientStatements:

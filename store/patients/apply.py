@@ -55,7 +55,7 @@ class Application(Receiving):
         self._load(with_news)
         found.learn_about((patient, item) for patient, item, _ in each if patient is not None and patient in with_news)
         repeated = [(patient, item, digest) for patient, item, digest in each if patient is not None and patient not in with_news]
-        found.keep_lines(author.authority, repeated)
+        found.keep_repeat_keys(author.authority, repeated)
         repeats, outcomes = Repeats(author.authority, author.now), []
         for patient, item, digest in each:
             if patient is not None and patient not in with_news:

@@ -40,10 +40,10 @@ class KnownContent(NamedTuple):
         """Whether a payload of that digest repeats what is in force under the present configuration."""
         return bool(digest) and payload.digest_of(self.content) == digest and self.basis == basis
 
-    def digest_of(self, line: str) -> str:
-        """The digest of what is in force, if a payload of that line stated it; otherwise empty."""
-        is_of_line = self.content is not None and bool(line) and payload.line_of(self.content) == line
-        return payload.digest_of(self.content) if is_of_line else ""
+    def digest_of(self, repeat_key: str) -> str:
+        """The digest of what is in force, if a payload with that key stated it; otherwise empty."""
+        is_repeat = self.content is not None and bool(repeat_key) and payload.repeat_key_of(self.content) == repeat_key
+        return payload.digest_of(self.content) if is_repeat else ""
 
 
 class KnownPatients:
@@ -71,14 +71,14 @@ class KnownPatients:
         """The digest of a payload; empty for one that was not read and repeats nothing that is known of its patient."""
         if item.is_read:
             return payload.digest(item)
-        return self.content[patient].digest_of(item.line) if patient is not None else ""
+        return self.content[patient].digest_of(item.repeat_key) if patient is not None else ""
 
-    def keep_lines(self, authority: str, repeats: Iterable[tuple[int, PatientStatements, str]]) -> None:
-        """Writes the lines by which payloads are recognized that repeat what is known (patient, payload, digest), where they are new.
+    def keep_repeat_keys(self, authority: str, repeats: Iterable[tuple[int, PatientStatements, str]]) -> None:
+        """Writes the keys by which payloads are recognized that repeat what is known (patient, payload, digest), where they are new.
 
-        Before any other item is applied: whatever makes the store forget a digest then also forgets the line.
+        Before any other item is applied: whatever makes the store forget a digest then also forgets the key.
         """
-        new = {patient: payload.kept_as(digest, item) for patient, item, digest in repeats if item.line}
+        new = {patient: payload.kept_as(digest, item) for patient, item, digest in repeats if item.repeat_key}
         rows = [(kept, patient, authority) for patient, kept in new.items() if kept != self.content[patient].content]
         self._database.update(self._transaction, AssertionRow, ("patient_id", "authority"), ("content",), rows)
 

@@ -117,7 +117,7 @@ def test_a_record_that_could_not_be_read_in_part_is_rejected_in_part_each_time(s
         assert site.known(1).contact.unreadable == ("do_not_contact",)
 
 
-def test_rows_from_before_lines_were_kept_get_theirs_with_the_next_file(site: Site) -> None:
+def test_rows_from_before_repeat_keys_were_kept_get_theirs_with_the_next_file(site: Site) -> None:
     site.receive(record(1))
     with site.engine.database.write(CLINIC) as transaction:
         transaction.exec_driver_sql("UPDATE assertions SET content = substr(content, 1, 24)")
@@ -134,7 +134,7 @@ def test_a_phone_that_ended_yesterday_is_gone_although_the_file_is_the_same(site
 
 
 def test_a_repeat_is_forgotten_if_a_later_record_of_the_file_refuses_for_its_patient(site: Site) -> None:
-    """A record that names two known patients refuses for both, also where one of them was just recognized or got a line."""
+    """A record that names two known patients refuses for both, also where one of them was just recognized or got a key."""
     site.receive(record(1, "N"), record(2, "N"))
     both = {"id": "p2", "identifier": [identifier("M1")], "meta": {"lastUpdated": "2026-10-31T09:00:00Z"}}
     conflict = json.dumps(patient(**both, extension=[{"url": DNC, "valueCode": "Y"}])).encode()

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from adapters.base import Payload
-from adapters.fhir.lines import LineKeys
 from adapters.fhir.mapping import FhirMapper
 from adapters.fhir.options import MapperOptions
+from adapters.fhir.repeat_keys import RepeatKeys
 from store.preference import PatientStatements
 from tests.adapters.fhir.made import RECEIVED, identifier, mapper, patient, payload, settings
 
@@ -19,25 +19,25 @@ DNC = {"from": "Patient.extension('dnc').valueCode", "values": {"Y": "yes", "N":
 LATER = "2026-11-01T12:20:00Z"
 
 
-def line(by: FhirMapper, resource: Any, **received: Any) -> str:
-    """The line of the only item that a record is read as."""
+def repeat_key(by: FhirMapper, resource: Any, **received: Any) -> str:
+    """The repeat key of the only item that a record is read as."""
     (item,) = by.read(payload(resource)._replace(**received))
     assert isinstance(item, PatientStatements)
-    return item.line
+    return item.repeat_key
 
 
 def glanced(by: FhirMapper, resource: Any, **received: Any) -> str:
     found = by.glance(payload(resource)._replace(**received))
-    return "" if found is None else found.line
+    return "" if found is None else found.repeat_key
 
 
 def test_a_glance_tells_whom_a_record_is_about_and_when_it_changed_but_not_what_it_states() -> None:
     resource = patient(active=True, birthDate="1980-02-03")
     (item,), glance = mapper().read(payload(resource)), mapper().glance(payload(resource))
     assert isinstance(item, PatientStatements) and glance is not None  # noqa: PT018
-    of_both = ("identifiers", "effective", "evidence_id", "version", "locator", "line")
+    of_both = ("identifiers", "effective", "evidence_id", "version", "locator", "repeat_key")
     assert [getattr(glance, name) for name in of_both] == [getattr(item, name) for name in of_both]
-    assert (glance.line != "", glance.is_read, dict(glance.statements)) == (True, False, {})
+    assert (glance.repeat_key != "", glance.is_read, dict(glance.statements)) == (True, False, {})
 
 
 @pytest.mark.parametrize(
@@ -67,7 +67,7 @@ def test_a_record_is_another_line_to_a_source_that_reads_in_another_way(changes:
 
 
 def test_a_record_is_another_line_to_another_release_of_the_program() -> None:
-    keys = [LineKeys(settings(), MapperOptions(), *release).of(b"{}", "2026-11-01") for release in ((), (), (lambda: "another",))]
+    keys = [RepeatKeys(settings(), MapperOptions(), *release).of(b"{}", "2026-11-01") for release in ((), (), (lambda: "another",))]
     assert keys[0] == keys[1] != keys[2]
 
 
@@ -87,14 +87,14 @@ def test_how_a_server_is_reached_is_no_part_of_a_line() -> None:
     ids=["phone", "identifier", "an escaped e", "an escaped p"],
 )
 def test_a_record_with_a_period_is_recognized_on_the_same_day_only(resource: Any) -> None:
-    today = line(mapper(), resource)
+    today = repeat_key(mapper(), resource)
     assert today
     assert glanced(mapper(), resource, received=RECEIVED + timedelta(hours=1)) == today
     assert glanced(mapper(), resource, received=RECEIVED + timedelta(days=1)) != today
 
 
 def test_a_record_without_a_period_is_recognized_on_any_day() -> None:
-    assert line(mapper(), patient()) == glanced(mapper(), patient(), received=RECEIVED + timedelta(days=400)) != ""
+    assert repeat_key(mapper(), patient()) == glanced(mapper(), patient(), received=RECEIVED + timedelta(days=400)) != ""
 
 
 @pytest.mark.parametrize(
@@ -112,7 +112,7 @@ def test_a_record_without_a_period_is_recognized_on_any_day() -> None:
     ids=["phone", "deceased", "time", "future", "modifier", "link", "two own identifiers", "invalid bytes"],
 )
 def test_a_record_of_which_something_could_not_be_used_is_read_each_time(resource: Any) -> None:
-    assert all(not item.line for item in mapper().read(payload(resource)) if isinstance(item, PatientStatements))
+    assert all(not item.repeat_key for item in mapper().read(payload(resource)) if isinstance(item, PatientStatements))
 
 
 @pytest.mark.parametrize(
@@ -140,4 +140,4 @@ def test_anything_but_a_patient_that_can_be_told_is_left_to_be_read(body: bytes)
 
 def test_a_byte_order_mark_is_no_obstacle() -> None:
     body = b"\xef\xbb\xbf" + json.dumps(patient()).encode()
-    assert line(mapper(), body) == glanced(mapper(), body) != ""
+    assert repeat_key(mapper(), body) == glanced(mapper(), body) != ""

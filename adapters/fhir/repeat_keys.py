@@ -1,6 +1,6 @@
 """Recognizes a Patient that came before, byte for byte, so that it need not be mapped again. Pure, but for the program's own files.
 
-What a record states follows from its bytes, from the settings of its source and from the program: :class:`LineKeys` digests all three. It
+What a record states follows from its bytes, from the settings of its source and from the program: :class:`RepeatKeys` digests all three. It
 also follows from the day, if the record has periods; then the key is that of one day. A record of which anything could not be used, or
 which names other patients, has no key: it is mapped each time.
 """
@@ -49,7 +49,7 @@ def head(body: bytes) -> dict[str, Any] | None:
     return {"resourceType": "Patient", "id": found.id, "meta": found.meta, "identifier": found.identifier}
 
 
-class LineKeys:
+class RepeatKeys:
     """The keys of one source's records. The settings that are secret, or that only say how it is reached, are not part of them."""
 
     def __init__(self, settings: SourceSettings, options: MapperOptions, release: Callable[[], str] = program) -> None:
