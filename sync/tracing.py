@@ -21,6 +21,7 @@ from adapters.base import IngestResult, Payload
 from adapters.mapping.evidence import message_name
 from store.db.database import Database
 from store.domain.decision_request import SEND, Decision
+from store.preference import EMR
 from store.runs.source_notes import SourceNotes
 from store.version import version
 from store.web.http.answer import Headers, first
@@ -33,8 +34,6 @@ if TYPE_CHECKING:
 ENDPOINTS = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
 EXPORT_SECONDS = 3.0
 """For one export with its retries. A service that stops waits no longer for a collector that is away."""
-EMR = "emr:"
-"""The beginning of an authority that is a source."""
 
 
 def configured(database: Database, environ: Mapping[str, str] = os.environ) -> Tracing | None:

@@ -33,6 +33,7 @@ STATES = "SELECT patient_id, state FROM write_backs WHERE source = ? AND attribu
 DUE = """SELECT source, patient_id, attribute, enterprise, attempts, stated FROM write_backs
          WHERE state = 'waiting' AND due <= ? AND source IN ?? ORDER BY due LIMIT ?"""
 SENT = "SELECT attribute, sent FROM write_backs WHERE source IN ?? AND patient_id = ? AND state = 'sent' AND attribute IN ??"
+ONE_WAITING = "SELECT due FROM write_backs WHERE source = ? AND patient_id = ? AND attribute = ? AND state = 'waiting'"
 OWN_NAMES = "SELECT authority, type, value, kind FROM identifiers WHERE enterprise = ? AND patient_id = ?"
 INTO = "SELECT merged_into FROM patients WHERE id = ?"
 BOUND = "SELECT DISTINCT patient_id FROM sms_bindings WHERE enterprise = ? AND until IS NULL AND patient_id > ? ORDER BY patient_id LIMIT ?"
@@ -184,9 +185,8 @@ class WriteBacks:
 
     def is_waiting(self, one: WriteBack) -> bool:
         """Whether it is still to be written: the patient may have opted in again meanwhile."""
-        query = "SELECT 1 FROM write_backs WHERE source = ? AND patient_id = ? AND attribute = ? AND state = 'waiting'"
         with self.database.read() as connection:
-            return bool(self.database.select(connection, query, list(one.key)))
+            return bool(self.database.select(connection, ONE_WAITING, list(one.key)))
 
     def settle(self, one: WriteBack, state: WriteBackState, reason: str, sent: datetime | None) -> None:
         """Ends the work on a row that waits. A patient's opt-in meanwhile stays in force."""
@@ -198,8 +198,7 @@ class WriteBacks:
 
     def _change(self, one: WriteBack, state: str, attempts: int, due: datetime | None, reason: str, sent: datetime | None) -> None:
         with self.database.write(one.enterprise) as transaction:
-            query = "SELECT due FROM write_backs WHERE source = ? AND patient_id = ? AND attribute = ? AND state = 'waiting'"
-            rows = self.database.select(transaction, query, list(one.key))
+            rows = self.database.select(transaction, ONE_WAITING, list(one.key))
             if rows:
                 values = (state, attempts, due or instant(rows[0][0]), reason, sent)
                 self.database.update(transaction, WriteBackRow, KEYS, ("state", "attempts", "due", "reason", "sent"), [(*values, *one.key)])

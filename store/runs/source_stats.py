@@ -1,4 +1,4 @@
-"""Statistics of a source: records per hour (received, with changes, rejected), and its open rejections.
+"""Statistics of a source: records per hour (received, with changes, rejected).
 
 Records are counted in the transaction that applies them, so a crash neither loses counts nor counts twice.
 """
@@ -15,14 +15,6 @@ from store.db.database import Database
 from store.db.tables_operations import ArrivalRow
 from store.domain.documents import instant
 from store.preference import RecordOutcome
-
-
-def open_rejections(database: Database, enterprise: str, source: str) -> int:
-    """The number of a source's open rejections."""
-    sql = "SELECT count(*) FROM rejections WHERE enterprise = ? AND status = 'open' AND source = ?"
-    with database.read() as connection:
-        return int(database.select(connection, sql, [enterprise, source])[0][0])
-
 
 HOUR = timedelta(hours=1)
 KEPT = timedelta(days=35)

@@ -13,9 +13,10 @@ from store.holds.review import HeldReview
 from store.patients.preferences import Preferences
 from store.runs import source_checks
 from store.runs.causes import Causes
+from store.runs.open_rejections import number_open
 from store.runs.runs import Journal, Run, RunStatus
 from store.runs.source_checks import Agreement, Findings
-from store.runs.source_stats import Arrivals, open_rejections
+from store.runs.source_stats import Arrivals
 from store.web.http.problem import problem_of
 from store.web.http.work import SyncWork
 from store.web.pages.about import About
@@ -94,7 +95,7 @@ class SourcePages:
             last_received,
             last,
             self._held(source.name),
-            open_rejections(self.store.database, visit.enterprise, source.name),
+            number_open(self.store.database, visit.enterprise, source.name),
             chart(self.arrivals.hours(visit.enterprise, source.name, now=visit.now, count=HOURS)),
             source_checks.newest(self.store.database, visit.enterprise, source.name),
         )

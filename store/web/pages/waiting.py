@@ -12,13 +12,12 @@ from store.holds.review import awaiting_review
 from store.patients.preferences import Preferences
 from store.patients.unreadable_patients import unreadable_since
 from store.runs.causes import Causes, OpenCause
-from store.runs.runs import Journal, RunStatus
+from store.runs.failed_runs import last_runs
+from store.runs.runs import Journal
 from store.web.pages import labels
 from store.web.pages.causes import titled
 
 MOST_CAUSES = 25
-LOOKED_AT = 3
-"""Of the newest runs one can be queued and one in progress."""
 NO, WARN = "no", "warn"
 
 
@@ -73,9 +72,9 @@ class WaitingList:
             yield Waiting(what, "An enterprise user or staff decides on the page Replies. Until then texts are paused.", oldest)
 
     def _silent(self, rules: Enterprise, source: Source, now: datetime) -> Iterator[Waiting]:
-        last = self.store.freshness.last_heard(now).get(source.name)
-        if source.freshness is None or (last is not None and now - last <= source.freshness):
+        if source.freshness is None or not self.store.freshness.stale([rules], now)[source.name]:
             return
+        last = self.store.freshness.last_heard(now).get(source.name)
         since = last + source.freshness if last else None
         what = f"No data for longer than {labels.span(source.freshness)}" if last else "No data yet"
         contact = f" Or ask: {source.contact.rstrip('.')}." if source.contact else ""
@@ -83,10 +82,10 @@ class WaitingList:
         yield Waiting(what, to_do, since, f"/sources/{source.name}", source.name, NO)
 
     def _failed(self, enterprise: str, source: str) -> Iterator[Waiting]:
-        ended = (run for run in self.journal.runs(enterprise, source, LOOKED_AT) if run.status not in (RunStatus.QUEUED, RunStatus.RUNNING))
-        run = next(ended, None)
-        if run is not None and run.status == RunStatus.FAILED:
-            yield Waiting("The last run failed", run.failure or "See the run", run.finished, f"/runs/{run.id}", source, NO)
+        failed = last_runs(self.store.database, [source]).get(source)
+        if failed is not None and failed.enterprise == enterprise:
+            to_do = self.journal.run(failed.run).failure or "See the run"
+            yield Waiting("The last run failed", to_do, failed.ended, f"/runs/{failed.run}", source, NO)
 
     def _unreadable(self, rules: Enterprise, source: Source) -> Iterator[Waiting]:
         found = unreadable_since(self.store.database, rules.name, source.name)

@@ -32,10 +32,11 @@ from store.patients.period_rows import patients_due, sources_due
 from store.patients.replies import KeptText, Replies
 from store.preference import Codes, Later, emr
 from store.runs.causes import Cause, Causes
+from store.runs.open_rejections import number_open
 from store.runs.rejections import Rejected, RejectionStore
 from store.runs.runs import Journal, RunKind
 from store.runs.source_checks import Findings, newest
-from store.runs.source_stats import Arrivals, open_rejections
+from store.runs.source_stats import Arrivals
 from tests.store.row_order import turn_rows
 from tests.store.site import ADT, CELL, FHIR, HOME, LINE, SYNCED, WORK, Site, at, cell, merges, says
 
@@ -110,7 +111,7 @@ class Two(Site):
         found["rejections"] = [
             Causes(self.database).open(name),
             Causes(self.database).unreadable(name, [Cause(ADT, "code_unmapped", name, "do_not_contact")]),
-            open_rejections(self.database, name, ADT),
+            number_open(self.database, name, ADT),
             self.journal.rejection_store.count(name, ADT),
         ]
         found["runs"] = [self.journal.runs(name), newest(self.database, name, ADT), Findings(self.database).comparison(name, name)]
