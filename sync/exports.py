@@ -28,7 +28,7 @@ STAMP = "%Y%m%dT%H%M%S.%fZ"
 Read = Callable[[], Mapping[str, Suppression]]
 
 
-class List(NamedTuple):
+class SuppressionList(NamedTuple):
     """Which list: lists of other enterprises, channels or lines in the same folder are separate. ``message_type``: of the messages."""
 
     enterprise: str
@@ -64,7 +64,7 @@ class _Last(NamedTuple):
         return datetime.strptime(self.name.split("-")[-2], STAMP).replace(tzinfo=UTC)
 
 
-def write_list(folder: Path, which: List, read: Read, now: datetime, *, delta: bool) -> Written:
+def write_list(folder: Path, which: SuppressionList, read: Read, now: datetime, *, delta: bool) -> Written:
     """Writes a list: all of it, or with ``delta`` what changed. The first one in a folder is whole.
 
     ``read`` gives the rows by address. It is called when no other run writes this list: a delta that is read before another one and written
@@ -141,7 +141,7 @@ def _write(file: Path, text: str) -> None:
         os.close(folder)
 
 
-def _table(which: List, added: Mapping[str, tuple[str, str]], removed: Mapping[str, tuple[str, str]]) -> str:
+def _table(which: SuppressionList, added: Mapping[str, tuple[str, str]], removed: Mapping[str, tuple[str, str]]) -> str:
     text = io.StringIO(newline="")
     table = csv.writer(text)
     table.writerow(COLUMNS)

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from adapters.base import Explanation, SourceSettings, UnknownCode, Unmappable
 from adapters.mapping import contact_tables
-from adapters.mapping.site_rules import meanings, written_as
+from adapters.mapping.meanings import meanings, written_as
 from store.preference import PatientStatements
 from sync.config.writing import inline, scalar
 

@@ -52,10 +52,7 @@ def _resources(resource: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def _unmapped(resource: dict[str, Any], rules: RuleSet) -> Iterator[tuple[str, str]]:
-    for rule in rules.get(resource["resourceType"], ()):
-        for found in rule.find(resource):
-            if found.text is not None and not rule.knows(found.text):
-                yield found.path, found.text
+    return (pair for rule in rules.get(resource["resourceType"], ()) for pair in rule.missing(resource))
 
 
 def _unused(resource: dict[str, Any], rules: RuleSet) -> Iterator[tuple[str, str]]:

@@ -17,7 +17,8 @@ from adapters.mapping.language import Languages, is_declined
 def codes(resource: dict[str, Any], rules: RuleSet, options: MapperOptions, languages: Languages) -> list[UnknownCode]:
     """Every code of one resource once, however often it occurs."""
     kind = resource["resourceType"]
-    found = [*_of_rules(resource, rules)]
+    of_kind = rules.get(kind, ())
+    found = [UnknownCode("mapping", rule.path, code, rule.attribute) for rule in of_kind for _, code in rule.missing(resource) if code]
     if kind == "Patient":
         found += [*_extensions(resource, "Patient", rules), *_languages(resource, languages)]
         found += [one for point in _dicts(resource.get("telecom")) for one in _extensions(point, "Patient.telecom", rules)]
@@ -27,13 +28,6 @@ def codes(resource: dict[str, Any], rules: RuleSet, options: MapperOptions, lang
     elif kind == "Flag":
         found += [UnknownCode("flag.codes", "Flag.code", one) for one in _tokens([resource.get("code")], options.flag.codes)]
     return list(dict.fromkeys(found))
-
-
-def _of_rules(resource: dict[str, Any], rules: RuleSet) -> Iterator[UnknownCode]:
-    for rule in rules.get(resource["resourceType"], ()):
-        for found in rule.find(resource):
-            if found.text and not rule.knows(found.text):
-                yield UnknownCode("mapping", rule.path, found.text, rule.attribute)
 
 
 def _extensions(holder: dict[str, Any], path: str, rules: RuleSet) -> Iterator[UnknownCode]:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -56,22 +56,6 @@ EACH = "#*"
 """The suffix of an attribute that is read at each contact point and stated for its number: ``consent.sms#*``."""
 BY = ("field", "rank", "first")
 """How a source identifies the preferred phone: by a field, by a preference order, or by its position in the list."""
-
-
-def meanings(attribute: str) -> tuple[str, ...]:
-    """What a person may write as the meaning of a code in the attribute's rule; of several words for one value only the first."""
-    if attribute.endswith(allow_list.ANY):
-        return allow_list.MEANINGS
-    words: dict[Any, str] = {}
-    for word, value in TARGETS.get(family(attribute), {"a value": None}).items():
-        words.setdefault(value, word)
-    return (*words.values(), "unknown", NO_STATEMENT)
-
-
-def written_as(attribute: str, mapping: Mapping[str, object]) -> str:
-    """The attribute's rule as the configuration names it: it may be about each contact point, or a list of channels."""
-    names = (attribute, attribute + EACH, attribute.rpartition(".")[0] + allow_list.ANY)
-    return next((name for name in names if name in mapping), attribute)
 
 
 class MappingError(ValueError):
@@ -143,6 +127,10 @@ class Rule:
     def knows(self, code: str) -> bool:
         """Whether the table contains the code. A rule without a table accepts any text."""
         return self.values is None or self._meaning(code) is not _UNMAPPED
+
+    def missing(self, payload: Any) -> Iterator[tuple[str, str]]:
+        """(path, code) of what it finds in a payload and its table does not contain."""
+        return ((one.path, one.text) for one in self.find(payload) if one.text is not None and not self.knows(one.text))
 
     def reads(self, found: FoundValue) -> bool:
         """Whether the rule can interpret a value that was found. A delete has no text to interpret."""

@@ -26,7 +26,12 @@ def explain(record: dict[str, Any], items: Sequence[Item], rules: Sequence[Rule]
     ]
     by_rules = {found.path for rule in rules for found in rule.find(record)}
     unused = [(path, _shape(value)) for path, value in _unused(record, read, by_rules)]
-    return Explanation(items, stated, unused, list(dict.fromkeys(_unmapped(record, rules))), list(dict.fromkeys(_unknown(record, rules))))
+    unmapped = dict.fromkeys(pair for rule in rules for pair in rule.missing(record))
+    # Only what rules read: which other members of a record hold codes, nobody can tell.
+    unknown = dict.fromkeys(
+        UnknownCode("mapping", rule.path, code, rule.attribute) for rule in rules for _, code in rule.missing(record) if code
+    )
+    return Explanation(items, stated, unused, list(unmapped), list(unknown))
 
 
 def _unused(record: dict[str, Any], read: frozenset[str], by_rules: set[str]) -> Iterator[tuple[str, Any]]:
@@ -35,21 +40,6 @@ def _unused(record: dict[str, Any], read: frozenset[str], by_rules: set[str]) ->
             continue
         if not any(path == name or path.startswith((f"{name}.", f"{name}[")) for path in by_rules):
             yield name, value
-
-
-def _unmapped(record: dict[str, Any], rules: Sequence[Rule]) -> Iterator[tuple[str, str]]:
-    for rule in rules:
-        for found in rule.find(record):
-            if found.text is not None and not rule.knows(found.text):
-                yield found.path, found.text
-
-
-def _unknown(record: dict[str, Any], rules: Sequence[Rule]) -> Iterator[UnknownCode]:
-    """Only what rules read: which other members of a record hold codes, nobody can tell."""
-    for rule in rules:
-        for found in rule.find(record):
-            if found.text and not rule.knows(found.text):
-                yield UnknownCode("mapping", rule.path, found.text, rule.attribute)
 
 
 def _shape(value: Any) -> str:

@@ -15,6 +15,8 @@ from store.domain.sms_consent import REVIEW, SMS, ConsentEvent, active, ends_eve
 from store.preference import DENIED, Channel, PatientStatements, consent
 
 CHANNELS = (SMS, str(Channel.VOICE), str(Channel.EMAIL))
+ATTRIBUTES = tuple(map(consent, CHANNELS))
+"""What may be written."""
 CLOCKS = timedelta(minutes=1)
 """How far an EMR's clock may be behind ours, so that its echo does not seem older than what we wrote."""
 
@@ -49,15 +51,6 @@ def refuses(events: Iterable[ConsentEvent], channel: str) -> bool:
     not count for the rest.
     """
     return any(one.channel == channel and one.authority != REVIEW and ends_everything(one) for one in active(events))
-
-
-def attribute_of(channel: str) -> str:
-    """The attribute that holds an opt-out from a channel in an EMR."""
-    return consent(channel)
-
-
-ATTRIBUTES = tuple(map(attribute_of, CHANNELS))
-"""What may be written."""
 
 
 def echo(item: PatientStatements, sent: Mapping[str, datetime], refused: Collection[str]) -> Echo:

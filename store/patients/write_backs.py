@@ -18,9 +18,9 @@ from store.domain.documents import instant
 from store.domain.enterprise import Enterprise
 from store.domain.identifiers import LEGACY, OWN
 from store.domain.sms_consent import active
-from store.domain.write_back import CHANNELS, Echo, WriteBackState, attribute_of, echo, refuses
+from store.domain.write_back import CHANNELS, Echo, WriteBackState, echo, refuses
 from store.patients.opt_out_bindings import Bindings
-from store.preference import Identifier, PatientStatements, emr
+from store.preference import Identifier, PatientStatements, consent, emr
 
 LEASE = timedelta(minutes=2)
 AT_ONCE = 50
@@ -84,9 +84,9 @@ class WriteBacks:
         refused = self._refused(transaction, enterprise, patients)
         for source in sources:
             for channel in CHANNELS:
-                if attribute_of(channel) in source.writes:
+                if consent(channel) in source.writes:
                     by_patient = {patient: refused.get((patient, channel)) for patient in patients}
-                    self._follow(transaction, enterprise, source.name, attribute_of(channel), by_patient, now)
+                    self._follow(transaction, enterprise, source.name, consent(channel), by_patient, now)
 
     def _refused(self, transaction: Connection, enterprise: Enterprise, patients: Collection[int]) -> dict[tuple[int, str], datetime]:
         """(patient, channel) -> since when the patient refuses it."""
@@ -157,10 +157,10 @@ class WriteBacks:
         for source in enterprise.sources:
             for channel in CHANNELS:
                 wanted = {patient: at for (patient, by), at in refused.items() if by == channel}
-                if wanted and attribute_of(channel) in source.writes:
-                    known, states = self._known(connection, source.name, attribute_of(channel), wanted)
+                if wanted and consent(channel) in source.writes:
+                    known, states = self._known(connection, source.name, consent(channel), wanted)
                     new = sorted(known - states.keys())
-                    yield from ((source.name, one, attribute_of(channel), wanted[one]) for one in new)
+                    yield from ((source.name, one, consent(channel), wanted[one]) for one in new)
 
     def take(self, now: datetime, sources: Sequence[str]) -> list[WriteBack]:
         """The opt-outs of these sources that are due, for this process alone until :data:`LEASE` has passed."""
@@ -230,9 +230,9 @@ class WriteBacks:
         ``record``: the one that it is about, of a patient with several; nothing may have been written into the others. Whether the patient
         still refuses is read here: an opt-in while two records were merged leaves the rows of the one that was merged.
         """
-        names = [attribute_of(channel) for channel in CHANNELS if attribute_of(channel) in item.statements]
+        names = [consent(channel) for channel in CHANNELS if consent(channel) in item.statements]
         rows: list[Any] = self.database.select(transaction, SENT, [sorted(sources), record, names]) if names else []
-        refused = {attribute_of(channel) for _, channel in self._refused(transaction, enterprise, [patient])} if rows else set()
+        refused = {consent(channel) for _, channel in self._refused(transaction, enterprise, [patient])} if rows else set()
         found = echo(item, {attribute: instant(at) for attribute, at in rows}, refused)
         changed = [
             (str(WriteBackState.CONTRADICTED), source, record, attribute)

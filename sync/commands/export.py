@@ -18,7 +18,7 @@ from sync.commands.configured import OfEnterprise
 from sync.commands.output import AsJson
 from sync.commands.patients import spelled
 from sync.config.problems import UsageError
-from sync.exports import List, write_list
+from sync.exports import SuppressionList, write_list
 
 export = typer.Typer(help="Write files for senders that load lists: `export suppressions FOLDER`.", no_args_is_help=True)
 
@@ -46,7 +46,7 @@ def suppressions(
         raise UsageError("--line is for texts: an opt-out from calls or e-mail has no line")
     with global_options.opened(context) as runtime:
         owner, now = configured.enterprise(runtime.settings, enterprise), runtime.clock()
-        which = List(owner, message_type.value, channel, spelled(line, runtime.preferences.numbering(owner)))
+        which = SuppressionList(owner, message_type.value, channel, spelled(line, runtime.preferences.numbering(owner)))
         request = DecisionRequest(message_type=which.message_type, channels=(channel,), line=which.line)
 
         def read() -> dict[str, Suppression]:

@@ -13,10 +13,10 @@ import pytest
 from store.domain.suppression import Suppression
 from sync import exports
 from sync.config.problems import UsageError
-from sync.exports import List, write_list
+from sync.exports import SuppressionList, write_list
 
 NOW = datetime(2026, 12, 1, 8, 0, tzinfo=UTC)
-WHICH = List("general", "broadcast", "sms", "+12175550190")
+WHICH = SuppressionList("general", "broadcast", "sms", "+12175550190")
 A, B, C = "+12175550101", "+12175550102", "+12175550103"
 
 
@@ -89,7 +89,7 @@ def test_a_run_that_dies_at_any_point_loses_nothing(tmp_path: Path, monkeypatch:
 
 def test_lists_of_other_lines_and_channels_are_separate(tmp_path: Path) -> None:
     write(tmp_path, 0, A)
-    assert write_list(tmp_path, List("general", "broadcast", "voice", None), lambda: rows(B), NOW, delta=True).kind == "full"
+    assert write_list(tmp_path, SuppressionList("general", "broadcast", "voice", None), lambda: rows(B), NOW, delta=True).kind == "full"
     of_another = write_list(tmp_path, WHICH._replace(enterprise="other"), lambda: rows(B), NOW, delta=True)
     assert (of_another.kind, of_another.removed) == ("full", 0)
 
