@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from itertools import islice
 from typing import Any, TypeVar
 
@@ -29,7 +30,8 @@ class AsyncSenderClient:
         """Yields each question with its decision, in order."""
         remaining = iter(asks)
         while group := list(islice(remaining, IN_ONE_REQUEST)):
-            for pair in await self._run(lambda group=group: list(self._client.decide_many(group))):  # type: ignore[misc]
+            pairs: list[tuple[Ask, Decision]] = await self._run(partial(list, self._client.decide_many(group)))
+            for pair in pairs:
                 yield pair
 
     async def aclose(self) -> None:
