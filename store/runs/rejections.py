@@ -25,25 +25,8 @@ from store.runs.encryption import Sealing
 from store.runs.rejection_room import BARE, KEEP, LEAVE_OUT, TRUNCATED, Room, Used, admitted, hour_of
 
 COLUMNS = (
-    "id",
-    "source",
-    "enterprise",
-    "digest",
-    "scope",
-    "status",
-    "reason",
-    "detail",
-    "path",
-    "locator",
-    "payload",
-    "key_id",
-    "times",
-    "run_id",
-    "first_at",
-    "last_at",
-    "evidence_id",
-    "attribute",
-    "patient_id",
+    *("id", "source", "enterprise", "run_id", "digest", "times", "first_at", "last_at"),
+    *("scope", "status", "reason", "detail", "path", "locator", "payload", "key_id", "evidence_id", "attribute", "patient_id"),
 )
 SUMMARY = (
     "id, source, enterprise, scope, status, reason, detail, path, locator, times, run_id, first_at, last_at, evidence_id, attribute,"
@@ -139,28 +122,21 @@ class RejectionStore:
         newly_kept = [(by_digest[digest], known[digest][0]) for digest, one in fate.items() if one == KEEP and digest in known]
         resealed = [(*self._sealed(row, number), number) for row, number in newly_kept]
         self.database.update(transaction, RejectionRow, ("id",), ("payload", "key_id"), resealed)
-        new = []
-        for digest, row in by_digest.items():
-            if digest not in known and fate[digest] != LEAVE_OUT:
-                number = token("rej")
-                sealed = self._sealed(row, number) if fate[digest] == KEEP else (b"", None)
-                content = (row.scope, RejectionStatus.OPEN, row.reason, row.detail, row.path, row.locator, *sealed)
-                new.append(
-                    (
-                        number,
-                        source,
-                        enterprise,
-                        digest,
-                        *content,
-                        times_now[digest],
-                        run_id,
-                        now,
-                        now,
-                        row.evidence_id,
-                        row.attribute,
-                        row.patient_id,
-                    )
-                )
+        new = [
+            (
+                number := token("rej"),
+                source,
+                enterprise,
+                run_id,
+                digest,
+                times_now[digest],
+                now,
+                now,
+                *self._content(row, number, fate[digest]),
+            )
+            for digest, row in by_digest.items()
+            if digest not in known and fate[digest] != LEAVE_OUT
+        ]
         self.database.insert(transaction, RejectionRow, COLUMNS, new)
         left_out = sum(times_now[digest] for digest, one in fate.items() if one == LEAVE_OUT)
         return NotKept(left_out, frozenset(place for place, digest in enumerate(digests) if fate.get(digest) == BARE))
@@ -283,12 +259,17 @@ class RejectionStore:
                 transaction, RejectionRow, ("id",), columns, [(times, row.detail, now, RejectionStatus.OPEN, known[digest][0])]
             )
             return
-        content = (row.scope, RejectionStatus.OPEN, row.reason, row.detail, row.path, row.locator, b"", None)
-        new = (token("rej"), source, enterprise, digest, *content, times, None, now, now, "", "", None)
+        number = token("rej")
+        new = (number, source, enterprise, None, digest, times, now, now, *self._content(row, number, BARE))
         self.database.insert(transaction, RejectionRow, COLUMNS, [new])
 
     def _resealed(self, sealing: Sealing, number: str, payload: bytes, key: str) -> tuple[bytes, str, str]:
         return sealing.seal(sealing.open(bytes(payload), number, key), number), sealing.current, number
+
+    def _content(self, row: Rejected, number: str, fate: str) -> tuple[object, ...]:
+        sealed = self._sealed(row, number) if fate == KEEP else (b"", None)
+        content = (row.scope, RejectionStatus.OPEN, row.reason, row.detail, row.path, row.locator)
+        return *content, *sealed, row.evidence_id, row.attribute, row.patient_id
 
     def _sealed(self, row: Rejected, number: str) -> tuple[bytes, str | None]:
         if self.sealing is None:
