@@ -21,7 +21,6 @@ SAYS = {
     "replies_to_review": "{} replies that await review (emr-sync replies)",
     "silent_sources": "no data for longer than its freshness",
 }
-KINDS = tuple(SAYS)
 
 
 class Word(StrEnum):

@@ -17,7 +17,6 @@ from adapters.rehearsal import resource
 from adapters.rehearsal.chart import Chart
 
 RESOURCE, R4, R4B, R5 = "resource", "r4", "r4b", "r5"
-SHAPES = (RESOURCE, R4, R4B, R5)
 EMPTY, ID_ONLY, FULL = "empty", "id-only", "full-resource"
 NAME = "Subscription/rehearsal"
 TIMEOUT = 10.0

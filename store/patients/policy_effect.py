@@ -14,7 +14,6 @@ from store.patients.freshness import Freshness
 from store.patients.unreadable_patients import MOST, unreadable_since
 from store.preference import emr
 
-FLAG = "flag"
 OF_SOURCE = """SELECT count(*) FROM (SELECT 1 FROM assertions a JOIN patients p ON p.id = a.patient_id
  WHERE a.authority = ? AND p.enterprise = ? AND p.merged_into IS NULL LIMIT ?) found"""
 
