@@ -9,7 +9,6 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +19,7 @@ from bench.attackers import ATTACKS
 from bench.databases import Databases
 from bench.figure import Figure
 from bench.load_http import request
-from bench.pages import EMR_SYNC, SEALED
-from bench.receiver import wait_for
+from bench.pages import SEALED, serving
 
 MOST_MS, RATE, SETTLING, MOST_SETTLING = 100.0, 100.0, 3.0, 5
 ALONE = "no attack"
@@ -35,7 +33,7 @@ def run(databases: Databases, *, quick: bool) -> Iterator[Figure]:
             config = _config(folder, url, http, mllp)
             key = asks.fill(config, patients)
             requests = [request("/v1/decisions", body, key) for body in asks.bodies(patients)]
-            with _serving(config, http):
+            with serving(config, "api,listen"):
                 alone: dict[str, Any] = {}
                 for name in (ALONE, *ATTACKS):
                     _settle(http, requests, alone)
@@ -78,16 +76,3 @@ def _config(folder: Path, url: str, http: int, mllp: int) -> Path:
     path = site.write(folder, url, listen=f"127.0.0.1:{http}", mllp=f"127.0.0.1:{mllp}")
     path.write_text(yaml.safe_dump(yaml.safe_load(path.read_text()) | SEALED, sort_keys=False))
     return path
-
-
-@contextmanager
-def _serving(config: Path, port: int) -> Iterator[None]:
-    subprocess.run([EMR_SYNC, "-c", str(config), "migrate"], check=True, stdout=subprocess.DEVNULL)  # the tables of the queue
-    command = [EMR_SYNC, "-c", str(config), "serve", "--only", "api,listen"]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
-        try:
-            wait_for(port, process)
-            yield
-        finally:
-            process.terminate()
-            process.wait(60)

@@ -8,10 +8,8 @@ bulk export, which the rehearsal EMR in the benchmark's own process delivers. Al
 from __future__ import annotations
 
 import json
-import subprocess
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
@@ -23,8 +21,7 @@ from bench import asks, load_http, open_loop, site
 from bench.bulk import BULK
 from bench.databases import Databases
 from bench.figure import Figure
-from bench.pages import EMR_SYNC, SEALED
-from bench.receiver import wait_for
+from bench.pages import SEALED, serving
 from store.users.api_keys import ApiKeys
 from store.web.api.decisions import ADDRESS
 from sync.config.loading import load
@@ -41,10 +38,9 @@ def run(databases: Databases, *, quick: bool) -> Iterator[Figure]:
         with databases.fresh(kind) as url, asks.folder() as folder, RehearsalEmr(patients=exported, seed=12) as emr:
             emr.exports.file_size = exported // 10
             config = _config(folder, url, emr)
-            port = int(yaml.safe_load(config.read_text())["api"]["listen"].rpartition(":")[2])
             key, operator = asks.fill(config, patients), _operator(config)
             requests = [load_http.request(ADDRESS, body, key) for body in asks.bodies(patients)]
-            with _serving(config, port):
+            with serving(config, "api,work") as (port, _):
                 yield from _figures(kind, port, requests, seconds, operator)
 
 
@@ -129,17 +125,3 @@ def _operator(config: Path) -> str:
     _, key = ApiKeys(runtime.database).create("bench-operator", site.ENTERPRISE, "operator", runtime.clock())
     runtime.close()
     return key
-
-
-@contextmanager
-def _serving(config: Path, port: int) -> Iterator[None]:
-    """The service as in production, but without listeners and schedules."""
-    subprocess.run([EMR_SYNC, "-c", str(config), "migrate"], check=True, stdout=subprocess.DEVNULL)  # the tables of the queue
-    command = [EMR_SYNC, "-c", str(config), "serve", "--only", "api,work"]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
-        try:
-            wait_for(port, process)
-            yield
-        finally:
-            process.terminate()
-            process.wait(60)

@@ -183,11 +183,11 @@ def _filled(config: Path, size: Size) -> tuple[Subjects, dict[Role, str]]:
 
 
 @contextmanager
-def serving(config: Path) -> Iterator[tuple[int, int]]:
-    """The service as in production, but without listeners."""
+def serving(config: Path, roles: str = "api") -> Iterator[tuple[int, int]]:
+    """The service as in production, with some roles: its port and its process id."""
     port = int(yaml.safe_load(config.read_text())["api"]["listen"].rpartition(":")[2])
     subprocess.run([EMR_SYNC, "-c", str(config), "migrate"], check=True, stdout=subprocess.DEVNULL)  # the tables of the queue
-    command = [EMR_SYNC, "-c", str(config), "serve", "--only", "api"]
+    command = [EMR_SYNC, "-c", str(config), "serve", "--only", roles]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         try:
             wait_for(port, process, PATIENCE)
