@@ -11,10 +11,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime
 from functools import reduce
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from store import times
-from store.domain import payload, unreadable
+from store.domain import payload, source_codes, unreadable
 from store.domain.assertions import INHERITED, SourceAssertions
 from store.domain.contactability import more_restrictive
 from store.preference import EMR, PHONES, STAFF, Assertion, base, emr, refuses
@@ -49,6 +49,10 @@ class Lineage:
     def joined(self) -> datetime:
         """The time of the patient's latest merge."""
         return max(one.effective for one in self.by_merged.values())
+
+    def effective(self, side: Side) -> datetime:
+        """The time of a side's merge."""
+        return next(one.effective for one in self.by_merged.values() if one.seq == side.seq)
 
     def sides(self, record: int) -> list[Side]:
         """The record's side of each merge that it took part in; the record's own first, the patient's last."""
@@ -97,9 +101,8 @@ def split(
     now: Records, survivor: UnmergedRecord, merged: UnmergedRecord, merge: Merge
 ) -> tuple[dict[str, SourceAssertions], dict[str, SourceAssertions]]:
     """The survivor and the merged record after the undoing. ``now``: what is in force for both together."""
-    stated = {
-        authority: _stated_since(authority, asserted, (survivor.at_merge, merged.at_merge), merge) for authority, asserted in now.items()
-    }
+    both = survivor, merged
+    stated = {authority: _stated_since(authority, asserted, both, merge) for authority, asserted in now.items()}
     # If the survivor has got other numbers since, its own are not on file any more, and neither are their opt-outs.
     other_numbers = any(base(name) == PHONES for since in stated.values() for name in since)
     of_survivor, of_merged = dict(survivor.own), dict(merged.own)
@@ -112,11 +115,10 @@ def split(
     for record, before in ((of_survivor, survivor.at_merge), (of_merged, merged.at_merge)):
         if kept := _refusals_of_retired(now, before):
             _add(record, STAFF, _missing_refusals(kept, record.get(STAFF)), now[STAFF])
-    at_merge = survivor.at_merge, merged.at_merge
     for own, other in ((survivor.own, of_merged), (merged.own, of_survivor)):  # a retired source is left only in the records' sides
         for authority in own.keys() - now.keys():
             if authority.startswith(EMR):
-                since = _stated_since(authority, own[authority], at_merge, merge)
+                since = _stated_since(authority, own[authority], both, merge)
                 _add(other, authority, _missing_refusals(since, other.get(authority)), own[authority])
     return _with_unreadable(of_survivor, now), _with_unreadable(of_merged, now)
 
@@ -135,9 +137,46 @@ def _with_unreadable(records: Mapping[str, SourceAssertions], now: Records) -> d
     }
 
 
-def _stated_since(authority: str, asserted: SourceAssertions, at_merge: tuple[Records, Records], merge: Merge) -> dict[str, Assertion]:
+def _stated_since(
+    authority: str, asserted: SourceAssertions, both: tuple[UnmergedRecord, UnmergedRecord], merge: Merge
+) -> dict[str, Assertion]:
     """What was stated, or stated again, after the merge."""
-    return {name: one for name, one in asserted.current().items() if _is_new(one, _origins(authority, name, one, at_merge), merge)}
+    at_merge = both[0].at_merge, both[1].at_merge
+    stated = {}
+    for name, one in asserted.current().items():
+        origins = _origins(authority, name, one, at_merge)
+        since = reduce(times.newest, (origin.effective for origin in origins), times.at(merge.effective))
+        if one.effective.is_after(since) or not _is_known(authority, name, one, asserted, both, origins):
+            stated[name] = one
+    return stated
+
+
+def _is_known(
+    authority: str,
+    name: str,
+    one: Assertion,
+    asserted: SourceAssertions,
+    both: tuple[UnmergedRecord, UnmergedRecord],
+    origins: list[Assertion],
+) -> bool:
+    """Whether either record asserted it at the merge, or had the codes it is read from, whatever mapping read them then.
+
+    The codes of the two together leave out older ones, which each record's own side still has.
+    """
+    kept, own = ([records[authority] for records in side if authority in records] for side in zip(*both, strict=True))
+    if read := _read_from(one, name, [asserted]) or _read_from(one, name, own):
+        return bool(read & {source_codes.evidence(each) for each in _codes(name, kept)})
+    return any((origin.value, origin.recorded, origin.evidence_id) == (one.value, one.recorded, one.evidence_id) for origin in origins)
+
+
+def _read_from(one: Assertion, name: str, holders: Iterable[SourceAssertions]) -> set[tuple[Any, ...]]:
+    """The codes that state an assertion."""
+    found = (each for each in _codes(name, holders) if each.outcome == source_codes.STATED and each.value == one.value)
+    return {source_codes.evidence(each) for each in found if (each.evidence_id, each.recorded) == (one.evidence_id, one.recorded)}
+
+
+def _codes(name: str, holders: Iterable[SourceAssertions]) -> list[source_codes.Reading]:
+    return [each for one in holders for each in (payload.codes_of(one)[1] or {}).get(name, ())]
 
 
 def _origins(authority: str, name: str, one: Assertion, at_merge: tuple[Records, Records]) -> list[Assertion]:
@@ -167,13 +206,6 @@ def _inherited(one: Assertion) -> bool:
 
 def _is_written_by(merge: Merge, one: Assertion) -> bool:
     return one.path == BY_MERGE and one.evidence_id == merge.evidence_id
-
-
-def _is_new(one: Assertion, origins: list[Assertion], merge: Merge) -> bool:
-    if not any((origin.value, origin.recorded, origin.evidence_id) == (one.value, one.recorded, one.evidence_id) for origin in origins):
-        return True
-    since = reduce(times.newest, (origin.effective for origin in origins), times.at(merge.effective))
-    return one.effective.is_after(since)
 
 
 def _missing_refusals(since: Mapping[str, Assertion], own: SourceAssertions | None) -> dict[str, Assertion]:

@@ -18,15 +18,15 @@ from store.domain.ordering import record_of
 from store.preference import Assertion, PatientStatements, Problem, Statement, base, refuses
 
 
-def with_sides(now: SourceAssertions, sides: Iterable[SourceAssertions], joined: datetime) -> SourceAssertions:
+def with_sides(now: SourceAssertions, sides: Iterable[tuple[SourceAssertions, datetime]]) -> SourceAssertions:
     """The assertions about both, with those that each side makes by its own codes. None of these lifts a refusal from before the merge.
 
-    What was stated since the merge is about both and counts.
+    ``sides``: each with the time of its merge. What was stated since that merge is about both and counts.
     """
     kept = documents.read_codes(now.codes)[1] if now.codes is not None else {}
     names = [name for name, ones in kept.items() if not any(record_of(one.evidence_id) for one in ones)]
     unstated = [name for name in names if name not in now.assertions]
-    for side in sides:
+    for side, joined in sides:
         now = _with_marks(_with_assertions(now, side, names, unstated, joined), side, names, joined)
     return now
 

@@ -123,7 +123,7 @@ def joined(first: Readings, second: Readings) -> Folded:
         sides = [_newest(side.get(name, ())) for side in (first, second)]
         found: tuple[Reading, ...] = ()
         for one in sorted((*sides[1], *sides[0]), key=lambda reading: reading.recorded):
-            found = _with(name, found, one) if not record_of(one.evidence_id) else _joined(name, found, one)
+            found = _with_of_other(name, found, one) if not record_of(one.evidence_id) else _joined(name, found, one)
         both[name] = found
     return both
 
@@ -178,6 +178,11 @@ def _with_readings(
     for one in sorted(in_force or (() if name in asserted.assertions else of_records), key=lambda one: one.recorded):
         asserted = _with_reading(asserted, name, one, joined, read_by(one) or mapping)
     return asserted
+
+
+def evidence(one: Reading) -> tuple[Any, ...]:
+    """What tells one code's statement from every other one, whatever it is mapped to."""
+    return one.codes, one.effective, one.recorded, one.evidence_id
 
 
 def of_record(readings: tuple[Reading, ...], record: str) -> Reading | None:
@@ -300,6 +305,8 @@ def _with(name: str, readings: tuple[Reading, ...], new: Reading) -> tuple[Readi
     Past :data:`MOST` the oldest is dropped: first of those that state nothing, last of those that refuse or could.
     """
     same = next((one for one in readings if _key(one) == _key(new)), None)
+    if same is not None and _is_no_news(new, same, is_last=readings[-1] is same):
+        return readings
     others = [one for one in readings if one is not same]
     if same is not None:
         evidence = same if not readings or readings[-1] is same else new
@@ -308,6 +315,12 @@ def _with(name: str, readings: tuple[Reading, ...], new: Reading) -> tuple[Readi
     if len(others) >= MOST:
         others.remove(min(others, key=lambda one: (_weight(name, one), one.effective.latest)))
     return (*others, new)
+
+
+def _is_no_news(new: Reading, same: Reading, *, is_last: bool) -> bool:
+    """Whether known codes come late, with the message that brought them, or again without anything received between."""
+    is_again = (new.effective, new.version) == (same.effective, same.version) and (is_last or new.evidence_id == same.evidence_id)
+    return is_again or new.effective.is_before(same.effective)
 
 
 def _weight(name: str, one: Reading) -> int:
@@ -326,6 +339,12 @@ def _newest(readings: Iterable[Reading]) -> list[Reading]:
     """The readings that nothing is entirely newer than, and those of every Consent and Flag."""
     found = list(readings)
     return [one for one in found if record_of(one.evidence_id) or not any(other.effective.is_after(one.effective) for other in found)]
+
+
+def _with_of_other(name: str, readings: tuple[Reading, ...], one: Reading) -> tuple[Reading, ...]:
+    """The readings of two patients with one more. The same codes of both have the evidence of the one that was received last."""
+    found = _with(name, readings, one)
+    return found if found is readings else (*found[:-1], found[-1]._replace(evidence_id=one.evidence_id))
 
 
 def _joined(name: str, readings: tuple[Reading, ...], one: Reading) -> tuple[Reading, ...]:

@@ -105,8 +105,9 @@ def _refused(
 
 def _with_sides(work: PatientBatch, lineage: Lineage, records: Iterable[int], now: SourceAssertions) -> SourceAssertions:
     """The assertions, with those that each of the patient's records makes by older codes of its own."""
-    own = (work.sides.own(side) for record in records for side in lineage.sides(record))
-    return with_sides(now, [one[work.author.authority] for one in own if work.author.authority in one], lineage.joined)
+    sides = [side for record in records for side in lineage.sides(record)]
+    own = ((work.sides.own(side).get(work.author.authority), lineage.effective(side)) for side in sides)
+    return with_sides(now, [(asserted, joined) for asserted, joined in own if asserted is not None])
 
 
 def _kept_by_merges(work: PatientBatch, lineage: Lineage) -> dict[int, dict[str, Assertion]]:
