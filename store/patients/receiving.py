@@ -60,12 +60,11 @@ class Receiving(PatientBatch):
         return changed
 
     def _outdated(self, patient: PatientState, item: PatientStatements, key: str, record: int | None) -> frozenset[str]:
-        """The attributes of a known payload that have no effect: its own record had newer evidence when it was merged.
+        """The attributes of a replayed payload that have no effect: its own record had newer evidence when it was merged.
 
-        Such a payload came before the merge, and is replayed or read by another mapping. It is not late, so its refusals and what cannot be
-        read in it are outdated as they were then.
+        Such a payload came before the merge. It is not late, so its refusals and what cannot be read in it are outdated as they were then.
         """
-        known = remap.at_merge(self, patient, record) if record is not None else None
+        known = remap.at_merge(self, patient, record) if item.received is not None and record is not None else None
         return payload.outdated(item, known) if known is not None and duplicates.knows_evidence(known.seen, key) else frozenset()
 
     def _merge(

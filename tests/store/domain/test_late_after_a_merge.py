@@ -35,6 +35,14 @@ def test_a_late_opt_out_from_before_the_merge_counts_as_if_it_had_come_in_time(s
     assert (site.dnc("1"), site.value("2", "consent.voice")) == ("yes", "denied")
 
 
+@pytest.mark.parametrize("name", ["1", "2"])
+def test_a_late_opt_out_counts_though_a_message_of_its_time_and_control_id_was_known_at_the_merge(site: Site, name: str) -> None:
+    site.apply(*(replace(says(one, 50, {"language": "es"}), evidence_id="1") for one in "12"))
+    site.apply(*(replace(says(one, 60, NO), evidence_id="1") for one in "12"), merges("1", "2", 100))
+    site.apply(replace(says(name, 50, YES), evidence_id="1"))
+    assert site.dnc("1") == "yes"
+
+
 def test_a_late_opt_out_holds_against_what_is_later_still_from_before_the_merge(site: Site) -> None:
     site.apply(says("1", 10), says("2", 10), merges("1", "2", 100))
     site.apply(says("2", 50, YES))
