@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 from urllib.request import Request, urlopen
 
-from playwright.sync_api import Browser, Locator, Page, expect
+from playwright.sync_api import Locator, Page, expect
 
 from adapters.base import Fetch
 from adapters.rehearsal.emr import RehearsalEmr
@@ -23,7 +23,6 @@ from store.users.users import Users
 from sync.config import load
 from sync.runtime import Runtime, lane
 from tests.functional.program import free_port, ready, serving, written
-from tests.store.web.pages.browser import PATIENCE_MS
 
 CLINIC, DESK = "clinic", "walk-in"
 FHIR, ADT, WALK_INS = "rehearsal-fhir", "rehearsal-adt", "walk-in-adt"
@@ -110,21 +109,6 @@ class Hospital:
                 name = f"{role}-{enterprise}"
                 self.passwords[name] = users.add(name, enterprise, role, now)[1] or ""
         self.key = ApiKeys(runtime.database).create("sender", CLINIC, "sender", now)[1]
-
-
-@contextmanager
-def tab(chrome: Browser, address: str) -> Iterator[Page]:
-    """A new browser profile. Console errors and exceptions fail the test."""
-    context = chrome.new_context(base_url=address)
-    context.set_default_timeout(PATIENCE_MS)
-    page, complaints = context.new_page(), []
-    page.on("console", lambda line: complaints.append(line.text) if "Content Security Policy" in line.text else None)
-    page.on("pageerror", lambda error: complaints.append(str(error)))
-    try:
-        yield page
-    finally:
-        context.close()
-    assert complaints == []
 
 
 def sign_in(page: Page, name: str, password: str) -> None:

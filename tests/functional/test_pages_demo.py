@@ -12,9 +12,10 @@ from typing import NamedTuple
 import pytest
 from playwright.sync_api import Browser, expect
 
-from tests.functional.browsing import sign_in, tab
+from tests.functional.browsing import sign_in
 from tests.functional.program import EMR_SYNC
 from tests.store.web.pages.browser import chrome as chrome
+from tests.store.web.pages.browser import opened_tab
 
 PLACE = re.compile(r"http://127\.0\.0\.1:\d+/(patients/\w+|sources)")
 USER = re.compile(r"sign in as (\w+) \(\w+\), password (\S+)")
@@ -54,7 +55,7 @@ def demo() -> Iterator[DemoOutput]:
 @pytest.mark.timeout(300)
 def test_the_demo_ends_at_a_facesheet_and_a_console_to_sign_in_to(chrome: Browser, demo: DemoOutput) -> None:
     address = demo.console.removesuffix("/sources")
-    with tab(chrome, address) as page:
+    with opened_tab(chrome, address) as page:
         sign_in(page, "pat", demo.users["pat"])
         expect(page.get_by_role("heading", name="Find a patient")).to_be_visible()
         page.goto(demo.facesheet)
@@ -62,7 +63,7 @@ def test_the_demo_ends_at_a_facesheet_and_a_console_to_sign_in_to(chrome: Browse
         for heading in ("What would a sender be told?", "History"):
             expect(page.get_by_role("heading", name=heading)).to_be_visible()
         expect(page.get_by_text("Send by").first).to_be_visible()
-    with tab(chrome, address) as page:
+    with opened_tab(chrome, address) as page:
         sign_in(page, "olga", demo.users["olga"])
         page.goto(demo.console)
         expect(page.get_by_role("heading", name="Rehearsal EMR (FHIR)")).to_be_visible()

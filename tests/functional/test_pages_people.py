@@ -16,8 +16,9 @@ from adapters.rehearsal.emr import RehearsalEmr
 from store.db.database import Database
 from store.db.tables_operations import UserSessionRow
 from store.users.throttle import PACE_BOTH
-from tests.functional.browsing import ADT, CLINIC, DESK, WALK_INS, Hospital, enter, press, sign_in, tab, tab_to
+from tests.functional.browsing import ADT, CLINIC, DESK, WALK_INS, Hospital, enter, press, sign_in, tab_to
 from tests.store.web.pages.browser import chrome as chrome
+from tests.store.web.pages.browser import opened_tab
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -39,7 +40,7 @@ def hospital(tmp_path_factory: pytest.TempPathFactory, sqlite_template: Path) ->
 
 @pytest.fixture
 def page(chrome: Browser, hospital: Hospital) -> Iterator[Page]:
-    with tab(chrome, hospital.address) as opened:
+    with opened_tab(chrome, hospital.address) as opened:
         yield opened
 
 
@@ -105,7 +106,7 @@ def test_managers_and_staff_see_the_toggle_and_cannot_switch_it(page: Page, hosp
 def test_a_toggle_change_based_on_an_old_version_is_refused(page: Page, hospital: Hospital, chrome: Browser) -> None:
     enter(page, hospital, "enterprise", DESK)
     look_up(page, mrn(hospital, 3))
-    with tab(chrome, hospital.address) as other:
+    with opened_tab(chrome, hospital.address) as other:
         enter(other, hospital, "enterprise", DESK)
         look_up(other, mrn(hospital, 3))
         flip(other, "on", "first")

@@ -10,8 +10,9 @@ import pytest
 from playwright.sync_api import Browser, expect
 
 from adapters.rehearsal.emr import RehearsalEmr
-from tests.functional.browsing import ADT, Hospital, enter, tab
+from tests.functional.browsing import ADT, Hospital, enter
 from tests.store.web.pages.browser import chrome as chrome
+from tests.store.web.pages.browser import opened_tab
 
 REPLAYED = 0
 UNMAPPED = {"values": {"OK": "no"}, "on_unknown": "reject"}
@@ -32,7 +33,7 @@ def test_a_rejection_is_viewed_masked_and_replayed_after_the_mapping_is_fixed(ch
     mrn, message = changed_mind(hospital.emr)
     rule = hospital.emr.mapping["hl7v2"]["do_not_contact"]
     broken = hospital.configured(tmp_path, rehearsal_adt={"do_not_contact": rule | UNMAPPED})
-    with hospital.serving(broken), tab(chrome, hospital.address) as page:
+    with hospital.serving(broken), opened_tab(chrome, hospital.address) as page:
         assert hospital.sent(ADT, broken, [message]) == 1
         assert hospital.decisions([mrn])["do_not_send", True] == 0
         enter(page, hospital, "operator")
@@ -46,7 +47,7 @@ def test_a_rejection_is_viewed_masked_and_replayed_after_the_mapping_is_fixed(ch
             assert shown not in page.content()
         page.get_by_role("button", name="Replay").click()
         expect(page.get_by_role("alert")).to_contain_text("Still not usable")
-    with hospital.serving(hospital.configured(tmp_path)), tab(chrome, hospital.address) as page:
+    with hospital.serving(hospital.configured(tmp_path)), opened_tab(chrome, hospital.address) as page:
         enter(page, hospital, "operator")
         page.goto(urlsplit(where).path)
         page.get_by_role("button", name="Replay").click()

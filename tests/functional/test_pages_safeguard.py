@@ -11,8 +11,9 @@ from playwright.sync_api import Browser, Page, expect
 
 from adapters.rehearsal.chart import GROUPS
 from adapters.rehearsal.emr import RehearsalEmr
-from tests.functional.browsing import Hospital, enter, press, tab, tab_to
+from tests.functional.browsing import Hospital, enter, press, tab_to
 from tests.store.web.pages.browser import chrome as chrome
+from tests.store.web.pages.browser import opened_tab
 
 PATIENTS = 1_000
 UPSIDE_DOWN = {"true": "no", "false": "yes"}
@@ -59,7 +60,7 @@ def held_by(page: Page, hospital: Hospital) -> None:
 @pytest.mark.timeout(300)
 def test_a_broken_mapping_is_held_reviewed_and_rejected_and_senders_never_get_another_answer(chrome: Browser, hospital: Hospital) -> None:
     assert hospital.decisions(hospital.refusing()) == decisions_without_contact(hospital)
-    with tab(chrome, hospital.address) as page:
+    with opened_tab(chrome, hospital.address) as page:
         enter(page, hospital, "operator")
         page.get_by_role("link", name="Sources").click()
         page.get_by_role("link", name="Rehearsal EMR (FHIR)").click()
@@ -77,7 +78,7 @@ def test_a_broken_mapping_is_held_reviewed_and_rejected_and_senders_never_get_an
 @pytest.mark.timeout(300)
 def test_a_held_run_is_approved_with_the_keyboard_alone_and_only_then_may_senders_send(chrome: Browser, hospital: Hospital) -> None:
     assert hospital.decisions(hospital.refusing()) == decisions_without_contact(hospital)
-    with tab(chrome, hospital.address) as page:
+    with opened_tab(chrome, hospital.address) as page:
         page.goto("/sign-in")
         tab_to(page, page.get_by_label("Name"))
         page.keyboard.type("operator-clinic")

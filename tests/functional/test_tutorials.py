@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.functional.browsing import sign_in, tab
+from tests.functional.browsing import sign_in
 from tests.functional.tutorial import Tutorial, blocks, pattern
 from tests.store.web.pages.browser import chrome as chrome
+from tests.store.web.pages.browser import opened_tab
 
 PAGES = sorted((Path(__file__).parents[2] / "docs" / "tutorials").glob("*.md"))
 
@@ -58,7 +59,7 @@ class Desk:
         return text
 
     def work(self, tutorial: Tutorial) -> None:
-        with tab(self._chrome, tutorial.here("http://127.0.0.1:8080")) as browser:
+        with opened_tab(self._chrome, tutorial.here("http://127.0.0.1:8080")) as browser:
             self._sign_in(browser, (tutorial.folder / "password.txt").read_text().strip())
             self._find(browser)
             self._ask_why(browser)

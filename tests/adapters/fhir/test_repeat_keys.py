@@ -34,7 +34,8 @@ def glanced(by: FhirMapper, resource: Any, **received: Any) -> str:
 def test_a_glance_tells_whom_a_record_is_about_and_when_it_changed_but_not_what_it_states() -> None:
     resource = patient(active=True, birthDate="1980-02-03")
     (item,), glance = mapper().read(payload(resource)), mapper().glance(payload(resource))
-    assert isinstance(item, PatientStatements) and glance is not None  # noqa: PT018
+    assert isinstance(item, PatientStatements)
+    assert glance is not None
     of_both = ("identifiers", "effective", "evidence_id", "version", "locator", "repeat_key")
     assert [getattr(glance, name) for name in of_both] == [getattr(item, name) for name in of_both]
     assert (glance.repeat_key != "", glance.is_read, dict(glance.statements)) == (True, False, {})

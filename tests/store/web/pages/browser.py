@@ -54,6 +54,8 @@ def opened_tab(chrome: Browser, url: str) -> Iterator[Page]:
     page, complaints = context.new_page(), []
     page.on("console", lambda line: complaints.append(line.text) if "Content Security Policy" in line.text else None)
     page.on("pageerror", lambda error: complaints.append(str(error)))
-    yield page
-    context.close()
+    try:
+        yield page
+    finally:
+        context.close()
     assert complaints == []
