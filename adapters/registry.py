@@ -30,7 +30,7 @@ SCHEMAS = {
     "files.sftp": "adapters.files.schema:DelimitedSftpOptions",
     "hl7v2.files": "adapters.hl7v2.schema:FilesOptions",
     "hl7v2.mllp": "adapters.hl7v2.schema:MllpOptions",
-    "hl7v2.sftp": "adapters.hl7v2.schema:SftpOptions",
+    "hl7v2.sftp": "adapters.hl7v2.schema:Hl7SftpOptions",
     "rest.athena": "adapters.rest.schema:AthenaOptions",
     "rest.json": "adapters.rest.schema:RestJsonOptions",
 }

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import NamedTuple
 
-from store.runs.alerts import SentAlert, Subject
+from store.runs.alerts import AlertSubject, SentAlert
 
 FIRST_RETRY, LONGEST_RETRY = timedelta(minutes=1), timedelta(minutes=5)
 """Waits between attempts to deliver: doubled each time. The longest is short enough for readiness to show the failure all the time."""
@@ -31,7 +31,7 @@ class Word(StrEnum):
     OVER = "resolved"
 
 
-class Waiting(NamedTuple):
+class WaitingCount(NamedTuple):
     """Something that waits for a person now: how many, and since when, where that is known."""
 
     number: int
@@ -43,7 +43,7 @@ class Line(NamedTuple):
 
     word: Word
     alert: SentAlert
-    waiting: Waiting | None
+    waiting: WaitingCount | None
 
 
 class Step(NamedTuple):
@@ -53,7 +53,9 @@ class Step(NamedTuple):
     forget: Sequence[SentAlert]
 
 
-def step(target: str, sent: Iterable[SentAlert], now_waiting: Mapping[Subject, Waiting], now: datetime, repeat: timedelta) -> Step:
+def step(
+    target: str, sent: Iterable[SentAlert], now_waiting: Mapping[AlertSubject, WaitingCount], now: datetime, repeat: timedelta
+) -> Step:
     """What to tell one target, after what it was told before."""
     before = {one.subject: one for one in sent if one.target == target}
     alerts = {subject: before.get(subject) or SentAlert(target, subject, now) for subject in now_waiting}
@@ -80,7 +82,7 @@ def message(lines: Sequence[Line]) -> tuple[str, str]:
     return f"emr-sync: {', '.join(counts)}", "\n".join(map(_text, lines))
 
 
-def _line(alert: SentAlert, waiting: Waiting, now: datetime, repeat: timedelta) -> Line | None:
+def _line(alert: SentAlert, waiting: WaitingCount, now: datetime, repeat: timedelta) -> Line | None:
     if not _may_try(alert, now) or (alert.told is not None and now - alert.told < repeat):
         return None
     return Line(Word.NEW if alert.told is None else Word.AGAIN, alert, waiting)

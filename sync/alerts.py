@@ -10,10 +10,10 @@ from collections.abc import Callable, Collection, Iterator
 from datetime import datetime, timedelta
 
 from store.db import outage
-from store.runs.alerts import SentAlerts, Subject
+from store.runs.alerts import AlertSubject, SentAlerts
 from store.runs.open_rejections import open_rejections
 from sync import logs, notifying
-from sync.alerting import Line, Waiting, delivered, message, step, tried
+from sync.alerting import Line, WaitingCount, delivered, message, step, tried
 from sync.housekeeping import Chore
 from sync.runtime import Runtime
 
@@ -43,7 +43,7 @@ class Alerts:
         for target, url in targets.items():
             self._tell(target, url, waiting)
 
-    def _tell(self, target: str, url: str, waiting: dict[Subject, Waiting]) -> None:
+    def _tell(self, target: str, url: str, waiting: dict[AlertSubject, WaitingCount]) -> None:
         lines = self._begin(target, waiting)
         if not lines:
             return
@@ -56,7 +56,7 @@ class Alerts:
             self.sent.save(transaction, kept)
             self.sent.remove(transaction, over)
 
-    def _begin(self, target: str, waiting: dict[Subject, Waiting]) -> list[Line]:
+    def _begin(self, target: str, waiting: dict[AlertSubject, WaitingCount]) -> list[Line]:
         """What to tell now. It is noted as tried before it is sent, so that no other process sends it, too."""
         now, repeat = self.runtime.clock(), self.runtime.settings.alerts.repeat
         found = step(target, self.sent.read(), waiting, now, repeat)
@@ -92,24 +92,27 @@ def alerting(runtime: Runtime) -> dict[str, Chore]:
     return {"alerts sent": look}
 
 
-def now_waiting(runtime: Runtime) -> Iterator[tuple[Subject, Waiting]]:
+def now_waiting(runtime: Runtime) -> Iterator[tuple[AlertSubject, WaitingCount]]:
     """Everything that people are told about, as it is now."""
     enterprises, feeds, now = runtime.settings.enterprises, runtime.settings.feeds, runtime.clock()
-    held: dict[Subject, Waiting] = {}
+    held: dict[AlertSubject, WaitingCount] = {}
     for one in runtime.verdicts.awaiting_review():
-        subject = Subject("held_changes", one.enterprise, one.source)
-        number, since = held.get(subject, Waiting(0, one.since))
-        held[subject] = Waiting(number + one.patients, _earlier(since, one.since))
+        subject = AlertSubject("held_changes", one.enterprise, one.source)
+        number, since = held.get(subject, WaitingCount(0, one.since))
+        held[subject] = WaitingCount(number + one.patients, _earlier(since, one.since))
     yield from held.items()
     for source, found in open_rejections(runtime.database).items():
-        yield Subject("open_rejections", feeds[source].enterprise if source in feeds else "", source), Waiting(found.number, found.oldest)
+        yield (
+            AlertSubject("open_rejections", feeds[source].enterprise if source in feeds else "", source),
+            WaitingCount(found.number, found.oldest),
+        )
     for enterprise in enterprises:
         if number := runtime.preferences.replies.waiting(enterprise):
-            yield Subject("replies_to_review", enterprise), Waiting(number)
+            yield AlertSubject("replies_to_review", enterprise), WaitingCount(number)
     heard = runtime.journal.last_heard()
     for source, is_stale in runtime.preferences.freshness.stale(runtime.preferences.enterprises.values(), now).items():
         if is_stale and source in feeds:
-            yield Subject("silent_sources", feeds[source].enterprise, source), Waiting(1, heard.get(source))
+            yield AlertSubject("silent_sources", feeds[source].enterprise, source), WaitingCount(1, heard.get(source))
 
 
 def target_of(url: str) -> str:

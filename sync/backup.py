@@ -36,7 +36,7 @@ BLOCK = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
-class Manifest:
+class BackupManifest:
     """What a copy contained when it was made. ``program``: the version that made it; ``chains``: enterprise, chain, lines, last hash."""
 
     program: str
@@ -53,7 +53,7 @@ class Manifest:
         return json.dumps(asdict(self), indent=1) + "\n"
 
     @classmethod
-    def beside(cls, copy: Path) -> Manifest | None:
+    def beside(cls, copy: Path) -> BackupManifest | None:
         """The manifest of a copy; ``None`` if there is none. Raises :class:`BackupFailed` for one that cannot be read."""
         file = manifest_of(copy)
         if not file.exists():
@@ -71,7 +71,7 @@ def manifest_of(copy: Path) -> Path:
     return copy.with_name(f"{copy.name}.json")
 
 
-def back_up(database: Database, target: Path, programs: PgPrograms, now: datetime) -> tuple[Path, Manifest]:
+def back_up(database: Database, target: Path, programs: PgPrograms, now: datetime) -> tuple[Path, BackupManifest]:
     """Makes a backup while other processes write. ``target`` is a new file, or a folder in which the file is named after the time.
 
     Raises ``UsageError`` if the file exists or its folder does not, and ``BackupFailed``. A failed backup leaves no file.
@@ -89,7 +89,7 @@ def back_up(database: Database, target: Path, programs: PgPrograms, now: datetim
             rows, chains = backup.counts(database, snapshot), tuple(heads_of(database, snapshot))
             backup.write(database, snapshot, part, programs)
         _on_disk(part)
-        found = Manifest(version(), now.isoformat(), kind, schema.head(), rows, chains, part.stat().st_size, digest(part))
+        found = BackupManifest(version(), now.isoformat(), kind, schema.head(), rows, chains, part.stat().st_size, digest(part))
         part.rename(file)
     finally:
         part.unlink(missing_ok=True)
@@ -106,7 +106,7 @@ def digest(file: Path) -> str:
     return found.hexdigest()
 
 
-def verified(copy: Path, manifest: Manifest | None, scratch: str, programs: PgPrograms, sealing: Sealing | None) -> Iterator[Checked]:
+def verified(copy: Path, manifest: BackupManifest | None, scratch: str, programs: PgPrograms, sealing: Sealing | None) -> Iterator[Checked]:
     """Restores a copy into a scratch database and checks it. Yields each result, and raises what made it impossible to go on.
 
     A copy of an older schema is upgraded in the scratch database, which is also the rehearsal of an upgrade.
@@ -129,7 +129,7 @@ def verified(copy: Path, manifest: Manifest | None, scratch: str, programs: PgPr
             yield _keys(database, sealing)
 
 
-def _file(copy: Path, manifest: Manifest | None) -> Checked:
+def _file(copy: Path, manifest: BackupManifest | None) -> Checked:
     if manifest is None:
         return Checked("file", False, f"{manifest_of(copy)} is missing, so the file and its rows cannot be compared with the original")
     if copy.stat().st_size != manifest.bytes or digest(copy) != manifest.sha256:
@@ -137,7 +137,7 @@ def _file(copy: Path, manifest: Manifest | None) -> Checked:
     return Checked("file", True, f"{manifest.bytes} bytes as written on {manifest.taken} by emr-sync {manifest.program}")
 
 
-def _rows(manifest: Manifest | None, found: Mapping[str, int]) -> Checked:
+def _rows(manifest: BackupManifest | None, found: Mapping[str, int]) -> Checked:
     total = sum(found.values())
     if manifest is None:
         return Checked("rows", True, f"{total} rows in {len(found)} tables, not compared")
@@ -147,7 +147,7 @@ def _rows(manifest: Manifest | None, found: Mapping[str, int]) -> Checked:
     return Checked("rows", True, f"{total} rows in {len(found)} tables, as in the original")
 
 
-def _chains(database: Database, manifest: Manifest | None) -> Checked:
+def _chains(database: Database, manifest: BackupManifest | None) -> Checked:
     verdicts = verify(database, noted=manifest.chains if manifest else ())
     broken = [one for one in verdicts if one.broken_at is not None]
     if broken:

@@ -19,7 +19,7 @@ PLAIN_OPTIONS = {"listen": "Listens on", "path": "Folder", "host": "Server", "re
 FALLBACKS = {"on_absent": "absent", "on_unknown": "unknown code"}
 
 
-class Overview(NamedTuple):
+class SourceSummary(NamedTuple):
     """A source in one line. ``address``: where it listens, or what it reads. ``schedule``: when it is read; empty if it listens."""
 
     source: str
@@ -32,14 +32,14 @@ class Overview(NamedTuple):
     mapping: tuple[str, ...]
 
 
-def overview(feed: ConfiguredSource) -> Overview:
+def overview(feed: ConfiguredSource) -> SourceSummary:
     """The source in one line, with the attributes that its rules read."""
     settings = feed.settings
     options = settings.options
     url = _address(str(options.get("base_url") or ""))
     address = url or next((str(options[name]) for name in ("listen", "connect", "host", "path") if options.get(name)), "")
     times, full = _times(feed.schedule), _times(feed.full_resync)
-    return Overview(feed.name, feed.enterprise, settings.adapter, settings.preset, address, times, full, tuple(settings.mapping))
+    return SourceSummary(feed.name, feed.enterprise, settings.adapter, settings.preset, address, times, full, tuple(settings.mapping))
 
 
 def described(feed: ConfiguredSource) -> About:

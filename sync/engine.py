@@ -26,7 +26,7 @@ from sync.config.settings import Backoff, SafeguardRule
 from sync.heartbeat import alive
 from sync.intake import Intake, grouped, pieces, read, records, summary
 from sync.metrics import Metrics
-from sync.recognition import Reading
+from sync.recognition import PayloadReader
 from sync.run import Lane, Progress, Tally, always, no_progress
 from sync.safeguard import Safeguard
 
@@ -263,7 +263,7 @@ class Engine:
         return len(batch.items)
 
     def _feed_all(self, tally: Tally, lane: Lane, mapper: Mapper, payloads: Iterable[Payload], progress: Progress) -> bool:
-        done, reading = 0, Reading(mapper)
+        done, reading = 0, PayloadReader(mapper)
         for group in grouped(reading.pieces(payloads), self.batch_size, self.batch_bytes):
             reading.learn(self.intake.commit(lane, group, tally, None))
             done += len(group)

@@ -42,7 +42,7 @@ class SuppressionList(NamedTuple):
         return "-".join(("suppressions", self.enterprise, self.message_type, self.channel, *([self.line.lstrip("+")] if self.line else [])))
 
 
-class Written(NamedTuple):
+class WrittenList(NamedTuple):
     """What was written. ``kind``: full or delta; ``files``: their names, without the marker; ``addresses``: of the whole list."""
 
     kind: str
@@ -64,7 +64,7 @@ class _Last(NamedTuple):
         return datetime.strptime(self.name.split("-")[-2], STAMP).replace(tzinfo=UTC)
 
 
-def write_list(folder: Path, which: SuppressionList, read: Read, now: datetime, *, delta: bool) -> Written:
+def write_list(folder: Path, which: SuppressionList, read: Read, now: datetime, *, delta: bool) -> WrittenList:
     """Writes a list: all of it, or with ``delta`` what changed. The first one in a folder is whole.
 
     ``read`` gives the rows by address. It is called when no other run writes this list: a delta that is read before another one and written
@@ -92,7 +92,7 @@ def write_list(folder: Path, which: SuppressionList, read: Read, now: datetime, 
         marker = {"kind": kind, "after": last.name if last else None, "added": len(added), "removed": len(removed), "sha256": digests}
         _write(folder / f"{name}.done", json.dumps(marker, indent=1) + "\n")
         _write(state, json.dumps(_Last(f"{name}.done", current)))
-        return Written(kind, len(added), len(removed), tuple(contents), len(current))
+        return WrittenList(kind, len(added), len(removed), tuple(contents), len(current))
 
 
 def _after(last: _Last | None, now: datetime) -> datetime:

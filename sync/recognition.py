@@ -19,7 +19,7 @@ LEAST_REPEATED = 0.5
 
 
 @dataclass(slots=True)
-class Reading:
+class PayloadReader:
     """How the payloads of one source are read."""
 
     mapper: Mapper

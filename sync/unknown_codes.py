@@ -32,7 +32,7 @@ OF_NO_PATIENT = frozenset({PATIENT_ID, "consent.category", "flag.codes"})
 """Settings whose codes are counted by record: an issuer or a kind of record tells nothing about a patient."""
 
 
-class Place(NamedTuple):
+class CodePlace(NamedTuple):
     """Where the configuration would explain a code."""
 
     setting: str
@@ -40,10 +40,10 @@ class Place(NamedTuple):
     attribute: str
 
 
-class Seen(NamedTuple):
+class SeenCode(NamedTuple):
     """A place, its codes with their numbers of patients, and how many different values are not shown."""
 
-    place: Place
+    place: CodePlace
     codes: Mapping[str, int]
     hidden: int
 
@@ -54,7 +54,7 @@ class Survey:
     def __init__(self, least: int = LEAST) -> None:
         self.payloads, self.rejected, self.patients = 0, 0, set[Hashable]()
         self._least = least
-        self._found: dict[Place, dict[str, set[Hashable]]] = {}
+        self._found: dict[CodePlace, dict[str, set[Hashable]]] = {}
 
     def add(self, explanation: Explanation) -> None:
         """Adds one payload. Payloads whose patient is not known count as one patient."""
@@ -68,27 +68,27 @@ class Survey:
             self._codes_at(one).setdefault(one.code, set()).add(self.payloads if one.setting in OF_NO_PATIENT else patient)
 
     def _codes_at(self, one: UnknownCode) -> dict[str, set[Hashable]]:
-        return self._found.setdefault(Place(one.setting, one.path, one.attribute), {})
+        return self._found.setdefault(CodePlace(one.setting, one.path, one.attribute), {})
 
-    def seen(self) -> list[Seen]:
+    def seen(self) -> list[SeenCode]:
         """What may be shown, the most frequent first."""
         shown = [self._seen(place, codes) for place, codes in self._found.items()]
         return sorted(shown, key=lambda one: (-sum(one.codes.values()), one.place))
 
-    def _seen(self, place: Place, codes: Mapping[str, set[Hashable]]) -> Seen:
+    def _seen(self, place: CodePlace, codes: Mapping[str, set[Hashable]]) -> SeenCode:
         are_codes = len(codes) <= min(MANY, max(FEW, len(self.patients) // PER_CODE))
         shown = {code: len(patients) for code, patients in codes.items() if are_codes and self._is_shown(code, len(patients))}
         ranked = dict(sorted(shown.items(), key=lambda one: (-one[1], one[0])))
-        return Seen(place, ranked, len(codes) - len(shown))
+        return SeenCode(place, ranked, len(codes) - len(shown))
 
     def _is_shown(self, code: str, patients: int) -> bool:
         return SHAPE.fullmatch(code) is not None and code.isprintable() and (len(code) <= HARMLESS or patients >= self._least)
 
 
-def lines(found: Iterable[Seen], settings: SourceSettings) -> Iterator[str]:
+def lines(found: Iterable[SeenCode], settings: SourceSettings) -> Iterator[str]:
     """The lines, indented as below the source. Rules that are configured are repeated with their codes; so their lines can replace them."""
     listed = [one for one in found if one.codes]
-    by_rule: dict[str, list[Seen]] = {}
+    by_rule: dict[str, list[SeenCode]] = {}
     for one in listed:
         if one.place.attribute:
             by_rule.setdefault(written_as(one.place.attribute, settings.mapping), []).append(one)
@@ -103,7 +103,7 @@ def lines(found: Iterable[Seen], settings: SourceSettings) -> Iterator[str]:
     yield from _other_settings([one for one in listed if one.place.setting != "mapping"], settings)
 
 
-def _rule(attribute: str, several: Iterable[Seen], rule: Mapping[str, Any]) -> Iterator[str]:
+def _rule(attribute: str, several: Iterable[SeenCode], rule: Mapping[str, Any]) -> Iterator[str]:
     codes: dict[str, int] = {}
     for one in several:
         codes |= {code: max(number, codes.get(code, 0)) for code, number in one.codes.items()}
@@ -118,7 +118,7 @@ def _rule(attribute: str, several: Iterable[Seen], rule: Mapping[str, Any]) -> I
         yield f"          # decide: {scalar(code)}: {OPEN}    # {_number(number, 'patient')}; {' | '.join(meanings(attribute))}"
 
 
-def _other_settings(found: list[Seen], settings: SourceSettings) -> Iterator[str]:
+def _other_settings(found: list[SeenCode], settings: SourceSettings) -> Iterator[str]:
     for setting, hint in HINTS.items():
         codes: dict[str, int] = {}
         for one in found:

@@ -26,7 +26,7 @@ PERIOD, ESCAPED_O, ESCAPED_P = b'"period"', b"\\u006", b"\\u007"
 NOT_READ_BY = ("options", "adapter", "preset")
 
 
-class Head(msgspec.Struct, rename={"kind": "resourceType"}):
+class PatientHead(msgspec.Struct, rename={"kind": "resourceType"}):
     """The part of a resource that says whom it is about and when it changed."""
 
     kind: str
@@ -35,7 +35,7 @@ class Head(msgspec.Struct, rename={"kind": "resourceType"}):
     identifier: Any = None
 
 
-_head = msgspec.json.Decoder(Head).decode
+_head = msgspec.json.Decoder(PatientHead).decode
 
 
 def head(body: bytes) -> dict[str, Any] | None:

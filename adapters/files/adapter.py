@@ -16,7 +16,7 @@ from pathlib import Path
 
 from adapters.base import AdapterError, Batch, Fetch, Filtered, Finding, MissingData, Payload, SourceSettings, Unmappable, Wait
 from adapters.files import cursor, sets
-from adapters.files.cursor import ExtractState, Progress
+from adapters.files.cursor import ExtractProgress, ExtractState
 from adapters.files.loaded import OpenedSet, opened
 from adapters.files.mapper import DelimitedMapper
 from adapters.files.names import NamedPlace
@@ -188,12 +188,12 @@ class _Reading:
         yield Batch((), finished.text(), note=_note(found, one), everybody_since=everybody)
         return finished
 
-    def _progress(self, found: OpenedSet, state: ExtractState) -> Progress:
+    def _progress(self, found: OpenedSet, state: ExtractState) -> ExtractProgress:
         """Where to continue in a set, or its beginning. Another mapping reads it from the beginning, and so does a full read."""
         begun, mapping = state.progress, self.adapter.mapper.mapping
         if begun and (begun.content, begun.mapping) == (found.content, mapping) and begun.full >= self.request.full:
             return begun
-        return Progress(found.content, mapping, self.adapter._clock().isoformat(), full=self.request.full)
+        return ExtractProgress(found.content, mapping, self.adapter._clock().isoformat(), full=self.request.full)
 
     def _is_unchanged(self, one: FileSet) -> bool:
         return all(self.folder.is_unchanged(file) for file in one.files)

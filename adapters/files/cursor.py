@@ -19,7 +19,7 @@ REMEMBERED = 200
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
+class ExtractProgress:
     """A set that was read in part. ``content`` is the digest of its files and time, ``done`` the number of payloads that were committed.
 
     ``mapping``: by which they were read. ``since``: when reading began, in ISO 8601. ``full``: in a full read.
@@ -37,7 +37,7 @@ class ExtractState:
     """``settled``: files that are read and only have to be moved: digest of the name -> size, time, folder."""
 
     newest: NamedPlace = field(default_factory=NamedPlace)
-    progress: Progress | None = None
+    progress: ExtractProgress | None = None
     read: tuple[str, ...] = ()
     settled: dict[str, tuple[float, float, str]] = field(default_factory=dict)
 
@@ -68,7 +68,7 @@ def read(cursor: str | None) -> ExtractState:
         found: dict[str, Any] = json.loads(cursor or "{}")
         return ExtractState(
             NamedPlace(*found.get("newest", ())),
-            Progress(**found["progress"]) if found.get("progress") else None,
+            ExtractProgress(**found["progress"]) if found.get("progress") else None,
             tuple(found.get("read", ())),
             {str(name): (one[0], one[1], str(one[2])) for name, one in found.get("settled", {}).items()},
         )

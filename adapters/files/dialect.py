@@ -25,7 +25,7 @@ ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "0": "\x00", "b": "\b", "Z": "\x1a"}
 _ESCAPED = re.compile(r"\\(.)", re.DOTALL)
 
 
-class Field(NamedTuple):
+class DelimitedField(NamedTuple):
     """A field as written, without its quotes and escapes."""
 
     text: str
@@ -60,11 +60,11 @@ class Dialect:
     quoted_empty: str = NO_STATEMENT
     nulls: Mapping[str, str] = field(default_factory=dict)
 
-    def split(self, line: str) -> list[Field]:
+    def split(self, line: str) -> list[DelimitedField]:
         """The fields of a row. Raises :class:`UnclosedQuote` or :class:`MisplacedQuote`."""
         if self._is_plain(line):
-            return [Field(text) for text in line.split(self.delimiter)]
-        fields: list[Field] = []
+            return [DelimitedField(text) for text in line.split(self.delimiter)]
+        fields: list[DelimitedField] = []
         position = 0
         while True:
             one, position = self._field(line, position)
@@ -73,7 +73,7 @@ class Dialect:
                 return fields
             position += 1  # the delimiter
 
-    def value(self, one: Field) -> Value:
+    def value(self, one: DelimitedField) -> Value:
         """What a field states."""
         if one.is_quoted:
             return one.text if one.text.strip() else _meaning(self.quoted_empty)
@@ -97,7 +97,7 @@ class Dialect:
     def _has_escapes(self) -> bool:
         return self.escape == "backslash"
 
-    def _field(self, line: str, position: int) -> tuple[Field, int]:
+    def _field(self, line: str, position: int) -> tuple[DelimitedField, int]:
         """The field at a position, and the position behind it: of a delimiter, or the end."""
         if self.quote and line.startswith(self.quote, position):
             found = self._quoted.match(line, position)
@@ -105,11 +105,11 @@ class Dialect:
                 raise UnclosedQuote
             if found.end() < len(line) and line[found.end()] != self.delimiter:
                 raise MisplacedQuote
-            return Field(self._unescaped(found[1]), is_quoted=True), found.end()
+            return DelimitedField(self._unescaped(found[1]), is_quoted=True), found.end()
         found = self._unquoted.match(line, position)
         assert found is not None  # it matches the empty text too
         raw = found[0]
-        return Field(_ESCAPED.sub(_literal, raw) if self._has_escapes and "\\" in raw else raw, raw=raw), found.end()
+        return DelimitedField(_ESCAPED.sub(_literal, raw) if self._has_escapes and "\\" in raw else raw, raw=raw), found.end()
 
     def _unescaped(self, text: str) -> str:
         return _ESCAPED.sub(_literal, text) if self._has_escapes else text.replace(self.quote * 2, self.quote)

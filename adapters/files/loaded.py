@@ -9,7 +9,7 @@ from pathlib import PurePosixPath
 from typing import Any, NamedTuple
 
 from adapters.files import loading, unpack
-from adapters.files.options import Extract, Table
+from adapters.files.options import Extract, ExtractTable
 from adapters.files.records import LoadedSet
 from adapters.files.rejected import FileRejected
 from adapters.files.sets import FileSet
@@ -17,7 +17,7 @@ from adapters.files.stage import Stage
 from adapters.folders.drop_folder import DroppedFile
 
 Chunks = Callable[[DroppedFile], Iterator[bytes]]
-TableChunks = Callable[[Table], Iterator[bytes]]
+TableChunks = Callable[[ExtractTable], Iterator[bytes]]
 
 
 class OpenedSet(NamedTuple):
@@ -42,7 +42,7 @@ def opened(chunks: Chunks, one: FileSet, extract: Extract) -> Iterator[OpenedSet
         stage.close()
 
 
-def _load(stage: Stage, number: int, table: Table, extract: Extract, of_table: TableChunks) -> loading.Loaded:
+def _load(stage: Stage, number: int, table: ExtractTable, extract: Extract, of_table: TableChunks) -> loading.Loaded:
     try:
         return loading.load(stage, number, extract, of_table(table))
     except FileRejected as error:
@@ -57,7 +57,7 @@ def _by_table(chunks: Chunks, one: FileSet, extract: Extract) -> Iterator[TableC
     with unpack.opened(chunks(one.by_table[extract.patients.name]), extract.largest) as archive:
         members = [(info, PurePosixPath(info.filename).name) for info in archive.infolist() if not info.is_dir()]
 
-        def of_table(table: Table) -> Iterator[bytes]:
+        def of_table(table: ExtractTable) -> Iterator[bytes]:
             found = [info for info, name in members if table.pattern.match(name) is not None]
             if len(found) != 1:
                 raise FileRejected("archive_members", f"the archive has {len(found)} files with the name in 'file': it must have one")

@@ -39,7 +39,7 @@ class Trailer(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Table:
+class ExtractTable:
     """One file of a set. ``key``: the columns by which its rows are found: of the patient, or of the row above that they belong to.
 
     ``above``: the table that it joins and that table's columns, in the order of ``key``; empty for the patients' table. ``many``: a patient
@@ -68,7 +68,7 @@ class Extract:
     ``patience``: how long a set may miss a file before it is reported.
     """
 
-    tables: tuple[Table, ...]
+    tables: tuple[ExtractTable, ...]
     dialect: Dialect
     record: RecordOptions
     snapshot: bool
@@ -81,7 +81,7 @@ class Extract:
     largest: int = LARGEST
 
     @property
-    def patients(self) -> Table:
+    def patients(self) -> ExtractTable:
         """The patients' table."""
         return self.tables[0]
 
@@ -124,9 +124,9 @@ def column_name(text: str) -> str:
     return f"_{name}" if name[:1].isdigit() else name
 
 
-def _tables(parts: Options) -> list[Table]:
+def _tables(parts: Options) -> list[ExtractTable]:
     """The tables, the patients' first. A table may only join one that is written before it."""
-    found: dict[str, Table] = {}
+    found: dict[str, ExtractTable] = {}
     for name, part in parts.items():
         table = _table(name, part)
         if not table.into and found:
@@ -139,7 +139,7 @@ def _tables(parts: Options) -> list[Table]:
     return list(found.values())
 
 
-def _table(name: str, part: Options) -> Table:
+def _table(name: str, part: Options) -> ExtractTable:
     join = {column_name(one): column_name(above) for one, above in (part.get("join") or {}).items()}
     into, header = str(part.get("into") or ""), bool(part.get("header", True))
     key, columns = _columns(part, "patient"), _columns(part, "columns")
@@ -151,7 +151,7 @@ def _table(name: str, part: Options) -> Table:
         raise ValueError(f"tables.{name}.rows is for the patients' table: a joined table may always have several rows")
     if not header and not columns:
         raise ValueError(f"tables.{name} has no header, so it needs 'columns'")
-    return Table(
+    return ExtractTable(
         name,
         compile_pattern(str(part["file"])),
         tuple(join) if into else key,
@@ -180,8 +180,8 @@ def _record_paths(record: RecordOptions) -> list[str]:
     return [path for path in found if path]
 
 
-def _used(tables: Sequence[Table], written: Iterable[str]) -> dict[str, set[str]]:
-    """Table -> the columns that these paths read in it, and those that other tables join."""
+def _used(tables: Sequence[ExtractTable], written: Iterable[str]) -> dict[str, set[str]]:
+    """For each table the columns that these paths read in it, and those that other tables join."""
     used: dict[str, set[str]] = {table.name: set(table.key) for table in tables}
     for table in tables[1:]:
         used[table.into] |= set(table.above)

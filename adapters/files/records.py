@@ -17,7 +17,7 @@ from typing import Any
 from adapters.base import Payload
 from adapters.files.dialect import ABSENT, Value
 from adapters.files.loading import DETAILS
-from adapters.files.options import AS_OF, EXTRACT, ROWS, UNCERTAIN, Extract, Table
+from adapters.files.options import AS_OF, EXTRACT, ROWS, UNCERTAIN, Extract, ExtractTable
 from adapters.files.stage import Stage
 from adapters.folders.drop_folder import DroppedFile
 from adapters.locators import opaque
@@ -64,7 +64,7 @@ class LoadedSet:
         """How many payloads there are."""
         return self.stage.count_bad() + len(self._unmatched) + self.stage.count_patients()
 
-    def locator(self, table: Table, line: int) -> str:
+    def locator(self, table: ExtractTable, line: int) -> str:
         """Where a row is, without naming anybody."""
         name = opaque(self.files[table.name].name)
         return f"{name}/{table.name}:{line}" if self.extract.archive else f"{name}:{line}"
@@ -77,7 +77,7 @@ class LoadedSet:
             yield self._refused(table, line, b"", UNMATCHED, detail)
 
     @cached_property
-    def _unmatched(self) -> list[tuple[Table, int, int]]:
+    def _unmatched(self) -> list[tuple[ExtractTable, int, int]]:
         """The tables with rows that join nothing, how many, and the line of the first."""
         joined = [(number, table) for number, table in enumerate(self.extract.tables) if number and table.reports_unmatched]
         found = [(table, *self.stage.unmatched(number)) for number, table in joined]
@@ -117,10 +117,10 @@ class LoadedSet:
         body = json.dumps({**record, EXTRACT: known} if known else record, ensure_ascii=True, separators=(",", ":")).encode()
         return Payload(body, self.locator(self.extract.patients, line), datetime.now(UTC), self._written(self.extract.patients))
 
-    def _refused(self, table: Table, line: int, body: bytes, reason: str, detail: str) -> Payload:
+    def _refused(self, table: ExtractTable, line: int, body: bytes, reason: str, detail: str) -> Payload:
         return Payload(body, self.locator(table, line), datetime.now(UTC), self._written(table), (reason, detail))
 
-    def _written(self, table: Table) -> datetime:
+    def _written(self, table: ExtractTable) -> datetime:
         return datetime.fromtimestamp(self.files[table.name].written, UTC)
 
 

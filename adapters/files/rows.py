@@ -32,7 +32,7 @@ DETAILS = {
 }
 
 
-class Line(NamedTuple):
+class RowLine(NamedTuple):
     """A line and its end as written. ``is_cut``: it was longer than :data:`LONGEST_LINE`."""
 
     text: str
@@ -59,7 +59,7 @@ def decoded(chunks: Iterable[bytes], encoding: str) -> Iterator[str]:
     return codecs.iterdecode(chain([first], stream), encoding, errors="replace")
 
 
-def lines(texts: Iterable[str], line_end: str) -> Iterator[Line]:
+def lines(texts: Iterable[str], line_end: str) -> Iterator[RowLine]:
     """The lines. With ``any``, LF or CRLF ends a line. The last one may lack its end."""
     end = {"crlf": "\r\n", "cr": "\r"}.get(line_end, "\n")
     buffer, is_cut = "", False
@@ -70,24 +70,24 @@ def lines(texts: Iterable[str], line_end: str) -> Iterator[Line]:
             is_cut = False
         if len(buffer) > LONGEST_LINE:
             if not is_cut:
-                yield Line(buffer[:LONGEST_LINE], is_cut=True)
+                yield RowLine(buffer[:LONGEST_LINE], is_cut=True)
             buffer, is_cut = buffer[-1:] if end == "\r\n" else "", True
     if buffer and not is_cut:
         yield from _line(buffer, "", line_end, is_cut=False)
 
 
-def _line(text: str, end: str, line_end: str, *, is_cut: bool) -> Iterator[Line]:
+def _line(text: str, end: str, line_end: str, *, is_cut: bool) -> Iterator[RowLine]:
     """The line, unless its beginning was already yielded."""
     if is_cut:
         return
     if line_end == "any" and text.endswith("\r"):
         text, end = text[:-1], f"\r{end}"
-    yield Line(text[:LONGEST_LINE], end, len(text) > LONGEST_LINE)
+    yield RowLine(text[:LONGEST_LINE], end, len(text) > LONGEST_LINE)
 
 
-def rows(found: Iterable[Line], dialect: Dialect) -> Iterator[Row]:
+def rows(found: Iterable[RowLine], dialect: Dialect) -> Iterator[Row]:
     """The rows; empty lines are none. A quoted field that is not closed within :data:`MOST_LINES` rejects its first line only."""
-    stream, ahead, number = iter(found), deque[Line](), 0
+    stream, ahead, number = iter(found), deque[RowLine](), 0
     while (line := ahead.popleft() if ahead else next(stream, None)) is not None:
         number += 1
         if not line.text.strip():
@@ -99,7 +99,7 @@ def rows(found: Iterable[Line], dialect: Dialect) -> Iterator[Row]:
         yield row
 
 
-def _row(number: int, line: Line, dialect: Dialect) -> Row:
+def _row(number: int, line: RowLine, dialect: Dialect) -> Row:
     if line.is_cut:
         return Row(number, line.text, [], TOO_LONG)
     try:
@@ -110,9 +110,9 @@ def _row(number: int, line: Line, dialect: Dialect) -> Row:
         return Row(number, line.text, [], MISPLACED)
 
 
-def _longer(row: Row, first: Line, stream: Iterator[Line], ahead: deque[Line], dialect: Dialect) -> tuple[Row, int]:
+def _longer(row: Row, first: RowLine, stream: Iterator[RowLine], ahead: deque[RowLine], dialect: Dialect) -> tuple[Row, int]:
     """The row with the lines after it that close its quote, and their number. If none does, they are put back into ``ahead``."""
-    taken: list[Line] = []
+    taken: list[RowLine] = []
     text = first.text + first.end
     while len(taken) < MOST_LINES and len(text) <= LONGEST_LINE:
         line = ahead.popleft() if ahead else next(stream, None)
@@ -124,7 +124,7 @@ def _longer(row: Row, first: Line, stream: Iterator[Line], ahead: deque[Line], d
         if dialect.quote not in line.text:
             text += line.text + line.end
             continue
-        longer = _row(row.number, Line(text + line.text), dialect)
+        longer = _row(row.number, RowLine(text + line.text), dialect)
         if longer.reason != UNCLOSED:
             return longer, len(taken)
         text += line.text + line.end

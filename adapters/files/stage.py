@@ -13,7 +13,7 @@ from itertools import groupby
 from typing import Any, NamedTuple
 
 from adapters.files.dialect import Value
-from adapters.files.options import Table
+from adapters.files.options import ExtractTable
 
 SEPARATOR = "\x1f"
 CACHE = 32 * 1024
@@ -42,7 +42,7 @@ class BadRow(NamedTuple):
 class Stage:
     """The rows of one set. Close after use."""
 
-    def __init__(self, tables: Sequence[Table]) -> None:
+    def __init__(self, tables: Sequence[ExtractTable]) -> None:
         self.tables = tables
         self._children = {table.name: [n for n, one in enumerate(tables) if one.into == table.name] for table in tables}
         self._database = sqlite3.connect("", isolation_level=None)
@@ -57,7 +57,7 @@ class Stage:
         """Removes everything."""
         self._database.close()
 
-    def children(self, table: Table) -> list[int]:
+    def children(self, table: ExtractTable) -> list[int]:
         """The numbers of the tables that join this one."""
         return self._children[table.name]
 

@@ -44,7 +44,7 @@ class HostKey(NamedTuple):
     body: bytes
 
 
-class Server(NamedTuple):
+class SftpServer(NamedTuple):
     """Address and credentials of the server."""
 
     host: str
@@ -143,7 +143,7 @@ class SftpDrop:
 
 
 @contextmanager
-def _connected(server: Server) -> Iterator[paramiko.SFTPClient]:
+def _connected(server: SftpServer) -> Iterator[paramiko.SFTPClient]:
     transport = paramiko.Transport(socket.create_connection((server.host, server.port), server.timeout))
     try:
         transport.get_security_options().key_types = _algorithms(server.host_keys)
@@ -191,14 +191,14 @@ def _why(error: Exception) -> str:
     return errno.errorcode.get(number, type(error).__name__) if isinstance(number, int) else type(error).__name__
 
 
-def _server(options: Mapping[str, Any]) -> Server:
+def _server(options: Mapping[str, Any]) -> SftpServer:
     missing = [name for name in ("host", "user", "host_key") if not options.get(name)]
     if missing:
         raise ValueError(f"needs the setting {missing[0]!r}")
     if not (options.get("private_key") or options.get("password")):
         raise ValueError("needs 'private_key' or 'password'")
     password, pinned = str(options.get("password") or ""), options["host_key"]
-    return Server(
+    return SftpServer(
         str(options["host"]),
         int(options.get("port") or PORT),
         str(options["user"]),

@@ -37,7 +37,7 @@ class CxField(NamedTuple):
     field: str
 
 
-class Subject(NamedTuple):
+class MessageSubject(NamedTuple):
     """The patient of a list of identifiers, own ones first. ``others`` have the same authority and type, so they are other patients.
 
     ``problems`` are further identifiers that cannot be read.
@@ -69,15 +69,15 @@ class IdentifierReader:
         self._by_universal_id = frozenset(name for name in settings.authorities.values() if _has_universal_id(name, settings.authorities))
         self._known: dict[tuple[str, Delimiters], str] = {}
 
-    def of_pid(self, message: Message, pid: Sequence[str], today: date) -> Subject:
+    def of_pid(self, message: Message, pid: Sequence[str], today: date) -> MessageSubject:
         """The patient of a PID segment: from PID-3, otherwise from PID-2 or PID-4, which older versions use. Raises as :meth:`read`."""
         return self.read(message, _places("PID", pid, (3, 2, 4)), today)
 
-    def of_mrg(self, message: Message, mrg: Sequence[str], today: date) -> Subject:
+    def of_mrg(self, message: Message, mrg: Sequence[str], today: date) -> MessageSubject:
         """The retired record of an MRG segment: from MRG-1, otherwise from MRG-4 or MRG-2. Raises as :meth:`read`."""
         return self.read(message, _places("MRG", mrg, (1, 4, 2)), today, retired=True)
 
-    def read(self, message: Message, places: Sequence[CxField], today: date, *, retired: bool = False) -> Subject:
+    def read(self, message: Message, places: Sequence[CxField], today: date, *, retired: bool = False) -> MessageSubject:
         """The patient's identifiers, from the first place with a value.
 
         ``retired`` (for MRG) also accepts ended identifiers, and a record that is identified only by a linking identifier.
@@ -112,7 +112,7 @@ class IdentifierReader:
         if not own:
             raise self._unusable(found, places[0].path, without_authority=without_authority and place is places[0])
         identifiers = tuple(dict.fromkeys([*own, *(one for one in usable if one not in others)]))
-        return Subject(identifiers, tuple(others), tuple([one.problem(one.path) for one in illegible]))
+        return MessageSubject(identifiers, tuple(others), tuple([one.problem(one.path) for one in illegible]))
 
     def _may_be_own(self, message: Message, repetition: str, today: date) -> bool:
         """Whether an unreadable repetition may be the source's own identifier: its readable parts match, and it has not ended."""

@@ -15,7 +15,7 @@ from adapters.base import Explanation, Filtered, Item, Payload, SourceSettings, 
 from adapters.hl7v2 import charset as charsets
 from adapters.hl7v2 import envelope, events, explain, merge, torn, unknown
 from adapters.hl7v2.batch import counted, split
-from adapters.hl7v2.cx import Subject
+from adapters.hl7v2.cx import MessageSubject
 from adapters.hl7v2.errors import UnusableMessage
 from adapters.hl7v2.patient_mapping import NO_PID, PatientMapper, evidence
 from adapters.hl7v2.reader import ENVELOPE, Message, read
@@ -26,7 +26,7 @@ from store.preference import ACTIVE, PatientStatements, Statement
 
 HEAD_ONLY = b"The message was larger than the limit. Its head, which must not be read as a message:\r"
 
-NOBODY = Subject(())
+NOBODY = MessageSubject(())
 UNKNOWN_TYPE = "MSH-9 is not an HL7 message type: correct it at the sender, or add the type to 'messages' of the source"
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from datetime import date
 
-from adapters.hl7v2.cx import IdentifierReader, Subject
+from adapters.hl7v2.cx import IdentifierReader, MessageSubject
 from adapters.hl7v2.errors import UnusableMessage
 from adapters.hl7v2.reader import Message
 from store.preference import Identifier, PatientMerge
@@ -118,7 +118,7 @@ def _pair(
     return survivor, retired
 
 
-def _surviving(found: Subject, merged: tuple[Identifier, ...]) -> tuple[Identifier, ...]:
+def _surviving(found: MessageSubject, merged: tuple[Identifier, ...]) -> tuple[Identifier, ...]:
     """The survivor's identifiers. PID-3 may also list the retired identifier, even first."""
     staying = [one for one in found.others if one not in merged]
     if found.identifiers[0] in merged and staying:

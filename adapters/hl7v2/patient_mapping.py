@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 from adapters.base import Payload, SourceSettings
 from adapters.hl7v2 import demographics, merge, stated_at, torn
 from adapters.hl7v2.contact import PatientTelecoms, later
-from adapters.hl7v2.cx import IdentifierReader, Subject
+from adapters.hl7v2.cx import IdentifierReader, MessageSubject
 from adapters.hl7v2.errors import UnusableMessage
 from adapters.hl7v2.path import compile_path
 from adapters.hl7v2.reader import DELETE, Message
@@ -63,7 +63,9 @@ class PatientMapper:
         self._zone = ZoneInfo(settings.time_zone)
         self._keep_names, self._keep_birth_dates = settings.keep_names, settings.keep_birth_dates
 
-    def read(self, message: Message, payload: Payload, *, present: bool = False, subject: Subject | None = None) -> PatientStatements:
+    def read(
+        self, message: Message, payload: Payload, *, present: bool = False, subject: MessageSubject | None = None
+    ) -> PatientStatements:
         """``present``: rules say nothing about what the message does not have, since its kind need not have it. ``subject`` is whom it is
         about, where that is known. Raises :class:`UnusableMessage`.
         """
@@ -97,7 +99,7 @@ class PatientMapper:
             content=_content(payload.body),
         )
 
-    def read_contact(self, message: Message, payload: Payload, subject: Subject | None = None) -> PatientStatements:
+    def read_contact(self, message: Message, payload: Payload, subject: MessageSubject | None = None) -> PatientStatements:
         """Protection, death and the site's own rules; never demographics, which come in an update, and nothing is taken back."""
         item = self.read(message, payload, present=True, subject=subject)
         stated = {name: one for name, one in item.statements.items() if one.value is not None and base(name) not in DEMOGRAPHICS}
@@ -119,7 +121,7 @@ class PatientMapper:
             found += others
         return [one + _PADDING[len(one) :] for one in found]
 
-    def subject(self, message: Message, pid: list[str], today: date) -> Subject:
+    def subject(self, message: Message, pid: list[str], today: date) -> MessageSubject:
         """Whom a PID segment is about."""
         found = self.identifiers.of_pid(message, pid, today)
         return found._replace(problems=(*found.problems, _SEVERAL)) if found.others else found

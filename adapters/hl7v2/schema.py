@@ -75,5 +75,5 @@ class FilesOptions(Hl7Options, LocalOptions):
     """``hl7v2.files``."""
 
 
-class SftpOptions(Hl7Options, folders.SftpOptions):
+class Hl7SftpOptions(Hl7Options, folders.SftpOptions):
     """``hl7v2.sftp``."""

@@ -86,7 +86,7 @@ class StreamedBody(Protocol):
     def close(self) -> None: ...
 
 
-class StreamedResponse(StreamedBody, Protocol):
+class DownloadResponse(StreamedBody, Protocol):
     """The same, with status and headers."""
 
     status_code: int
@@ -107,7 +107,7 @@ class DownloadedResponse(NamedTuple):
     is_redirect: bool = False
 
 
-def read_response(response: StreamedResponse, bounds: Bounds, begun: float) -> DownloadedResponse:
+def read_response(response: DownloadResponse, bounds: Bounds, begun: float) -> DownloadedResponse:
     """The response with its body. Raises as :func:`read_body` does."""
     if response.is_redirect:
         response.close()

@@ -29,7 +29,7 @@ PORTS = {"https": 443, "http": 80}
 
 
 @dataclass(frozen=True, slots=True)
-class Credentials:
+class ProviderCredentials:
     """What a site has agreed with its provider. Several secrets are valid at once while one is replaced by the next.
 
     ``shared_secrets``: those of Twilio's webhook rules. ``method``: Vonage's signature method. ``allow_from``: addresses and networks.
@@ -43,11 +43,11 @@ class Credentials:
     method: str = ""
 
 
-Check = Callable[[ProviderRequest, Recipe, Credentials], str]
+Check = Callable[[ProviderRequest, Recipe, ProviderCredentials], str]
 """Returns why the request is not the provider's; empty if it is."""
 
 
-def refusal(request: ProviderRequest, recipe: Recipe, credentials: Credentials, more: Mapping[str, Check] | None = None) -> str:
+def refusal(request: ProviderRequest, recipe: Recipe, credentials: ProviderCredentials, more: Mapping[str, Check] | None = None) -> str:
     """Why the request must be refused; empty if it is the provider's. ``more``: schemes that need a connection (``sns``)."""
     if credentials.allow_from and not is_allowed(request.peer, credentials.allow_from):
         return PEER
@@ -67,7 +67,7 @@ def is_allowed(peer: str, networks: Iterable[str]) -> bool:
     return any(address in ip_network(one, strict=False) for one in networks)
 
 
-def by_hmac(request: ProviderRequest, recipe: Recipe, credentials: Credentials) -> str:
+def by_hmac(request: ProviderRequest, recipe: Recipe, credentials: ProviderCredentials) -> str:
     """An HMAC of the parts that the recipe names."""
     if not (given := _given(request, recipe)):
         return MISSING
@@ -87,7 +87,7 @@ def by_hmac(request: ProviderRequest, recipe: Recipe, credentials: Credentials) 
     return WRONG
 
 
-def by_ed25519(request: ProviderRequest, recipe: Recipe, credentials: Credentials) -> str:
+def by_ed25519(request: ProviderRequest, recipe: Recipe, credentials: ProviderCredentials) -> str:
     """A signature by the provider's Ed25519 key, whose public half is in base64."""
     from cryptography.exceptions import InvalidSignature
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -107,7 +107,7 @@ def by_ed25519(request: ProviderRequest, recipe: Recipe, credentials: Credential
     return WRONG
 
 
-def by_token(request: ProviderRequest, recipe: Recipe, credentials: Credentials) -> str:
+def by_token(request: ProviderRequest, recipe: Recipe, credentials: ProviderCredentials) -> str:
     """A JSON Web Token (RFC 7519) by a shared secret, which holds the hashes of the URL and of the body."""
     import jwt
 
@@ -130,7 +130,7 @@ def _jwt_options(required: list[str]) -> Options:
     return {"require": required, "verify_iat": False, "verify_exp": False, "verify_nbf": False, "verify_aud": False}
 
 
-def by_sorted_parameters(request: ProviderRequest, recipe: Recipe, credentials: Credentials) -> str:
+def by_sorted_parameters(request: ProviderRequest, recipe: Recipe, credentials: ProviderCredentials) -> str:
     """Vonage's ``sig``: a hash of all other parameters, sorted by name."""
     content = request.content(EITHER)
     if not isinstance(content, dict):
@@ -147,7 +147,7 @@ def by_sorted_parameters(request: ProviderRequest, recipe: Recipe, credentials: 
     return "" if any(hmac.compare_digest(one.encode(), given.encode()) for one in expected) else WRONG
 
 
-def by_password(request: ProviderRequest, recipe: Recipe, credentials: Credentials) -> str:
+def by_password(request: ProviderRequest, recipe: Recipe, credentials: ProviderCredentials) -> str:
     """HTTP Basic authentication (RFC 7617)."""
     kind, _, given = request.headers.get("authorization", "").partition(" ")
     if kind.lower() != "basic" or not given:
@@ -156,7 +156,7 @@ def by_password(request: ProviderRequest, recipe: Recipe, credentials: Credentia
     return "" if any(hmac.compare_digest(one, given.strip().encode()) for one in expected) else WRONG
 
 
-def by_address(request: ProviderRequest, recipe: Recipe, credentials: Credentials) -> str:
+def by_address(request: ProviderRequest, recipe: Recipe, credentials: ProviderCredentials) -> str:
     """No signature: only the addresses of the provider, which :func:`refusal` has checked, may call."""
     return "" if credentials.allow_from else PEER
 

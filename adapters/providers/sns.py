@@ -23,7 +23,7 @@ from adapters.http.retry import Retryable
 from adapters.providers.format import Recipe
 from adapters.providers.reading import value_at
 from adapters.providers.request import ProviderRequest, json_value
-from adapters.providers.signatures import LATE, MISSING, WRONG, Credentials
+from adapters.providers.signatures import LATE, MISSING, WRONG, ProviderCredentials
 
 if TYPE_CHECKING:
     from cryptography.x509 import Certificate
@@ -58,7 +58,7 @@ class SnsSignatures:
         self._fetches: deque[datetime] = deque(maxlen=FETCHES)
         self._lock = threading.Lock()
 
-    def check(self, request: ProviderRequest, recipe: Recipe, credentials: Credentials) -> str:
+    def check(self, request: ProviderRequest, recipe: Recipe, credentials: ProviderCredentials) -> str:
         """As ``adapters.providers.signatures.Check``. Raises :class:`SnsUnreachable`."""
         content = json_value(request.body)
         if not isinstance(content, dict) or not value_at(content, "Signature"):

@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from threading import Lock
 from typing import NamedTuple
 
-from adapters.rehearsal.population import Person, Population
+from adapters.rehearsal.population import InventedPerson, Population
 
 GROUPS = 25
 Clock = Callable[[], datetime]
@@ -25,7 +25,7 @@ def utc_now() -> datetime:
 class ChartEntry(NamedTuple):
     """The current record of a patient in the EMR."""
 
-    person: Person
+    person: InventedPerson
     updated: datetime
     written: int = 0  # changes by other systems
 

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 
 from adapters.rehearsal.chart import ChartEntry
 from adapters.rehearsal.dialect import AUTHORITY
-from adapters.rehearsal.population import InventedPhone, Person
+from adapters.rehearsal.population import InventedPerson, InventedPhone
 
 EVENTS = {"A01": "ADT_A01", "A04": "ADT_A01", "A08": "ADT_A01", "A28": "ADT_A05", "A31": "ADT_A05"}
 USES = {"cell": "PRS^CP", "home": "PRN^PH", "work": "WPN^PH"}
@@ -43,7 +43,7 @@ def _head(event: str, control: str, at: datetime) -> list[str]:
     ]
 
 
-def _pid(person: Person, updated: datetime) -> str:
+def _pid(person: InventedPerson, updated: datetime) -> str:
     language = f"{person.language[1]}^{person.language[2]}^ISO639" if person.language else ""
     fields = {
         1: "1",
@@ -64,24 +64,24 @@ def _pid(person: Person, updated: datetime) -> str:
     return _segment("PID", fields)
 
 
-def _pd1(person: Person) -> str:
+def _pd1(person: InventedPerson) -> str:
     return _segment("PD1", {11: TEXTING[person.texting_ok], 12: "Y" if person.restricted else "N"})
 
 
-def _nk1(person: Person) -> str:
+def _nk1(person: InventedPerson) -> str:
     """A next of kin, whose number must never be used as the patient's own."""
     return f"NK1|1|{_escaped(person.family)}^Kin|SPO^Spouse^HL70063||^PRN^PH^^1^999^5550199"
 
 
-def _pv1(person: Person) -> str:
+def _pv1(person: InventedPerson) -> str:
     return f"PV1|1|O|CLINIC^{1 + person.index % 40}^1^{AUTHORITY}||||REH{person.index % 300:04d}^Attending^Invented^^^Dr|||MED"
 
 
-def _gt1(person: Person) -> str:
+def _gt1(person: InventedPerson) -> str:
     return _segment("GT1", {1: "1", 3: _name(person), 5: _address(person), 11: "SEL^Self^HL70063"})
 
 
-def _in1(person: Person) -> str:
+def _in1(person: InventedPerson) -> str:
     fields = {
         1: "1",
         2: f"PLAN{person.index % 9}^Invented Health Plan",
@@ -95,11 +95,11 @@ def _in1(person: Person) -> str:
     return _segment("IN1", fields)
 
 
-def _zcp(person: Person) -> str:
+def _zcp(person: InventedPerson) -> str:
     return f"ZCP|1|{DO_NOT_CONTACT[person.do_not_contact]}|{person.preferred_method or ''}"
 
 
-def _private(person: Person) -> str:
+def _private(person: InventedPerson) -> str:
     """PID-13. Its first repetition is the primary (home) number; it is empty if there is none (HL7 v2.9 chapter 3, PID-13)."""
     home = [one for one in person.numbers if one.kind == "home"]
     cell = [one for one in person.numbers if one.kind == "cell"]
@@ -118,11 +118,11 @@ def _identifier(mrn: str) -> str:
     return f"{mrn}^^^{AUTHORITY}^MR"
 
 
-def _name(person: Person) -> str:
+def _name(person: InventedPerson) -> str:
     return f"{_escaped(person.family)}^{_escaped(person.given)}^^^^^L"
 
 
-def _address(person: Person) -> str:
+def _address(person: InventedPerson) -> str:
     return f"{1 + person.index % 900} Rehearsal Way^^Samplefield^IL^62701^US^H"
 
 

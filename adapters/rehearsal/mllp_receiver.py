@@ -26,7 +26,7 @@ class UpdateListener:
         self.codes: list[str] = []
         listener = self
 
-        class Handler(StreamRequestHandler):
+        class FrameHandler(StreamRequestHandler):
             """One connection."""
 
             def handle(self) -> None:
@@ -45,12 +45,12 @@ class UpdateListener:
                     found += byte
                 return found.removeprefix(START).removesuffix(END)
 
-        class Server(ThreadingTCPServer):
+        class FrameServer(ThreadingTCPServer):
             """Connections do not outlive it."""
 
             daemon_threads, allow_reuse_address = True, True
 
-        self._server = Server(("127.0.0.1", port), Handler)
+        self._server = FrameServer(("127.0.0.1", port), FrameHandler)
         self.port: int = self._server.server_address[1]
         self._thread = Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, name="rehearsal-a31", daemon=True)
 

@@ -29,7 +29,7 @@ class InventedPhone(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Person:
+class InventedPerson:
     """One invented patient at one revision. ``None`` always means that the EMR has no statement."""
 
     index: int
@@ -56,13 +56,13 @@ class Population:
     seed: int
     size: int
 
-    def person(self, index: int, revision: int = 0) -> Person:
+    def person(self, index: int, revision: int = 0) -> InventedPerson:
         """Patient ``index`` at ``revision``. ``IndexError`` if there is no such patient."""
         if not 0 <= index < self.size:
             raise IndexError("no such patient in this population")
         dice = blake2b(b"%d:%d" % (self.seed, index), digest_size=32).digest()
         changes = _change_counts(dice[0], revision)
-        return Person(
+        return InventedPerson(
             index=index,
             revision=revision,
             mrn=mrn(index),
@@ -80,7 +80,7 @@ class Population:
             texting_ok=_flipped(_tristate(dice[12], yes=128, no=38), changes[2]),
         )
 
-    def people(self) -> Iterator[Person]:
+    def people(self) -> Iterator[InventedPerson]:
         """All patients at revision 0, in order."""
         return (self.person(index) for index in range(self.size))
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from adapters.rehearsal.chart import ChartEntry
 from adapters.rehearsal.dialect import DO_NOT_CONTACT, MRN_SYSTEM, PREFERRED_METHOD, TEXTING_OK
-from adapters.rehearsal.population import InventedPhone, Person
+from adapters.rehearsal.population import InventedPerson, InventedPhone
 
 Resource = dict[str, Any]
 USES = {"cell": "mobile", "home": "home", "work": "work"}
@@ -104,7 +104,7 @@ def _export(name: str) -> Resource:
     return {"name": "export", "definition": f"http://hl7.org/fhir/uv/bulkdata/OperationDefinition/{name}"}
 
 
-def _extensions(person: Person) -> list[Resource]:
+def _extensions(person: InventedPerson) -> list[Resource]:
     found: list[Resource] = []
     if person.do_not_contact is not None:
         found.append({"url": DO_NOT_CONTACT, "valueBoolean": person.do_not_contact})
@@ -115,7 +115,7 @@ def _extensions(person: Person) -> list[Resource]:
     return found
 
 
-def _telecom(person: Person) -> list[Resource]:
+def _telecom(person: InventedPerson) -> list[Resource]:
     email = [{"system": "email", "value": person.email, "use": "home"}] if person.email else []
     return [_phone(number) for number in person.numbers] + email
 
@@ -130,7 +130,7 @@ def _written(e164: str) -> str:
     return f"{e164[:2]}-{e164[2:5]}-{e164[5:8]}-{e164[8:]}"
 
 
-def _communication(person: Person) -> list[Resource]:
+def _communication(person: InventedPerson) -> list[Resource]:
     if person.language is None:
         return []
     code, _, name = person.language

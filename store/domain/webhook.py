@@ -20,7 +20,7 @@ WAITS = tuple(timedelta(seconds=seconds) for seconds in (5, 300, 1_800, 7_200, 1
 GONE = 410
 
 
-class Message(NamedTuple):
+class WebhookMessage(NamedTuple):
     """A message for one endpoint. ``id`` is the same for every attempt, so that the receiver can tell a repeat."""
 
     id: str
@@ -38,7 +38,7 @@ def read_secret(text: str) -> bytes:
     return key
 
 
-def signed_headers(message: Message, secrets: Iterable[bytes], now: datetime) -> dict[str, str]:
+def signed_headers(message: WebhookMessage, secrets: Iterable[bytes], now: datetime) -> dict[str, str]:
     """The headers of an attempt made ``now``, signed with each secret, so that a receiver may know the old or the new one."""
     timestamp = str(int(now.timestamp()))
     content = f"{message.id}.{timestamp}.".encode() + message.body

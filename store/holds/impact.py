@@ -34,7 +34,7 @@ SOURCE_ASSERTIONS = """SELECT patient_id, authority, assertions, effective, effe
 InForce = Mapping[str, Preference]
 
 
-class Count(NamedTuple):
+class PatientCount(NamedTuple):
     """How many patients a change of one attribute in one direction would make more contactable (``store.domain.contactability``)."""
 
     attribute: str
@@ -61,9 +61,9 @@ class Impact:
     sample: list[Example] = field(default_factory=list)
 
     @property
-    def counts(self) -> list[Count]:
+    def counts(self) -> list[PatientCount]:
         """The counts in the order of a preview."""
-        return [Count(*key, patients) for key, patients in sorted(self.by_direction.items())]
+        return [PatientCount(*key, patients) for key, patients in sorted(self.by_direction.items())]
 
     def add(self, patient: int, before: InForce, directions: Mapping[str, str]) -> None:
         """Adds one patient: what is in force, and the direction of each attribute that would change."""

@@ -18,7 +18,7 @@ from store.domain import documents
 from store.domain.documents import instant
 from store.domain.ids import token
 from store.domain.patient import ChangedPatient
-from store.domain.webhook import Message
+from store.domain.webhook import WebhookMessage
 from store.errors import NotFound
 from store.patients.preferences import Preferences
 
@@ -43,7 +43,7 @@ class Claimed(NamedTuple):
     """A message to be sent now. ``attempts``: how many there are with this one."""
 
     seq: int
-    message: Message
+    message: WebhookMessage
     attempts: int
 
 
@@ -105,7 +105,7 @@ class Outbox:
                 return []
             rows = self.database.select(transaction, DUE, [self.name, self.database.bound(now), CLAIMED_AT_ONCE])
             self.database.update(transaction, WebhookMessageRow, KEY, ("due",), [(now + lease, self.name, row[0]) for row in rows])
-        return [Claimed(seq, Message(number, body.encode()), attempts + 1) for seq, number, body, attempts in rows]
+        return [Claimed(seq, WebhookMessage(number, body.encode()), attempts + 1) for seq, number, body, attempts in rows]
 
     def accepted(self, seq: int) -> None:
         """The endpoint has the message."""

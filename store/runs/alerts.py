@@ -17,7 +17,7 @@ COLUMNS = (*KEY, "since", "told", "tried", "attempts")
 READ = f"SELECT {', '.join(COLUMNS)} FROM alerts ORDER BY {', '.join(KEY)}"
 
 
-class Subject(NamedTuple):
+class AlertSubject(NamedTuple):
     """What an alert is about: a kind of trouble, of one enterprise, and of one source where it has one."""
 
     kind: str
@@ -32,7 +32,7 @@ class SentAlert(NamedTuple):
     """
 
     target: str
-    subject: Subject
+    subject: AlertSubject
     since: datetime
     told: datetime | None = None
     tried: datetime | None = None
@@ -67,4 +67,4 @@ class SentAlerts:
 def _alert(row: Sequence[Any]) -> SentAlert:
     target, kind, enterprise, source, since, told, tried, attempts = row
     times = (instant(told) if told else None, instant(tried) if tried else None)
-    return SentAlert(target, Subject(kind, enterprise, source), instant(since), *times, attempts)
+    return SentAlert(target, AlertSubject(kind, enterprise, source), instant(since), *times, attempts)

@@ -67,10 +67,10 @@ def verify_backup(
 
 def _verify(settings: Settings, file: Path, scratch: str | None, pg_bin: Path | None, as_json: bool, result: dict[str, Any]) -> None:
     from store.db.pg_programs import PgPrograms
-    from sync.backup import Manifest, verified
+    from sync.backup import BackupManifest, verified
 
     where = _where(settings, file, scratch)
-    findings = verified(file, Manifest.beside(file), where, PgPrograms(pg_bin), payload_key.existing(settings))
+    findings = verified(file, BackupManifest.beside(file), where, PgPrograms(pg_bin), payload_key.existing(settings))
     found = []
     for one in findings:
         found.append(one)

@@ -13,7 +13,7 @@ from sync.commands import configured, output
 from sync.commands.configured import SourceName, has_database
 from sync.commands.output import AsJson
 from sync.config import ConfigProblem, Settings, inspect
-from sync.describe import Overview, overview
+from sync.describe import SourceSummary, overview
 from sync.sources import adapter, feed
 
 
@@ -59,7 +59,7 @@ def _show(settings: Settings) -> None:
     output.say(f"API and pages: {'https' if settings.tls else 'http'}://{settings.listen}")
 
 
-def _row(one: Overview) -> tuple[object, ...]:
+def _row(one: SourceSummary) -> tuple[object, ...]:
     when = one.schedule or ("as messages arrive" if one.adapter in LISTENERS else "by resync and ingest")
     full = f", everything {one.full_resync}" if one.full_resync else ""
     return one.adapter, one.preset, one.address, when + full, len(one.mapping)

@@ -47,7 +47,7 @@ def _given(text: str) -> str:
     return text.strip()
 
 
-class Question(NamedTuple):
+class AskedSetting(NamedTuple):
     """What ``init`` needs to know: the option, the question, the check of an answer (``ValueError`` says how to fix it), and a default.
 
     ``may_be_empty``: no answer is an answer, too.
@@ -60,32 +60,32 @@ class Question(NamedTuple):
     may_be_empty: bool = False
 
 
-def _questions(protocol: str, answers: Mapping[str, str]) -> tuple[Question, ...]:
+def _questions(protocol: str, answers: Mapping[str, str]) -> tuple[AskedSetting, ...]:
     """The questions after the protocol. One may depend on an earlier answer."""
     return (
-        Question("enterprise", "Short name of your organization", _named),
-        Question("source", "Short name of this source", _named, f"{answers.get('enterprise', '')}-{SUFFIX[protocol]}"),
-        Question("region", "Country of phone numbers without a country code", region, "US"),
-        Question("time-zone", "Time zone of the EMR", time_zone, _local_zone()),
-        Question("preset", "Preset of the EMR", lambda text: _preset(text, protocol), STANDARD[protocol]),
+        AskedSetting("enterprise", "Short name of your organization", _named),
+        AskedSetting("source", "Short name of this source", _named, f"{answers.get('enterprise', '')}-{SUFFIX[protocol]}"),
+        AskedSetting("region", "Country of phone numbers without a country code", region, "US"),
+        AskedSetting("time-zone", "Time zone of the EMR", time_zone, _local_zone()),
+        AskedSetting("preset", "Preset of the EMR", lambda text: _preset(text, protocol), STANDARD[protocol]),
         *(_of_fhir(answers) if protocol == FHIR else _OF_HL7),
-        Question("identifier-type", "Type of that identifier", _given, "MR"),
+        AskedSetting("identifier-type", "Type of that identifier", _given, "MR"),
     )
 
 
 _OF_HL7 = (
-    Question("listen", "Address to listen on for MLLP", _listen, "127.0.0.1:2575"),
-    Question("authority", "Assigning authority of the patients' identifier, as in PID-3.4", _given),
+    AskedSetting("listen", "Address to listen on for MLLP", _listen, "127.0.0.1:2575"),
+    AskedSetting("authority", "Assigning authority of the patients' identifier, as in PID-3.4", _given),
 )
 
 
-def _of_fhir(answers: Mapping[str, str]) -> tuple[Question, ...]:
-    key = Question("private-key", "File with the client's private key, PEM", _key_file)
+def _of_fhir(answers: Mapping[str, str]) -> tuple[AskedSetting, ...]:
+    key = AskedSetting("private-key", "File with the client's private key, PEM", _key_file)
     return (
-        Question("base-url", "Base URL of the FHIR server", web_address),
-        Question("client-id", "Client id for SMART Backend Services, or nothing", str.strip, may_be_empty=True),
+        AskedSetting("base-url", "Base URL of the FHIR server", web_address),
+        AskedSetting("client-id", "Client id for SMART Backend Services, or nothing", str.strip, may_be_empty=True),
         *((key,) if answers.get("client-id") else ()),
-        Question("authority", "System of the patients' identifier in Patient.identifier", _given),
+        AskedSetting("authority", "System of the patients' identifier in Patient.identifier", _given),
     )
 
 
@@ -152,7 +152,7 @@ def init(
 
 def _answers(options: Mapping[str, str]) -> dict[str, str]:
     """An answer to each question: the option, the default, or what a person types."""
-    protocol = _answer(Question("protocol", "HL7 v2 messages or FHIR server (hl7v2, fhir)", _protocol, HL7), options)
+    protocol = _answer(AskedSetting("protocol", "HL7 v2 messages or FHIR server (hl7v2, fhir)", _protocol, HL7), options)
     answers: dict[str, str] = {}
     while left := [one for one in _questions(protocol, answers) if one.option not in answers]:
         answers[left[0].option] = _answer(left[0], options)
@@ -162,7 +162,7 @@ def _answers(options: Mapping[str, str]) -> dict[str, str]:
     return {"protocol": protocol} | answers
 
 
-def _answer(question: Question, options: Mapping[str, str]) -> str:
+def _answer(question: AskedSetting, options: Mapping[str, str]) -> str:
     if question.option in options:
         try:
             return question.check(options[question.option])
@@ -175,11 +175,11 @@ def _answer(question: Question, options: Mapping[str, str]) -> str:
     return _asked(question)
 
 
-def _flag(question: Question) -> str:
+def _flag(question: AskedSetting) -> str:
     return question.option if question.option == "protocol" else f"--{question.option}"
 
 
-def _asked(question: Question) -> str:
+def _asked(question: AskedSetting) -> str:
     """What a person types. Asked again until it can be used."""
     while True:
         default = question.default or ("" if question.may_be_empty else None)

@@ -12,7 +12,7 @@ from sync.commands import configured, output
 from sync.commands.configured import SourceName
 from sync.commands.output import AsJson
 from sync.sources import adapter, feed, payloads
-from sync.unknown_codes import LEAST, NO_RULE, OPEN, Seen, Survey, lines
+from sync.unknown_codes import LEAST, NO_RULE, OPEN, SeenCode, Survey, lines
 
 
 def map_codes(
@@ -47,7 +47,7 @@ def map_codes(
     _show(source, survey, seen, proposed)
 
 
-def _show(source: str, survey: Survey, seen: Sequence[Seen], proposed: Sequence[str]) -> None:
+def _show(source: str, survey: Survey, seen: Sequence[SeenCode], proposed: Sequence[str]) -> None:
     output.say(f"# {output.number(survey.payloads, 'record')} of {output.number(len(survey.patients), 'patient')} read into {source}")
     if proposed:
         output.say(

@@ -19,7 +19,7 @@ LEAP = datetime(2028, 1, 1, tzinfo=UTC)
 EXAMPLE = "write it like */15 * * * * or 0 3 * * 0"
 
 
-class Field(NamedTuple):
+class CronField(NamedTuple):
     """One field: its name, its bounds, and the names its numbers have, counted from ``low``."""
 
     name: str
@@ -29,11 +29,11 @@ class Field(NamedTuple):
 
 
 FIELDS = (
-    Field("minute", 0, 59),
-    Field("hour", 0, 23),
-    Field("day of month", 1, 31),
-    Field("month", 1, 12, MONTHS),
-    Field("day of week", 0, 7, DAYS),
+    CronField("minute", 0, 59),
+    CronField("hour", 0, 23),
+    CronField("day of month", 1, 31),
+    CronField("month", 1, 12, MONTHS),
+    CronField("day of week", 0, 7, DAYS),
 )
 
 
@@ -124,14 +124,14 @@ def _text(numbers: set[int] | None) -> str:
     return "*" if numbers is None else ",".join(map(str, sorted(numbers)))
 
 
-def _numbers(field: Field, text: str) -> set[int] | None:
+def _numbers(field: CronField, text: str) -> set[int] | None:
     """The numbers of one field; ``None`` is all of them, written ``*``."""
     if text == "*":
         return None
     return {number for part in text.split(",") for number in _range(field, part)}
 
 
-def _range(field: Field, text: str) -> range:
+def _range(field: CronField, text: str) -> range:
     span, slash, step = text.partition("/")
     if slash and (not step.isdecimal() or int(step) == 0):
         raise ValueError(f"{field.name}: {step!r} is not a valid step; {EXAMPLE}")
@@ -146,7 +146,7 @@ def _range(field: Field, text: str) -> range:
     return range(first, last + 1, int(step) if slash else 1)
 
 
-def _number(field: Field, text: str) -> int:
+def _number(field: CronField, text: str) -> int:
     if text.casefold() in field.names:
         return field.names.index(text.casefold()) + field.low
     if not text.isdecimal() or not field.low <= int(text) <= field.high:

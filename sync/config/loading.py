@@ -24,7 +24,7 @@ from sync.config.problems import ConfigError, ConfigProblem
 from sync.config.providers import providers
 from sync.config.secret import resolve
 from sync.config.settings import AlertSettings, Backoff, ConfiguredSource, ConnectionLimits, Logging, SafeguardRule, Settings
-from sync.config.sources import Build, Written, feed, read_sources, source
+from sync.config.sources import Build, WrittenSource, feed, read_sources, source
 from sync.config.webhooks import webhooks
 from sync.config.write_back import echoes
 
@@ -128,7 +128,7 @@ def _names(document: Document, data: Mapping[str, Any]) -> None:
 
 
 def _feeds(
-    document: Document, sources: Mapping[str, Written], parts: Mapping[str, EnterprisePart], build: Build
+    document: Document, sources: Mapping[str, WrittenSource], parts: Mapping[str, EnterprisePart], build: Build
 ) -> dict[str, ConfiguredSource]:
     if not isinstance(document.data.get("enterprises"), dict):
         return {}
@@ -137,7 +137,11 @@ def _feeds(
 
 
 def _joined(
-    file: FilePath, top: Top, parts: Mapping[str, EnterprisePart], sources: Mapping[str, Written], feeds: Mapping[str, ConfiguredSource]
+    file: FilePath,
+    top: Top,
+    parts: Mapping[str, EnterprisePart],
+    sources: Mapping[str, WrittenSource],
+    feeds: Mapping[str, ConfiguredSource],
 ) -> Settings:
     echoed = echoes({name: one.part.write_back for name, one in sources.items()})
     none: frozenset[str] = frozenset()

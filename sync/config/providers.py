@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, model_validator
 
 from adapters.providers.format import LINE_GROUP, ProviderFormat
-from adapters.providers.signatures import Credentials
+from adapters.providers.signatures import ProviderCredentials
 from adapters.providers.sns import ARN
 from adapters.schema import Duration, OneOrSeveral, SettingsGroup
 from sync.config import provider_format
@@ -147,9 +147,11 @@ def _check_secrets(document: Document, path: Path, part: ProviderPart, found: Pr
         document.mistake((*path, "user"), "missing; add the user name that the provider sends with its password")
 
 
-def _credentials(part: ProviderPart) -> Credentials:
+def _credentials(part: ProviderPart) -> ProviderCredentials:
     secrets = tuple(part.secret or part.public_key or part.password)
-    return Credentials(secrets, tuple(part.shared_secret), part.user, tuple(part.topics), tuple(part.allow_from), part.signature_method)
+    return ProviderCredentials(
+        secrets, tuple(part.shared_secret), part.user, tuple(part.topics), tuple(part.allow_from), part.signature_method
+    )
 
 
 def _signs_url(found: ProviderFormat) -> bool:

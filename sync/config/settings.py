@@ -20,7 +20,7 @@ from sync.config.problems import ConfigProblem
 if TYPE_CHECKING:
     from adapters.fhir.notification import PushCredentials
     from adapters.providers.format import ProviderFormat
-    from adapters.providers.signatures import Credentials
+    from adapters.providers.signatures import ProviderCredentials
 
 LOOPBACK = Address("127.0.0.1", 8080)
 
@@ -76,7 +76,7 @@ class ConfiguredProvider:
     name: str
     enterprise: str
     format: ProviderFormat
-    credentials: Credentials
+    credentials: ProviderCredentials
     public_url: str = ""
     group: tuple[str, ...] = ()
     line_of: Mapping[str, str] = field(default_factory=dict)

@@ -29,7 +29,7 @@ Build = Callable[[SourceSettings], object]
 OWN = frozenset(SourcePart.model_fields)
 
 
-class Written(NamedTuple):
+class WrittenSource(NamedTuple):
     """One source as it was read: the common settings and its adapter's own."""
 
     part: SourcePart
@@ -38,7 +38,7 @@ class Written(NamedTuple):
     preset: PresetPart | None
 
 
-def read_sources(document: Document, data: Any) -> dict[str, Written]:
+def read_sources(document: Document, data: Any) -> dict[str, WrittenSource]:
     """Every valid source, in the order written."""
     if data is not None and not isinstance(data, dict):
         document.mistake(("sources",), "must be a group of sources; indent each below it, as 'name:' with its settings indented further")
@@ -47,7 +47,7 @@ def read_sources(document: Document, data: Any) -> dict[str, Written]:
     return {name: source for name, source in found.items() if source is not None}
 
 
-def _read(document: Document, path: Path, data: Any) -> Written | None:
+def _read(document: Document, path: Path, data: Any) -> WrittenSource | None:
     if not isinstance(data, dict):
         document.mistake(path, "must be a group of settings; indent them below it, as 'name: value'")
         return None
@@ -64,7 +64,7 @@ def _read(document: Document, path: Path, data: Any) -> Written | None:
     if part is None or options is None:
         return None
     rules = {name: checked(document, (*path, "mapping", name), RulePart, rule) for name, rule in part.mapping.items()}
-    return Written(part, {name: rule for name, rule in rules.items() if rule is not None}, options, preset)
+    return WrittenSource(part, {name: rule for name, rule in rules.items() if rule is not None}, options, preset)
 
 
 def _preset(document: Document, path: Path, data: Mapping[str, Any]) -> PresetPart | None:
@@ -96,7 +96,7 @@ def _options(document: Document, path: Path, adapter: str, data: Mapping[str, An
 
 
 def feed(
-    document: Document, name: str, written: Written, enterprises: Mapping[str, EnterprisePart], build: Build
+    document: Document, name: str, written: WrittenSource, enterprises: Mapping[str, EnterprisePart], build: Build
 ) -> ConfiguredSource | None:
     """The source as it is run, after its mapping compiled; ``None`` after errors were reported."""
     path: Path = ("sources", name)
@@ -125,7 +125,7 @@ def _write_back(document: Document, path: Path, part: WriteBackPart, settings: S
     return write_back(document, (*path, "write_back"), part, settings)
 
 
-def _settings(name: str, written: Written, enterprise: EnterprisePart) -> SourceSettings:
+def _settings(name: str, written: WrittenSource, enterprise: EnterprisePart) -> SourceSettings:
     part, preset = written.part, written.preset
     return SourceSettings(
         name=name,
@@ -227,7 +227,7 @@ def _schedule(document: Document, path: Path, part: SchedulePart | None, zone: s
         return None
 
 
-def source(name: str, written: Written, enterprise: EnterprisePart, echoes: frozenset[str]) -> Source:
+def source(name: str, written: WrittenSource, enterprise: EnterprisePart, echoes: frozenset[str]) -> Source:
     """The source as the store needs to know it. ``echoes``: the sources whose writing it repeats."""
     part = written.part
     names = issuers(aliases(enterprise))

@@ -11,7 +11,7 @@ from typing import Any
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from adapters.files.dialect import Dialect, Field
+from adapters.files.dialect import DelimitedField, Dialect
 from adapters.files.rows import decoded, lines, rows
 from tests.adapters.files.made import LONG, SMS_ROW, read, write
 
@@ -81,4 +81,9 @@ def test_the_order_of_rows_does_not_matter(tmp_path: Path, table: list[tuple[int
 
 
 def test_a_quoted_empty_field_is_not_an_empty_one() -> None:
-    assert Dialect().split('a,"",,"b ""c"""') == [Field("a", raw="a"), Field("", is_quoted=True), Field(""), Field('b "c"', is_quoted=True)]
+    assert Dialect().split('a,"",,"b ""c"""') == [
+        DelimitedField("a", raw="a"),
+        DelimitedField("", is_quoted=True),
+        DelimitedField(""),
+        DelimitedField('b "c"', is_quoted=True),
+    ]

@@ -17,10 +17,10 @@ import pytest
 from structlog.testing import capture_logs
 
 from store.patients.replies import KeptText
-from store.runs.alerts import SentAlert, SentAlerts, Subject
+from store.runs.alerts import AlertSubject, SentAlert, SentAlerts
 from store.runs.rejections import Rejected
 from store.web.api.health import Health
-from sync.alerting import LONGEST_RETRY, Waiting, Word, delivered, message, step, tried
+from sync.alerting import LONGEST_RETRY, WaitingCount, Word, delivered, message, step, tried
 from sync.alerts import Alerts, target_of
 from sync.config.loading import inspect, load
 from sync.config.whole import check
@@ -32,7 +32,7 @@ from tests.sync.conftest import EmrSync
 
 ENTERPRISE, SOURCE = "general-hospital", "genhosp-adt"
 NOW = datetime(2026, 11, 30, 12, tzinfo=UTC)
-HELD = Subject("held_changes", ENTERPRISE, SOURCE)
+HELD = AlertSubject("held_changes", ENTERPRISE, SOURCE)
 DAY, MINUTE = timedelta(days=1), timedelta(minutes=1)
 
 
@@ -239,7 +239,7 @@ def test_processes_with_different_addresses_do_not_make_each_other_repeat(runtim
 )
 def test_when_a_line_is_due(told: datetime | None, tried_at: datetime | None, attempts: int, waits: bool, word: Word | None) -> None:
     sent = SentAlert("t", HELD, NOW - 3 * DAY, told, tried_at, attempts)
-    found = step("t", [sent], {HELD: Waiting(3)} if waits else {}, NOW, DAY)
+    found = step("t", [sent], {HELD: WaitingCount(3)} if waits else {}, NOW, DAY)
     assert [line.word for line in found.lines] == ([word] if word else [])
     assert found.forget == ([] if waits or told else [sent])
     assert all(one.attempts == attempts + 1 for one in tried(found.lines, NOW))
@@ -248,7 +248,7 @@ def test_when_a_line_is_due(told: datetime | None, tried_at: datetime | None, at
 
 
 def test_a_message_names_numbers_and_sources() -> None:
-    found = step("t", [], {HELD: Waiting(12, NOW - DAY)}, NOW, DAY)
+    found = step("t", [], {HELD: WaitingCount(12, NOW - DAY)}, NOW, DAY)
     text = f"new: {ENTERPRISE}, {SOURCE}: 12 patients with changes that await review (emr-sync runs), since 2026-11-29 12:00 UTC"
     assert message(found.lines) == ("emr-sync: 1 new", text)
 

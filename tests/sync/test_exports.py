@@ -24,7 +24,7 @@ def rows(*addresses: str) -> dict[str, Suppression]:
     return {one: Suppression(one, "sms_opted_out", NOW) for one in addresses}
 
 
-def write(folder: Path, minute: int, *addresses: str, delta: bool = True) -> exports.Written:
+def write(folder: Path, minute: int, *addresses: str, delta: bool = True) -> exports.WrittenList:
     return write_list(folder, WHICH, lambda: rows(*addresses), NOW + timedelta(minutes=minute), delta=delta)
 
 

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from standardwebhooks import Webhook, WebhookVerificationError
 
-from store.domain.webhook import WAITS, Message, read_secret, signed_headers, wait_after
+from store.domain.webhook import WAITS, WebhookMessage, read_secret, signed_headers, wait_after
 from store.patients.webhook_outbox import Outbox
 from sync.config.settings import ConfiguredWebhook
 from sync.metrics import Metrics
@@ -140,7 +140,7 @@ def test_while_a_secret_is_changed_receivers_of_either_verify(site: Site, receiv
     sending = Sending(site, receiver.url, OLD, NEW)
     change(site, "1")
     assert sending.later() == 1
-    message = Message("msg_1", b"{}")
+    message = WebhookMessage("msg_1", b"{}")
     headers = signed_headers(message, [read_secret(OLD), read_secret(NEW)], datetime.now(UTC))
     assert all(Webhook(one).verify(message.body, headers) == {} for one in (OLD, NEW))
     with pytest.raises(WebhookVerificationError):

@@ -9,12 +9,12 @@ import pytest
 
 from adapters.rehearsal.chart import GROUPS, Chart
 from adapters.rehearsal.invented import SPACE, number
-from adapters.rehearsal.population import Person, Population, index_of, mrn
+from adapters.rehearsal.population import InventedPerson, Population, index_of, mrn
 
 OPENED = datetime(2026, 11, 1, 8, 0, tzinfo=UTC)
 
 
-def changing(person: Person) -> tuple[object, ...]:
+def changing(person: InventedPerson) -> tuple[object, ...]:
     return person.do_not_contact, person.preferred_method, person.texting_ok, person.numbers
 
 
