@@ -26,6 +26,7 @@ BENCHES = {
     "ingest": "bench.ingest",
     "memory": "bench.memory",
     "latency": "bench.latency",
+    "growth": "bench.growth",
     "bulk": "bench.bulk",
     "pages": "bench.pages",
     "search": "bench.search",

@@ -52,7 +52,12 @@ def ask(index: int) -> dict[str, Any]:
     return {"patient": {"authority": AUTHORITY, "value": mrn(index)}, **KINDS[index % len(KINDS)]}
 
 
+def body(index: int) -> bytes:
+    """The request about a patient, as JSON."""
+    return json.dumps(ask(index), separators=(",", ":")).encode()
+
+
 def bodies(patients: int) -> list[bytes]:
     """One request per patient, as JSON, in an order different from the table's."""
     order = sorted(range(patients), key=lambda index: (index * 7919) % patients)
-    return [json.dumps(ask(index), separators=(",", ":")).encode() for index in order]
+    return [body(index) for index in order]

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
+from functools import cached_property
 from itertools import accumulate, islice
 from random import Random
 from typing import Any, NamedTuple
 
 from adapters.rehearsal import invented
+from adapters.rehearsal.population import mrn
 from bench import site
 from bench.crowd import APART, AUTHORITY, BEGAN
 from store import times
@@ -72,21 +74,33 @@ class Person(NamedTuple):
 
 @dataclass
 class People:
-    """Fills an empty database with ``count`` invented patients of the benchmark's enterprise."""
+    """Fills an empty database with invented patients of the benchmark's enterprise, up to ``count`` of them."""
 
     store: Preferences
     count: int
+    written: int = 0
 
     def fill(self) -> None:
-        """Ingests one patient, and writes the others as copies of its rows. PostgreSQL is then vacuumed, as happens by itself."""
-        rows = self._model()
-        for lot in _lots(enumerate(people(self.count), 1), LOT):
-            self._write(rows, lot)
+        """Writes all of them."""
+        self.grow(self.count)
+
+    def grow(self, count: int) -> None:
+        """Writes them up to this number, as copies of one that is ingested. PostgreSQL is then vacuumed, as happens by itself."""
+        for lot in _lots(islice(self.numbered, count - self.written), LOT):
+            self._write(self.model, lot)
+        self.written = count
         if not self.store.database.is_sqlite:
             with self.store.database.read() as connection:  # outside a transaction
                 connection.exec_driver_sql("VACUUM ANALYZE")
 
-    def _model(self) -> tuple[int, Any, Any]:
+    @cached_property
+    def numbered(self) -> Iterator[tuple[int, Person]]:
+        """Those that are not written yet."""
+        return enumerate(people(self.count), 1)
+
+    @cached_property
+    def model(self) -> tuple[int, Any, Any]:
+        """A patient that was ingested: number, row and assertions."""
         stated = {"display_name": NAME, "birth_date": BIRTH_DATE, "phones": (Phone(CELL, "cell", CELL, 1, True),), "do_not_contact": "no"}
         statements = {name: Statement(value, "PID") for name, value in stated.items()}
         item = PatientStatements((Identifier(AUTHORITY, "MR", "MODEL"),), statements, times.at(BEGAN), "M1")
@@ -131,7 +145,7 @@ def people(count: int) -> Iterator[Person]:
     for index in range(count):
         first, last = dice.choices(given, cum_weights=often)[0], dice.choices(family, cum_weights=rarely)[0]
         born = (BORN + timedelta(days=dice.randrange(DAYS))).isoformat()
-        yield Person(f"MRN{index:08d}", f"{first} {last}", born, invented.number(index, SEED))
+        yield Person(mrn(index), f"{first} {last}", born, invented.number(index, SEED))
 
 
 def names(count: int, dice: Random) -> list[str]:
