@@ -19,14 +19,14 @@ ALL_NOT_PREFERRED = "no; sms: not_preferred; voice: not_preferred; email: not_pr
 
 METHOD = Table(
     "Automations: preferred method and number",
-    "A known method is the only channel. Without one, the preferred number is texted if possible, else called; then text, call, e-mail.",
+    "A known method is the only channel (policy `refuse`). Without one: the preferred number, by text or call; then text, call, e-mail.",
     (
         Case("prefers texts", ask(), patient(preferred_method="sms"), "sms to cell"),
         Case("prefers calls", ask(), patient(preferred_method="voice"), "voice to cell; sms: not_preferred"),
         Case("prefers letters", ask(), patient(preferred_method="mail"), ALL_NOT_PREFERRED),
         Case("prefers the portal", ask(), patient(preferred_method="portal"), ALL_NOT_PREFERRED),
         Case("prefers no contact at all", ask(), patient(preferred_method="none"), ALL_NOT_PREFERRED),
-        Case("an unknown method", ask(), patient(preferred_method="pigeon"), ALL_NOT_PREFERRED),
+        Case("a method that is not known here", ask(), patient(preferred_method="pigeon"), ALL_NOT_PREFERRED),
         Case(
             "prefers texts; the preferred number is not mobile",
             ask(),
