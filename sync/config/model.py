@@ -167,6 +167,8 @@ class SchedulePart(SettingsGroup):
 
 ScheduleOrNever = Annotated[SchedulePart | None, BeforeValidator(lambda value: None if value == "never" else value)]
 """``never``: only resync and ingest read the source."""
+FreshnessOrNever = Annotated[Duration | None, BeforeValidator(lambda value: None if value == "never" else value)]
+"""``never``: the source may be silent for any time."""
 
 
 ContactMeaning = Literal["cell", "home", "work", "other", "phone", "email", "none"]
@@ -213,7 +215,7 @@ class SourcePart(SettingsGroup):
     preset: str | None = None
     plain: bool = False
     patient_id: PatientIdPart = PatientIdPart()
-    freshness: Duration | None = None
+    freshness: FreshnessOrNever = None
     masters: list[str] = Field(default_factory=list)
     default_region: Region | None = None
     time_zone: TimeZone | None = None

@@ -77,8 +77,8 @@ HL7_SOURCE = """\
     listen: {listen}
     # the identifier in PID-3 that identifies a patient: its assigning authority and type
     patient_id: {patient_id}
-    # report the source if no message arrives for this long
-    # freshness: 26h
+    # report the source if no message arrives for this long, or 'never'
+    freshness: 26h
     # Standard fields (phones, e-mail, language, death, merges) need no rule. Add where this EMR keeps preferences and what its codes mean.
     # Ask those who run the EMR, never guess. 'emr-sync map {source} FILE' lists the codes in sample messages.
     # mapping:
@@ -94,6 +94,8 @@ FHIR_SOURCE = """\
     # how often changes are read, and when everything is read again
     schedule: {{every: 15m}}
     full_resync: {{cron: "0 3 * * 0"}}
+    # report the source if it could not be read for this long, or 'never'
+    freshness: 2h
     # the identifier in Patient.identifier that identifies a patient: its system and type
     patient_id: {patient_id}
     # Standard elements (telecom, language, death, links) need no rule. Add where this EMR keeps preferences and what its codes mean.

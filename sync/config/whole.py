@@ -20,6 +20,7 @@ from sync.config.settings import ConfiguredSource, Settings
 EVERYWHERE = frozenset({"0.0.0.0", "::", "*"})  # compared, not bound
 UNKNOWN_TARGET = "not an address that Apprise knows; write one like jsons://host/path or mailtos://user:password@host"
 LOOPBACK = "127.0.0.1"
+SILENT = "no freshness, so nobody is told when it falls silent; write 'freshness: 26h', or 'freshness: never' if it may"
 
 
 def check(document: Document, settings: Settings) -> None:
@@ -37,6 +38,7 @@ def check(document: Document, settings: Settings) -> None:
         path: Path = ("sources", feed.name)
         _folder(document, path, feed)
         _read_at_all(document, path, feed)
+        _freshness(document, path)
         _key(document, path, feed)
     if settings.sealing is None and settings.database.startswith(database.POSTGRESQL):
         document.warn(("payload_keys",), "missing, so rejections keep no payload on PostgreSQL and cannot be replayed; add it")
@@ -97,6 +99,13 @@ def _read_at_all(document: Document, path: Path, feed: ConfiguredSource) -> None
         return
     message = "no schedule, so it is never read; write 'schedule: {every: 15m}', or 'schedule: never' if only resync and ingest read it"
     document.mistake(path, message)
+
+
+def _freshness(document: Document, path: Path) -> None:
+    """A feed that broke looks like one that has nothing to tell, unless somebody wrote how long it may be silent."""
+    written = _written(document, path)
+    if not written.get("freshness") and written.get("schedule") != "never":
+        document.warn(path, SILENT)
 
 
 def _key(document: Document, path: Path, feed: ConfiguredSource) -> None:

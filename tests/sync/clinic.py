@@ -15,6 +15,7 @@ sources:
     adapter: hl7v2.mllp
     listen: 127.0.0.1:0
     patient_id: {authority: CLINIC, type: MR}
+    freshness: never
     mapping:
       do_not_contact: {from: ZCP-2, values: {DNC: yes, OK: no}}
       consent.sms: {from: PD1-11.1, values: {"02": granted, "01": denied}}

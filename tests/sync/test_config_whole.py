@@ -13,11 +13,11 @@ from tests.sync.conftest import Ended
 
 TOP = "database: sqlite:///x.db\n"
 CLINIC = "enterprises:\n  clinic:\n    sync_contact_preferences: true\n    default_region: US\n"
+FRESH = "    freshness: 26h\n"
 KNOWN_BY = "    patient_id: {authority: CLINIC, type: MR}\n"
-ADT = f"  adt:\n    enterprise: clinic\n    adapter: hl7v2.mllp\n    listen: 127.0.0.1:2575\n{KNOWN_BY}"
-EHR = (
-    f"  ehr:\n    enterprise: clinic\n    adapter: fhir.rest\n    base_url: https://ehr.example/r4\n    schedule: {{every: 1h}}\n{KNOWN_BY}"
-)
+ADT = f"  adt:\n    enterprise: clinic\n    adapter: hl7v2.mllp\n    listen: 127.0.0.1:2575\n{FRESH}{KNOWN_BY}"
+EHR = "  ehr:\n    enterprise: clinic\n    adapter: fhir.rest\n    base_url: https://ehr.example/r4\n    schedule: {every: 1h}\n"
+EHR += f"{FRESH}{KNOWN_BY}"
 MAPPING = "mapping:\n{indent}  do_not_contact: {{from: ZCP-2, values: {{DNC: yes, OK: no}}}}\n"
 
 Check = Callable[[str], list[tuple[str, str, str]]]
@@ -55,6 +55,19 @@ def test_a_source_without_patient_identifiers_is_a_warning(check: Check) -> None
     assert "MR identifier in PID-3" in found[0][2]
     assert "FHIR resource id" in found[1][2]
     assert check(f"{TOP}{CLINIC}sources:\n{ADT}".replace("authority: CLINIC, ", ""))[0][1] == "sources.adt.patient_id"
+
+
+@pytest.mark.parametrize("source", [ADT, EHR])
+def test_a_source_that_may_be_silent_forever_is_a_warning_with_its_line_unless_that_is_written(check: Check, source: str) -> None:
+    text = f"{TOP}{CLINIC}sources:\n{source}"
+    ((severity, where, message),) = check(text.replace(FRESH, ""))
+    assert (severity, where) == ("warning", f"sources.{source.split(':')[0].strip()}")
+    assert "write 'freshness: 26h', or 'freshness: never'" in message
+    assert check(text.replace("26h", "never")) == []
+
+
+def test_a_source_that_only_people_read_needs_no_freshness(check: Check) -> None:
+    assert check(f"{TOP}{CLINIC}sources:\n{EHR}".replace(FRESH, "").replace("{every: 1h}", "never")) == []
 
 
 @pytest.mark.parametrize(
@@ -227,7 +240,7 @@ def test_a_polled_source_with_a_schedule_or_an_explicit_opt_out_is_valid(check: 
 def test_a_relative_drop_folder_starts_at_the_configuration_folder(check: Check, tmp_path: Path) -> None:
     text = (
         f"{TOP}{CLINIC}sources:\n  drop:\n    enterprise: clinic\n    adapter: hl7v2.files\n    path: drop\n    schedule: {{every: 1m}}\n"
-        f"{KNOWN_BY}"
+        f"{FRESH}{KNOWN_BY}"
     )
     where, message = only(check, text)
     assert (where, "does not exist" in message) == ("sources.drop.path", True)

@@ -24,6 +24,7 @@ EHR = """\
     base_url: https://ehr.example/r4
     schedule: {every: 1h}
     patient_id: {authority: CLINIC, type: MR}
+    freshness: 2h
 """
 
 
@@ -222,7 +223,7 @@ def test_check_config_reports_every_error_and_exits_with_2(emr_sync: EmrSync, tm
     )
     ended = emr_sync("-c", file, "check-config", "--json")
     assert ended.code == 2
-    assert [one["line"] for one in ended.value["mistakes"]] == [4, 15]
+    assert [one["line"] for one in ended.value["mistakes"]] == [4, 16]
     people = emr_sync("-c", file, "check-config")
     assert people.code == 2
     assert "Did you mean 'display_name'" in people.out
