@@ -5,7 +5,9 @@ A job row contains a source, a kind and the id of a run. Rows of finished jobs a
 
 from __future__ import annotations
 
+import random
 import threading
+from itertools import count
 from typing import Any, Protocol
 
 from procrastinate import App, SyncPsycopgConnector
@@ -15,13 +17,13 @@ from store.db.database import Database, driver_connection
 from store.errors import RunActive
 from store.runs.queued_runs import QueuedRuns
 from store.runs.runs import Run, RunKind
-from sync import logs
+from sync import logs, retry
 from sync.queue import Depth, Job
 from sync.run import Lane
 
 QUEUE, TASK = "emr-sync", "run"
-LATER = 30.0
-"""Seconds until a job that could not be done or queued is retried."""
+SOON, LATER = 1.0, 30.0
+"""Seconds until a job that could not be done or queued is retried: soon after a failover, later and later in an outage."""
 URGENCY: dict[str, int] = {RunKind.RESYNC: 1}
 """Priorities by kind. A person waits for a resync, so it goes first among the jobs of a source."""
 DEPTH = """SELECT count(*) FILTER (WHERE status = 'todo'), count(*) FILTER (WHERE status = 'doing')
@@ -55,12 +57,14 @@ class SharedQueue:
 
         It retries until it succeeds, so that a weekly job is not lost because the database restarts.
         """
-        while not self.stop.is_set():
+        for attempt in count(1):
+            if self.stop.is_set():
+                break
             try:
                 return self._put(job)
             except Exception as error:
                 self.log.error("job not queued", source=job.source, kind=job.kind, error=logs.place(error))
-            self.stop.wait(LATER)
+            self.stop.wait(retry.growing(attempt, SOON, LATER, random.random()))
         return False
 
     def request(self, job: Job) -> Run:

@@ -7,7 +7,9 @@ them. If it is alive after all, nothing is done twice, because the journal allow
 from __future__ import annotations
 
 import asyncio
+import random
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import timedelta
@@ -22,10 +24,7 @@ from procrastinate.worker import Worker
 
 from sync import logs, retry
 from sync.queue import Job, JobRunner
-from sync.queue_shared import LATER, QUEUE, TASK, SharedQueue
-
-SOON = 1.0
-"""Seconds until a stopping worker's job is available to other workers."""
+from sync.queue_shared import LATER, QUEUE, SOON, TASK, SharedQueue
 
 POLL = 1.5
 """Seconds between polls, which find jobs without a notification, such as returned ones."""
@@ -40,7 +39,10 @@ class Requeued(Exception):
 
 
 class RequeueStrategy(BaseRetryStrategy):
-    """Returns jobs that could not be done now to the queue, also after a database outage. Those of a stopping worker are due soon."""
+    """Returns jobs that could not be done now to the queue, also after a database outage: soon at first, then later and later.
+
+    Those of a stopping worker are always due soon.
+    """
 
     def __init__(self, stopping: threading.Event) -> None:
         self.stopping = stopping
@@ -49,8 +51,11 @@ class RequeueStrategy(BaseRetryStrategy):
         """When to retry the job; ``None`` for never."""
         if not isinstance(exception, Requeued) and not retry.passes(exception):
             return None
-        pause = SOON if self.stopping.is_set() else LATER
-        return RetryDecision(retry_in={"milliseconds": round(pause * 1000)})
+        return RetryDecision(retry_in={"milliseconds": round(self.pause(job.attempts) * 1000)})
+
+    def pause(self, attempts: int) -> float:
+        """Seconds until a job is done again that was tried so often."""
+        return SOON if self.stopping.is_set() else retry.growing(max(1, attempts), SOON, LATER, random.random())
 
 
 class QueueWorker:
@@ -82,12 +87,15 @@ class QueueWorker:
         with asyncio.Runner() as runner:
             self._loop = runner.get_loop()
             self._loop.set_default_executor(ThreadPoolExecutor(self.parallel + SPARE, thread_name_prefix="work"))
+            failed = 0
             while not self.stopping.is_set():
+                began = time.monotonic()
                 try:
                     runner.run(self._until_stop_requested())
                 except Exception as error:
                     self.log.error("the queue cannot be reached", error=logs.place(error))
-                    self.stopping.wait(min(LATER, self.silence))
+                    failed = 1 if time.monotonic() - began > LATER else failed + 1
+                    self.stopping.wait(retry.growing(failed, SOON, min(LATER, self.silence), random.random()))
 
     async def _until_stop_requested(self) -> None:
         session, stop = asyncio.create_task(self._session()), asyncio.create_task(self._stop_requested.wait())

@@ -22,7 +22,7 @@ from store.runs.runs import Journal, Run, RunStatus
 from sync import queue_tables
 from sync.queue import Depth, Job
 from sync.queue_shared import SharedQueue
-from sync.queue_worker import QueueWorker
+from sync.queue_worker import QueueWorker, RequeueStrategy
 from sync.run import Lane
 from tests.factories import CLINIC, NOW
 from tests.fakes import FakeClock
@@ -184,7 +184,8 @@ def test_a_job_that_cannot_run_now_is_deferred(database: Database) -> None:
     with machine.working() as work:
         assert work.ended.acquire(timeout=PATIENCE)
         until(lambda: queue.depth() == Depth(waiting=1, running=0))
-    assert rows(database, "SELECT scheduled_at > now() + interval '5 seconds' FROM procrastinate_jobs") == [(True,)]
+    deferred = "SELECT max(at) FROM procrastinate_events WHERE type = 'deferred_for_retry'"
+    assert rows(database, f"SELECT scheduled_at > ({deferred}) FROM procrastinate_jobs") == [(True,)]
 
 
 def test_a_deferred_job_that_is_requested_again_is_queued_once(database: Database) -> None:
@@ -213,6 +214,40 @@ def test_a_job_survives_a_database_outage(database: Database, during: str) -> No
     queue.put(Job("a"))
     with machine.working():
         until(lambda: rows(database, "SELECT 1 FROM procrastinate_jobs WHERE status = 'todo' AND attempts = 1"))
+
+
+class Waits(threading.Event):
+    """Notes for how long the queue waits, and repairs what failed after some waits."""
+
+    def __init__(self, failing: int, repair: Callable[[], object]) -> None:
+        super().__init__()
+        self.failing, self.repair, self.seconds = failing, repair, list[float]()
+
+    def wait(self, timeout: float | None = None) -> bool:
+        self.seconds.append(timeout or 0)
+        if len(self.seconds) == self.failing:
+            self.repair()
+        return False
+
+
+@pytest.mark.parametrize(("failing", "first", "last"), [(1, 1, 1), (3, 1, 4), (9, 1, 30)])
+def test_a_job_is_queued_soon_after_a_short_outage_and_tried_less_often_in_a_long_one(
+    database: Database, failing: int, first: float, last: float
+) -> None:
+    queue = shared(database)
+    change(database, "ALTER TABLE procrastinate_jobs RENAME TO hidden")
+    queue.stop = waits = Waits(failing, lambda: change(database, "ALTER TABLE hidden RENAME TO procrastinate_jobs"))
+    assert queue.put(Job("a"))
+    assert (round(waits.seconds[0]), len(waits.seconds)) == (first, failing)
+    assert last * 0.9 <= waits.seconds[-1] <= last * 1.1
+
+
+@pytest.mark.parametrize(("attempts", "seconds"), [(0, 1), (1, 1), (3, 4), (40, 30)])
+def test_a_job_that_failed_is_done_again_soon_and_then_less_often(dialect: str, attempts: int, seconds: float) -> None:
+    strategy = RequeueStrategy(threading.Event())
+    assert seconds * 0.9 <= strategy.pause(attempts) <= seconds * 1.1
+    strategy.stopping.set()
+    assert strategy.pause(attempts) == 1, "another worker is there"
 
 
 def test_a_stopping_machine_hands_its_work_to_another(database: Database) -> None:
