@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import stat
 from pathlib import Path as FilePath
 from urllib.parse import urlsplit
@@ -11,6 +12,7 @@ from sync.config.problems import Path
 
 SQLITE, POSTGRESQL = "sqlite:///", "postgresql+psycopg://"
 FORMS = f"{SQLITE}FILE or {POSTGRESQL}USER@HOST/NAME"
+SEVERAL = re.compile(r"://[^/?]*:\d+,")
 WHERE: Path = ("database",)
 OTHERS = stat.S_IRWXG | stat.S_IRWXO
 OPEN_TO_OTHERS = "other users of this machine can read the file; run chmod 600 on it and on the files beside it"
@@ -77,6 +79,8 @@ def _wrong_file(kind: str, rest: str) -> str:
 def _wrong_server(kind: str, url: str) -> str:
     if kind != "postgresql+psycopg":
         return f"{kind}:// is for another driver; write {POSTGRESQL} and keep the rest"
+    if SEVERAL.search(url):
+        return f"several servers with ports; write {POSTGRESQL}USER@/NAME?host=a:5432&host=b:5433"
     try:
         parts = urlsplit(url)
         if parts.port == 0:

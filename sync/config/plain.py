@@ -93,7 +93,8 @@ def _database(url: str) -> Iterator[Exposed]:
         return
     parts = urlsplit(url)
     options = parse_qs(parts.query)
-    hosts = options.get("host") or [parts.hostname or ""]
+    named = options.get("host") or [parts.hostname or ""]
+    hosts = [host for one in named for host in one.split(",")]  # several servers, of which libpq takes one
     if all(is_local(host.partition(":")[0] if host.count(":") == 1 else host) for host in hosts):
         return
     mode = options.get("sslmode", [""])[-1]

@@ -90,6 +90,13 @@ def test_local_or_encrypted_traffic_is_valid(found: Callable[[str], Found], text
         ("127.0.0.1:5432/emr", None),
         ("localhost/emr", None),
         ("/emr?host=/run/postgresql", None),
+        ("a,b/emr?target_session_attrs=read-write", "error"),
+        ("127.0.0.1,b/emr", "error"),
+        ("127.0.0.1,localhost/emr", None),
+        ("/emr?host=127.0.0.1:5432&host=b:5433", "error"),
+        ("/emr?host=/run/postgresql,b", "error"),
+        ("/emr?host=127.0.0.1:5432,localhost:5433", None),
+        ("a,b/emr?target_session_attrs=read-write&sslmode=verify-full", None),
         ("/emr", None),
     ],
 )

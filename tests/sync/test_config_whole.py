@@ -80,6 +80,7 @@ def test_a_source_that_only_people_read_needs_no_freshness(check: Check) -> None
         ("postgresql+psycopg2://me@db/emr", "write postgresql+psycopg://"),
         ("postgresql+psycopg://me@db", "no database name"),
         ("postgresql+psycopg://me@db:fivefour/emr", "USER@HOST:PORT/NAME"),
+        ("postgresql+psycopg://me@a:5432,b:5433/emr", "postgresql+psycopg://USER@/NAME?host=a:5432&host=b:5433"),
         ("postgresql+psycopg://me@d b/emr", "contains a space"),
         ("mysql://me@db/emr", "mysql:// is not supported"),
         ("mssql+pyodbc://me@db/emr", "is not supported"),
