@@ -18,7 +18,7 @@ from typing import Any
 PATIENTS, REFUSING = 25, 5
 LINE = (
     "MSH|^~\\&|ADT|GENHOSP|X|X|{at}||ADT^A08^ADT_A01|{id}|P|2.5.1\rEVN|A08|{at}\r"
-    "PID|1||{mrn}^^^GENHOSP^MR||Drill^Jo||19800101|||||^PRN^CP^^1^217^5550{n:03d}\rZCP|1|{code}\r"
+    "PID|1||{mrn}^^^GENHOSP^MR||Drill^Jo||19800101||||||^PRN^CP^^1^217^5550{n:03d}\rZCP|1|{code}\r"
 )
 CODE = re.compile(rb"MSA\|(\w\w)\|")
 PAUSE, PATIENCE = 0.1, 15.0

@@ -52,10 +52,10 @@ class Machine(NamedTuple):
 
 
 @contextmanager
-def machine(config: Path, roles: str) -> Iterator[Machine]:
+def machine(config: Path, roles: str, *arguments: str) -> Iterator[Machine]:
     """``emr-sync serve --only …``, once it has started; stopped at the end of the block."""
     log = config.parent / f"{roles}-{time.monotonic_ns()}.log"
-    process = start(["-c", str(config), "serve", "--only", roles], log, log)
+    process = start(["-c", str(config), "serve", "--only", roles, *arguments], log, log)
     one = Machine(process, log)
     try:
         until(lambda: process.poll() is not None or any(line.get("event") == "started" for line in one.lines()))

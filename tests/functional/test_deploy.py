@@ -20,6 +20,7 @@ import yaml
 from sync.config.loading import inspect
 from sync.config.whole import check
 from sync.metrics import Metrics
+from sync.runtime import ROLES
 
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"
@@ -105,7 +106,15 @@ def test_the_serving_units_expose_little() -> None:
 def test_the_unit_of_one_role_differs_from_that_of_all_only_in_the_role() -> None:
     one, all_roles = ((DEPLOY / "systemd" / name).read_text().splitlines() for name in ("emr-sync@.service", "emr-sync.service"))
     differing = {line.partition("=")[0] for line in set(one) ^ set(all_roles) if not line.startswith("#")}
-    assert differing == {"Description", "ExecStart"}
+    assert differing == {"Description", "EnvironmentFile", "ExecStart"}
+
+
+def test_each_role_without_an_api_has_an_address_for_its_metrics() -> None:
+    files = {one.stem: one.read_text() for one in (DEPLOY / "systemd" / "env").glob("*.env")}
+    assert files.keys() == {*ROLES} - {"api"}
+    addresses = [re.findall(r"^EMR_SYNC_METRICS=(127\.0\.0\.1:\d+)$", text, re.MULTILINE) for text in files.values()]
+    assert len({one for (one,) in addresses}) == len(files)
+    assert "EnvironmentFile=-/etc/emr-sync/%i.env" in (DEPLOY / "systemd" / "emr-sync@.service").read_text()
 
 
 def test_the_image_runs_as_an_ordinary_user_without_build_or_test_tools() -> None:
