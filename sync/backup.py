@@ -156,10 +156,15 @@ def _chains(database: Database, manifest: BackupManifest | None) -> Checked:
     return Checked("chains", True, f"{len(verdicts)} hash chains, {sum(one.head.number for one in verdicts)} lines, intact")
 
 
+def needed_keys(database: Database) -> set[str]:
+    """The names of the keys of all kept payloads."""
+    with database.read() as connection:
+        return {row[0] for row in database.select(connection, KEYS, [])}
+
+
 def _keys(database: Database, sealing: Sealing | None) -> Checked:
     """Whether the kept payloads could be decrypted after a restore: their keys are not in the backup."""
-    with database.read() as connection:
-        needed = {row[0] for row in database.select(connection, KEYS, [])}
+    needed = needed_keys(database)
     missing = sorted(needed.difference(sealing.keys if sealing else ()))
     if missing:
         return Checked("keys", False, f"this configuration lacks the payload keys {', '.join(missing)}: restore them, too")

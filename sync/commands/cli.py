@@ -16,7 +16,7 @@ from typer.exceptions import Abort, TyperException
 
 from adapters.base import AdapterError
 from store.db import outage
-from store.errors import BackupFailed, SchemaNewer, SchemaOutdated, StoreError
+from store.errors import BackupFailed, SchemaOutdated, StoreError
 from store.version import version
 from sync import logs, pace, retry
 from sync.commands import output
@@ -113,7 +113,7 @@ def run(arguments: Sequence[str]) -> int:
     except Abort:
         return FAILED
     except Exception as error:
-        code = WRONG_USE if isinstance(error, ConfigError | UsageError | SchemaNewer | TyperException) else FAILED
+        code = WRONG_USE if isinstance(error, ConfigError | UsageError | SchemaOutdated | TyperException) else FAILED
         line = _line(error)
         if "--json" in arguments:
             output.emit({"error": line, "exit": code})

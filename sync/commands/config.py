@@ -69,11 +69,11 @@ def _database_warnings(settings: Settings) -> tuple[ConfigProblem, ...]:
     """Warnings from the database about earlier configurations, if there is a database."""
     if not has_database(settings):
         return ()
-    from sync.commands.config_checks import held_back, removed_enterprises, to_be_written
+    from sync.commands.config_checks import held_back, missing_keys, removed_enterprises, to_be_written
     from sync.commands.release import orphans  # the store is only imported if there is a database
     from sync.commands.remap import other_mappings
 
-    notes = (*removed_enterprises(settings), *other_mappings(settings), *to_be_written(settings))
+    notes = (*removed_enterprises(settings), *other_mappings(settings), *to_be_written(settings), *missing_keys(settings))
     return (*orphans(settings), *held_back(settings), *notes)
 
 

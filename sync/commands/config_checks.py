@@ -1,4 +1,4 @@
-"""Warnings of ``check-config`` that need the database: a held configuration, one that would be held, a removed enterprise."""
+"""Warnings of ``check-config`` that need the database: a held configuration, one that would be held, a removed enterprise or key."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from store.domain.enterprise import Enterprise
 from store.holds.configuration import ConfigurationRows
 from store.holds.configuration_change import Proposal
 from store.patients.write_backs import WriteBacks
+from sync.backup import needed_keys
 from sync.commands.release import if_there
 from sync.config import ConfigProblem, Settings
 from sync.config.settings import SafeguardRule
@@ -51,6 +52,20 @@ def to_be_written(settings: Settings) -> tuple[ConfigProblem, ...]:
         return ()
     message = "opt-outs that are in force will be written to this EMR: {}. Remove write_back to write none"
     return tuple(ConfigProblem(0, f"sources.{name}.write_back", message.format(number), warning=True) for name, number in found if number)
+
+
+def missing_keys(settings: Settings) -> tuple[ConfigProblem, ...]:
+    """A warning if kept payloads are encrypted with keys that left the configuration; none if the database cannot be read (yet)."""
+    if settings.sealing is None:
+        return ()
+    try:
+        with if_there(settings) as database:
+            schema.check(database)
+            missing = sorted(needed_keys(database).difference(settings.sealing.keys))
+    except Exception:  # as above
+        return ()
+    message = "payloads are kept that need {}: restore it here, run emr-sync rejections reseal, and remove it then"
+    return tuple(ConfigProblem(0, f"payload_keys.keys.{name}", message.format(name), warning=True) for name in missing)
 
 
 def _warning(database: Database, configured: Enterprise, rule: SafeguardRule) -> str:

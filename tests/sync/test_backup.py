@@ -242,7 +242,7 @@ def test_a_backup_of_an_empty_database_is_refused(emr_sync: EmrSync, tmp_path: P
     file = tmp_path / "other.yaml"
     file.write_text(f"database: sqlite:///{tmp_path / 'empty.db'}\n{CONFIG}")
     ended = emr_sync("-c", file, "backup", tmp_path / "copy")
-    assert (ended.code, "run emr-sync migrate" in ended.err) == (1, True)
+    assert (ended.code, "run emr-sync migrate" in ended.err) == (2, True)
     assert not (tmp_path / "copy").exists()
 
 

@@ -344,7 +344,7 @@ def test_the_service_needs_the_tables_that_migrate_creates(bare_database_url: st
     schema.migrate(bare)  # the state left by a version without worker machines
     config.write_text(json.dumps({"database": bare_database_url, "enterprises": {CLINIC: {}}, "sources": {}}))
     refused = emr_sync("-c", config, "serve", "--only", "work")
-    assert (refused.code, refused.err.count("\n")) == (1, 1)
+    assert (refused.code, refused.err.count("\n")) == (2, 1)
     assert "run emr-sync migrate" in refused.err
     assert emr_sync("-c", config, "migrate").code == 0
     queue_tables.check(bare)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from contextlib import closing
 from datetime import datetime, timedelta
 from importlib.metadata import version
 from pathlib import Path
@@ -399,3 +400,12 @@ def test_rereading_the_file_with_the_right_mapping_corrects_values(emr_sync: Emr
 
 def _dnc(emr_sync: EmrSync, patient: str) -> str:
     return str(emr_sync("patient", patient, "--json").value["preferences"]["do_not_contact"]["value"])
+
+
+def test_a_database_of_an_older_schema_is_refused_with_exit_code_2_until_it_is_migrated(emr_sync: EmrSync, config: Path) -> None:
+    with closing(Database.open(config.read_text().partition("\n")[0].removeprefix("database: "))) as database:
+        with database.write("test") as transaction:
+            transaction.exec_driver_sql("UPDATE alembic_version SET version_num = '0001'")
+        for command in (["serve"], ["runs"]):
+            ended = emr_sync(*command)
+            assert (ended.code, "run emr-sync migrate" in ended.err) == (2, True)

@@ -117,3 +117,16 @@ def test_a_change_within_the_limit_is_in_force_at_once(clinic: Clinic) -> None:
     assert clinic.findings() == []
     clinic.receive(adt("MRN1", control="again"))
     assert clinic.dnc() == ["unknown"] * 3
+
+
+def test_check_config_warns_while_kept_payloads_need_a_key_that_was_removed(clinic: Clinic) -> None:
+    clinic.receive(adt("MRN4", dnc="MAYBE", control="unmapped"))
+    clinic.write(ON)
+    assert lacking(clinic) == []
+    clinic.file.write_text(clinic.file.read_text().replace("k1", "k2"))
+    assert lacking(clinic) == [("payload_keys.keys.k1", "warning")]
+
+
+def lacking(clinic: Clinic) -> list[tuple[str, str]]:
+    mistakes = clinic.emr_sync("check-config", "--json").value["mistakes"]
+    return [(one["where"], one["severity"]) for one in mistakes if "rejections reseal" in one["message"]]
