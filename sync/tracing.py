@@ -22,6 +22,7 @@ from adapters.mapping.evidence import message_name
 from store.db.database import Database
 from store.domain.decision_request import SEND, Decision
 from store.preference import EMR
+from store.runs.runs import RunStatus
 from store.runs.source_notes import SourceNotes
 from store.version import version
 from store.web.http.answer import Headers, first
@@ -80,6 +81,12 @@ class Tracing:
                 spans.append(self._begin("receive message", SpanKind.CONSUMER, {"emr_sync.source": source}))
         return MessageSpans(spans)
 
+    def run(self, source: str, kind: str) -> RunSpan:
+        """The span of a run, from its first request to the EMR to its last commit."""
+        from opentelemetry.trace import SpanKind
+
+        return RunSpan(self._begin("read source", SpanKind.CLIENT, {"emr_sync.source": source, "emr_sync.kind": kind}))
+
     def asked(self, headers: Headers) -> Ask:
         """The span of a request for a decision. It continues the sender's trace (W3C Trace Context), where there is one."""
         from opentelemetry.trace import SpanKind
@@ -131,6 +138,24 @@ class MessageSpans:
             span.set_attribute("error.type", type(error).__name__)
             span.set_status(Status(StatusCode.ERROR))
             span.end()
+
+
+class RunSpan:
+    """A run of a source."""
+
+    def __init__(self, span: Span) -> None:
+        self._span = span
+
+    def ended(self, status: str, counts: Mapping[str, int]) -> None:
+        """How it ended, and the number of records by outcome."""
+        from opentelemetry.trace import Status, StatusCode
+
+        self._span.set_attribute("emr_sync.status", status)
+        for outcome, number in counts.items():
+            self._span.set_attribute(f"emr_sync.records.{outcome}", number)
+        if status == RunStatus.FAILED:
+            self._span.set_status(Status(StatusCode.ERROR))
+        self._span.end()
 
 
 class Ask:

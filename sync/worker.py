@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Protocol
 
 from adapters.base import Fetch
@@ -79,11 +80,14 @@ class Worker:
         def is_current() -> bool:
             return self.runtime.settings.feeds.get(job.source) == feed
 
+        span = self.runtime.tracing.run(job.source, job.kind) if self.runtime.tracing else None
+        status, counts = RunStatus.FAILED, Counter[str]()
         try:
             continues = job.kind == RunKind.INCREMENTAL and self.runtime.journal.cursor(job.source) is not None
             ended = self.runtime.engine.work(
                 run, lane(feed), self.runtime.polled(feed), _request(job), self.watch.progress(job.source), is_current=is_current
             )
+            status, counts = ended.status, Counter(ended.counts)
             report = self.log.error if ended.status == RunStatus.FAILED else self.log.info
             report("run ended", source=job.source, run=run.id, kind=job.kind, status=ended.status, counts=dict(ended.counts))
             self.watch.ended(ended)
@@ -93,6 +97,9 @@ class Worker:
         except Exception as error:
             self.log.error("run ended", source=job.source, run=run.id, kind=job.kind, status=RunStatus.FAILED, error=logs.place(error))
             return not retry.passes(error)
+        finally:
+            if span:
+                span.ended(status, counts)
 
     def _is_put_off(self, job: Job) -> bool:
         """Whether the job must wait because the last runs of its source died."""

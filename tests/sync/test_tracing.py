@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -20,9 +21,11 @@ from structlog.testing import capture_logs
 
 from adapters.hl7v2.client import MllpClient
 from sync.config.loading import load
+from sync.queue import Job
 from sync.runtime import Runtime
 from sync.service import Service
 from sync.tracing import Tracing, configured
+from sync.worker import Worker
 from tests.functional.program import hospital, written
 
 ENTERPRISE, SOURCE = "general-hospital", "genhosp-adt"
@@ -134,6 +137,34 @@ def test_spans_contain_nothing_about_a_patient_or_a_message(config: Path) -> Non
     assert outcomes == [("applied", None), ("applied", None), ("rejected", "not_hl7"), ("unchanged", None)]
     assert spans[0].context.trace_id == spans[3].context.trace_id, "a message that is sent again has the same trace"
     assert attributes(spans[5])["emr_sync.reason"] == "patient_unknown"
+
+
+def test_a_run_is_a_span_with_its_counts_and_nothing_about_a_patient(tmp_path: Path, database_url: str) -> None:
+    (tmp_path / "drop").mkdir()
+    (tmp_path / "drop" / "MRN90001.hl7").write_bytes(message("CTRL1"))
+    os.utime(tmp_path / "drop" / "MRN90001.hl7", (0, 0))  # it has not changed for long
+    document = hospital(database_url, 0) | {"api": {"listen": "127.0.0.1:0"}}
+    source = document["sources"][SOURCE]
+    source |= {"adapter": "hl7v2.files", "path": str(tmp_path / "drop"), "schedule": "never"}
+    del source["listen"]
+    runtime = Runtime.open(load(written(tmp_path, document), {}))
+    exporter = InMemorySpanExporter()
+    runtime.tracing = Tracing(runtime.database, SimpleSpanProcessor(exporter))
+    worker = Worker(runtime)
+    assert worker.do(Job(SOURCE))
+    runtime.close()
+    (span,) = exporter.get_finished_spans()
+    counted = {"emr_sync.status": "done", "emr_sync.records.applied": 1}
+    assert (span.name, attributes(span)) == ("read source", {"emr_sync.source": SOURCE, "emr_sync.kind": "incremental"} | counted)
+    assert not [one for one in PRIVATE if one in span.to_json()]
+
+
+def test_a_failed_run_is_an_error_without_text(config: Path) -> None:
+    with processes(config, "schedule") as (one,):
+        assert one.runtime.tracing is not None
+        one.runtime.tracing.run(SOURCE, "full").ended("failed", {})
+        (span,) = one.spans()
+    assert (span.status.status_code, span.status.description) == (StatusCode.ERROR, None)
 
 
 def test_a_message_that_cannot_be_committed_and_a_refused_request_are_errors_without_text(config: Path) -> None:
