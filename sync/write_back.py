@@ -50,7 +50,7 @@ class WriteBackSender:
 
     def once(self) -> int:
         """Sends what is due. Returns how many opt-outs that were."""
-        feeds = {name: feed for name, feed in self.runtime.settings.feeds.items() if feed.write_back}
+        feeds = {name: feed for name, feed in self.runtime.settings.feeds.items() if feed.write_back and not feed.write_back.by_staff}
         due = self.outbox.take(self.runtime.clock(), list(feeds))
         for source, of_source in groupby(sorted(due), lambda one: one.source):
             self._send_all(feeds[source], list(of_source))

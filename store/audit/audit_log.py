@@ -23,6 +23,7 @@ SMS_OPT_OUT, SMS_OPT_IN, SMS_REPLY = "recorded_sms_opt_out", "recorded_sms_opt_i
 OPTED_OUT, OPTED_IN, EXPORTED_SUPPRESSIONS = "opted_out", "opted_in", "exported_suppressions"
 CHANGED_SETTINGS, CREATED_KEY, GRANTED_KEY, REVOKED_KEY = "changed_settings", "created_key", "granted_key", "revoked_key"
 DECIDED_REPLY, VIEWED_REPLIES = "decided_reply", "viewed_replies"
+VIEWED_WORKLIST, TYPED_IN = "viewed_worklist", "typed_opt_out_into_emr"
 DECIDED_BATCH, LOOKED_IN_VAIN, ASKED_DECISION = "decided_batch", "looked_in_vain", "asked_for_decision"
 UNMERGED, CHANGED_USER = "unmerged_patients", "changed_user"
 SIGNED_IN, REFUSED_SIGN_IN = "signed_in", "refused_sign_in"

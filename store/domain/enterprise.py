@@ -52,7 +52,7 @@ class Source:
 
     ``patient_id``: authorities and types of the identifiers by which it knows its patients; a type of ``""`` is any. ``contact``: who
     changes a value there, as text for people ("call the registration desk, 555-0100"). ``writes``: the attributes whose refusals are
-    written to its EMR. ``echoes``: the sources whose writing it repeats, since they are the same EMR.
+    written to its EMR. ``echoes``: the sources whose writing it repeats, since they are the same EMR. ``worklist``: staff type them in.
     """
 
     name: str
@@ -63,6 +63,7 @@ class Source:
     contact: str = ""
     writes: frozenset[str] = frozenset()
     echoes: frozenset[str] = frozenset()
+    worklist: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,6 +47,11 @@ class ConfiguredWriteBack:
     give_up_after: timedelta
     options: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
+    @property
+    def by_staff(self) -> bool:
+        """Whether staff type the opt-outs into the EMR, from the worklist. Then nothing is sent."""
+        return self.sink == "worklist"
+
 
 @dataclass(frozen=True, slots=True)
 class ConfiguredSource:

@@ -17,7 +17,7 @@ from store.preference import DENIED, PatientStatements
 from sync.config.document import Document
 from sync.config.problems import Path, one_of
 from sync.config.settings import ConfiguredWriteBack
-from sync.config.write_back import A31, CONSENT, PATIENT, DenialPart, WriteBackPart
+from sync.config.write_back import A31, CONSENT, PATIENT, WORKLIST, DenialPart, WriteBackPart
 
 NEEDS = {PATIENT: "extension", CONSENT: "category", A31: "field"}
 Denying = DenyingExtension | DenyingConsent | DenyingField
@@ -25,6 +25,8 @@ Denying = DenyingExtension | DenyingConsent | DenyingField
 
 def write_back(document: Document, path: Path, part: WriteBackPart, settings: SourceSettings) -> ConfiguredWriteBack | None:
     """The sink as it is run; ``None`` after errors were reported."""
+    if part.sink == WORKLIST:
+        return _worklist(document, path, part)
     protocol = part.sink.partition(".")[0]
     if not settings.adapter.startswith(f"{protocol}."):
         document.mistake((*path, "sink"), f"not for {settings.adapter}; {part.sink} needs a source that reads {protocol}")
@@ -47,6 +49,19 @@ def write_back(document: Document, path: Path, part: WriteBackPart, settings: So
             found[name] = denying
     options = part.model_dump(include={"connect", "tls", "application", "facility"}, exclude_none=True) if part.sink == A31 else {}
     return ConfiguredWriteBack(part.sink, found, part.give_up_after, options) if len(found) == len(part.attributes) else None
+
+
+def _worklist(document: Document, path: Path, part: WriteBackPart) -> ConfiguredWriteBack | None:
+    """Staff type the opt-outs in, so nothing but their attributes is configured."""
+    ok = True
+    for name, denial in part.attributes.items():
+        where = (*path, "attributes", name)
+        if name not in ATTRIBUTES:
+            document.mistake(where, f"{name!r} is not written to EMRs. {one_of(name, ATTRIBUTES)}")
+        elif denial != DenialPart():
+            document.mistake(where, "must be {}: staff type it in")
+        ok = ok and name in ATTRIBUTES and denial == DenialPart()
+    return ConfiguredWriteBack(part.sink, dict.fromkeys(part.attributes), part.give_up_after) if ok else None
 
 
 def denies(settings: SourceSettings, attribute: str, denying: Denying) -> bool:

@@ -22,7 +22,7 @@ from sync.config.places import placed
 from sync.config.problems import Path, dotted, one_of
 from sync.config.scalars import is_attribute, is_mapped
 from sync.config.settings import ConfiguredSource, ConfiguredWriteBack, Schedule
-from sync.config.write_back import WriteBackPart
+from sync.config.write_back import WORKLIST, WriteBackPart
 
 Build = Callable[[SourceSettings], object]
 """Makes the adapter of a source. ``MappingError``, ``ValueError`` and others say what is wrong with its settings."""
@@ -235,4 +235,5 @@ def source(name: str, written: WrittenSource, enterprise: EnterprisePart, echoes
     own = tuple((issuer(names, known_by.authority), kind) for kind in known_by.type or ("",)) if known_by.authority else ()
     writes = frozenset(part.write_back.attributes) if part.write_back else frozenset()
     contact = part.contact_for_changes.strip()
-    return Source(name, part.display_name or name, part.freshness, frozenset(part.masters), own, contact, writes, echoes)
+    by_staff = part.write_back is not None and part.write_back.sink == WORKLIST
+    return Source(name, part.display_name or name, part.freshness, frozenset(part.masters), own, contact, writes, echoes, by_staff)

@@ -11,12 +11,15 @@ from pydantic import Field, model_validator
 from adapters.hl7v2.schema import CODE, FIELD, TlsPart
 from adapters.schema import Duration, ListenText, SettingsGroup
 
-PATIENT, CONSENT, A31 = "fhir.patient", "fhir.consent", "hl7v2.a31"
+PATIENT, CONSENT, A31, WORKLIST = "fhir.patient", "fhir.consent", "hl7v2.a31", "worklist"
 SCOPE = "http://terminology.hl7.org/CodeSystem/consentscope|patient-privacy"
 
 
 class DenialPart(SettingsGroup):
-    """What is written for one attribute: an ``extension`` with a value, the codings of a Consent, or the code of an HL7 v2 field."""
+    """What is written for one attribute: an ``extension`` with a value, the codings of a Consent, or the code of an HL7 v2 field.
+
+    Empty for ``worklist``: staff know what to type.
+    """
 
     extension: str | None = None
     type: Literal["valueBoolean", "valueCode", "valueString"] = "valueBoolean"
@@ -46,7 +49,7 @@ class WriteBackPart(SettingsGroup):
     ``connect``, ``tls``, ``application`` and ``facility`` are the EMR's listener, for ``hl7v2.a31``.
     """
 
-    sink: Literal["fhir.patient", "fhir.consent", "hl7v2.a31"]
+    sink: Literal["fhir.patient", "fhir.consent", "hl7v2.a31", "worklist"]
     attributes: dict[str, DenialPart] = Field(min_length=1)
     echoed_by: list[str] = Field(default_factory=list)
     give_up_after: Duration = timedelta(days=3)

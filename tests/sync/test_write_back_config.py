@@ -22,6 +22,7 @@ CONSENTS = {"consent": {"attribute": "consent.sms", "category": [CATEGORY]}}
 HL7 = MLLP | {"mapping": {"consent.sms": {"from": "PD1-11.1", "values": {"02": "granted", "01": "denied"}}}}
 A31: dict[str, Any] = {"sink": "hl7v2.a31", "attributes": {"consent.sms": {"field": "PD1-11.1", "code": "01"}}}
 A31_CONNECTED = A31 | {"connect": "127.0.0.1:2576"}
+WORKLIST: dict[str, Any] = {"sink": "worklist", "attributes": {"consent.sms": {}}}
 ATTRIBUTE = "sources.emr.write_back.attributes.consent.sms"
 
 
@@ -29,6 +30,8 @@ WRITTEN = [
     FHIR | {"mapping": READ, "write_back": IN_PATIENT},
     FHIR | CONSENTS | {"write_back": AS_CONSENT},
     HL7 | {"write_back": A31_CONNECTED},
+    FHIR | {"write_back": WORKLIST},
+    MLLP | {"write_back": WORKLIST},
 ]
 
 
@@ -73,6 +76,11 @@ def test_what_the_mapping_reads_as_denied_may_be_written(tmp_path: Path, source:
             "sources.emr.write_back.attributes.do_not_contact", "not written to EMRs",
         ),
         (FHIR | {"write_back": IN_PATIENT | {"sink": "fhir.flag"}}, "sources.emr.write_back.sink", ""),
+        (MLLP | {"write_back": changed(WORKLIST, code="01")}, ATTRIBUTE, "must be {}"),
+        (
+            FHIR | {"write_back": WORKLIST | {"attributes": {"do_not_contact": {}}}},
+            "sources.emr.write_back.attributes.do_not_contact", "not written to EMRs",
+        ),
         (MLLP | {"write_back": IN_PATIENT}, "sources.emr.write_back.sink", "not for hl7v2.mllp"),
     ],
 )  # fmt: skip

@@ -57,7 +57,7 @@ def csv_pieces(found: Iterable[OptedOut]) -> Iterator[str]:
     """The report as pieces of a CSV table. Lists are separated by spaces; times are ISO 8601."""
     yield _table([COLUMNS])
     for rows in _groups(found):
-        yield _table([_without_formula(cell) for cell in _cells(one)] for one in rows)
+        yield _table([without_formula(cell) for cell in _cells(one)] for one in rows)
 
 
 def as_csv(found: Iterable[OptedOut]) -> str:
@@ -87,7 +87,7 @@ def _time(one: OptedOut) -> str | None:
     return one.at.isoformat().replace("+00:00", "Z") if one.at else None
 
 
-def _without_formula(cell: str) -> str:
+def without_formula(cell: str) -> str:
     """Quotes a cell that a spreadsheet would take for a formula, such as a topic. Phone numbers keep their plus sign."""
     digits = cell.startswith("+") and cell[1:].replace(" +", "").isdigit()
     return f"'{cell}" if cell.startswith((*FORMULA, "+")) and not digits else cell

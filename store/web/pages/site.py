@@ -15,6 +15,7 @@ from litestar import Request
 from litestar.handlers import HTTPRouteHandler
 from litestar.response.base import ASGIResponse
 
+from store.domain.enterprise import Enterprise
 from store.domain.lock import Role
 from store.patients.preferences import Preferences
 from store.runs.runs import Journal
@@ -25,7 +26,7 @@ from store.web.api.decisions import Decisions
 from store.web.http.lanes import Lanes
 from store.web.http.problem import ProblemDetails
 from store.web.http.work import SyncWork
-from store.web.pages import audit, console, decisions, opt_outs, patients, replies, settings, users
+from store.web.pages import audit, console, decisions, opt_outs, patients, replies, settings, users, worklist
 from store.web.pages.about import About
 from store.web.pages.audit import AuditLog
 from store.web.pages.causes import CausePages
@@ -45,12 +46,14 @@ from store.web.pages.sign_in import ALL, SignIn
 from store.web.pages.sources import Describe, SourcePages
 from store.web.pages.templates import CONTENT, STATIC, clock
 from store.web.pages.users import UserPages
+from store.web.pages.worklist import WorklistPage
 
 MENU = (
     ("/patients", "Patients", patients.READERS),
     ("/decisions", "Decisions", decisions.READERS),
     ("/opt-outs", "Opt-outs", opt_outs.READERS),
     ("/replies", "Replies", replies.READERS),
+    (worklist.PATH, "EMR worklist", worklist.READERS),
     ("/settings", "Default settings", settings.ENTERPRISE),
     ("/overview", "Overview", console.OPERATORS),
     ("/sources", "Sources", console.OPERATORS),
@@ -111,6 +114,7 @@ class Site:
             *DecisionPages(store).pages(),
             *OptOutReport(store).pages(),
             *RepliesPage(store).pages(),
+            *WorklistPage(store).pages(),
             *DefaultSettings(store, decisions.policies.changed).pages(),
             *Overview(store, journal).pages(),
             *SourcePages(store, journal, work, access.describe).pages(),
@@ -147,7 +151,7 @@ class Site:
 
     def front(self, visit: Visit) -> Goto | Shown:
         """Redirects to the first page of the role's menu."""
-        menu = _menu(visit.visitor)
+        menu = _menu(visit.visitor, self.store.enterprises.get(visit.enterprise))
         return Goto(menu[0][0]) if menu else Shown("nothing.html", {"title": "No pages available"})
 
     def frame(self, visitor: Visitor | None, now: datetime) -> Mapping[str, Any]:
@@ -156,7 +160,7 @@ class Site:
         return {
             "visitor": visitor,
             "role": ROLES.get(Role(visitor.role), visitor.role) if visitor else "",
-            "menu": _menu(visitor) if visitor else [],
+            "menu": _menu(visitor, enterprise) if visitor else [],
             "enterprise": enterprise,
             "titles": {one.name: one.display_name or one.name for one in self.store.enterprises.values()},
             "when": partial(clock, ZoneInfo(enterprise.time_zone if enterprise else "UTC")),
@@ -164,8 +168,10 @@ class Site:
         }
 
 
-def _menu(visitor: Visitor) -> list[tuple[str, str]]:
-    return [(where, title) for where, title, roles in MENU if visitor.role in roles]
+def _menu(visitor: Visitor, enterprise: Enterprise | None) -> list[tuple[str, str]]:
+    """The pages of the role. The worklist is only for an enterprise with an EMR into which staff type opt-outs."""
+    has_worklist = enterprise is not None and any(one.worklist for one in enterprise.sources)
+    return [(where, title) for where, title, roles in MENU if visitor.role in roles and (where != worklist.PATH or has_worklist)]
 
 
 async def static(request: Request[Any, Any, Any]) -> ASGIResponse:

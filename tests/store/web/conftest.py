@@ -47,7 +47,7 @@ ENTERPRISES = {
             policy=BY_LINE,
         ),
         Enterprise("local", do_not_contact_toggle=True, sources=(Source("clinic", "Clinic EMR"),)),
-        Enterprise("quiet", sources=(Source("practice", "Practice EMR"),)),
+        Enterprise("quiet", sources=(Source("practice", "Practice EMR", writes=frozenset({"consent.sms"}), worklist=True),)),
     )
 }
 ACCESS_LOG = logging.getLogger("uvicorn.access")

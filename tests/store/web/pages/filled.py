@@ -107,6 +107,8 @@ class Filled:
         store.decide_reply(ENTERPRISE, dismissed.id, "dismiss", actor=Actor(Role.STAFF, "desk"), reason="an order", now=NOW)
         patient = store.find(ENTERPRISE, PatientRef(value="LONG"))
         store.record_sms_opt_out(ENTERPRISE, patient.id, line=None, topic="billing", actor=Actor(Role.STAFF, "desk"), now=NOW)
+        typed = store.find("quiet", PatientRef(value="MRN1"))
+        store.record_sms_opt_out("quiet", typed.id, line=None, topic=None, actor=Actor(Role.STAFF, "desk"), now=NOW)
 
     def _unreadable(self) -> None:
         """A patient of whom the EMR allows texts and who opted out, and whose Do Not Contact could not be read."""

@@ -231,6 +231,11 @@ VISITS: Mapping[str, tuple[Visit, ...]] = {
         Visit("full", "enterprise", full("/replies")),
         Visit("full, to look at only", "auditor", full("/replies")),
     ),
+    "/worklist": (
+        Visit("not configured", "staff", empty("/worklist")),
+        Visit("full", "enterprise", full("/worklist"), enterprise="quiet"),
+        Visit("full, to look at only", "auditor", full("/worklist"), enterprise="quiet"),
+    ),
     "/opt-outs": (
         Visit("empty", "manager", empty("/opt-outs")),
         Visit("full", "enterprise", full("/opt-outs")),
