@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from adapters.rehearsal.emr import RehearsalEmr
+from adapters.rehearsal.mllp_receiver import UpdateListener
 from store.domain.decision_request import DecisionRequest
 from store.domain.lock import Actor, Role
 from store.domain.patient import Patient, PatientRef
@@ -21,14 +22,16 @@ from store.errors import PreferenceLocked
 from store.preference import NO
 from store.runs.runs import Run
 from store.users.users import Users
+from sync import demo_stop
 from sync.answers import decision_of
 from sync.config import load
+from sync.demo_stop import Stop
 from sync.queue import Job
 from sync.run import Progress
 from sync.runtime import UsageError
 from sync.service import Service, serving
 
-ENTERPRISE, FHIR, ADT = "rehearsal-clinic", "rehearsal-fhir", "rehearsal-adt"
+ENTERPRISE, FHIR, ADT, CONSENTS = "rehearsal-clinic", "rehearsal-fhir", "rehearsal-adt", "rehearsal-consents"
 LINE = "+12175550100"
 CONTACT = "call the registration desk, 217-555-0100"
 PATIENCE = 300.0
@@ -59,8 +62,11 @@ class RunWatcher:
         return self.runs[-1]
 
 
-def configuration(emr: RehearsalEmr, folder: Path) -> Path:
-    """Writes the configuration that a site would use for this EMR. It is JSON, which is valid YAML."""
+def configuration(emr: RehearsalEmr, folder: Path, updates: UpdateListener | None = None, database: str = "sqlite:///demo.db") -> Path:
+    """Writes the configuration that a site would use for this EMR. It is JSON, which is valid YAML.
+
+    ``updates``: the EMR's listener. With it, replies arrive from a messaging provider, and opt-outs are written to the EMR.
+    """
     (folder / "private-key.pem").write_text(emr.private_key)
     fhir = emr.fhir_source(enterprise=ENTERPRISE, private_key="file:private-key.pem")
     adt = emr.hl7_source(enterprise=ENTERPRISE, listen=f"{LOOPBACK}:0")
@@ -70,15 +76,21 @@ def configuration(emr: RehearsalEmr, folder: Path) -> Path:
         "default_region": "US",
         "authorities": emr.authorities,
     }
+    told: dict[str, Any] = {}
+    if updates is not None:
+        adt = adt | demo_stop.update_sink(f"{LOOPBACK}:{updates.port}", CONSENTS)
+        told = {CONSENTS: demo_stop.consent_source(fhir, ADT)}
     settings = {
-        "database": "sqlite:///demo.db",
+        "database": database,
         "api": {"listen": f"{LOOPBACK}:0"},
         "logs": {"level": "warning"},
         "enterprises": {ENTERPRISE: enterprise},
         "sources": {
             FHIR: fhir | {"schedule": {"every": "1h"}, "freshness": "2h", "contact_for_changes": CONTACT},
             ADT: adt | {"freshness": "26h"},
+            **told,
         },
+        "providers": demo_stop.provider_settings(ENTERPRISE) if updates is not None else {},
     }
     file = folder / "config.yaml"
     file.write_text(json.dumps(settings, indent=2))
@@ -86,10 +98,12 @@ def configuration(emr: RehearsalEmr, folder: Path) -> Path:
 
 
 @contextmanager
-def staged(emr: RehearsalEmr, folder: Path, on_progress: Progress) -> Iterator[tuple[Service, RunWatcher]]:
+def staged(
+    emr: RehearsalEmr, folder: Path, on_progress: Progress, updates: UpdateListener | None = None, database: str = "sqlite:///demo.db"
+) -> Iterator[tuple[Service, RunWatcher]]:
     """The service with the rehearsal EMR, after the scheduler has read everything once."""
     watcher = RunWatcher(on_progress)
-    with serving(load(configuration(emr, folder)), watch=watcher) as service:
+    with serving(load(configuration(emr, folder, updates, database)), watch=watcher) as service:
         watcher.wait()
         yield service, watcher
 
@@ -103,14 +117,26 @@ def read_changes(emr: RehearsalEmr, service: Service, watcher: RunWatcher) -> Ru
 
 def send_messages(emr: RehearsalEmr, service: Service, on_progress: Callable[[int], None]) -> dict[str, int]:
     """Others change their preferences, and the EMR sends ADT messages to the listener. Returns counts by acknowledgment code."""
-    listener: Any = service.listeners[0].listener
-    if not listener.bound.wait(PATIENCE):
-        raise UsageError("the demo's listener did not start")
     acknowledged = iter(range(1, 1 << 62))
-    host, port = listener.address
+    host, port = _listening(service)
     changed = emr.tick()
     report = emr.send(host, port, emr.messages(indexes=changed), on_ack=lambda *_: on_progress(next(acknowledged)))
     return dict(report.codes)
+
+
+def stop(emr: RehearsalEmr, service: Service, updates: UpdateListener) -> Stop:
+    """A patient's STOP, to be played: it arrives from the provider and goes back to the EMR."""
+    parts = (emr, updates, service.runtime, ENTERPRISE, CONSENTS, ADT)
+    return Stop(*parts, str(service.address), _listening(service))
+
+
+def _listening(service: Service) -> tuple[str, int]:
+    """Where the service receives ADT messages."""
+    listener: Any = service.listeners[0].listener
+    if not listener.bound.wait(PATIENCE):
+        raise UsageError("the demo's listener did not start")
+    host, port = listener.address
+    return host, port
 
 
 def first_patient(emr: RehearsalEmr, wanted: Callable[[Any], bool]) -> PatientRef:

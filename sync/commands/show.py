@@ -8,6 +8,7 @@ from typing import Any
 import typer
 
 from adapters.rehearsal.emr import RehearsalEmr
+from adapters.rehearsal.mllp_receiver import UpdateListener
 from store.domain.lock import Role
 from store.runs.runs import RunStatus
 from sync import demo as stage
@@ -23,10 +24,14 @@ from sync.signals import ended_by_signals
 def play(emr: RehearsalEmr, folder: Path, *, once: bool, as_json: bool) -> None:
     """Runs the whole demo; then serves, unless ``once``."""
     output.note(f"Rehearsal EMR with {emr.chart.population.size} synthetic patients at {emr.base_url}")
-    with output.progress("reading the EMR over FHIR") as on_progress, stage.staged(emr, folder, on_progress) as (service, watcher):
+    with (
+        UpdateListener(emr.written) as updates,
+        output.progress("reading the EMR over FHIR") as on_progress,
+        stage.staged(emr, folder, on_progress, updates) as (service, watcher),
+    ):
         stage.read_changes(emr, service, watcher)
         acknowledged = stage.send_messages(emr, service, lambda done: on_progress(done, None))
-        shown = _findings(emr, service, watcher, acknowledged)
+        shown = _findings(emr, service, watcher, acknowledged) | {"stop": stage.stop(emr, service, updates).play().plain()}
         if as_json:
             output.emit(shown)
         else:
@@ -61,6 +66,28 @@ def _show(shown: dict[str, Any]) -> None:
     output.table(
         ("request", "answer", "reason"), [(one["ask"], _answer(one["answer"]), _because(one["answer"])) for one in shown["decisions"]]
     )
+    output.say("")
+    _show_stop(shown["stop"])
+
+
+def _show_stop(stop: dict[str, Any]) -> None:
+    """The steps of a STOP, one line each."""
+    rows = [
+        ("before", "", _whether(stop["before"])),
+        ("a forged STOP arrives", f"answered {stop['forged'][-1]}", _whether(stop["after_forged"])),
+        ("the provider's signed STOP arrives", f"answered {stop['accepted'][-1]}", _whether(stop["after"])),
+        ("the EMR still says yes (ADT)", "", _whether(stop["while_the_emr_says_yes"])),
+        ("the EMR is told", f"{output.number(stop['as_consents'], 'Consent')}, {output.number(stop['as_updates'], 'ADT^A31')}", ""),
+        ("the EMR repeats it by ADT", stop["from_adt"], ""),
+        ("the EMR repeats it over FHIR", output.counted(stop["from_fhir"]), _whether(stop["at_the_end"])),
+    ]
+    output.table(("a STOP and the EMR", "result", "next text"), rows)
+
+
+def _whether(decision: dict[str, Any]) -> str:
+    if decision["decision"] == "send":
+        return "send"
+    return f"do not send ({', '.join(one['reason'] for one in decision['skipped'] if one['channel'] == 'sms')})"
 
 
 def _answer(decision: dict[str, Any]) -> str:

@@ -68,7 +68,22 @@ def test_the_demo_shows_the_main_workflow_and_exits(tmp_path: Path) -> None:
     assert answers == [("do_not_send", None), answers[1], ("send", "sms"), ("send", "voice")]
     assert shown["decisions"][0]["answer"]["reasons"] == ["do_not_contact"]
     assert shown["decisions"][3]["answer"]["skipped"] == [{"channel": "sms", "reason": "sms_opted_out"}]
+    stop = shown["stop"]
+    steps = ("before", "after_forged", "after", "while_the_emr_says_yes", "at_the_end")
+    assert [stop[step]["decision"] for step in steps] == ["send", "send", "do_not_send", "do_not_send", "do_not_send"]
+    assert (stop["forged"], stop["accepted"], stop["as_consents"], stop["as_updates"]) == ([401], [200], 1, 1)
+    assert (stop["from_adt"], stop["from_fhir"]) == ("unchanged", {"unchanged": 2})
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_demo_prints_what_the_readme_shows(tmp_path: Path) -> None:
+    with started(["demo", "--once"], tmp_path) as process:
+        out, err = process.communicate()
+    assert process.returncode == 0, err
+    readme = (Path(__file__).parent.parent.parent / "README.md").read_text()
+    (shown,) = [part for part in readme.split("\n\n    ") if part.startswith("a STOP and the EMR")]
+    table = [line.split() for line in shown.partition("\n\nWithout")[0].splitlines()]
+    assert [line.split() for line in out.splitlines()][-len(table) :] == table
 
 
 @pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-"])
