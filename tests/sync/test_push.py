@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 import json
 import statistics
 import time
@@ -14,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from adapters.fhir.notification import WRONG
 from adapters.rehearsal.emr import RehearsalEmr
 from adapters.rehearsal.population import mrn
 from adapters.rehearsal.resource import resource_id
@@ -29,6 +32,7 @@ from sync.service import Service, serving
 from tests.store.web.conftest import Reply, exchange
 from tests.sync.providers import shared_url
 
+REFUSED = "emr_sync_push_refused"
 SECRET, SOURCE = "a secret of the subscription", "emr"
 PATIENTS = 50
 TABLES = ("pushed_reads", "source_notes", "rejections", "changes", "runs")
@@ -276,9 +280,20 @@ def test_forged_notifications_get_401_and_leave_nothing(site: Site, headers: dic
     assert site.kept() == before
 
 
+@pytest.mark.parametrize("headers", [{}, *FORGED])
 @pytest.mark.parametrize("source", ["adt", "nobody", "EMR"])
-def test_a_source_without_push_is_not_found(site: Site, source: str) -> None:
-    assert site.post(b"{}", source=source).status == 404
+def test_a_source_without_push_is_answered_as_one_with_a_wrong_signature(site: Site, source: str, headers: dict[str, str]) -> None:
+    sent = {name: value.encode().decode("latin-1") for name, value in headers.items()}
+    known, unknown = site.post(b"{}", sent), site.post(b"{}", sent, source=source)
+    assert (unknown.status, unknown.body, set(unknown.headers)) == (401, known.body, set(known.headers))
+    assert unknown.headers["www-authenticate"] == known.headers["www-authenticate"]
+
+
+def test_a_good_signature_for_another_name_is_refused_and_the_name_is_in_no_metric(site: Site) -> None:
+    signature, before = hmac.new(SECRET.encode(), b"{}", hashlib.sha256).hexdigest(), site.metric(REFUSED, source="unknown", reason=WRONG)
+    assert site.post(b"{}", {"x-signature": signature}, source="somebody").status == 401
+    assert site.metric(REFUSED, source="unknown", reason=WRONG) == before + 1
+    assert "somebody" not in site.service.runtime.metrics.text(measured(site.service.runtime)).decode()
 
 
 ODD = [
