@@ -6,6 +6,7 @@ stores.
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any
 
 import msgspec
@@ -15,7 +16,8 @@ from adapters.mapping.legible import BYTE_ORDER_MARK, is_marked, repaired
 NOT_JSON = "it is not valid JSON in UTF-8"
 
 _decode = msgspec.json.Decoder().decode
-_encode = msgspec.json.Encoder().encode
+_decode_exactly = msgspec.json.Decoder(float_hook=Decimal).decode
+_encode = msgspec.json.Encoder(decimal_format="number").encode
 
 
 class NotReadable(ValueError):
@@ -36,6 +38,16 @@ def decode(body: bytes) -> dict[str, Any]:
         raise NotReadable("not_json", NOT_JSON) from error
     if type(resource) is not dict or not isinstance(resource.get("resourceType"), str):
         raise NotReadable("not_fhir", "it is JSON but not a FHIR resource: resourceType is missing")
+    return resource
+
+
+def decode_exactly(body: bytes) -> dict[str, Any]:
+    """The resource, to be written back: 1.10 stays 1.10, since the precision of a decimal has a meaning (FHIR R4 2.24.0.1).
+
+    Raises :class:`NotReadable`.
+    """
+    decode(body)
+    resource: dict[str, Any] = _decode_exactly(body.removeprefix(BYTE_ORDER_MARK))
     return resource
 
 

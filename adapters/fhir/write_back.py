@@ -7,7 +7,6 @@ permission: ``sync.config.sink`` checks that the source's own mapping reads what
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ from urllib.parse import quote
 from adapters.base import AdapterError, Refusal, SourceSettings
 from adapters.fhir.client import FhirClient
 from adapters.fhir.consent_flag import WRITTEN_BY_US
-from adapters.fhir.decode import NotReadable, decode
+from adapters.fhir.decode import NotReadable, decode_exactly, encode
 from adapters.fhir.identity import RESOURCE_ID
 from adapters.fhir.patient import is_incomplete
 from adapters.fhir.rest import RestAdapter
@@ -134,7 +133,7 @@ def consent(patient: str, refusal: Refusal, coded: DenyingConsent) -> Resource:
 
 
 def _ask(client: FhirClient, method: str, path: str, body: Resource | None = None, headers: Mapping[str, str] | None = None) -> RawResponse:
-    data = None if body is None else json.dumps(body).encode()
+    data = None if body is None else encode(body)
     return client.ask(method, client.address(path), {**HEADERS, **(headers or {})}, data)
 
 
@@ -149,7 +148,7 @@ def _checked(client: FhirClient, answer: RawResponse) -> RawResponse:
 
 def _resource(answer: RawResponse) -> Resource:
     try:
-        found = decode(answer.body)
+        found = decode_exactly(answer.body)
     except NotReadable as error:
         raise AdapterError(f"the server's Patient cannot be read: {error}") from None
     if found["resourceType"] != "Patient":

@@ -9,7 +9,7 @@ import pytest
 
 from adapters.base import AdapterError
 from adapters.fhir.decode import encode
-from adapters.fhir.write_back import _resource
+from adapters.fhir.write_back import DenyingExtension, _resource, with_extension
 from adapters.http.client import RawResponse
 
 NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
@@ -31,3 +31,10 @@ def test_a_patient_of_whom_the_server_left_something_out_is_not_written_back(ele
 
 def test_a_whole_patient_is_written_back() -> None:
     assert read({"tag": [{"system": "https://rehearsal.example/tags", "code": "reviewed"}]})["id"] == "p1"
+
+
+@pytest.mark.parametrize("number", ["1.10", "0.00", "100", "12345678901234567.125", "-3.140"])
+def test_numbers_are_written_back_as_they_came(number: str) -> None:
+    body = f'{{"resourceType":"Patient","id":"p1","meta":{{"versionId":"3"}},"extension":[{{"url":"u","valueDecimal":{number}}}]}}'
+    patient = with_extension(_resource(RawResponse(200, {}, body.encode(), "", NOW, NOW)), DenyingExtension("x", "valueBoolean", False))
+    assert f'"valueDecimal":{number}}}' in encode(patient).decode()
