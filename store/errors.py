@@ -11,6 +11,7 @@
     ├── PreferenceLocked        an EMR masters the value: change it there
     ├── ToggleOff               the enterprise does not use the toggle: switch the setting on first
     ├── OptInOff                the enterprise does not let people opt a patient in here
+    ├── SearchOff               the enterprise finds patients by identifier only
     ├── SettingRefused          the setting cannot be changed while something else holds
     ├── RoleRefused             this role may not do that
     ├── VersionConflict         somebody else changed it since: read it again
@@ -80,6 +81,10 @@ class ToggleOff(StoreError):
 
 class OptInOff(StoreError):
     """The policy ``staff_may_record_opt_in`` is off: only a START from the phone itself opts it in."""
+
+
+class SearchOff(StoreError):
+    """The policy ``search`` lets nobody find patients by name, birth date or phone."""
 
 
 class SettingRefused(StoreError):

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from store.domain.channels import EMAIL
 from store.domain.lock import Actor
+from store.domain.message_class import UNKNOWN, MessageClass
 from store.domain.patient import Patient, PatientRef
 from store.domain.phone_numbers import Numbering, mailbox
 from store.domain.sms_consent import ALL_LINES, LINE, SMS, TOPIC, ConsentEvent
@@ -30,6 +31,7 @@ class AskedOptOut(NamedTuple):
     """An opt-out as somebody reported it. ``line``: for texts only; ``None`` is every line. ``topic`` ``None``: about everything.
 
     ``how`` names the means; ``at`` is when the patient did it, if known. ``authority``: the patient, or staff on the patient's behalf.
+    ``in_reply_to``: the message that it answered.
     """
 
     channel: str
@@ -39,6 +41,7 @@ class AskedOptOut(NamedTuple):
     topic: str | None = None
     at: datetime | None = None
     authority: str = PATIENT
+    in_reply_to: MessageClass = UNKNOWN
 
 
 def record_opt_out(store: Preferences, enterprise: str, asked: AskedOptOut, actor: str, now: datetime) -> PatientOptOut:
@@ -71,7 +74,7 @@ def record_opt_in(
 def event_of(asked: AskedOptOut, address: str, line: str | None, at: datetime) -> ConsentEvent:
     """The consent event of an opt-out."""
     scope = TOPIC if asked.topic is not None else ALL_LINES if line is None else LINE
-    return ConsentEvent(address, line, asked.authority, True, at, scope, asked.topic, asked.channel)
+    return ConsentEvent(address, line, asked.authority, True, at, scope, asked.topic, asked.channel, asked.in_reply_to)
 
 
 def addresses_of(channel: str, text: str, numbering: Numbering) -> Iterable[str]:

@@ -19,8 +19,8 @@ from store.domain import documents, patient_query
 from store.domain.decision_request import KnownPatient
 from store.domain.ids import parsed, shown, token
 from store.domain.patient import PatientRef
-from store.domain.patient_query import PatientQuery
-from store.errors import PayloadUnreadable, ValueRefused
+from store.domain.patient_query import PatientQuery, Person
+from store.errors import PayloadUnreadable, SearchOff, ValueRefused
 from store.patients.preferences import Preferences
 from store.patients.search import Hit, PatientSearch
 from store.preference import BIRTH_DATE, DISPLAY_NAME, ContactPreferences, Identifier, Preference
@@ -80,7 +80,21 @@ class Finder:
         Raises :class:`ValueRefused` for a text that is empty or too long.
         """
         text = _writable(text)
-        query = self._read(enterprise, text, now)
+        return self._found(enterprise, text, self._read(enterprise, text, now), actor, now)
+
+    def find_by_phone(self, enterprise: str, phone: str, *, actor: str, now: datetime) -> Found:
+        """The patients whom a phone number may belong to, those who have it now first, after an entry in the audit log.
+
+        Raises :class:`SearchOff` where the policy finds patients by identifier only, :class:`ValueRefused` for what is no phone number.
+        """
+        if not self.finds_by_name(enterprise):
+            raise SearchOff("the policy 'search' finds patients by identifier only")
+        numbers = tuple(self.store.numbering(enterprise).candidates(phone))
+        if not numbers:
+            raise ValueRefused("phone must be a phone number in E.164, like +12175550100")
+        return self._found(enterprise, phone, PatientQuery(persons=(Person(numbers=numbers),)), actor, now)
+
+    def _found(self, enterprise: str, text: str, query: PatientQuery, actor: str, now: datetime) -> Found:
         with self.database.read() as connection:
             search = PatientSearch(self.database, connection, self.store.reader(connection, enterprise))
             hits = search.run(query)

@@ -46,6 +46,7 @@ CALLS: Mapping[tuple[str, str], Call] = {
     ("POST", "/v1/opt-outs"): Call(SENDERS | RECORDERS),
     ("POST", "/v1/opt-outs/links"): Call(SENDERS, 409, 409),
     ("POST", "/v1/patients/lookup"): Call(LOOKERS | {GRANTED}, foreign=404),
+    ("POST", "/v1/patients/by-phone"): Call(LOOKERS),
     ("GET", _PATIENT): Call(LOOKERS | {GRANTED}, foreign=404),
     ("GET", f"{_PATIENT}/history"): Call(LOOKERS | {GRANTED}, foreign=404),
     ("GET", f"{_PATIENT}/as-of"): Call(LOOKERS, foreign=404),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from msgspec import Meta, Struct
 
@@ -16,7 +16,7 @@ from store.patients.unsubscribe import UnsubscribeLink, UnsubscribeLinks
 from store.preference import PATIENT, STAFF
 from store.web.api.endpoint import ApiResponse, Call, Endpoint, etag
 from store.web.api.facesheet import PatientOut, facesheet
-from store.web.api.wire import ChannelName, Line, Text, check_line, usable_time
+from store.web.api.wire import ChannelName, InReplyTo, Line, Text, answered, check_line, usable_time
 
 Address = Annotated[str, Meta(min_length=1, max_length=320)]
 How = Literal["key_press", "spoken", "unsubscribe", "web_form", "complaint", "provider_refusal", "other"]
@@ -29,7 +29,8 @@ class OptOutIn(Struct, frozen=True, forbid_unknown_fields=True):
     """An opt-out from one channel at one ``address``: a phone number, or an e-mail address.
 
     Texts need a ``line`` or ``all_lines``; calls and e-mail have no line. ``topic``: only from that topic. ``how``: the means.
-    ``at``: when the patient opted out, with a UTC offset; now, if it is missing or unusable.
+    ``at``: when the patient opted out, with a UTC offset; now, if it is missing or unusable. ``in_reply_to``: the message that it answered;
+    an unusable one counts as unknown. It is kept with the opt-out and does not narrow it.
     """
 
     channel: ChannelName
@@ -39,6 +40,8 @@ class OptOutIn(Struct, frozen=True, forbid_unknown_fields=True):
     all_lines: bool = False
     topic: Text | None = None
     at: Annotated[Any, Meta(extra_json_schema={"type": "string", "format": "date-time"})] = None
+    in_reply_to: InReplyTo = None
+    may_hold_nul: ClassVar[tuple[str, ...]] = ("in_reply_to",)
 
     def __post_init__(self) -> None:
         if not takes_line(self.channel) and (self.line is not None or self.all_lines):
@@ -96,7 +99,9 @@ class AddressOptOutCalls:
         """Records an opt-out: the patient's own if a sender reports it, staff's if a person does."""
         body: OptOutIn = call.body
         authority = PATIENT if call.key.role == Role.SENDER else STAFF
-        asked = AskedOptOut(body.channel, body.address, body.how, body.line, body.topic, usable_time(body.at), authority)
+        asked = AskedOptOut(
+            body.channel, body.address, body.how, body.line, body.topic, usable_time(body.at), authority, answered(body.in_reply_to)
+        )
         done = record_opt_out(self.store, call.enterprise, asked, call.who, call.now)
         scope = TOPIC if body.topic is not None else ALL_LINES if body.line is None else LINE
         return ApiResponse(OptOutRecorded(body.channel, scope, done.patients, done.is_new))

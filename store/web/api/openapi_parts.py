@@ -36,7 +36,13 @@ EXAMPLES: dict[str, Any] = {
         "body": "STOP",
         "in_reply_to": {"message_type": "campaign", "category": "marketing"},
     },
-    "/v1/opt-outs": {"channel": "voice", "address": "+12175550101", "how": "key_press"},
+    "/v1/opt-outs": {
+        "channel": "voice",
+        "address": "+12175550101",
+        "how": "key_press",
+        "in_reply_to": {"message_type": "automation", "category": "informational"},
+    },
+    "/v1/patients/by-phone": {"phone": "+12175550101"},
 }
 """An example of each body that senders write."""
 
@@ -58,7 +64,9 @@ def errors(row: Endpoint) -> dict[str, str]:
     found |= {"400", "408", "413"} if row.takes is not None else set()
     found |= {"404"} if PARAMETER.search(row.path) or row.path.endswith("/lookup") else set()
     found |= {"409", "412", "423"} if row.method in ("PUT", "POST") and row.path.startswith("/v1/patients/{") else set()
-    found |= {"409"} if row.path.endswith(("/lookup", "/links", "/resync", "/approve", "/reject", "/replay", "/decide")) else set()
+    found |= (
+        {"409"} if row.path.endswith(("/lookup", "/links", "/resync", "/approve", "/reject", "/replay", "/decide", "/by-phone")) else set()
+    )
     found |= {"410"} if row.path == "/v1/changes" else set()
     found |= {"429"} if row.path.startswith("/v1/decisions") else set()
     return {status: STATUSES[status] for status in sorted(found)}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Mapping
 from datetime import datetime
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
 import msgspec
 from msgspec import Meta, Struct
@@ -27,8 +27,6 @@ MessageKind = Literal["automation", "broadcast", "campaign", "manual"]
 ChannelName = Literal["sms", "voice", "email"]
 MethodName = Literal["sms", "voice", "email", "mail", "portal", "none"]
 LINE = re.compile(r"\s*(?:tel:)?[+(]?(?:[0-9][\s().\-\u2010-\u2013]*){3,}", re.ASCII)
-MAY_HOLD_NUL = ("body", "received_at", "in_reply_to")
-"""Fields of a reply that may contain NUL, so that it never hides an opt-out."""
 QUOTED = re.compile(r"'[^']*'")
 
 
@@ -168,6 +166,19 @@ class AnsweredIn(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 ANSWERED = {"$ref": "#/components/schemas/AnsweredIn"}
+InReplyTo = Annotated[Any, Meta(extra_json_schema=ANSWERED)]
+"""An :class:`AnsweredIn`, or anything else, which counts as unknown."""
+
+
+def answered(value: Any) -> MessageClass:
+    """The message that an opt-out answered. Unknown if it cannot be used: an opt-out must not be lost because of it."""
+    try:
+        found = msgspec.convert(value, AnsweredIn | None)
+    except msgspec.ValidationError:
+        return UNKNOWN
+    if found is None or "\0" in (found.topic or ""):
+        return UNKNOWN
+    return MessageClass(found.message_type, found.topic, found.category)
 
 
 class SmsReplyIn(Struct, frozen=True, forbid_unknown_fields=True, rename={"sender": "from"}):
@@ -177,20 +188,11 @@ class SmsReplyIn(Struct, frozen=True, forbid_unknown_fields=True, rename={"sende
     sender: Line
     body: Annotated[str, Meta(max_length=10_000)]
     received_at: Annotated[Any, Meta(extra_json_schema={"type": "string", "format": "date-time"})] = None
-    in_reply_to: Annotated[Any, Meta(extra_json_schema=ANSWERED)] = None
+    in_reply_to: InReplyTo = None
+    may_hold_nul: ClassVar[tuple[str, ...]] = ("body", "received_at", "in_reply_to")
 
     def __post_init__(self) -> None:
         check_line(self.line)
-
-    def answered(self) -> MessageClass:
-        """The message that it answered. Unknown if it cannot be used: an opt-out must not be lost because of it."""
-        try:
-            found = msgspec.convert(self.in_reply_to, AnsweredIn | None)
-        except msgspec.ValidationError:
-            return UNKNOWN
-        if found is None or "\0" in (found.topic or ""):
-            return UNKNOWN
-        return MessageClass(found.message_type, found.topic, found.category)
 
     def received(self) -> datetime | None:
         """When it was received; ``None`` if the time is missing or unusable."""
@@ -229,11 +231,14 @@ SettingsIn = msgspec.defstruct(
 
 
 def read(body: bytes, kind: type[T]) -> T:
-    """The body as a value. Raises :class:`ProblemDetails` 400 if it is not JSON, 422 if the JSON does not fit."""
+    """The body as a value. Raises :class:`ProblemDetails` 400 if it is not JSON, 422 if the JSON does not fit.
+
+    ``may_hold_nul`` of a kind: its fields that may contain NUL, so that it never hides an opt-out.
+    """
     try:
         found = msgspec.json.decode(body, type=kind)
         if isinstance(found, Struct):
-            check_nul(body, found, MAY_HOLD_NUL if isinstance(found, SmsReplyIn) else ())
+            check_nul(body, found, getattr(kind, "may_hold_nul", ()))
         return found
     except msgspec.ValidationError as error:
         if not is_utf8(body):

@@ -25,6 +25,7 @@ STATUS: dict[type[errors.StoreError], tuple[int, str]] = {
     errors.PreferenceLocked: (423, "preference_locked"),
     errors.ToggleOff: (409, "toggle_off"),
     errors.OptInOff: (409, "opt_in_off"),
+    errors.SearchOff: (409, "search_off"),
     errors.SettingRefused: (409, "setting_refused"),
     errors.RoleRefused: (403, "role_refused"),
     errors.VersionConflict: (412, "version_conflict"),

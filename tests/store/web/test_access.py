@@ -37,6 +37,7 @@ BODIES: dict[tuple[str, str], Any] = {
     ("POST", "/v1/opt-outs/links"): {"address": "{email}"},
     ("POST", "/v1/patients/{patient_id:str}/opt-ins"): {"channel": "email", "reason": "asked"},
     ("POST", "/v1/patients/lookup"): {"id": "{patient_id}"},
+    ("POST", "/v1/patients/by-phone"): {"phone": CELL},
     ("PUT", "/v1/patients/{patient_id:str}/do-not-contact"): {"value": "yes", "reason": "asked"},
     ("PUT", "/v1/patients/{patient_id:str}/preferred-phone"): {"value": HOME},
     ("POST", "/v1/patients/{patient_id:str}/sms-consent"): {"line": LINE, "reason": "asked"},

@@ -69,6 +69,23 @@ def test_a_wrong_opt_out_is_refused_and_says_where(service: Service, change: dic
     assert CELL not in reply.body.decode()
 
 
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        ({"message_type": "campaign", "category": "marketing", "topic": "recall"}, ("campaign", "recall", "marketing")),
+        ({"category": "advice"}, (None, None, None)),
+        ("a text\0", (None, None, None)),
+        (None, (None, None, None)),
+    ],
+)
+def test_the_message_that_an_opt_out_answered_is_kept_and_never_loses_or_narrows_it(fresh: Service, given: Any, kept: Any) -> None:
+    body = {"channel": "voice", "address": CELL, "how": "key_press", "in_reply_to": given}
+    assert fresh.call("POST", "/v1/opt-outs", body).json["scope"] == "all_lines"
+    assert not allowed(fresh, "voice")
+    (row,) = fresh.call("GET", "/v1/sms-consent/report?channel=voice", role="enterprise").json
+    assert tuple(row["in_reply_to"].get(name) for name in ("message_type", "topic", "category")) == kept
+
+
 def test_what_staff_report_is_theirs_and_shown_with_its_address(fresh: Service) -> None:
     fresh.call("POST", "/v1/opt-outs", {"channel": "email", "address": MAIL, "how": "other"}, role="staff")
     (one,) = fresh.patient()["opted_out"]
