@@ -9,7 +9,7 @@ from functools import partial
 from itertools import islice
 from typing import Any, TypeVar
 
-from emr_sync_client.client import IN_ONE_REQUEST, SenderClient
+from emr_sync_client.client import IN_ONE_GROUP, IN_ONE_REQUEST, SenderClient
 from emr_sync_client.model import Ask, Decision
 
 T = TypeVar("T")
@@ -32,6 +32,13 @@ class AsyncSenderClient:
         while group := list(islice(remaining, IN_ONE_REQUEST)):
             pairs: list[tuple[Ask, Decision]] = await self._run(partial(list, self._client.decide_many(group)))
             for pair in pairs:
+                yield pair
+
+    async def decide_stream(self, asks: Iterable[Ask]) -> AsyncIterator[tuple[Ask, Decision]]:
+        """The same in one request without an end (NDJSON): decisions come while ``asks`` goes on."""
+        pairs = self._client.decide_stream(asks)
+        while group := await self._run(lambda: list(islice(pairs, IN_ONE_GROUP))):
+            for pair in group:
                 yield pair
 
     async def aclose(self) -> None:

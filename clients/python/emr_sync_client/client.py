@@ -13,7 +13,7 @@ from __future__ import annotations
 import ssl
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
-from itertools import islice
+from itertools import chain, islice
 from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
@@ -22,6 +22,8 @@ from emr_sync_client.model import Ask, Decision, checked, refusal, request
 
 TIMEOUT_SECONDS = 2.0
 IN_ONE_REQUEST = 5_000
+IN_ONE_GROUP = 100
+"""Questions of a stream that are sent before their answers are read."""
 
 
 class ChangePage(NamedTuple):
@@ -58,6 +60,33 @@ class SenderClient:
         remaining = iter(asks)
         while group := list(islice(remaining, IN_ONE_REQUEST)):
             yield from zip(group, self._group(group), strict=True)
+
+    def decide_stream(self, asks: Iterable[Ask]) -> Iterator[tuple[Ask, Decision]]:
+        """The same in one request without an end (NDJSON): decisions come while ``asks`` goes on.
+
+        If the stream breaks, the questions without an answer, and all that follow, have the decision not to send.
+        """
+        remaining, waiting = iter(asks), list[Ask]()
+
+        def groups() -> Iterator[list[Any]]:
+            while group := list(islice(remaining, IN_ONE_GROUP)):
+                waiting[:] = group
+                yield [request(ask) for ask in group]
+
+        answers = self._connection.stream("/v1/decisions/batch", groups())
+        while (found := self._next(answers)) is not None:
+            group = list(waiting)
+            waiting.clear()
+            yield from ((ask, _one(ask, answer)) for ask, answer in zip(group, found, strict=True))
+        yield from ((ask, refusal()) for ask in chain(list(waiting), remaining))
+
+    @staticmethod
+    def _next(answers: Iterator[list[Any]]) -> list[Any] | None:
+        """The answers to the next group; ``None`` at the end, or if the stream broke."""
+        try:
+            return next(answers, None)
+        except FAILURES:
+            return None
 
     def report_reply(
         self, line: str, sender: str, body: str, received_at: datetime | None = None, **in_reply_to: str

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -51,6 +52,76 @@ def test_a_batch_split_over_several_requests_is_answered_completely(service: Ser
     asking = client(service)
     assert [decision.decision for _, decision in asking.decide_many([Ask(PAT, "manual", ["sms"])] * 8)] == ["send"] * 8
     asking.close()
+
+
+@pytest.mark.parametrize("number", [0, 1, 100, 350])
+def test_a_stream_is_answered_in_order_and_completely(service: Service, number: int) -> None:
+    asking = client(service)
+    who = [(PAT, Who("nobody"), Who("MRN2"))[place % 3] for place in range(number)]
+    pairs = list(asking.decide_stream(Ask(one, "automation", ["sms"]) for one in who))
+    assert [question.who for question, _ in pairs] == who
+    assert {decision.reasons for _, decision in pairs} <= {(), ("patient_unknown",), ("do_not_contact",)}
+    assert [decision.may_send for _, decision in pairs] == [one == PAT for one in who]
+
+
+def test_decisions_of_a_stream_come_while_the_questions_go_on(service: Service) -> None:
+    asked, asking = [], client(service)
+
+    def asks() -> Iterator[Ask]:
+        for _ in range(1_000):
+            asked.append(1)
+            yield Ask(PAT, "manual", ["sms"])
+
+    pairs = asking.decide_stream(asks())
+    assert next(pairs)[1].may_send
+    assert len(asked) == 100
+    pairs.close()
+
+
+def test_a_wrong_question_in_a_stream_affects_only_itself(service: Service) -> None:
+    kinds = ["manual", "newsletter", "manual"]
+    pairs = list(client(service).decide_stream(Ask(PAT, kind, ["sms"]) for kind in kinds))
+    assert [decision.may_send for _, decision in pairs] == [True, False, True]
+
+
+def test_a_stream_that_is_refused_or_reaches_nobody_permits_nothing(service: Service) -> None:
+    for asking in (client(service, "wrong"), SenderClient("http://127.0.0.1:9", "key", timeout=0.5)):
+        pairs = list(asking.decide_stream([Ask(PAT, "manual", ["sms"])] * 250))
+        assert [decision.reasons for _, decision in pairs] == [("no_answer",)] * 250
+
+
+@pytest.mark.parametrize("ending", [b"", b"0\r\n\r\n", b"3\r\n{}\n\r\n", b"5\r\nhello\r\n0\r\n\r\n"])
+def test_a_stream_that_is_cut_off_permits_only_what_was_answered(ending: bytes) -> None:
+    line = json.dumps(SENT).encode() + b"\n"
+    answer = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + b"%x\r\n%s\r\n" % (len(line) * 100, line * 100)
+
+    def answering() -> None:
+        peer, _ = listening.accept()
+        with peer:
+            peer.recv(65536)
+            peer.sendall(answer + ending)
+            peer.shutdown(socket.SHUT_WR)
+            while peer.recv(65536):
+                pass
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        thread = threading.Thread(target=answering)
+        thread.start()
+        asking = SenderClient(f"http://127.0.0.1:{listening.getsockname()[1]}", "key", timeout=10)
+        pairs = list(asking.decide_stream([Ask(PAT, "manual", ["sms"])] * 350))
+        thread.join()
+    assert [decision.may_send for _, decision in pairs] == [True] * 100 + [False] * 250
+
+
+def test_the_asyncio_client_streams_too(service: Service) -> None:
+    async def ask() -> list[bool]:
+        asking = AsyncSenderClient(f"http://127.0.0.1:{service.port}", service.token("general", "sender"))
+        try:
+            return [decision.may_send async for _, decision in asking.decide_stream([Ask(PAT, "manual", ["sms"])] * 250)]
+        finally:
+            await asking.aclose()
+
+    assert asyncio.run(ask()) == [True] * 250
 
 
 @pytest.mark.parametrize("key", ["", "wrong", "esk.key_0.secret"])
