@@ -76,6 +76,10 @@ class AdapterError(Exception):
         super().__init__(message)
 
 
+class Unanswered(AdapterError):
+    """What was written got no answer: the EMR may have it."""
+
+
 class IncompleteFetch(AdapterError):
     """The response is incomplete: fewer records than announced, an error among them, or pages that never end.
 

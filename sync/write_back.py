@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import random
 import time
-from datetime import timedelta
+from datetime import datetime, timedelta
 from hashlib import blake2b
 from itertools import groupby
 from typing import Any
 
-from adapters.base import AdapterError, Refusal, Sink
+from adapters.base import AdapterError, Refusal, Sink, Unanswered
 from store.domain.write_back import WriteBackState
 from store.patients.write_backs import WriteBack, WriteBacks
 from sync import logs, retry
@@ -73,7 +73,7 @@ class WriteBackSender:
         pause, failures = timedelta(0), 0
         for one in due:
             if failures >= PROBABLY_AWAY or self.runtime.engine.stop.is_set():
-                self.outbox.again(one, self.runtime.clock() + pause, "", failed=False)
+                self.outbox.again(one, self.runtime.clock() + pause, "", failed=False, tried=one.tried)
             elif (put_off := self._send(feed, one)) is None:
                 pause, failures = timedelta(0), 0
             else:
@@ -84,20 +84,22 @@ class WriteBackSender:
         if not self.outbox.is_waiting(one):
             return None
         if feed.enterprise != one.enterprise or feed.write_back is None or one.attribute not in feed.write_back.attributes:
-            self.outbox.again(one, self.runtime.clock() + LONGEST_PAUSE, NOT_CONFIGURED, failed=False)
+            self.outbox.again(one, self.runtime.clock() + LONGEST_PAUSE, NOT_CONFIGURED, failed=False, tried=one.tried)
             return None
         began, refusal = self.runtime.clock(), Refusal(_key(one), one.attribute, self.outbox.names(one), one.stated)
+        self.outbox.trying(one, began)
         try:
             is_written = self._sink(feed).write(refusal)
         except AdapterError as error:
-            return self._failed(feed, one, error)
+            return self._failed(feed, one, error, one.tried or (began if isinstance(error, Unanswered) else None))
         except Exception as error:  # one opt-out that cannot be sent must not keep back all others
-            return self._failed(feed, one, AdapterError(f"internal error ({logs.place(error)}); please report this"))
-        self.outbox.settle(one, WriteBackState.SENT if is_written else WriteBackState.OWN, "", began)
+            return self._failed(feed, one, AdapterError(f"internal error ({logs.place(error)}); please report this"), one.tried)
+        is_ours = is_written or one.tried is not None
+        self.outbox.settle(one, WriteBackState.SENT if is_ours else WriteBackState.OWN, "", one.tried or began)
         self.runtime.metrics.written_back.add(feed.name, WriteBackState.SENT)
         return None
 
-    def _failed(self, feed: ConfiguredSource, one: WriteBack, error: AdapterError) -> timedelta | None:
+    def _failed(self, feed: ConfiguredSource, one: WriteBack, error: AdapterError, tried: datetime | None) -> timedelta | None:
         """Texts of adapters' errors name statuses and codes, never a patient."""
         attempts, gives_up = one.attempts + 1, feed.write_back.give_up_after if feed.write_back else timedelta(0)
         pause = pause_after(attempts, self.runtime.settings.backoff.first_wait, random.random(), error.retry_after)
@@ -105,7 +107,7 @@ class WriteBackSender:
             sum((pause_after(number, self.runtime.settings.backoff.first_wait, 0.5) for number in range(1, attempts)), pause) > gives_up
         )
         if not error.permanent and not is_late:
-            self.outbox.again(one, self.runtime.clock() + pause, str(error))
+            self.outbox.again(one, self.runtime.clock() + pause, str(error), tried=tried)
             self.runtime.metrics.written_back.add(feed.name, "put_off")
             return pause
         text = (REFUSED if error.permanent else GAVE_UP).format(reason=error, attempts=attempts)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
-from adapters.base import AdapterError, Refusal, SourceSettings
+from adapters.base import AdapterError, Refusal, SourceSettings, Unanswered
 from adapters.fhir.client import FhirClient
 from adapters.fhir.consent_flag import WRITTEN_BY_US
 from adapters.fhir.decode import NotReadable, decode_exactly, encode
@@ -74,11 +74,19 @@ class PatientSink:
             patient = with_extension(_resource(_checked(client, read)), extension)
             if patient is None:
                 return False
-            written = _ask(client, "PUT", f"Patient/{quote(name, safe='')}", patient, {"If-Match": _version(read, patient)})
+            written = self._put(client, name, patient, _version(read, patient))
             if written.status not in CONFLICTS:
                 _checked(client, written)
                 return True
         raise AdapterError("somebody else changes the Patient at the same time")
+
+    @staticmethod
+    def _put(client: FhirClient, name: str, patient: Resource, version: str) -> RawResponse:
+        try:
+            headers = {**HEADERS, "If-Match": version}
+            return client.ask_once("PUT", client.address(f"Patient/{quote(name, safe='')}"), headers, encode(patient))
+        except AdapterError as error:
+            raise Unanswered(str(error), permanent=error.permanent, retry_after=error.retry_after) from None
 
 
 class ConsentSink:

@@ -136,6 +136,13 @@ class HttpClient:
         """One request with the token, to our server only. The caller checks the response. Retried if the network fails."""
         return self.retrying(lambda: self._raw_response(method, self.own_url(url), headers, body))
 
+    def ask_once(self, method: str, url: str, headers: Headers, body: bytes | None = None) -> RawResponse:
+        """The same, not repeated if the network fails: for what must know whether an earlier attempt may have been taken."""
+        try:
+            return self._raw_response(method, self.own_url(url), headers, body)
+        except Retryable as failed:
+            raise failed.error from None
+
     def authorize(self) -> Headers:
         """The authentication headers, with a new token if needed. Raises :class:`~adapters.base.AdapterError`."""
         return self.retrying(self._authorize)

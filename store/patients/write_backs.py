@@ -30,9 +30,10 @@ KEYS = ("source", "patient_id", "attribute")
 COLUMNS = (*KEYS, "enterprise", "state", "stated", "attempts", "due", "reason", "sent")
 KNOWN = "SELECT patient_id FROM assertions WHERE authority = ? AND patient_id IN ??"
 STATES = "SELECT patient_id, state FROM write_backs WHERE source = ? AND attribute = ? AND patient_id IN ??"
-DUE = """SELECT source, patient_id, attribute, enterprise, attempts, stated FROM write_backs
+DUE = """SELECT source, patient_id, attribute, enterprise, attempts, stated, sent FROM write_backs
          WHERE state = 'waiting' AND due <= ? AND source IN ?? ORDER BY due LIMIT ?"""
-SENT = "SELECT attribute, sent FROM write_backs WHERE source IN ?? AND patient_id = ? AND state = 'sent' AND attribute IN ??"
+SENT = """SELECT attribute, sent, state FROM write_backs
+          WHERE source IN ?? AND patient_id = ? AND state IN ('sent', 'waiting') AND sent IS NOT NULL AND attribute IN ??"""
 ONE_WAITING = "SELECT due FROM write_backs WHERE source = ? AND patient_id = ? AND attribute = ? AND state = 'waiting'"
 OWN_NAMES = "SELECT authority, type, value, kind FROM identifiers WHERE enterprise = ? AND patient_id = ?"
 INTO = "SELECT merged_into FROM patients WHERE id = ?"
@@ -44,7 +45,7 @@ PAGE = 500
 
 
 class WriteBack(NamedTuple):
-    """An opt-out to write. ``stated``: when the patient opted out."""
+    """An opt-out to write. ``stated``: when the patient opted out. ``tried``: since when the EMR may have it, though it did not answer."""
 
     source: str
     patient: int
@@ -52,6 +53,7 @@ class WriteBack(NamedTuple):
     enterprise: str
     attempts: int
     stated: datetime
+    tried: datetime | None = None
 
     @property
     def key(self) -> tuple[str, int, str]:
@@ -170,7 +172,7 @@ class WriteBacks:
                 return []
         with self.database.write(LOCK) as transaction:
             rows = self.database.select(transaction, DUE, [*due, AT_ONCE])
-            found = [WriteBack(*row)._replace(stated=instant(row[-1])) for row in rows]
+            found = [WriteBack(*row)._replace(stated=instant(row[5]), tried=instant(row[6]) if row[6] else None) for row in rows]
             self.database.update(transaction, WriteBackRow, KEYS, ("due",), [(now + LEASE, *one.key) for one in found])
         return found
 
@@ -188,13 +190,17 @@ class WriteBacks:
         with self.database.read() as connection:
             return bool(self.database.select(connection, ONE_WAITING, list(one.key)))
 
+    def trying(self, one: WriteBack, now: datetime) -> None:
+        """Notes that it is being written: what the EMR repeats from now on is its echo, even if its answer comes later or never."""
+        self._change(one, str(WriteBackState.WAITING), one.attempts, None, "", one.tried or now)
+
     def settle(self, one: WriteBack, state: WriteBackState, reason: str, sent: datetime | None) -> None:
         """Ends the work on a row that waits. A patient's opt-in meanwhile stays in force."""
         self._change(one, str(state), one.attempts + 1, None, reason, sent)
 
-    def again(self, one: WriteBack, due: datetime, reason: str, *, failed: bool = True) -> None:
-        """Tries again at ``due``."""
-        self._change(one, str(WriteBackState.WAITING), one.attempts + failed, due, reason, None)
+    def again(self, one: WriteBack, due: datetime, reason: str, *, failed: bool = True, tried: datetime | None = None) -> None:
+        """Tries again at ``due``. ``tried``: since when the EMR may have it, though it did not answer."""
+        self._change(one, str(WriteBackState.WAITING), one.attempts + failed, due, reason, tried)
 
     def _change(self, one: WriteBack, state: str, attempts: int, due: datetime | None, reason: str, sent: datetime | None) -> None:
         with self.database.write(one.enterprise) as transaction:
@@ -233,7 +239,10 @@ class WriteBacks:
         names = [consent(channel) for channel in CHANNELS if consent(channel) in item.statements]
         rows: list[Any] = self.database.select(transaction, SENT, [sorted(sources), record, names]) if names else []
         refused = {consent(channel) for _, channel in self._refused(transaction, enterprise, [patient])} if rows else set()
-        found = echo(item, {attribute: instant(at) for attribute, at in rows}, refused)
+        found = echo(item, {attribute: instant(at) for attribute, at, _ in rows}, refused)
+        found = found._replace(
+            contradicted=found.contradicted & {attribute for attribute, _, state in rows if state == WriteBackState.SENT}
+        )
         changed = [
             (str(WriteBackState.CONTRADICTED), source, record, attribute)
             for attribute in sorted(found.contradicted)
