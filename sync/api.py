@@ -19,10 +19,12 @@ from store.web.http.work import SyncWork, UnmappedCode
 from store.web.pages.provider import Provider
 from store.web.pages.site import Access
 from sync import logs, memory
+from sync.config.settings import SafeguardRule
 from sync.describe import described
 from sync.inbound import Inbound
 from sync.mapping_fix import fix
 from sync.measuring import measured
+from sync.proposing import allows
 from sync.push import Push
 from sync.queue import Job, Queue
 from sync.replays import Replays, replay_one
@@ -75,6 +77,10 @@ class OnRequest:
         found = self.runtime.settings.feeds.get(source)
         return fix(source, found.settings.mapping, reason, attribute, codes) if found is not None else ""
 
+    def permits(self, enterprise: str, patients: int, more: int) -> bool:
+        """Whether settings that make ``more`` of the enterprise's patients contactable take effect without another person."""
+        return allows(self.runtime.settings.safeguards.get(enterprise, SafeguardRule()))(patients, more)
+
     def replay(self, rejection_id: str, by: str) -> Mapping[str, Any]:
         """Replays a rejection now."""
         rejection = self.runtime.journal.rejection(rejection_id)
@@ -102,7 +108,14 @@ def build_api(runtime: Runtime, queue: Queue) -> Any:
     look_ups, counts = _look_ups(runtime), DecisionCounts()
     openid = runtime.settings.openid
     work = SyncWork(
-        on_request.resync, on_request.replay, runtime.expire, on_request.replay_many, on_request.preview, on_request.codes, on_request.fix
+        on_request.resync,
+        on_request.replay,
+        runtime.expire,
+        on_request.replay_many,
+        on_request.preview,
+        on_request.codes,
+        on_request.fix,
+        on_request.permits,
     )
     return create_app(
         runtime.preferences,

@@ -21,17 +21,14 @@ from sqlalchemy import Connection
 
 from store.db.database import Database
 from store.db.second_cache import SecondCache
-from store.db.tables import RunRow
 from store.db.tables_operations import BasisRow
 from store.domain import documents
 from store.domain.documents import instant
 from store.domain.enterprise import Basis, Enterprise, parse_basis
-from store.domain.ids import token
 from store.errors import NothingHeld
 from store.holds.held_runs import HeldRuns
 from store.holds.impact import Example, Impact
-from store.preference import RecordOutcome
-from store.runs.runs import RUN_COLUMNS, RunKind, RunStatus
+from store.runs.runs import RunKind
 
 
 class Configurations(Mapping[str, Enterprise]):
@@ -136,10 +133,7 @@ class ConfigurationRows:
 
     def hold(self, transaction: Connection, enterprise: str, basis: Basis, impact: Impact, *, now: datetime) -> str:
         """Holds a configuration until a person decides. Returns the id of its run in the journal."""
-        run = token("run")
-        counts, error = documents.write({RecordOutcome.HELD: impact.patients}), HELD_NOTE.format(patients=impact.patients)
-        row = (run, NO_SOURCE, enterprise, RunKind.CONFIGURATION, RunStatus.HELD, "", now, now, None, None, None, counts, error)
-        self.database.insert(transaction, RunRow, RUN_COLUMNS, [row])
+        run = self.runs.open(transaction, (NO_SOURCE, enterprise, RunKind.CONFIGURATION), impact.patients, HELD_NOTE, now=now)
         preview = documents.write((impact.counts, impact.sample))
         self._add(transaction, (enterprise, basis.text, HELD, run, now, impact.patients, preview))
         return run
@@ -159,17 +153,12 @@ class ConfigurationRows:
     def impact(self, connection: Connection, run_id: str, sample: int) -> Impact:
         """The impact of approving the configuration that a run holds."""
         rows = self.database.select(connection, "SELECT patients, preview FROM bases WHERE run_id = ? AND state = 'held'", [run_id])
-        if not rows:
-            return Impact()
-        counts, examples = documents.read(rows[0][1]) if rows[0][1] else ((), ())
-        by_direction = Counter({(attribute, direction): patients for attribute, direction, patients in counts})
-        shown = [Example(patient, name, direction, path, instant(at)) for patient, name, direction, path, at in examples[:sample]]
-        return Impact(int(rows[0][0]), by_direction, shown)
+        return read_impact(rows[0][0], rows[0][1], sample) if rows else Impact()
 
     def _close(self, transaction: Connection, held: HeldConfiguration, now: datetime, why: str) -> None:
         self.database.update(transaction, BasisRow, ("run_id",), ("state",), [(DROPPED, held.run_id)])
         self.runs.close(transaction, held.run_id, now=now)
-        self.database.update(transaction, RunRow, ("id",), ("error",), [(why or None, held.run_id)])
+        self.runs.set_note(transaction, held.run_id, why or None)
 
     def _basis_of_newest_value(self, connection: Connection, enterprise: str) -> Basis | None:
         """The basis of the newest stored value. For databases of a version that did not record what is in force."""
@@ -178,3 +167,11 @@ class ConfigurationRows:
 
     def _add(self, transaction: Connection, row: tuple[object, ...]) -> None:
         self.database.insert(transaction, BasisRow, COLUMNS, [row])
+
+
+def read_impact(patients: int, preview: str, sample: int) -> Impact:
+    """An impact as it was stored."""
+    counts, examples = documents.read(preview) if preview else ((), ())
+    by_direction = Counter({(attribute, direction): number for attribute, direction, number in counts})
+    shown = [Example(patient, name, direction, path, instant(at)) for patient, name, direction, path, at in examples[:sample]]
+    return Impact(int(patients), by_direction, shown)

@@ -30,9 +30,13 @@ class HeldRuns:
         found = self.database.select(transaction, OPEN, [source])
         if found:
             return str(found[0][0])
-        number = token("run")
-        counts = documents.write({RecordOutcome.HELD: 0})
-        row = (number, source, enterprise, RunKind.LIVE, RunStatus.HELD, "", now, now, None, None, None, counts, None)
+        return self.open(transaction, (source, enterprise, RunKind.LIVE), 0, None, now=now)
+
+    def open(self, transaction: Connection, about: tuple[str, str, RunKind], patients: int, note: str | None, *, now: datetime) -> str:
+        """Opens a run that holds something; ``about`` is its source, enterprise and kind. The note may contain ``{patients}``."""
+        number, counts = token("run"), documents.write({RecordOutcome.HELD: patients})
+        told = note.format(patients=patients) if note else None
+        row = (number, *about, RunStatus.HELD, "", now, now, None, None, None, counts, told)
         self.database.insert(transaction, RunRow, RUN_COLUMNS, [row])
         return number
 
@@ -53,6 +57,6 @@ class HeldRuns:
             self.close(transaction, number, now=now)
             self.set_note(transaction, number, REPLACED)
 
-    def set_note(self, transaction: Connection, run_id: str, note: str) -> None:
+    def set_note(self, transaction: Connection, run_id: str, note: str | None) -> None:
         """Sets the one-line note that is shown with the run."""
         self.database.update(transaction, RunRow, ("id",), ("error",), [(note, run_id)])

@@ -21,9 +21,11 @@ from store.domain.ids import shown
 from store.domain.lock import Actor
 from store.domain.patient import PatientRef
 from store.errors import NothingHeld, StoreError, ValueRefused
+from store.holds import held_settings
 from store.holds.configuration import NO_SOURCE, ConfigurationRows
 from store.holds.held_changes import HeldChange, HeldChanges, ReviewDecision, Verdict
 from store.holds.held_runs import HeldRuns
+from store.holds.held_settings import HELD_SETTINGS, HeldSettingsRows
 from store.holds.impact import Impact
 from store.patients.apply import Application
 from store.patients.patient_batch import Author
@@ -35,11 +37,14 @@ from store.runs.runs import Journal, Run, RunKind, RunStatus
 HELD_BY_RUNS = """SELECT r.enterprise, r.source, r.id, r.kind, count(DISTINCT h.patient_id), min(h.at)
  FROM held_statements h JOIN runs r ON r.id = h.run_id WHERE h.state = 'held' AND r.status = 'held'
  GROUP BY r.enterprise, r.source, r.id, r.kind"""
-HELD_CONFIGURATIONS = "SELECT enterprise, run_id, patients, at FROM bases WHERE state = 'held'"
+HELD_CONFIGURATIONS = "SELECT enterprise, run_id, patients, at, state FROM bases WHERE state IN ('held', 'held_settings')"
 
 
 class AwaitingReview(NamedTuple):
-    """One set that awaits review. A run in progress has none yet. The ``source`` of a changed configuration is ``(configuration)``."""
+    """One set that awaits review. A run in progress has none yet.
+
+    The ``source`` of a changed configuration is ``(configuration)``, and that of changed settings ``(settings)``.
+    """
 
     enterprise: str
     source: str
@@ -53,8 +58,9 @@ def awaiting_review(database: Database, connection: Connection, enterprise: str 
     """All sets that await review, or those of one enterprise, the oldest first."""
     rows = database.select(connection, HELD_BY_RUNS, [])
     found = [AwaitingReview(name, source, run, kind, patients, instant(since)) for name, source, run, kind, patients, since in rows]
-    for name, run, patients, at in database.select(connection, HELD_CONFIGURATIONS, []):
-        found.append(AwaitingReview(name, NO_SOURCE, run, RunKind.CONFIGURATION, patients, instant(at)))
+    for name, run, patients, at, state in database.select(connection, HELD_CONFIGURATIONS, []):
+        source, kind = (held_settings.NO_SOURCE, RunKind.SETTINGS) if state == HELD_SETTINGS else (NO_SOURCE, RunKind.CONFIGURATION)
+        found.append(AwaitingReview(name, source, run, kind, patients, instant(at)))
     return sorted((one for one in found if enterprise in (None, one.enterprise)), key=lambda one: (one.since, one.run))
 
 
@@ -67,6 +73,8 @@ def by_source(sets: Iterable[AwaitingReview]) -> dict[str, tuple[int, datetime]]
     return found
 
 
+WITHOUT_RECORDS = frozenset({RunKind.CONFIGURATION, RunKind.SETTINGS})
+"""Kinds of runs that hold no statements about patients."""
 CHUNK = 1_000
 SAMPLE = 10
 AUTOMATIC = Actor("", "")
@@ -105,12 +113,14 @@ class HeldReview:
     def __init__(self, store: Preferences, journal: Journal, *, chunk: int = CHUNK) -> None:
         self.store, self.journal, self.database, self.chunk = store, journal, store.database, chunk
         self.held, self.runs, self.audit = HeldChanges(store.database), HeldRuns(store.database), Audit(store.database)
-        self.rows = ConfigurationRows(store.database)
+        self.rows, self.settings = ConfigurationRows(store.database), HeldSettingsRows(store.database)
 
     def show(self, run_id: str, sample: int = SAMPLE) -> HeldSet:
         """The preview of a run's held set; empty for a run that holds nothing."""
         run = self.journal.run(run_id)
-        held: ConfigurationRows | HeldChanges = self.rows if run.kind == RunKind.CONFIGURATION else self.held
+        held: ConfigurationRows | HeldSettingsRows | HeldChanges = self.held
+        if run.kind in WITHOUT_RECORDS:
+            held = self.rows if run.kind == RunKind.CONFIGURATION else self.settings
         with self.database.read() as connection:
             return HeldSet(run, held.impact(connection, run_id, sample), tuple(self.held.verdicts(connection, run_id)))
 
@@ -120,9 +130,9 @@ class HeldReview:
             return awaiting_review(self.database, connection, enterprise)
 
     def approve(self, run_id: str, actor: Actor, now: datetime) -> HeldSet:
-        """Applies what a run holds. Returns what it held. Raises :class:`NothingHeld`."""
+        """Applies what a run holds. Returns what it held. Raises :class:`NothingHeld`, and :class:`RoleRefused` for one's own settings."""
         found = self._decide(run_id, Verdict.APPROVED, actor, now)
-        if found.run.kind == RunKind.CONFIGURATION:
+        if found.run.kind in WITHOUT_RECORDS:
             return found
         outdated = self._apply_held(found.run, actor, now, Verdict.APPROVED)
         self._close(found.run, now)
@@ -139,7 +149,8 @@ class HeldReview:
         if self.journal.run(run_id).kind == RunKind.CONFIGURATION:
             raise ValueRefused("to reject a changed configuration, restore the file: until then the previous one stays in effect")
         found = self._decide(run_id, verdict, actor, now)
-        self._close(found.run, now)
+        if found.run.kind not in WITHOUT_RECORDS:
+            self._close(found.run, now)
         return found
 
     def expire(self, enterprise: str, *, after: timedelta, now: datetime) -> list[str]:
@@ -180,6 +191,10 @@ class HeldReview:
             self.held.record_verdict(transaction, (found.run.enterprise, found.run.source, run_id), decision)
             if found.run.kind == RunKind.CONFIGURATION:
                 self.rows.approve(transaction, found.run.enterprise, run_id, now=now)
+            elif found.run.kind == RunKind.SETTINGS and verdict == Verdict.APPROVED:
+                self.settings.approve(transaction, self.store.settings, found.run.enterprise, run_id, actor, now)
+            elif found.run.kind == RunKind.SETTINGS:
+                self.settings.close(transaction, self.settings.open(transaction, found.run.enterprise, run_id), None, now)
             elif verdict != Verdict.APPROVED:
                 self.held.mark_rejected(transaction, run_id)
             action, who = f"{verdict}_held_changes", str(actor) or "expiry"

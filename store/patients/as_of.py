@@ -34,7 +34,7 @@ from store.preference import EMR, STAFF, Assertion, ContactPreferences, Preferen
 
 IN_FORCE = "SELECT basis, at <= ? FROM bases WHERE enterprise = ? AND state = 'in_force' ORDER BY seq"
 WAITED = """SELECT b.basis FROM bases b JOIN runs r ON r.id = b.run_id
- WHERE b.enterprise = ? AND b.at <= ? AND (r.finished IS NULL OR r.finished > ?) ORDER BY b.seq DESC LIMIT 1"""
+ WHERE b.enterprise = ? AND r.kind = 'configuration' AND b.at <= ? AND (r.finished IS NULL OR r.finished > ?) ORDER BY b.seq DESC LIMIT 1"""
 
 
 def former(database: Database, connection: Connection, enterprise: Enterprise, at: datetime) -> Enterprise:

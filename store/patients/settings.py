@@ -51,16 +51,24 @@ class SettingsStore:
 
     def put(self, enterprise: str, changes: Mapping[str, Any], *, actor: Actor, now: datetime) -> EnterpriseSettings:
         """Changes some settings. Raises :class:`SettingRefused` for the toggle while syncing, :class:`ValueRefused` otherwise."""
+        self.check(enterprise, changes)
+        with self.database.write(enterprise) as transaction:
+            self.put_within(transaction, enterprise, changes, actor=actor, now=now)
+            return self.within(transaction, enterprise)
+
+    def check(self, enterprise: str, changes: Mapping[str, Any]) -> None:
+        """Raises what :meth:`put` raises, and changes nothing."""
         _check(changes)
         if changes.get(TOGGLE):
             may_switch_toggle_on(syncs=self.enterprises[enterprise].locks)
-        with self.database.write(enterprise) as transaction:
-            rows = self.database.select(transaction, NEWEST, [enterprise])
-            chosen = {**(documents.read(rows[0][0]) if rows else {}), **changes}
-            row = (enterprise, documents.write(chosen), str(actor), now)
-            self.database.insert(transaction, SettingRow, ("enterprise", "settings", "actor", "at"), [row])
-            Audit(self.database).changed(transaction, enterprise, CHANGED_SETTINGS, "", actor=row[2], now=now, changes=dict(changes))
-            return self.within(transaction, enterprise)
+
+    def put_within(self, transaction: Connection, enterprise: str, changes: Mapping[str, Any], *, actor: Actor, now: datetime) -> None:
+        """Changes some settings that were checked, inside a transaction that the caller opened."""
+        rows = self.database.select(transaction, NEWEST, [enterprise])
+        chosen = {**(documents.read(rows[0][0]) if rows else {}), **changes}
+        row = (enterprise, documents.write(chosen), str(actor), now)
+        self.database.insert(transaction, SettingRow, ("enterprise", "settings", "actor", "at"), [row])
+        Audit(self.database).changed(transaction, enterprise, CHANGED_SETTINGS, "", actor=row[2], now=now, changes=dict(changes))
 
 
 def _check(changes: Mapping[str, Any]) -> None:

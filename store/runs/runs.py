@@ -95,6 +95,8 @@ class RunKind(StrEnum):
     """Keeps the changes of a live feed that the safeguard holds."""
     CONFIGURATION = "configuration"
     """Keeps a configuration that the safeguard holds."""
+    SETTINGS = "settings"
+    """Keeps changed settings that the safeguard holds."""
 
 
 READ_AGAIN = "read again"

@@ -16,6 +16,7 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.response.base import ASGIResponse
 from litestar.types import Message, Scope
 
+from store.holds.held_settings import SettingsChanges
 from store.patients.preferences import Preferences
 from store.patients.unsubscribe import UnsubscribeLinks
 from store.runs.runs import Journal
@@ -48,7 +49,7 @@ from store.web.http.decision_counts import DecisionCounts
 from store.web.http.lanes import Lanes
 from store.web.http.spans import BeginSpan, no_span
 from store.web.http.unknown_patients import LookUps
-from store.web.http.work import SyncWork
+from store.web.http.work import SyncWork, permits_nobody
 from store.web.pages.site import Access, Site
 
 Lifespan = AbstractAsyncContextManager[None]
@@ -103,8 +104,13 @@ def create_app(
     callers = Callers(keys, store.enterprises, lanes, clock)
     look_ups, counts = look_ups or LookUps(Alarm(), clock), counts or DecisionCounts()
     decisions = Decisions(store, callers, clock, lanes, look_ups, counts)
-    administration = Administration(store, decisions.policies.changed)
-    operations = (Operations(store, journal, work), RunCalls(store, journal, work), RejectionCalls(journal, work))
+    settings = SettingsChanges(store, work.permits if work else permits_nobody)
+    administration = Administration(store, settings, decisions.policies.changed)
+    operations = (
+        Operations(store, journal, work),
+        RunCalls(store, journal, work, decisions.policies.changed),
+        RejectionCalls(journal, work),
+    )
     links = UnsubscribeLinks(store.replies.sealing, public_url)
     consent = (OptOuts(store), AddressOptOutCalls(store, links), RepliesQueue(store))
     groups = (PatientCalls(store, look_ups), *consent, AuditCalls(store), administration, *operations)
@@ -121,7 +127,7 @@ def create_app(
     ]
     lifespan: list[Lifespan] = [threads_closed(lanes)]
     if access is not None:
-        site = Site(store, journal, access, work=work, clock=clock, decisions=decisions, lanes=lanes)
+        site = Site(store, journal, access, settings, work=work, clock=clock, decisions=decisions, lanes=lanes)
         handlers += site.handlers()
         lifespan.append(pages_running(site))
     framework = Litestar(

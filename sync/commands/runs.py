@@ -146,8 +146,9 @@ def _print_held(found: HeldSet) -> None:
     if found.impact.patients:
         output.say(f"\nheld: {found.impact.patients} patients would become more contactable")
         output.table(("attribute", "direction", "patients"), found.impact.counts)
-        output.say("\nexamples")
-        output.table(("patient", "attribute", "direction", "read from", "effective"), found.impact.sample)
+        if found.impact.sample:
+            output.say("\nexamples")
+            output.table(("patient", "attribute", "direction", "read from", "effective"), found.impact.sample)
         reject = "revert the configuration" if found.run.kind == RunKind.CONFIGURATION else f"emr-sync runs reject {found.run.id}"
         output.say(f"\nto decide: emr-sync runs approve {found.run.id}, or {reject}")
     if found.verdicts:

@@ -104,7 +104,7 @@ def _policies() -> str:
     about = (
         "An enterprise chooses them in the configuration file: in its `policy` group, or beside it where the last column says so.\n"
         "Enterprise users can change those of the group on the page *Default settings* or with `PUT /v1/settings`. The value in bold is\n"
-        "the default."
+        "the default. A change that permits contact to more patients than the safeguard allows waits for another person."
     )
     rows = (
         (

@@ -91,8 +91,8 @@ class RunDetail(RunOut, frozen=True, kw_only=True):
 class RunCalls:
     """The endpoints for runs. A caller sees only their own enterprise."""
 
-    def __init__(self, store: Preferences, journal: Journal, work: SyncWork | None) -> None:
-        self.store, self.journal, self.work = store, journal, work
+    def __init__(self, store: Preferences, journal: Journal, work: SyncWork | None, decided: Callable[[], None]) -> None:
+        self.store, self.journal, self.work, self.decided = store, journal, work, decided
         self.verdicts = HeldReview(store, journal)
 
     def endpoints(self) -> Iterable[Endpoint]:
@@ -132,6 +132,7 @@ class RunCalls:
         if self.work is not None:
             self.work.expire(call.enterprise)
         verdict(run.id, call.actor, call.now)
+        self.decided()
         return self._shown(run)
 
     def _shown(self, run: Run) -> ApiResponse:

@@ -38,6 +38,11 @@ def _no_expiry(enterprise: str) -> None:
     """The default of ``expire``: does nothing."""
 
 
+def permits_nobody(enterprise: str, patients: int, more: int) -> bool:
+    """The default of ``permits``: no patient becomes contactable without another person."""
+    return not more
+
+
 @dataclass(frozen=True, slots=True)
 class SyncWork:
     """The work of ``sync`` on request.
@@ -46,7 +51,8 @@ class SyncWork:
     again and returns the result; ``replay_many(ids, by)`` returns the result of each, and ``preview(ids)`` what all of them would change
     together. ``expire(enterprise)`` rejects changes that were held for too long. ``codes(source, by)`` returns the codes that are missing
     in the mapping's tables, as far as people may see them. ``fix(source, reason, attribute, codes)`` returns the mapping rule, as YAML,
-    that ends a cause of rejections; empty if no rule can.
+    that ends a cause of rejections; empty if no rule can. ``permits(enterprise, patients, more)`` says whether the safeguard lets settings
+    take effect that make ``more`` of the enterprise's patients contactable.
     """
 
     resync: Callable[[str, str], Run]
@@ -56,3 +62,4 @@ class SyncWork:
     preview: Callable[[Ids], Mapping[str, Any]] = _no_replay
     codes: Callable[[str, str], Sequence[UnmappedCode]] = _no_codes
     fix: Callable[[str, str, str, Sequence[str]], str] = _no_fix
+    permits: Callable[[str, int, int], bool] = permits_nobody

@@ -6,11 +6,12 @@ from collections.abc import Callable, Iterable
 from datetime import datetime
 
 from store.domain.lock import Actor
+from store.domain.policies import SETTINGS
 from store.errors import NotFound, StoreError
-from store.holds.review import HeldReview, HeldSet
+from store.holds.review import WITHOUT_RECORDS, HeldReview, HeldSet
 from store.patients.preferences import Preferences
 from store.preference import RecordOutcome
-from store.runs.runs import Journal, RunKind
+from store.runs.runs import Journal
 from store.web.http.problem import problem_of
 from store.web.http.work import SyncWork
 from store.web.pages import labels
@@ -25,10 +26,10 @@ DONE = {
 
 
 class RunPages:
-    """The page and its two decisions. A visitor sees only their own enterprise."""
+    """The page and its two decisions. ``decided`` is called after each: settings may have changed. A visitor sees only their own enterprise."""
 
-    def __init__(self, store: Preferences, journal: Journal, work: SyncWork | None) -> None:
-        self.store, self.work, self.verdicts = store, work, HeldReview(store, journal)
+    def __init__(self, store: Preferences, journal: Journal, work: SyncWork | None, decided: Callable[[], None]) -> None:
+        self.store, self.work, self.verdicts, self.decided = store, work, HeldReview(store, journal), decided
 
     def pages(self) -> Iterable[Page]:
         """The page, and the two decisions."""
@@ -57,7 +58,8 @@ class RunPages:
             "run": run,
             "records": sum(run.counts.get(outcome, 0) for outcome in RecordOutcome),
             "took": labels.span((run.finished or visit.now) - run.started),
-            "source_title": (source.display_name if source else "") or ("" if run.kind == RunKind.CONFIGURATION else run.source),
+            "source_title": (source.display_name if source else "") or ("" if run.kind in WITHOUT_RECORDS else run.source),
+            "setting_titles": {name: one.title for name, one in SETTINGS.items()},
             "refusal": refusal,
             "done": DONE.get(visit.query.get("done", ""), ""),
         }
@@ -72,6 +74,7 @@ class RunPages:
         except StoreError as error:
             problem = problem_of(error)
             return self._run(visit, problem.detail, int(problem.status))
+        self.decided()
         return Goto(f"/runs/{run.id}?done={done}")
 
     def _held(self, visit: Visit) -> HeldSet:

@@ -1,24 +1,30 @@
 """Default settings of the enterprise: the "Do Not Contact" setting, and the policies with what each choice does.
 
-Permitting more contact takes two steps: the second shows how many patients would become contactable.
+Permitting more contact takes two steps: the second shows how many patients would become contactable. If those are too many, another person
+must approve it (``store.holds.held_settings``).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
+from datetime import datetime
 from typing import Any, NamedTuple
 
 from store.domain.enterprise import Enterprise
 from store.domain.lock import Role
-from store.domain.policies import DO_NOT_CONTACT_TOGGLE, IN_FILE_ONLY, OFFERED, SETTINGS, Setting, as_text
+from store.domain.policies import DO_NOT_CONTACT_TOGGLE, IN_FILE_ONLY, OFFERED, SETTINGS, Choice, Setting, as_text
 from store.errors import StoreError
-from store.patients.policy_effect import PolicyEffect, PolicyEffects
+from store.holds.held_settings import SettingsChanges
+from store.patients.policy_effect import PolicyEffect
 from store.patients.preferences import Preferences
 from store.web.http.problem import problem_of
 from store.web.pages.page import Goto, Page, Shown, Visit
 
 ENTERPRISE = frozenset({Role.ENTERPRISE})
+DONE = {
+    "1": "Settings saved.",
+    "held": "What stops contact was saved. What would permit it waits until another person approves it.",
+}
 
 
 class Configured(NamedTuple):
@@ -58,11 +64,21 @@ def _in_file(setting: Setting, value: object) -> Configured:
     return Configured(setting.title, choice.title.format(as_text(value)), choice.effect)
 
 
+class Held(NamedTuple):
+    """What the safeguard holds: settings with the choices asked for, by whom, and how many patients those would make contactable."""
+
+    asked: list[tuple[Setting, Choice]]
+    patients: int
+    by: str
+    since: datetime
+    run: str
+
+
 class DefaultSettings:
     """The settings page. ``changed`` is called after each change."""
 
-    def __init__(self, store: Preferences, changed: Callable[[], None]) -> None:
-        self.store, self.changed, self.effects = store, changed, PolicyEffects(store.database, store.freshness)
+    def __init__(self, store: Preferences, settings: SettingsChanges, changed: Callable[[], None]) -> None:
+        self.store, self.settings, self.changed = store, settings, changed
 
     def pages(self) -> Iterable[Page]:
         """The page and its form."""
@@ -74,24 +90,44 @@ class DefaultSettings:
 
     def change(self, visit: Visit) -> Shown | Goto:
         """Saves what the form chose; asks first if that would permit more contact."""
-        chosen = {name: one.read(visit.form[name]) for name, one in SETTINGS.items() if name in visit.form}
-        permitting = self._permitting(visit, chosen)
+        chosen = self._chosen(visit)
+        permitting = self.settings.permitting(visit.enterprise, chosen, visit.now)
         if permitting and not visit.form.get("confirm"):
-            kept = {name: visit.form[name] for name in chosen}
-            return Shown("settings_confirm.html", {"title": "Default settings", "permitting": permitting, "kept": kept})
+            return self._confirm(visit, permitting, chosen)
+        held_before = self.settings.held(visit.enterprise)
         try:
-            self.store.settings.put(visit.enterprise, chosen, actor=visit.actor, now=visit.now)
+            self.settings.put(visit.enterprise, chosen, actor=visit.actor, now=visit.now)
         except StoreError as error:
             problem = problem_of(error)
             return self._shown(visit, problem.detail, int(problem.status))
         self.changed()
-        return Goto("/settings?done=1")
+        held = self.settings.held(visit.enterprise)
+        return Goto(f"/settings?done={'held' if held and held != held_before else 1}")
 
-    def _permitting(self, visit: Visit, chosen: Mapping[str, Any]) -> list[PolicyEffect]:
-        """The choices that would permit more contact. Odd choices are left to :meth:`SettingsStore.put`, which refuses them."""
-        policies = {one.name: chosen[one.name] for one in OFFERED if one.name in chosen and one.takes(chosen[one.name])}
-        before = self.store.settings.get(visit.enterprise).policy
-        return self.effects.permitting(self.store.enterprises[visit.enterprise], before, replace(before, **policies), visit.now)
+    def _confirm(self, visit: Visit, permitting: list[PolicyEffect], chosen: Mapping[str, Any]) -> Shown:
+        values = {
+            "title": "Default settings",
+            "permitting": permitting,
+            "kept": {name: visit.form[name] for name in chosen},
+            "at_once": self.settings.is_within_limit(visit.enterprise, chosen, visit.now),
+        }
+        return Shown("settings_confirm.html", values)
+
+    def _chosen(self, visit: Visit) -> dict[str, Any]:
+        """What the form changes. The form has all settings: one that is as it was does not take back what is held."""
+        settings = self.store.settings.get(visit.enterprise)
+        now = {DO_NOT_CONTACT_TOGGLE.name: settings.do_not_contact_toggle} | {
+            one.name: getattr(settings.policy, one.name) for one in OFFERED
+        }
+        read = {name: one.read(visit.form[name]) for name, one in SETTINGS.items() if name in visit.form}
+        return {name: value for name, value in read.items() if value != now[name]}
+
+    def _held(self, visit: Visit) -> Held | None:
+        found = self.settings.held(visit.enterprise)
+        if found is None:
+            return None
+        asked = [(SETTINGS[name], SETTINGS[name].choice(value)) for name, value in found.changes.items()]
+        return Held(asked, found.patients, ", ".join(found.actors), found.at, found.run_id)
 
     def _shown(self, visit: Visit, refusal: str = "", status: int = 200) -> Shown:
         enterprise = self.store.enterprises[visit.enterprise]
@@ -106,7 +142,8 @@ class DefaultSettings:
                 "policies": [(one, getattr(settings.policy, one.name)) for one in OFFERED],
                 "configured": configured(enterprise),
                 "refusal": refusal,
-                "done": "Settings saved." if visit.query.get("done") else "",
+                "done": DONE.get(visit.query.get("done", ""), ""),
+                "held": self._held(visit),
             },
             status,
         )

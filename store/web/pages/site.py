@@ -17,6 +17,7 @@ from litestar.response.base import ASGIResponse
 
 from store.domain.enterprise import Enterprise
 from store.domain.lock import Role
+from store.holds.held_settings import SettingsChanges
 from store.patients.preferences import Preferences
 from store.runs.runs import Journal
 from store.users.api_keys import ApiKeys
@@ -98,6 +99,7 @@ class Site:
         store: Preferences,
         journal: Journal,
         access: Access,
+        settings: SettingsChanges,
         *,
         work: SyncWork | None,
         clock: Callable[[], datetime],
@@ -115,11 +117,11 @@ class Site:
             *OptOutReport(store).pages(),
             *RepliesPage(store).pages(),
             *WorklistPage(store).pages(),
-            *DefaultSettings(store, decisions.policies.changed).pages(),
+            *DefaultSettings(store, settings, decisions.policies.changed).pages(),
             *Overview(store, journal).pages(),
             *SourcePages(store, journal, work, access.describe).pages(),
             *RunList(store).pages(),
-            *RunPages(store, journal, work).pages(),
+            *RunPages(store, journal, work, decisions.policies.changed).pages(),
             *RejectionPages(store, journal, work).pages(),
             *CausePages(store, journal, work).pages(),
             *AuditLog(store).pages(),

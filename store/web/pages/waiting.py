@@ -7,18 +7,23 @@ from datetime import datetime
 from typing import NamedTuple
 
 from store.domain.enterprise import Enterprise, Source
-from store.holds.configuration import NO_SOURCE
-from store.holds.review import awaiting_review
+from store.holds.review import WITHOUT_RECORDS, awaiting_review
 from store.patients.preferences import Preferences
 from store.patients.unreadable_patients import unreadable_since
 from store.runs.causes import Causes, OpenCause
 from store.runs.failed_runs import last_runs
-from store.runs.runs import Journal
+from store.runs.runs import Journal, RunKind
 from store.web.pages import labels
 from store.web.pages.causes import titled
 
 MOST_CAUSES = 25
 NO, WARN = "no", "warn"
+HELD: dict[str, tuple[str, str]] = {
+    RunKind.LIVE: ("Changes that would permit contact", "Check them, then approve or reject."),
+    RunKind.CONFIGURATION: ("A changed configuration", "Approve it, or restore the configuration file."),
+    RunKind.SETTINGS: ("Changed settings", "Somebody who did not ask for them approves or rejects them."),
+}
+"""Kind of run -> what is held, and what to do. Other kinds are as a live feed."""
 
 
 class Waiting(NamedTuple):
@@ -60,9 +65,8 @@ class WaitingList:
         with self.store.database.read() as connection:
             found = awaiting_review(self.store.database, connection, rules.name)
         for one in found:
-            what = "A changed configuration" if one.source == NO_SOURCE else "Changes that would permit contact"
-            source = "" if one.source == NO_SOURCE else one.source
-            to_do = "Check them, then approve or reject." if source else "Approve it, or restore the configuration file."
+            what, to_do = HELD.get(one.kind, HELD[RunKind.LIVE])
+            source = "" if one.kind in WITHOUT_RECORDS else one.source
             yield Waiting(f"{what} held for {_patients(one.patients)}", to_do, one.since, f"/runs/{one.run}", source)
 
     def _replies(self, enterprise: str) -> Iterator[Waiting]:

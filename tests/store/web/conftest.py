@@ -158,6 +158,9 @@ class FakeWork:
         self.requested += [("replay", number, by) for number in numbers]
         return [{"id": number, "outcome": "applied", "reason": "", "status": "resolved"} for number in numbers]
 
+    def permits(self, enterprise: str, patients: int, more: int) -> bool:
+        return more < patients
+
     def preview(self, numbers: Sequence[str]) -> Mapping[str, Any]:
         change = {"patient": "pt_1", "attribute": "phones", "direction": "other", "before": [CELL], "after": [HOME]}
         flips = {"more_contactable": 0, "less_contactable": 1}
@@ -189,7 +192,7 @@ def serve(url: str) -> Iterator[Service]:
     seed(store, journal)
     requested: list[tuple[str, str, str]] = []
     fake = FakeWork(journal, requested)
-    work = SyncWork(fake.resync, fake.replay, replay_many=fake.replay_many, preview=fake.preview)
+    work = SyncWork(fake.resync, fake.replay, replay_many=fake.replay_many, preview=fake.preview, permits=fake.permits)
     lanes = Lanes.create()
     app = create_app(
         store, journal, keys, work=work, metrics=lambda: b"emr_sync_up 1\n", ticks=map(float, itertools.count()).__next__, lanes=lanes

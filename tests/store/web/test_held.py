@@ -82,3 +82,17 @@ def test_sets_of_another_enterprise_cannot_be_decided(fresh: Service, word: str)
     run = held_configuration(fresh)
     assert fresh.call("POST", f"/v1/runs/{run}/{word}", role="operator", enterprise="local").status == 404
     assert [one["run"] for one in fresh.call("GET", "/readyz", role="operator").json["held"]] == [run]
+
+
+def test_settings_that_permit_too_much_are_answered_as_held_and_approved_by_another_key(fresh: Service) -> None:
+    put = fresh.call("PUT", "/v1/settings", {"when_preferred_impossible": "next", "when_stale": "refuse"}, role="enterprise").json
+    assert (put["when_preferred_impossible"], put["when_stale"]) == ("refuse", "refuse")
+    run = put["held"]["run"]
+    assert (put["held"]["changes"], put["held"]["patients"]) == ({"when_preferred_impossible": "next"}, 2)
+    (one,) = fresh.call("GET", "/readyz", role="operator").json["held"]
+    assert (one["kind"], one["source"], one["run"], one["patients"]) == ("settings", "(settings)", run, 2)
+    assert fresh.call("POST", f"/v1/runs/{run}/approve", role="enterprise").status == 403
+    approved = fresh.call("POST", f"/v1/runs/{run}/approve", role="operator").json
+    assert (approved["status"], approved["held"]["verdicts"][0]["verdict"]) == ("done", "approved")
+    found = fresh.call("GET", "/v1/settings", role="enterprise").json
+    assert (found["when_preferred_impossible"], found["held"]) == ("next", None)

@@ -133,7 +133,9 @@ def test_a_changed_policy_changes_the_next_decision(fresh: Service) -> None:
     appointment = {"preferred_method": "sms"}
     ask = {"patient": {"value": "MRN2"}, "message_type": "automation", "channels": ["sms"], "line": LINE, "appointment": appointment}
     assert fresh.call("POST", "/v1/decisions", ask).json["reasons"] == ["do_not_contact"]
-    fresh.call("PUT", "/v1/settings", {"appointment_may_lift_dnc": True}, role="enterprise")
+    held = fresh.call("PUT", "/v1/settings", {"appointment_may_lift_dnc": True}, role="enterprise").json["held"]
+    assert fresh.call("POST", "/v1/decisions", ask).json["reasons"] == ["do_not_contact"]
+    fresh.call("POST", f"/v1/runs/{held['run']}/approve", role="operator")
     assert fresh.call("POST", "/v1/decisions", ask).json["reasons"] == ["do_not_contact_lifted"]
 
 

@@ -168,7 +168,15 @@ def serve_pages(url: str, provider: Callable[[str, Moment], Provider] | None = N
     sessions = Sessions(database, idle=timedelta(minutes=30), longest=timedelta(hours=12))
     keys, lanes = ApiKeys(database), Lanes.create()
     access = Access(users, keys, sessions, lambda source: ABOUT, provider=provider(address, moment) if provider else None)
-    asked_for = SyncWork(work.resync, work.replay, replay_many=work.replay_many, preview=work.preview, codes=work.codes, fix=work.fix)
+    asked_for = SyncWork(
+        work.resync,
+        work.replay,
+        replay_many=work.replay_many,
+        preview=work.preview,
+        codes=work.codes,
+        fix=work.fix,
+        permits=work.permits,
+    )
     app = create_app(store, journal, keys, work=asked_for, clock=moment, access=access, lanes=lanes)
     server.server.config.app = app
     with server:

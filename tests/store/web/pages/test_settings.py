@@ -7,6 +7,7 @@ import pytest
 
 from store.audit.audit_log import CHANGED_SETTINGS, Audit
 from store.domain.policies import SETTINGS, Policy
+from store.holds.review import awaiting_review
 from tests.store.site import BY_LINE
 from tests.store.web.pages.conftest import Pages
 from tests.store.web.pages.test_causes import unread
@@ -78,10 +79,11 @@ def test_permitting_more_contact_is_confirmed_with_the_number_of_patients(fresh_
     browser.get("/settings")
     asked = browser.post("/settings", when_unreadable="flag", when_preferred_impossible="next")
     assert "Do not send → Answer and flag 1 patient would become contactable" in asked.text
-    assert "Do not send → Try the next channel Depends on each message" in asked.text
+    assert "Do not send → Try the next channel Depends on each message: at most all 2 patients." in asked.text
     assert fresh_pages.store.settings.get("general").policy == BY_LINE
-    assert browser.post("/settings", when_unreadable="flag", when_preferred_impossible="next", confirm="1").status == 303
-    assert fresh_pages.store.settings.get("general").policy == replace(BY_LINE, when_unreadable="flag", when_preferred_impossible="next")
+    saved = browser.post("/settings", when_unreadable="flag", staff_may_record_opt_in="true", confirm="1")
+    assert (saved.status, saved.where) == (303, "/settings?done=1")
+    assert fresh_pages.store.settings.get("general").policy == replace(BY_LINE, when_unreadable="flag", staff_may_record_opt_in=True)
     (line,) = [one.line for one in Audit(fresh_pages.store.database).newest("general", limit=9) if one.line.action == CHANGED_SETTINGS]
     assert line.actor == "enterprise:enterprise-general"
 
@@ -109,3 +111,55 @@ def test_the_confirmation_of_an_odd_choice_changes_nothing(fresh_pages: Pages) -
     browser.get("/settings")
     assert browser.post("/settings", when_unreadable="guess", confirm="1").status == 422
     assert fresh_pages.store.settings.get("general").policy == BY_LINE
+
+
+def asked_for_approval(pages: Pages) -> str:
+    """An enterprise user asks for a policy that permits contact to everybody; gives the run that holds it."""
+    browser = pages.signed_in("enterprise")
+    browser.get("/settings")
+    form = {"when_stale": "refuse", "when_preferred_impossible": "next"}
+    assert "Another person must approve it" in browser.post("/settings", **form).text
+    saved = browser.post("/settings", **form, confirm="1")
+    assert (saved.status, saved.where) == (303, "/settings?done=held")
+    shown = browser.get(saved.where).text
+    assert "What would permit it waits until another person approves it." in shown
+    assert "Asked for by enterprise:enterprise-general" in shown
+    (run,) = held_runs(pages)
+    return run
+
+
+def held_runs(pages: Pages) -> list[str]:
+    with pages.store.database.read() as connection:
+        return [one.run for one in awaiting_review(pages.store.database, connection, "general")]
+
+
+def test_permitting_contact_to_too_many_waits_for_another_person(fresh_pages: Pages) -> None:
+    run = asked_for_approval(fresh_pages)
+    settings = fresh_pages.store.settings
+    assert settings.get("general").policy == replace(BY_LINE, when_stale="refuse")
+    operator = fresh_pages.signed_in("operator")
+    assert "Changed settings held for 2 patients" in operator.get("/overview").text
+    page = operator.get(f"/runs/{run}").text
+    assert "Change of settings of" in page
+    assert "When an automation cannot use the preferred contact method refuse → next 2" in page
+    assert operator.post(f"/runs/{run}/approve").status == 303
+    assert settings.get("general").policy == replace(BY_LINE, when_stale="refuse", when_preferred_impossible="next")
+    assert "Approved for 2 patients by operator:operator-general" in operator.get(f"/runs/{run}").text
+    assert "Held by the safeguard" not in fresh_pages.signed_in("enterprise").get("/settings").text
+
+
+def test_a_rejected_change_of_settings_is_gone(fresh_pages: Pages) -> None:
+    run = asked_for_approval(fresh_pages)
+    operator = fresh_pages.signed_in("operator")
+    operator.get(f"/runs/{run}")
+    assert operator.post(f"/runs/{run}/reject").status == 303
+    assert fresh_pages.store.settings.get("general").policy == replace(BY_LINE, when_stale="refuse")
+    assert "Nothing waits for a person" in operator.get("/overview").text
+
+
+def test_saving_the_form_unchanged_does_not_take_back_what_is_held(fresh_pages: Pages) -> None:
+    run = asked_for_approval(fresh_pages)
+    browser = fresh_pages.signed_in("enterprise")
+    browser.get("/settings")
+    assert browser.post("/settings", when_preferred_impossible="refuse", search="identifiers").where == "/settings?done=1"
+    assert held_runs(fresh_pages) == [run]
