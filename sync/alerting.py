@@ -20,6 +20,8 @@ SAYS = {
     "open_rejections": "{} open rejections (emr-sync rejections)",
     "replies_to_review": "{} replies that await review (emr-sync replies)",
     "silent_sources": "no data for longer than its freshness",
+    "dead_write_backs": "{} opt-outs that the EMR did not take (emr-sync write-backs)",
+    "disabled_webhooks": "a disabled webhook endpoint, {} messages wait (emr-sync webhooks)",
 }
 
 

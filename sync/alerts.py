@@ -6,12 +6,12 @@ The role work looks every half minute. What was told is in the database, so that
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection
 from datetime import datetime, timedelta
 
 from store.db import outage
+from store.holds.waiting import Waits
 from store.runs.alerts import AlertSubject, SentAlerts
-from store.runs.open_rejections import open_rejections
 from sync import logs, notifying
 from sync.alerting import Line, WaitingCount, delivered, message, step, tried
 from sync.housekeeping import Chore
@@ -39,7 +39,7 @@ class Alerts:
         self._forget_others(targets)
         if not targets:
             return
-        waiting = {subject: one for subject, one in now_waiting(self.runtime) if subject.kind in settings.about}
+        waiting = {subject: one for subject, one in now_waiting(self.runtime).items() if subject.kind in settings.about}
         for target, url in targets.items():
             self._tell(target, url, waiting)
 
@@ -92,27 +92,16 @@ def alerting(runtime: Runtime) -> dict[str, Chore]:
     return {"alerts sent": look}
 
 
-def now_waiting(runtime: Runtime) -> Iterator[tuple[AlertSubject, WaitingCount]]:
-    """Everything that people are told about, as it is now."""
-    enterprises, feeds, now = runtime.settings.enterprises, runtime.settings.feeds, runtime.clock()
-    held: dict[AlertSubject, WaitingCount] = {}
-    for one in runtime.verdicts.awaiting_review():
-        subject = AlertSubject("held_changes", one.enterprise, one.source)
-        number, since = held.get(subject, WaitingCount(0, one.since))
-        held[subject] = WaitingCount(number + one.patients, _earlier(since, one.since))
-    yield from held.items()
-    for source, found in open_rejections(runtime.database).items():
-        yield (
-            AlertSubject("open_rejections", feeds[source].enterprise if source in feeds else "", source),
-            WaitingCount(found.number, found.oldest),
-        )
-    for enterprise in enterprises:
-        if number := runtime.preferences.replies.waiting(enterprise):
-            yield AlertSubject("replies_to_review", enterprise), WaitingCount(number)
-    heard = runtime.journal.last_heard()
-    for source, is_stale in runtime.preferences.freshness.stale(runtime.preferences.enterprises.values(), now).items():
-        if is_stale and source in feeds:
-            yield AlertSubject("silent_sources", feeds[source].enterprise, source), WaitingCount(1, heard.get(source))
+def now_waiting(runtime: Runtime) -> dict[AlertSubject, WaitingCount]:
+    """Everything that people are told about, as it is now: several things of one subject together."""
+    found: dict[AlertSubject, WaitingCount] = {}
+    endpoints = {name: one.enterprise for name, one in runtime.settings.webhooks.items()}
+    enterprises = [runtime.preferences.enterprises[name] for name in runtime.settings.enterprises]
+    for one in Waits(runtime.preferences, endpoints).everything(enterprises, runtime.clock()):
+        subject = AlertSubject(one.kind, one.enterprise, one.source)
+        number, since = found.get(subject, WaitingCount(0, one.since))
+        found[subject] = WaitingCount(number + one.number, _earlier(since, one.since))
+    return found
 
 
 def target_of(url: str) -> str:
@@ -125,5 +114,5 @@ def kind_of(url: str) -> str:
     return url.partition("://")[0]
 
 
-def _earlier(one: datetime | None, other: datetime) -> datetime:
-    return other if one is None else min(one, other)
+def _earlier(one: datetime | None, other: datetime | None) -> datetime | None:
+    return min(filter(None, (one, other)), default=None)

@@ -81,6 +81,10 @@ class OnRequest:
         """Whether settings that make ``more`` of the enterprise's patients contactable take effect without another person."""
         return allows(self.runtime.settings.safeguards.get(enterprise, SafeguardRule()))(patients, more)
 
+    def endpoints(self) -> Mapping[str, str]:
+        """The webhook endpoints of senders, each with its enterprise."""
+        return {name: one.enterprise for name, one in self.runtime.settings.webhooks.items()}
+
     def replay(self, rejection_id: str, by: str) -> Mapping[str, Any]:
         """Replays a rejection now."""
         rejection = self.runtime.journal.rejection(rejection_id)
@@ -116,6 +120,7 @@ def build_api(runtime: Runtime, queue: Queue) -> Any:
         on_request.codes,
         on_request.fix,
         on_request.permits,
+        on_request.endpoints,
     )
     return create_app(
         runtime.preferences,

@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from store.holds.review import AwaitingReview, by_source
+from store.patients.webhook_outbox import EndpointState
 from store.runs.open_rejections import OpenRejections
 from store.runs.processes import NOBODY, Standing
 from store.version import version
@@ -41,6 +42,7 @@ class Measured(NamedTuple):
     certificates: Mapping[str, datetime] = NONE
     keys: Mapping[str, datetime] = NONE
     write_backs: Mapping[tuple[str, str], int] = NONE
+    webhooks: Mapping[str, EndpointState] = NONE
 
     def families(self) -> Iterator[Any]:
         """The metrics as the library writes them."""
@@ -70,6 +72,10 @@ class Measured(NamedTuple):
         yield times("emr_sync_oldest_rejection_timestamp_seconds", "When the oldest open rejection last came", "source", oldest)
         found = {key: number for key, number in self.write_backs.items() if key[1] in ("waiting", "dead")}
         yield gauge("emr_sync_write_backs", "Opt-outs that an EMR does not have yet: waiting, or dead", ["source", "state"], found)
+        sent = {(name, "waiting"): one.waiting for name, one in self.webhooks.items()}
+        sent |= {(name, "disabled"): one.disabled is not None for name, one in self.webhooks.items()}
+        about = "Senders' webhook endpoints: messages waiting, and 1 where it is disabled"
+        yield gauge("emr_sync_webhooks", about, ["endpoint", "state"], sent)
         yield by("emr_sync_replies_to_review", "Patients' replies that await review", "enterprise", self.replies)
         jobs = self.queue._asdict() if self.queue else {}
         yield by("emr_sync_queue_jobs", "Jobs by state: waiting for a worker, or running", "state", jobs)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from store.patients.webhook_outbox import endpoint_states
 from store.patients.write_backs import WriteBacks
 from store.runs.failed_runs import last_runs
 from store.runs.open_rejections import open_rejections
@@ -27,7 +28,7 @@ def measured(
         oldest_job=queue.oldest() if queue else 0.0,
         unreadable=preferences.unreadable(),
         rejections=open_rejections(database),
-        replies={enterprise: preferences.replies.waiting(enterprise) for enterprise in settings.enterprises},
+        replies={one: sum(found.number for found in preferences.replies.waiting(one).values()) for one in settings.enterprises},
         skew=database.compare_clocks().total_seconds(),
         processes=standing(processes.read(), processes.now()),
         stale=preferences.freshness.stale(preferences.enterprises.values(), now),
@@ -39,5 +40,6 @@ def measured(
         latencies=counts.latencies() if counts else {},
         certificates=expiry.certificates(settings),
         keys=runtime.keys.expiring(now),
+        webhooks=endpoint_states(database, settings.webhooks),
         write_backs={key: number for key, number in WriteBacks(database).counts().items() if key[0] in writing},
     )

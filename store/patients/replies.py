@@ -32,12 +32,18 @@ SELECT = f"SELECT {', '.join(COLUMNS)} FROM sms_replies WHERE enterprise = ?"
 ONE = f"{SELECT} AND id = ?"
 SOME = f"{SELECT} AND state = ? ORDER BY recorded DESC, id DESC LIMIT ?"
 THERE = "SELECT 1 FROM sms_replies WHERE enterprise = ? AND number = ? AND line = ? AND received = ?"
-WAITING = "SELECT count(*) FROM sms_replies WHERE enterprise = ? AND state = 'review'"
-OLDEST = "SELECT min(recorded) FROM sms_replies WHERE enterprise = ? AND state = 'review'"
+WAITING = "SELECT state, count(*), min(recorded) FROM sms_replies WHERE enterprise = ? AND state IN ?? GROUP BY state"
 ALSO = """SELECT 1 FROM sms_replies WHERE enterprise = ? AND state = 'review' AND number = ? AND scope = ? AND id <> ?
  AND (line = ? OR scope = 'all_lines')"""
 PATIENTS = """SELECT number, patient_id FROM patient_phones WHERE enterprise = ? AND number IN ??
  UNION SELECT number, patient_id FROM sms_bindings WHERE enterprise = ? AND number IN ?? AND until IS NULL ORDER BY 2"""
+
+
+class WaitingReplies(NamedTuple):
+    """How many replies wait, and since when the oldest of them does."""
+
+    number: int
+    oldest: datetime
 
 
 class KeptText(NamedTuple):
@@ -95,16 +101,11 @@ class Replies:
             rows = self.database.select(connection, SOME, [enterprise, state, limit])
             return self._kept(connection, enterprise, rows)
 
-    def waiting(self, enterprise: str) -> int:
-        """How many wait for a person."""
+    def waiting(self, enterprise: str) -> dict[str, WaitingReplies]:
+        """Those that wait for a person, by their state; states without any are missing."""
         with self.database.read() as connection:
-            return int(self.database.select(connection, WAITING, [enterprise])[0][0])
-
-    def oldest(self, enterprise: str) -> datetime | None:
-        """Since when the oldest of them waits."""
-        with self.database.read() as connection:
-            ((since,),) = self.database.select(connection, OLDEST, [enterprise])
-        return None if since is None else instant(since)
+            rows = self.database.select(connection, WAITING, [enterprise, list(WAITING_STATES)])
+        return {state: WaitingReplies(number, instant(oldest)) for state, number, oldest in sorted(map(tuple, rows), reverse=True)}
 
     def one(self, enterprise: str, number: str) -> KeptReply:
         """One reply. Raises :class:`ReplyUnknown`."""

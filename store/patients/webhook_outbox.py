@@ -6,7 +6,7 @@ patient only the oldest message is ever due, so an endpoint receives them in ord
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
@@ -54,6 +54,20 @@ class EndpointState(NamedTuple):
     oldest: datetime | None
     disabled: datetime | None
     reason: str
+
+
+def endpoint_states(database: Database, endpoints: Collection[str]) -> dict[str, EndpointState]:
+    """The state of each endpoint."""
+    with database.read() as connection:
+        return {name: endpoint_state(database, connection, name) for name in endpoints}
+
+
+def endpoint_state(database: Database, connection: Connection, name: str) -> EndpointState:
+    """What waits for an endpoint, and whether it is disabled."""
+    ((waiting, oldest),) = database.select(connection, WAITING, [name])
+    rows = database.select(connection, ENDPOINT, [name])
+    _, disabled, reason = rows[0] if rows else (0, None, "")
+    return EndpointState(waiting, None if oldest is None else instant(oldest), None if disabled is None else instant(disabled), reason)
 
 
 class Outbox:
@@ -145,9 +159,7 @@ class Outbox:
     def state(self) -> EndpointState:
         """What waits, and whether it is disabled."""
         with self.database.read() as connection:
-            ((waiting, oldest),) = self.database.select(connection, WAITING, [self.name])
-            _, disabled, reason = self._state(connection) or (0, None, "")
-        return EndpointState(waiting, None if oldest is None else instant(oldest), None if disabled is None else instant(disabled), reason)
+            return endpoint_state(self.database, connection, self.name)
 
     def _state(self, connection: Connection) -> tuple[int, object, str] | None:
         rows: Sequence[tuple[int, object, str]] = self.database.select(connection, ENDPOINT, [self.name])

@@ -39,9 +39,10 @@ OWN_NAMES = "SELECT authority, type, value, kind FROM identifiers WHERE enterpri
 INTO = "SELECT merged_into FROM patients WHERE id = ?"
 BOUND = "SELECT DISTINCT patient_id FROM sms_bindings WHERE enterprise = ? AND until IS NULL AND patient_id > ? ORDER BY patient_id LIMIT ?"
 COUNTS = "SELECT source, state, count(*) FROM write_backs GROUP BY source, state"
+DEAD = "SELECT enterprise, source, count(*), min(due) FROM write_backs WHERE state = 'dead' GROUP BY enterprise, source"
 LISTED = """SELECT source, patient_id, attribute, state, attempts, reason, stated FROM write_backs
-            WHERE source IN ?? AND state = ? ORDER BY stated"""
-PAGE = 500
+            WHERE source IN ?? AND state = ? ORDER BY stated LIMIT ?"""
+PAGE, EVERYTHING = 500, 2**31 - 1
 
 
 class WriteBack(NamedTuple):
@@ -212,21 +213,27 @@ class WriteBacks:
     def revive(self, source: str, enterprise: str, now: datetime) -> int:
         """Tries the dead ones of a source again; returns their number. None of them is lifted meanwhile."""
         with self.database.write(enterprise) as transaction:
-            dead = self.database.select(transaction, LISTED, [[source], str(WriteBackState.DEAD)])
+            dead = self.database.select(transaction, LISTED, [[source], str(WriteBackState.DEAD), EVERYTHING])
             rows = [(str(WriteBackState.WAITING), 0, now, *row[:3]) for row in dead]
             self.database.update(transaction, WriteBackRow, KEYS, ("state", "attempts", "due"), rows)
         return len(dead)
 
-    def listed(self, sources: Sequence[str], state: WriteBackState) -> list[ListedWriteBack]:
+    def listed(self, sources: Sequence[str], state: WriteBackState, limit: int = EVERYTHING) -> list[ListedWriteBack]:
         """The rows of these sources in a state, the oldest first."""
         with self.database.read() as connection:
-            rows = self.database.select(connection, LISTED, [list(sources), str(state)]) if sources else []
+            rows = self.database.select(connection, LISTED, [list(sources), str(state), limit]) if sources else []
         return [ListedWriteBack(*row)._replace(stated=instant(row[-1])) for row in rows]
 
     def counts(self) -> dict[tuple[str, str], int]:
         """(source, state) -> how many there are."""
         with self.database.read() as connection:
             return {(source, state): number for source, state, number in self.database.select(connection, COUNTS, [])}
+
+    def dead(self) -> dict[tuple[str, str], tuple[int, datetime]]:
+        """(enterprise, source) -> how many a person must look at, and when the first of them was last due."""
+        with self.database.read() as connection:
+            rows = self.database.select(connection, DEAD, [])
+        return {(enterprise, source): (number, instant(due)) for enterprise, source, number, due in rows}
 
     def echo(
         self, transaction: Connection, enterprise: Enterprise, sources: Collection[str], patient: int, record: int, item: PatientStatements

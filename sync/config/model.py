@@ -80,7 +80,7 @@ class RejectionsPart(SettingsGroup):
     bytes_per_hour: OneOrMore = 32 * 1024 * 1024
 
 
-AlertKind = Literal["held_changes", "open_rejections", "replies_to_review", "silent_sources"]
+AlertKind = Literal["held_changes", "open_rejections", "replies_to_review", "silent_sources", "dead_write_backs", "disabled_webhooks"]
 
 
 class AlertsPart(SettingsGroup):

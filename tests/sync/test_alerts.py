@@ -16,7 +16,11 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
+from store.db.tables_records import WriteBackRow
+from store.domain.write_back import WriteBackState
 from store.patients.replies import KeptText
+from store.patients.webhook_outbox import Outbox
+from store.patients.write_backs import COLUMNS
 from store.runs.alerts import AlertSubject, SentAlert, SentAlerts
 from store.runs.rejections import Rejected
 from store.web.api.health import Health
@@ -28,6 +32,7 @@ from sync.measuring import measured
 from sync.notifying import is_known, send
 from sync.runtime import Runtime
 from tests.functional.program import free_port, hospital, written
+from tests.store.site import says
 from tests.sync.conftest import EmrSync
 
 ENTERPRISE, SOURCE = "general-hospital", "genhosp-adt"
@@ -119,7 +124,7 @@ def test_people_are_told_once_again_each_day_and_at_the_end(runtime: Runtime, we
     assert [one["title"] for one in webhook.received] == ["emr-sync: 2 new"]
     assert webhook.lines() == [
         f"new: {ENTERPRISE}, {SOURCE}: 1 open rejections (emr-sync rejections), since 2026-11-30 12:00 UTC",
-        f"new: {ENTERPRISE}: 1 replies that await review (emr-sync replies)",
+        f"new: {ENTERPRISE}: 1 replies that await review (emr-sync replies), since 2026-11-30 12:00 UTC",
     ]
     heard(runtime, NOW + DAY)
     at(runtime, NOW + DAY).once()
@@ -140,7 +145,7 @@ def test_a_silent_source_is_told_and_its_return(runtime: Runtime, webhook: Webho
     heard(runtime, NOW)
     at(runtime, NOW).once()
     assert webhook.lines() == [
-        f"new: {ENTERPRISE}, {SOURCE}: no data for longer than its freshness, since 2026-11-28 12:00 UTC",
+        f"new: {ENTERPRISE}, {SOURCE}: no data for longer than its freshness, since 2026-11-29 12:00 UTC",
         f"resolved: {ENTERPRISE}, {SOURCE}: silent sources",
     ]
 
@@ -323,3 +328,33 @@ def test_an_alert_arrives_by_e_mail() -> None:
         assert send(f"mailto://127.0.0.1:{port}?from=emr-sync@clinic.example&to=ops@clinic.example", "emr-sync: 1 new", "new: clinic: x")
     assert "Subject: emr-sync: 1 new" in received[0]
     assert "new: clinic: x" in received[0]
+
+
+def test_people_are_told_about_opt_outs_that_an_emr_did_not_take_and_disabled_endpoints(
+    tmp_path: Path, database_url: str, webhook: Webhook
+) -> None:
+    sender = {"url": "https://crm.example/changes", "enterprise": ENTERPRISE, "secret": ["whsec_" + "QUJD" * 8]}
+    configuration = hospital(database_url, free_port(), freshness="1d") | {"alerts": {"to": [webhook.url]}, "webhooks": {"crm": sender}}
+    runtime = Runtime.open(load(written(tmp_path, configuration), {}))
+    try:
+        heard(runtime, NOW)
+        outbox = Outbox(runtime.preferences, "crm", ENTERPRISE)
+        outbox.disable("the endpoint answered 410", NOW)
+        with runtime.database.write(ENTERPRISE) as transaction:
+            runtime.preferences.apply_many(transaction, ENTERPRISE, SOURCE, [says("1", 0, {"language": "en"})], now=NOW)
+            row = ("consent.sms", ENTERPRISE, str(WriteBackState.DEAD), NOW, 7, NOW, "refused", None)
+            patient = runtime.database.select(transaction, "SELECT id FROM patients", [])[0][0]
+            runtime.database.insert(transaction, WriteBackRow, COLUMNS, [(SOURCE, patient, *row)])
+        at(runtime, NOW).once()
+        assert webhook.lines() == [
+            f"new: {ENTERPRISE}, {SOURCE}: 1 opt-outs that the EMR did not take (emr-sync write-backs), since 2026-11-30 12:00 UTC",
+            f"new: {ENTERPRISE}, crm: a disabled webhook endpoint, 0 messages wait (emr-sync webhooks), since 2026-11-30 12:00 UTC",
+        ]
+        found = runtime.metrics.text(measured(runtime)).decode()
+        assert 'emr_sync_webhooks{endpoint="crm",state="disabled"} 1.0' in found
+        outbox.enable(NOW)
+        at(runtime, NOW + MINUTE).once()
+        assert webhook.lines()[2:] == [f"resolved: {ENTERPRISE}, crm: disabled webhooks"]
+        assert 'emr_sync_webhooks{endpoint="crm",state="disabled"} 0.0' in runtime.metrics.text(measured(runtime)).decode()
+    finally:
+        runtime.close()

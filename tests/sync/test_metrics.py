@@ -17,7 +17,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from adapters.address import Address
 from adapters.hl7v2.client import MllpClient
 from adapters.rehearsal import certificate
-from store.patients.replies import KeptText
+from store.patients.replies import APPOINTMENT, KeptText
 from store.runs.runs import Rejected
 from store.users.api_keys import ApiKeys
 from store.web.http.decision_counts import BOUNDS, DecisionCounts
@@ -120,11 +120,13 @@ def test_what_waits_for_a_person_is_counted_by_source_or_enterprise(runtime: Run
             rows = [Rejected("not_hl7", "no MSH", "", "test:1", b"payload %d" % number)]
             runtime.journal.reject(transaction, rows, source=SOURCE, enterprise=ENTERPRISE, run_id=None, now=now - age)
     with runtime.database.write(ENTERPRISE) as transaction:
-        runtime.preferences.replies.add(transaction, ENTERPRISE, [KeptText("+12175550111", "+12175550190", "line", "hm", now)], now)
+        unclear = KeptText("+12175550111", "+12175550190", "line", "hm", now)
+        appointment = unclear._replace(number="+12175550112", body="cancel", state=APPOINTMENT)
+        runtime.preferences.replies.add(transaction, ENTERPRISE, [unclear, appointment], now)
     found = samples(runtime.metrics.text(measured(runtime)).decode())
     assert found["emr_sync_open_rejections", SOURCE] == 2.0
     assert found["emr_sync_oldest_rejection_timestamp_seconds", SOURCE] == (now - timedelta(hours=30)).timestamp()
-    assert found["emr_sync_replies_to_review", ENTERPRISE] == 1.0
+    assert found["emr_sync_replies_to_review", ENTERPRISE] == 2.0
     oldest = runtime.journal.rejections(source=SOURCE)[-1]
     with runtime.database.write(ENTERPRISE) as transaction:
         runtime.journal.resolve(transaction, oldest.id, now=now)

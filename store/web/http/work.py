@@ -11,6 +11,7 @@ from store.runs.runs import Run
 
 Ids = Sequence[str]
 Outcomes = Sequence[Mapping[str, Any]]
+Endpoints = Callable[[], Mapping[str, str]]
 
 
 class UnmappedCode(NamedTuple):
@@ -38,6 +39,11 @@ def _no_expiry(enterprise: str) -> None:
     """The default of ``expire``: does nothing."""
 
 
+def no_endpoints() -> Mapping[str, str]:
+    """The default of ``endpoints``: none is configured."""
+    return {}
+
+
 def permits_nobody(enterprise: str, patients: int, more: int) -> bool:
     """The default of ``permits``: no patient becomes contactable without another person."""
     return not more
@@ -52,7 +58,7 @@ class SyncWork:
     together. ``expire(enterprise)`` rejects changes that were held for too long. ``codes(source, by)`` returns the codes that are missing
     in the mapping's tables, as far as people may see them. ``fix(source, reason, attribute, codes)`` returns the mapping rule, as YAML,
     that ends a cause of rejections; empty if no rule can. ``permits(enterprise, patients, more)`` says whether the safeguard lets settings
-    take effect that make ``more`` of the enterprise's patients contactable.
+    take effect that make ``more`` of the enterprise's patients contactable. ``endpoints()``: webhook endpoint -> its enterprise.
     """
 
     resync: Callable[[str, str], Run]
@@ -63,3 +69,4 @@ class SyncWork:
     codes: Callable[[str, str], Sequence[UnmappedCode]] = _no_codes
     fix: Callable[[str, str, str, Sequence[str]], str] = _no_fix
     permits: Callable[[str, int, int], bool] = permits_nobody
+    endpoints: Endpoints = no_endpoints

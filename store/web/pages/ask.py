@@ -23,7 +23,7 @@ def asked(form: Mapping[str, str], patient: str, zone: ZoneInfo, numbering: Numb
         raise ProblemDetails(422, "invalid_request", "Select at least one channel.")
     body: dict[str, Any] = {"patient": {"id": patient}, "message_type": form.get("message_type", ""), "channels": channels}
     appointment = {"preferred_method": form.get("method", ""), "preferred_phone": _phone(form.get("phone", ""), numbering)}
-    body |= {name: form[name] for name in ("line", "topic") if form.get(name)}
+    body |= {name: form[name] for name in ("line", "topic", "category") if form.get(name)}
     body |= {"appointment": chosen} if (chosen := {name: value for name, value in appointment.items() if value}) else {}
     body |= {"at": _moment(text, zone)} if (text := form.get("at", "")) else {}
     return read_ask(msgspec.json.encode(body))

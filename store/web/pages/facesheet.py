@@ -10,6 +10,7 @@ from store.domain.decision import decide
 from store.domain.decision_request import DecisionRequest, KnownPatient
 from store.domain.enterprise import Enterprise
 from store.domain.lock import Role
+from store.domain.message_class import CATEGORIES
 from store.domain.patient import Patient, PatientRef
 from store.domain.sms_consent import display, of_texts
 from store.patients.preferences import Preferences
@@ -61,6 +62,7 @@ class Facesheet:
             "source_name": {one.name: one.display_name or one.name for one in enterprise.sources},
             "question": question,
             "types": card.TYPES,
+            "categories": CATEGORIES,
             "channels": labels.CHANNELS,
             "methods": labels.METHODS,
         }

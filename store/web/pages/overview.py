@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from store.patients.preferences import Preferences
 from store.runs.runs import Journal
+from store.web.http.work import SyncWork, no_endpoints
 from store.web.pages.console import OPERATORS
 from store.web.pages.page import Page, Shown, Visit
 from store.web.pages.waiting import WaitingList
@@ -14,8 +15,8 @@ from store.web.pages.waiting import WaitingList
 class Overview:
     """The page. A visitor sees only their own enterprise."""
 
-    def __init__(self, store: Preferences, journal: Journal) -> None:
-        self.store, self.waiting = store, WaitingList(store, journal)
+    def __init__(self, store: Preferences, journal: Journal, work: SyncWork | None) -> None:
+        self.store, self.waiting = store, WaitingList(store, journal, work.endpoints if work else no_endpoints)
 
     def pages(self) -> Iterable[Page]:
         """The page, for operators."""

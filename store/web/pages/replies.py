@@ -62,7 +62,7 @@ class RepliesPage:
             "title": "Replies",
             "waiting": waiting,
             "appointments": replies.some(enterprise, APPOINTMENT, AT_ONCE),
-            "count": replies.waiting(enterprise),
+            "count": replies.waiting(enterprise)[REVIEW].number if waiting else 0,
             "decided": sorted(decided, key=lambda one: (one.decided or one.recorded, one.id), reverse=True)[:RECENT],
             "state_names": STATE_NAMES,
             "may_decide": visit.visitor.role in DECIDERS,

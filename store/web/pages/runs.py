@@ -26,7 +26,10 @@ DONE = {
 
 
 class RunPages:
-    """The page and its two decisions. ``decided`` is called after each: settings may have changed. A visitor sees only their own enterprise."""
+    """The page and its two decisions. A visitor sees only their own enterprise.
+
+    ``decided`` is called after each: settings may have changed.
+    """
 
     def __init__(self, store: Preferences, journal: Journal, work: SyncWork | None, decided: Callable[[], None]) -> None:
         self.store, self.work, self.verdicts, self.decided = store, work, HeldReview(store, journal), decided

@@ -46,6 +46,7 @@ from store.web.pages.settings import DefaultSettings
 from store.web.pages.sign_in import ALL, SignIn
 from store.web.pages.sources import Describe, SourcePages
 from store.web.pages.templates import CONTENT, STATIC, clock
+from store.web.pages.undelivered import Undelivered
 from store.web.pages.users import UserPages
 from store.web.pages.worklist import WorklistPage
 
@@ -118,7 +119,8 @@ class Site:
             *RepliesPage(store).pages(),
             *WorklistPage(store).pages(),
             *DefaultSettings(store, settings, decisions.policies.changed).pages(),
-            *Overview(store, journal).pages(),
+            *Overview(store, journal, work).pages(),
+            *Undelivered(store, work).pages(),
             *SourcePages(store, journal, work, access.describe).pages(),
             *RunList(store).pages(),
             *RunPages(store, journal, work, decisions.policies.changed).pages(),

@@ -87,6 +87,7 @@ def _asked(ask: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
         ("Channels", ", ".join(labels.CHANNELS.get(one, one) for one in ask["channels"]) or "none"),
         ("Line", labels.number(ask.get("line") or "")),
         ("Topic", ask.get("topic") or ""),
+        ("Category", ask.get("category") or ""),
         ("For the appointment", ", ".join(one for one in (labels.METHODS.get(method or "", ""), labels.number(phone or "")) if one)),
     )
     return tuple((name, value) for name, value in rows if value)

@@ -7,16 +7,20 @@ from datetime import datetime
 from typing import NamedTuple
 
 from store.domain.enterprise import Enterprise, Source
-from store.holds.review import WITHOUT_RECORDS, awaiting_review
+from store.holds.review import WITHOUT_RECORDS
+from store.holds.waiting import AwaitedDecision, WaitKind, Waits
 from store.patients.preferences import Preferences
+from store.patients.replies import APPOINTMENT
 from store.patients.unreadable_patients import unreadable_since
 from store.runs.causes import Causes, OpenCause
 from store.runs.failed_runs import last_runs
 from store.runs.runs import Journal, RunKind
+from store.web.http.work import Endpoints, no_endpoints
 from store.web.pages import labels
 from store.web.pages.causes import titled
 
 MOST_CAUSES = 25
+UNDELIVERED = "/undelivered"
 NO, WARN = "no", "warn"
 HELD: dict[str, tuple[str, str]] = {
     RunKind.LIVE: ("Changes that would permit contact", "Check them, then approve or reject."),
@@ -41,49 +45,49 @@ class Waiting(NamedTuple):
 
 
 class WaitingList:
-    """Collects what waits. Thread-safe."""
+    """Puts what waits into words. ``endpoints``: webhook endpoint -> its enterprise. Thread-safe."""
 
-    def __init__(self, store: Preferences, journal: Journal) -> None:
-        self.store, self.journal, self.causes = store, journal, Causes(store.database)
+    def __init__(self, store: Preferences, journal: Journal, endpoints: Endpoints = no_endpoints) -> None:
+        self.store, self.journal, self.endpoints, self.causes = store, journal, endpoints, Causes(store.database)
 
     def everything(self, enterprise: str, now: datetime) -> list[Waiting]:
         """What waits in an enterprise. What nobody knows the age of comes first."""
         rules = self.store.enterprises[enterprise]
-        found = [*self._held(rules), *self._replies(enterprise), *_causes(self.causes.open(enterprise, limit=MOST_CAUSES))]
+        found = [*self._told(rules, now), *_causes(self.causes.open(enterprise, limit=MOST_CAUSES))]
         for source in rules.sources:
-            found += [*self._silent(rules, source, now), *self._failed(enterprise, source.name), *self._unreadable(rules, source)]
+            found += [*self._failed(enterprise, source.name), *self._unreadable(rules, source)]
         return _oldest_first(found)
 
     def of_source(self, enterprise: str, source: Source, causes: Iterable[OpenCause], now: datetime) -> list[Waiting]:
         """What waits because of one source, whose ``causes`` of rejections the caller has read."""
         rules = self.store.enterprises[enterprise]
-        found = [one for one in self._held(rules) if one.source == source.name]
-        found += [*self._silent(rules, source, now), *self._failed(enterprise, source.name), *self._unreadable(rules, source)]
+        found = [one for one in self._told(rules, now) if one.source == source.name]
+        found += [*self._failed(enterprise, source.name), *self._unreadable(rules, source)]
         return _oldest_first([*found, *_causes(causes)])
 
-    def _held(self, rules: Enterprise) -> Iterator[Waiting]:
-        with self.store.database.read() as connection:
-            found = awaiting_review(self.store.database, connection, rules.name)
+    def _told(self, rules: Enterprise, now: datetime) -> Iterator[Waiting]:
+        """What alerts tell, too. Rejections are listed by cause."""
+        waits = Waits(self.store, {name: one for name, one in self.endpoints().items() if one == rules.name})
+        found = [*waits.held(), *waits.replies([rules.name]), *waits.silent([rules], now), *waits.write_backs(), *waits.webhooks()]
         for one in found:
-            what, to_do = HELD.get(one.kind, HELD[RunKind.LIVE])
-            source = "" if one.kind in WITHOUT_RECORDS else one.source
-            yield Waiting(f"{what} held for {_patients(one.patients)}", to_do, one.since, f"/runs/{one.run}", source)
+            if one.enterprise == rules.name:
+                yield self._in_words(one, rules)
 
-    def _replies(self, enterprise: str) -> Iterator[Waiting]:
-        count, oldest = self.store.replies.waiting(enterprise), self.store.replies.oldest(enterprise)
-        if count:
-            what = f"{count:,} {'reply' if count == 1 else 'replies'} that may mean an opt-out"
-            yield Waiting(what, "An enterprise user or staff decides on the page Replies. Until then texts are paused.", oldest)
-
-    def _silent(self, rules: Enterprise, source: Source, now: datetime) -> Iterator[Waiting]:
-        if source.freshness is None or not self.store.freshness.stale([rules], now)[source.name]:
-            return
-        last = self.store.freshness.last_heard(now).get(source.name)
-        since = last + source.freshness if last else None
-        what = f"No data for longer than {labels.span(source.freshness)}" if last else "No data yet"
-        contact = f" Or ask: {source.contact.rstrip('.')}." if source.contact else ""
-        to_do = f"Check the connection: emr-sync check {source.name}.{contact}"
-        yield Waiting(what, to_do, since, f"/sources/{source.name}", source.name, NO)
+    def _in_words(self, one: AwaitedDecision, rules: Enterprise) -> Waiting:
+        match one.kind:
+            case WaitKind.HELD_CHANGES:
+                return _held(one)
+            case WaitKind.REPLIES_TO_REVIEW:
+                return _replies(one)
+            case WaitKind.SILENT_SOURCES:
+                return _silent(one, rules.source(one.source))
+            case WaitKind.DEAD_WRITE_BACKS:
+                what = f"{one.number:,} opt-out{'' if one.number == 1 else 's'} that the EMR did not take"
+                return Waiting(what, "Fix the cause, then try again. They are in force here.", one.since, UNDELIVERED, one.source)
+            case _:
+                return Waiting(
+                    f"The webhook endpoint {one.source} is disabled", "Fix the endpoint, then enable it.", one.since, UNDELIVERED
+                )
 
     def _failed(self, enterprise: str, source: str) -> Iterator[Waiting]:
         failed = last_runs(self.store.database, [source]).get(source)
@@ -97,6 +101,29 @@ class WaitingList:
             number = f"{'' if found.is_all else 'At least '}{_patients(found.patients)}"
             where = f"/rejections?source={source.name}"
             yield Waiting(f"{number} with data that cannot be read", "Fix the cause, then replay.", found.since, where, source.name)
+
+
+def _held(one: AwaitedDecision) -> Waiting:
+    what, to_do = HELD.get(one.detail, HELD[RunKind.LIVE])
+    source = "" if one.detail in WITHOUT_RECORDS else one.source
+    return Waiting(f"{what} held for {_patients(one.number)}", to_do, one.since, f"/runs/{one.run}", source)
+
+
+def _replies(one: AwaitedDecision) -> Waiting:
+    replies = f"{one.number:,} {'reply' if one.number == 1 else 'replies'}"
+    if one.detail == APPOINTMENT:
+        to_do = "Staff check on the page Replies whether they meant their appointment. They are opted out."
+        return Waiting(f"{replies} that may also cancel an appointment", to_do, one.since)
+    to_do = "An enterprise user or staff decides on the page Replies. Until then texts are paused."
+    return Waiting(f"{replies} that may mean an opt-out", to_do, one.since)
+
+
+def _silent(one: AwaitedDecision, source: Source | None) -> Waiting:
+    long = labels.span(source.freshness) if source and source.freshness else ""
+    what = f"No data for longer than {long}" if one.since else "No data yet"
+    contact = f" Or ask: {source.contact.rstrip('.')}." if source and source.contact else ""
+    to_do = f"Check the connection: emr-sync check {one.source}.{contact}"
+    return Waiting(what, to_do, one.since, f"/sources/{one.source}", one.source, NO)
 
 
 def _causes(found: Iterable[OpenCause]) -> Iterator[Waiting]:

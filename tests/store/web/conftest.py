@@ -161,6 +161,9 @@ class FakeWork:
     def permits(self, enterprise: str, patients: int, more: int) -> bool:
         return more < patients
 
+    def endpoints(self) -> Mapping[str, str]:
+        return {f"crm-{enterprise}": enterprise for enterprise in ENTERPRISES}
+
     def preview(self, numbers: Sequence[str]) -> Mapping[str, Any]:
         change = {"patient": "pt_1", "attribute": "phones", "direction": "other", "before": [CELL], "after": [HOME]}
         flips = {"more_contactable": 0, "less_contactable": 1}

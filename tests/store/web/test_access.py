@@ -24,6 +24,7 @@ from tests.store.web.pages.test_console import held, rejected
 from tests.store.web.pages.test_decisions import decided
 from tests.store.web.pages.test_replies import ORDER
 from tests.store.web.pages.test_routes import Caller, colleague, routes
+from tests.store.web.pages.test_undelivered import disabled
 
 LINES = itertools.count(1000)
 NAMES = ("general", "local", "quiet")
@@ -61,6 +62,7 @@ class Things(NamedTuple):
     email: str
     user_id: str
     key_id: str
+    endpoint: str
 
 
 def things(pages: Pages, enterprise: str) -> Things:
@@ -77,6 +79,7 @@ def things(pages: Pages, enterprise: str) -> Things:
         email,
         colleague(pages, enterprise),
         pages.keys.create("a sender", enterprise, "sender", NOW)[0],
+        disabled(pages, enterprise),
     )
 
 

@@ -176,6 +176,7 @@ def serve_pages(url: str, provider: Callable[[str, Moment], Provider] | None = N
         codes=work.codes,
         fix=work.fix,
         permits=work.permits,
+        endpoints=work.endpoints,
     )
     app = create_app(store, journal, keys, work=asked_for, clock=moment, access=access, lanes=lanes)
     server.server.config.app = app

@@ -16,7 +16,9 @@ from tests.store.web.pages.conftest import Pages
 from tests.store.web.pages.test_console import held, rejected
 from tests.store.web.pages.test_decisions import UNANSWERED, decided
 from tests.store.web.pages.test_held_configuration import held_configuration
+from tests.store.web.pages.test_settings import asked_for_approval
 from tests.store.web.pages.test_sources import full_read, record_intake
+from tests.store.web.pages.test_undelivered import dead, disabled
 
 SOURCE, ENTERPRISE = "genhosp-adt", "general"
 LONG = "averylongnamethatnobodyhasbutthatmustnotbreakthepage.example.test"
@@ -40,6 +42,9 @@ class Filled:
         self._checked()
         self.configuration = held_configuration(pages)
         self.held = held(pages)
+        self.settings = asked_for_approval(pages)
+        disabled(pages)
+        dead(pages)
         self.failed = self._failed()
         self._accounts()
         self.running = pages.journal.start(SOURCE, ENTERPRISE, "resync", now=pages.moment()).id

@@ -13,6 +13,7 @@ from store import times
 from store.audit.audit_log import Audit
 from store.audit.receipts import Receipts
 from store.domain.lock import Actor, Role
+from store.domain.message_class import MARKETING, MessageClass
 from store.domain.patient import PatientRef
 from store.preference import Phone
 from tests.store.web.conftest import CELL, LINE, NOW, statements
@@ -91,6 +92,18 @@ def test_the_facesheet_gives_the_answer_that_a_sender_gets(asked: Pages, form: d
     assert f"This message: {'Send by ' if expected['channel'] else ''}{answer}" in text
     assert text.count("General Hospital EMR") + text.count("the patient,") == len(expected["evidence"])
     assert re.search(r"Decision dec_[0-9a-f]{27}", text)
+
+
+@pytest.mark.parametrize(("category", "reasons"), [("marketing", ["sms_opted_out"]), ("informational", []), ("", ["sms_opted_out"])])
+def test_the_category_of_a_message_decides_whether_a_stop_to_marketing_counts(asked: Pages, category: str, reasons: list[str]) -> None:
+    answered = MessageClass("campaign", None, MARKETING)
+    asked.store.record_reply("general", OTHER_LINE, CELL, "STOP", NOW, NOW, answered)
+    body = {"message_type": "campaign", "line": "+12175550192"}
+    seen = asked.signed_in("staff").post(f"{asked.patient('ASKED')}/decision", **body, sms="1", category=category)
+    expected = sender(asked, channels=["sms"], **body, **({"category": category} if category else {}))
+    assert expected["reasons"][:1] == reasons
+    assert f"This message: {'Do not send' if reasons else 'Send by text'}" in told(seen.response.text)
+    assert f"<option{' selected' if category == 'marketing' else ''}>marketing</option>" in seen.response.text
 
 
 def test_a_question_is_in_the_audit_log_and_leaves_no_receipt(asked: Pages, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -246,9 +246,11 @@ VISITS: Mapping[str, tuple[Visit, ...]] = {
         Visit("full", "enterprise", full("/settings"), enterprise="local"),
         Visit("error", "enterprise", full("/settings"), submit_forged_choice, "local"),
         Visit("to confirm", "enterprise", full("/settings"), permit_more),
+        Visit("held", "enterprise", full("/settings")),
         Visit("refused", "staff", empty("/settings")),
     ),
     "/overview": (Visit("empty", "operator", empty("/overview")), Visit("full", "operator", full("/overview"))),
+    "/undelivered": (Visit("empty", "operator", empty("/undelivered")), Visit("full", "operator", full("/undelivered"))),
     "/runs": (
         Visit("empty", "operator", empty("/runs")),
         Visit("full, running", "operator", full("/runs")),
@@ -263,6 +265,7 @@ VISITS: Mapping[str, tuple[Visit, ...]] = {
     ),
     RUN: (
         Visit("held", "operator", with_id("held"), open_details),
+        Visit("held settings", "operator", with_id("settings")),
         Visit("held configuration", "operator", with_id("configuration"), open_details),
         Visit("running", "operator", with_id("running")),
         Visit("done", "operator", with_id("done")),

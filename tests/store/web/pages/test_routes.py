@@ -22,6 +22,7 @@ from tests.store.web.pages.conftest import Browser, Pages
 from tests.store.web.pages.test_console import held, rejected
 from tests.store.web.pages.test_decisions import decided
 from tests.store.web.pages.test_replies import unclear
+from tests.store.web.pages.test_undelivered import disabled
 
 COLLEAGUES = itertools.count()
 CHOSEN = "tulip hammer river"
@@ -67,6 +68,7 @@ class Caller:
             "rejection_id:str": rejected(self.pages, self.enterprise, self.source),
             "reply_id:str": unclear(self.pages, self.enterprise),
             "source:str": self.source,
+            "endpoint:str": disabled(self.pages, self.enterprise),
             "user_id:str": colleague(self.pages, self.enterprise),
             "key_id:str": self.pages.keys.create("a sender", self.enterprise, "sender", self.pages.moment())[0],
         }

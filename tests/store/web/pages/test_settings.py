@@ -8,6 +8,7 @@ import pytest
 from store.audit.audit_log import CHANGED_SETTINGS, Audit
 from store.domain.policies import SETTINGS, Policy
 from store.holds.review import awaiting_review
+from store.runs.runs import RunKind
 from tests.store.site import BY_LINE
 from tests.store.web.pages.conftest import Pages
 from tests.store.web.pages.test_causes import unread
@@ -130,7 +131,7 @@ def asked_for_approval(pages: Pages) -> str:
 
 def held_runs(pages: Pages) -> list[str]:
     with pages.store.database.read() as connection:
-        return [one.run for one in awaiting_review(pages.store.database, connection, "general")]
+        return [one.run for one in awaiting_review(pages.store.database, connection, "general") if one.kind == RunKind.SETTINGS]
 
 
 def test_permitting_contact_to_too_many_waits_for_another_person(fresh_pages: Pages) -> None:
