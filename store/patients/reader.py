@@ -93,14 +93,18 @@ class PatientReader:
         return effective.contact(in_force, effective.unread(asserted, self.enterprise))
 
     def _dated(self, patients: list[int]) -> dict[int, DatedPatient]:
-        """Patients with future statements, and the assertions of every authority."""
+        """Patients with future statements, and the assertions of every authority.
+
+        A statement whose period begins moves from the future ones to the assertions. It may do so between two queries, so the assertions
+        are read last: it is then found twice, never not at all.
+        """
         if not patients:
             return {}
+        future = of(self.database, self.connection, patients)
+        refusals = refusal_rows.of(self.database, self.connection, patients)
         asserted: dict[int, dict[str, assertions.SourceAssertions]] = {number: {} for number in patients}
         for row in self._select(ASSERTIONS, [patients]):
             asserted[row[0]][row[1]] = _held(row)
-        future = of(self.database, self.connection, patients)
-        refusals = refusal_rows.of(self.database, self.connection, patients)
         lineages = patient_state.lineages(self.database, self.connection, patients)
         joined = {number: one.joined for number, one in lineages.items()}
         return {

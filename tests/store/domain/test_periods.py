@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
+from sqlalchemy import event
 
 from store.domain.decision import Decision, decide
 from store.domain.decision_request import DecisionRequest
@@ -421,3 +422,19 @@ def test_a_list_that_was_stated_again_as_a_whole_replaces_what_was_ahead_of_it(s
 def ahead(site: Site) -> list[str]:
     with site.database.read() as connection:
         return [row[0] for row in site.database.select(connection, "SELECT attribute FROM statements_ahead", [])]
+
+
+@pytest.mark.parametrize("queries_before", range(6))
+def test_a_refusal_that_is_applied_while_a_decision_reads_the_patient_counts(site: Site, queries_before: int) -> None:
+    phones(site)
+    site.apply(deny(), source=FHIR)
+    seen: list[str] = []
+
+    def between(_: Any, __: Any, query: str, *more: Any) -> None:
+        seen.append(query)
+        if len(seen) == queries_before + 1:
+            fall_due(site, FIRST)
+
+    event.listen(site.store.database.engine, "before_cursor_execute", between)
+    assert ask(site, now=FIRST).decision == "do_not_send"
+    assert len(seen) > queries_before
