@@ -31,6 +31,7 @@ BODIES: dict[str, Any] = {
     "/v1/decisions/batch": [ASK, ASK],
     "/v1/sms-replies": {"line": "+12175550190", "from": "+12175550101", "body": "Stop", "received_at": "2026-11-02T10:00:00Z"},
     "/v1/patients/lookup": ASK["patient"],
+    "/v1/patients/by-phone": {"phone": "+12175550101"},
     "/v1/patients/{patient_id}/do-not-contact": {"value": "yes", "reason": "asked"},
     "/v1/patients/{patient_id}/preferred-phone": {"value": "+12175550101"},
     "/v1/patients/{patient_id}/sms-consent": {"line": "+12175550190", "all_lines": False, "topic": "recall", "reason": "asked"},

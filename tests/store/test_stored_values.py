@@ -12,7 +12,7 @@ from store.runs.runs import RejectionStatus, RunKind, RunStatus
 
 STORED: dict[type[StrEnum], str] = {
     RunStatus: "queued running done failed stopped waiting held",
-    RunKind: "incremental full resync ingest remap live configuration",
+    RunKind: "incremental full resync ingest remap live configuration settings",
     RecordOutcome: "applied unchanged stale filtered rejected held merged",
     RejectionStatus: "open resolved",
     HeldChangeState: "held rejected",

@@ -21,6 +21,7 @@ EXPECTED = {
     errors.PreferenceLocked: 423,
     errors.ToggleOff: 409,
     errors.OptInOff: 409,
+    errors.SearchOff: 409,
     errors.SettingRefused: 409,
     errors.RoleRefused: 403,
     errors.VersionConflict: 412,
