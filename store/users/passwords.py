@@ -76,12 +76,21 @@ def _without_rows(text: str) -> Iterator[str]:
 
 LETTERS = "abcdefghijkmnpqrstuvwxyz23456789"  # no characters that are easily confused
 GROUPS, LETTERS_IN_GROUP = 4, 5
+FEWEST_IN_GENERATED = FEWEST_UNGUESSABLE + 4
+"""More than a chosen password needs: the names of its user are not known here, and one of them may be in it by chance."""
+
 COST = replace(RFC_9106_LOW_MEMORY, parallelism=1)
 """For new hashes: 64 MiB and three passes, in one thread. Four would take every core from senders who wait for a decision."""
 
 
 def generate() -> str:
-    """A new password with about 100 random bits, in groups, to be typed once."""
+    """A new password with about 100 random bits, in groups, to be typed once. One that chance made easy to guess is not used."""
+    while unguessable_characters(found := _random_groups(), ()) < FEWEST_IN_GENERATED:
+        pass
+    return found
+
+
+def _random_groups() -> str:
     return "-".join("".join(secrets.choice(LETTERS) for _ in range(LETTERS_IN_GROUP)) for _ in range(GROUPS))
 
 

@@ -56,6 +56,12 @@ def test_every_password_made_here_may_be_kept() -> None:
     assert {refusal(passwords.generate(), NAMES) for _ in range(500)} == {None}
 
 
+def test_a_password_that_chance_made_easy_to_guess_is_drawn_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn = iter("fgfrsqwgfvk7rsw83766" + "tk4pz9mcw2hxq6vb3nrd")
+    monkeypatch.setattr(passwords.secrets, "choice", lambda _: next(drawn))
+    assert passwords.generate() == "tk4pz-9mcw2-hxq6v-b3nrd"
+
+
 def test_an_accent_is_the_same_on_every_keyboard() -> None:
     composed, decomposed = "z\u00fcge fahren weg", "zu\u0308ge fahren weg"
     assert composed != decomposed
