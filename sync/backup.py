@@ -21,7 +21,7 @@ from store.db import backup, schema
 from store.db.database import Database
 from store.db.pg_programs import PgPrograms
 from store.errors import BackupFailed
-from store.runs.database_check import checked
+from store.runs.database_check import checked, needed_keys
 from store.runs.encryption import Sealing
 from store.runs.source_checks import Checked
 from store.version import version
@@ -31,7 +31,6 @@ from sync.runtime import migrate
 SUFFIX = {backup.SQLITE: "db", backup.POSTGRESQL: "dump"}
 STORED = frozenset({"reachable", "integrity", "schema", "references"})
 """The checks of a database that concern what is stored, not the machine."""
-KEYS = "SELECT key_id FROM rejections WHERE key_id IS NOT NULL UNION SELECT key_id FROM sms_replies WHERE key_id IS NOT NULL"
 BLOCK = 1024 * 1024
 
 
@@ -154,12 +153,6 @@ def _chains(database: Database, manifest: BackupManifest | None) -> Checked:
         detail = "; ".join(f"{one.head.enterprise} {one.head.chain}: {one.why} (line {one.broken_at})" for one in broken)
         return Checked("chains", False, detail)
     return Checked("chains", True, f"{len(verdicts)} hash chains, {sum(one.head.number for one in verdicts)} lines, intact")
-
-
-def needed_keys(database: Database) -> set[str]:
-    """The names of the keys of all kept payloads."""
-    with database.read() as connection:
-        return {row[0] for row in database.select(connection, KEYS, [])}
 
 
 def _keys(database: Database, sealing: Sealing | None) -> Checked:

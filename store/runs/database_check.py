@@ -99,3 +99,12 @@ def _clock(database: Database) -> Checked:
     detail = f"{skew.total_seconds():+.1f} s off the database's clock"
     ok = not clock_skew.is_noticed(skew)
     return Checked("clock", ok, detail if ok else f"{detail}: set this machine's clock (NTP)")
+
+
+KEYS = "SELECT key_id FROM rejections WHERE key_id IS NOT NULL UNION SELECT key_id FROM sms_replies WHERE key_id IS NOT NULL"
+
+
+def needed_keys(database: Database) -> set[str]:
+    """The names of the keys of all kept payloads."""
+    with database.read() as connection:
+        return {row[0] for row in database.select(connection, KEYS, [])}

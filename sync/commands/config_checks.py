@@ -8,7 +8,7 @@ from store.domain.enterprise import Enterprise
 from store.holds.configuration import ConfigurationRows
 from store.holds.configuration_change import Proposal
 from store.patients.write_backs import WriteBacks
-from sync.backup import needed_keys
+from store.runs.database_check import needed_keys
 from sync.commands.release import if_there
 from sync.config import ConfigProblem, Settings
 from sync.config.settings import SafeguardRule
