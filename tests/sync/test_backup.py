@@ -6,6 +6,7 @@ import json
 import sqlite3
 import stat
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -54,13 +55,16 @@ def failed(emr_sync: EmrSync, copy: Path, *more: str | Path) -> dict[str, str]:
     return {what: detail for what, (ok, detail) in found.items() if not ok}
 
 
-def leftovers(database_url: str) -> list[str]:
-    """The scratch databases on the server."""
+def leftovers(database_url: str) -> set[str]:
+    """The scratch databases that stay on the server. Those of a test that runs beside this one go within seconds."""
     database = Database.open(database_url)
+    query, deadline = "SELECT datname FROM pg_database WHERE datname LIKE ?", time.monotonic() + 20
     with closing(database), database.read() as connection:
-        return [
-            row[0] for row in database.select(connection, "SELECT datname FROM pg_database WHERE datname LIKE ?", ["emr_sync_verify_%"])
-        ]
+        found = {row[0] for row in database.select(connection, query, ["emr_sync_verify_%"])}
+        while found and time.monotonic() < deadline:
+            time.sleep(0.2)
+            found &= {row[0] for row in database.select(connection, query, ["emr_sync_verify_%"])}
+    return found
 
 
 def test_a_backup_is_verified_by_restoring_it(emr_sync: EmrSync, copied: Path, database_url: str, dialect: str) -> None:
