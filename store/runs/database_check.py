@@ -15,6 +15,7 @@ TABLES = ("patients", "changes", "runs", "chain_links")
 RIGHTS = ("SELECT", "INSERT", "UPDATE", "DELETE")
 DAMAGED = "is damaged ({count} errors): stop every process, keep the file, and restore a backup"
 SHOWN = 100
+KEYS = "SELECT key_id FROM rejections WHERE key_id IS NOT NULL UNION SELECT key_id FROM sms_replies WHERE key_id IS NOT NULL"
 Check = Callable[[Database], Checked]
 
 
@@ -99,9 +100,6 @@ def _clock(database: Database) -> Checked:
     detail = f"{skew.total_seconds():+.1f} s off the database's clock"
     ok = not clock_skew.is_noticed(skew)
     return Checked("clock", ok, detail if ok else f"{detail}: set this machine's clock (NTP)")
-
-
-KEYS = "SELECT key_id FROM rejections WHERE key_id IS NOT NULL UNION SELECT key_id FROM sms_replies WHERE key_id IS NOT NULL"
 
 
 def needed_keys(database: Database) -> set[str]:
