@@ -258,12 +258,14 @@ class AnnouncingServer(uvicorn.Server):
 
 
 def reject(service: Service, enterprise: str, payload: bytes) -> str:
-    """A rejection in the journal; its id."""
+    """A new rejection in the journal; its id, found by what is new: two of the same millisecond have no order."""
     row = Rejected("code_unmapped", "the code of PV1-18 is in no values table", "PV1-18", "feed.hl7:3", payload)
     source = ENTERPRISES[enterprise].sources[0].name
+    before = {one.id for one in service.journal.rejections(enterprise, source)}
     with service.store.database.write(enterprise) as transaction:
         service.journal.reject(transaction, [row], source=source, enterprise=enterprise, run_id=None, now=NOW)
-    return service.journal.rejections(enterprise, source)[0].id
+    (new,) = {one.id for one in service.journal.rejections(enterprise, source)} - before
+    return new
 
 
 def codes(decisions: Sequence[Any]) -> list[list[str]]:
