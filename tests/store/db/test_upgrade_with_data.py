@@ -134,6 +134,14 @@ def test_the_next_message_is_applied(clinic: Clinic, upgraded: Database) -> None
     assert clinic.store.changes(clinic.name, 0, 100)[-1][1] == clinic.find("MRN5").id
 
 
+def test_postgresql_keeps_room_for_new_versions_of_rows(upgraded: Database) -> None:
+    if upgraded.is_sqlite:
+        pytest.skip("SQLite writes rows in place")
+    sql = "SELECT relname FROM pg_class WHERE reloptions @> ARRAY['fillfactor=70'] ORDER BY relname"
+    with upgraded.read() as connection:
+        assert [row[0] for row in upgraded.select(connection, sql, [])] == ["assertions", "patients"]
+
+
 def test_every_hash_chain_is_intact(upgraded: Database) -> None:
     """The rows were written on SQLite, and the digests of attested rows are of their text there: on PostgreSQL those cannot match."""
     verdicts = [one for one in verify(upgraded) if upgraded.is_sqlite or one.head.chain not in LEDGERS]
