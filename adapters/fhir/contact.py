@@ -1,4 +1,4 @@
-"""Reads Patient.telecom. Pure. Source: FHIR R4 2.24.0.13 (ContactPoint); same shape from DSTU2 to R5.
+"""Reads the contact points of a Patient. Pure. Source: FHIR R4 2.24.0.13 (ContactPoint); same shape from DSTU2 to R5.
 
 ``use`` is a modifier: old entries are not used. ``rank`` 1 is the most preferred; a missing rank is no preference. An entry without a
 value was withheld (masked, data-absent-reason): it is not evidence that the patient has no phone.
@@ -6,10 +6,12 @@ value was withheld (masked, data-absent-reason): it is not evidence that the pat
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from typing import Any
 
+from adapters.fhir.contact_points import Point
 from adapters.fhir.dates import ended, first_day, last_day
 from adapters.mapping import telecom
 from adapters.mapping.contact_tables import (
@@ -47,7 +49,7 @@ class Contacts:
     problems: list[Problem] = field(default_factory=list)
     withheld: set[str] = field(default_factory=set)
     refused: list[tuple[str, str]] = field(default_factory=list)  # consents that remarks deny, and their paths
-    first_phone: tuple[int, str | None] | None = None  # index and number of the phone listed first, whether usable or not
+    first_phone: tuple[str, str | None] | None = None  # path and number of the phone listed first, whether usable or not
 
     def numbers(self) -> tuple[Phone, ...]:
         """All phones and faxes."""
@@ -69,27 +71,27 @@ class Contacts:
         self.withheld.add(system)
         self.problems.append(problem)
 
-    def note_first_phone(self, index: int, number: str | None) -> None:
+    def note_first_phone(self, path: str, number: str | None) -> None:
         """Records the phone that is listed first."""
-        self.first_phone = self.first_phone or (index, number)
+        self.first_phone = self.first_phone or (path, number)
 
 
-def read(entries: list[Any], region: str | None, today: str, tables: ContactTables | None = None) -> Contacts:
+def read(points: Sequence[Point], region: str | None, today: str, tables: ContactTables | None = None) -> Contacts:
     """The list's phones and addresses in use on ``today`` (ISO date)."""
     tables = tables or standard()
     contacts = Contacts()
-    for index, entry in enumerate(entries):
+    for entry, path, _ in points:
         if type(entry) is not dict:
-            contacts.add_unusable("", Problem("contact_point_unreadable", f"Patient.telecom[{index}]", "it is not a ContactPoint", PHONES))
+            contacts.add_unusable("", Problem("contact_point_unreadable", path, "it is not a ContactPoint", PHONES))
         elif not ended(entry, today):
-            _read_point(contacts, entry, index, region, today, tables)
+            _read_point(contacts, entry, path, region, today, tables)
     return contacts
 
 
-def change_days(entries: Any, today: str) -> list[tuple[str, str]]:
+def change_days(points: Sequence[Point], today: str) -> list[tuple[str, str]]:
     """The ISO dates after ``today`` on which a phone or address of the list comes into use or goes out of use; with the attribute."""
     found: set[tuple[str, str]] = set()
-    for entry in entries if type(entries) is list else ():
+    for entry, _, _ in points:
         attribute = _attribute_of(system(entry)) if type(entry) is dict else None
         if attribute is not None and type(period := entry.get("period")) is dict:
             start, end = first_day(period.get("start")), last_day(period.get("end"))
@@ -115,27 +117,25 @@ def _day(day: str, later: int = 0) -> str | None:
         return None
 
 
-def number_at(entries: Any, index: int, region: str | None) -> str | None:
-    """The number in E.164 of the contact point at an index, in use or not; ``None`` if it is not exactly one usable phone."""
-    entry = entries[index] if type(entries) is list and index < len(entries) else None
+def number_of(entry: Any, region: str | None) -> str | None:
+    """The number in E.164 of a contact point, in use or not; ``None`` if it is not exactly one usable phone."""
     value = entry.get("value") if type(entry) is dict and system(entry) in PHONE_SYSTEMS else None
     return telecom.e164(value, region) if isinstance(value, str) and len(telecom.several(value, region)) == 1 else None
 
 
-def is_phone(entries: Any, index: int) -> bool:
-    """Whether the contact point at an index is a phone, or may be one."""
-    entry = entries[index] if type(entries) is list and index < len(entries) else None
-    return type(entry) is dict and (system(entry) in PHONE_SYSTEMS or system(entry) not in ("email", *OTHER_SYSTEMS))
+def is_phone(entry: Any) -> bool:
+    """Whether a contact point is a phone, or may be one."""
+    return type(entry) is not dict or system(entry) not in ("email", *OTHER_SYSTEMS)
 
 
-def _read_point(contacts: Contacts, entry: dict[str, Any], index: int, region: str | None, today: str, tables: ContactTables) -> None:
-    kind, value, path = system(entry), entry.get("value"), f"Patient.telecom[{index}]"
+def _read_point(contacts: Contacts, entry: dict[str, Any], path: str, region: str | None, today: str, tables: ContactTables) -> None:
+    kind, value = system(entry), entry.get("value")
     if not isinstance(value, str) or not value.strip():
         contacts.withheld.add(kind if kind in (*PHONE_SYSTEMS, "email", *OTHER_SYSTEMS) else "")
         if kind in PHONE_SYSTEMS:
-            contacts.note_first_phone(index, None)
+            contacts.note_first_phone(path, None)
     elif kind in PHONE_SYSTEMS:
-        contacts.note_first_phone(index, _phones(contacts, entry, path, region, tables))
+        contacts.note_first_phone(path, _phones(contacts, entry, path, region, tables))
     elif kind == "email":
         _emails(contacts, entry, path, today, tables)
     elif kind is None:

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from adapters.base import Explanation, Item
-from adapters.fhir import unknown
+from adapters.fhir import contact_points, unknown
 from adapters.fhir.decode import encode
 from adapters.fhir.options import MapperOptions
 from adapters.fhir.site_rules import RuleSet
@@ -34,7 +34,7 @@ def explain(resource: dict[str, Any], items: Sequence[Item], rules: RuleSet, opt
         if isinstance(item, PatientStatements)
         for attribute, statement in item.statements.items()
     ]
-    unused = [row for one in resources for row in _unused(one, rules)]
+    unused = [row for one in resources for row in _unused(one, rules, options)]
     unmapped = [row for one in resources for row in dict.fromkeys(_unmapped(one, rules))]  # once, even if several rules read it
     codes = dict.fromkeys(code for one in resources for code in unknown.codes(one, rules, options, languages))
     return Explanation(items, stated, unused, unmapped, list(codes))
@@ -55,24 +55,25 @@ def _unmapped(resource: dict[str, Any], rules: RuleSet) -> Iterator[tuple[str, s
     return (pair for rule in rules.get(resource["resourceType"], ()) for pair in rule.missing(resource))
 
 
-def _unused(resource: dict[str, Any], rules: RuleSet) -> Iterator[tuple[str, str]]:
+def _unused(resource: dict[str, Any], rules: RuleSet, options: MapperOptions) -> Iterator[tuple[str, str]]:
     kind = resource["resourceType"]
     by_rules = [found.path for rule in rules.get(kind, ()) for found in rule.find(resource)]
-    for path, value in _parts(resource, kind):
+    for path, value in _parts(resource, kind, options):
         if not any(read == path or read.startswith((path + ".", path + "[")) for read in by_rules):
             yield path, _shape(value)
 
 
-def _parts(resource: dict[str, Any], kind: str) -> Iterator[tuple[str, Any]]:
+def _parts(resource: dict[str, Any], kind: str, options: MapperOptions) -> Iterator[tuple[str, Any]]:
     """Elements that the standard mapping does not read, and each extension separately, also those of contact points."""
     for name, value in resource.items():
         if name not in ENVELOPE and name != "extension" and name not in READ.get(kind, ()):
             yield f"{kind}.{name}", value
-    yield from _extensions(resource, kind)
-    telecom = resource.get("telecom")
-    for index, point in enumerate(telecom if type(telecom) is list else ()):
-        if type(point) is dict:
-            yield from _extensions(point, f"{kind}.telecom[{index}]")
+    points = contact_points.of(resource, options.telecom).points if kind == "Patient" else ()
+    places = {one.place for one in points}
+    yield from ((path, entry) for path, entry in _extensions(resource, kind) if path not in places)
+    for point in points:
+        if type(point.entry) is dict:
+            yield from _extensions(point.entry, point.path)
 
 
 def _extensions(holder: dict[str, Any], path: str) -> Iterator[tuple[str, Any]]:

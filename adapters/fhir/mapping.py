@@ -30,8 +30,8 @@ class FhirMapper:
     def __init__(self, settings: SourceSettings) -> None:
         self.settings, self.options = settings, mapper_options(settings)
         by_options = consent_flag.consent_rules(self.options.consent) | consent_flag.flag_rules(self.options.flag)
-        self.rules = compile_rules(settings, by_options)
-        self.mapping = fingerprint(settings.mapping, by_options, self.options.consent, *settings.codes)
+        self.rules = compile_rules(settings, by_options, self.options.telecom)
+        self.mapping = fingerprint(settings.mapping, by_options, self.options.consent, *settings.codes, *self.options.telecom)
         known = {kind: understood(self.options.understood, self.rules.get(kind, ())) for kind in READ}
         self._compiled = compiled = SourceMapping(
             settings,

@@ -52,6 +52,7 @@ class MapperOptions:
 
     base_url: str = ""
     other_base_urls: tuple[str, ...] = ()  # further base URLs that the server's own records use in references
+    telecom: tuple[str, ...] = ()  # URLs of extensions of the Patient that hold contact points
     understood: tuple[str, ...] = ()  # modifier extensions and implicit rules that do not matter here
     trust_last_updated: bool = True
     consent: ConsentOptions = ConsentOptions()
@@ -85,6 +86,7 @@ def mapper_options(settings: SourceSettings) -> MapperOptions:
     return MapperOptions(
         base_url=str(options.get("base_url") or "").rstrip("/"),
         other_base_urls=listed(options, "other_base_urls"),
+        telecom=listed(options, "telecom"),
         understood=listed(options, "understood"),
         trust_last_updated=bool(options.get("trust_last_updated", True)),
         consent=_consent(options.get("consent") or {}),

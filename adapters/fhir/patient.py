@@ -6,11 +6,13 @@ Source: FHIR R4 8.1 (Patient), security labels of v3-Confidentiality.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, date, datetime
 from typing import Any
 
 from adapters.base import SourceSettings
 from adapters.fhir import absent, contact
+from adapters.fhir.contact_points import ContactPoints, Point
 from adapters.fhir.dates import ended
 from adapters.mapping import birth_date, iso_time
 from adapters.mapping.contact_tables import ContactTables
@@ -73,6 +75,7 @@ def is_incomplete(resource: dict[str, Any]) -> bool:
 
 def statements(
     resource: dict[str, Any],
+    points: ContactPoints,
     settings: SourceSettings,
     today: str,
     problems: list[Problem],
@@ -87,9 +90,13 @@ def statements(
     ``preferred_by``: how the preferred phone is determined: by ``rank``, or as the one listed ``first``.
     """
     stated: Stated = {}
-    found = _telecom(stated, resource, settings.default_region, today, problems, tables, restricted)
-    if found is not None:
-        _preferred(stated, found, resource["telecom"], preferred_by)
+    problems.extend(points.problems)
+    if points.is_stated:
+        found = contact.read(points.points, settings.default_region, today, tables)
+        problems.extend(found.problems)
+        _lists(stated, found, points, restricted)
+        stated |= {name: Statement(DENIED, path) for name, path in found.refused}
+        _preferred(stated, found, points.points, preferred_by)
     _language(stated, resource, problems, languages)
     _life_status(stated, resource, problems)
     name = _name(resource.get("name"), today) if settings.keep_names else None
@@ -100,69 +107,40 @@ def statements(
     return stated
 
 
-def _telecom(
-    stated: Stated,
-    resource: dict[str, Any],
-    region: str | None,
-    today: str,
-    problems: list[Problem],
-    tables: ContactTables,
-    restricted: bool,
-) -> contact.Contacts | None:
-    entries = resource.get("telecom")
-    if entries is None:
-        return None
-    if type(entries) is not list:
-        problems.append(Problem("telecom_unreadable", "Patient.telecom", "it is not a list of ContactPoints", PHONES))
-        return None
-    found = contact.read(entries, region, today, tables)
-    problems.extend(found.problems)
-    _lists(stated, found, restricted)
-    stated |= {name: Statement(DENIED, path) for name, path in found.refused}
-    return found
-
-
-def later(resource: dict[str, Any], region: str | None, today: str, tables: ContactTables, *, restricted: bool) -> tuple[Later, ...]:
+def later(points: ContactPoints, region: str | None, today: str, tables: ContactTables, *, restricted: bool) -> tuple[Later, ...]:
     """Future lists of phones and e-mail addresses, by their periods: from the start (UTC) of each day on which a list changes.
 
     Phones keep their periods, so a list may be the same as before; the day is reported nevertheless.
     """
-    entries, found = resource.get("telecom"), []
-    for day, attribute in contact.change_days(entries, today)[:MOST_DAYS]:
+    found = []
+    for day, attribute in contact.change_days(points.points, today)[:MOST_DAYS]:
         stated_later: Stated = {}
-        _lists(stated_later, contact.read(list(entries or ()), region, day, tables), restricted)
+        _lists(stated_later, contact.read(points.points, region, day, tables), points, restricted)
         if attribute in stated_later:
-            found.append(
-                Later(attribute, datetime.fromisoformat(day).replace(tzinfo=UTC), stated_later[attribute].value, "Patient.telecom")
-            )
+            found.append(Later(attribute, datetime.fromisoformat(day).replace(tzinfo=UTC), stated_later[attribute].value, points.path))
     return tuple(found)
 
 
-def _lists(stated: Stated, found: contact.Contacts, restricted: bool) -> None:
-    withheld = found.withheld if not restricted else {""}
-    _list(stated, PHONES, found.numbers(), withheld, contact.PHONE_SYSTEMS, holds=bool(found.phones))
-    _list(stated, EMAIL, found.ordered_emails(), withheld, ("email",), holds=bool(found.emails))
+def _lists(stated: Stated, found: contact.Contacts, points: ContactPoints, restricted: bool) -> None:
+    withheld = found.withheld if points.is_whole and not restricted else {""}
+    for attribute, values, systems, holds in (
+        (PHONES, found.numbers(), contact.PHONE_SYSTEMS, found.phones),
+        (EMAIL, found.ordered_emails(), ("email",), found.emails),
+    ):
+        if holds or not withheld.intersection(("", *systems)):  # a list without usable entries clears, unless entries were withheld
+            stated[attribute] = Statement(values or None, points.path)
 
 
-def _preferred(stated: Stated, found: contact.Contacts, entries: list[Any], by: str) -> None:
+def _preferred(stated: Stated, found: contact.Contacts, points: Sequence[Point], by: str) -> None:
     """States the preferred phone. If the one listed first cannot be used, the second is not preferred instead."""
     if by == "first":
-        index, number = found.first_phone or (0, None)
+        path, number = found.first_phone or ("", None)
         if number:
-            stated[PREFERRED_PHONE] = Statement(number, f"Patient.telecom[{index}]")
+            stated[PREFERRED_PHONE] = Statement(number, path)
     elif preferred := found.preferred():
-        path = f"Patient.telecom[{_rank_index(entries, found.phones[preferred].raw)}].rank"
-        stated[PREFERRED_PHONE] = Statement(preferred, path)
-
-
-def _list(stated: Stated, attribute: str, values: tuple[Any, ...], withheld: set[str], systems: tuple[str, ...], *, holds: bool) -> None:
-    """States the whole list. A list without usable entries removes earlier values, unless entries were withheld."""
-    if holds or not withheld.intersection(("", *systems)):
-        stated[attribute] = Statement(values or None, "Patient.telecom")
-
-
-def _rank_index(entries: list[Any], raw: str) -> int:
-    return next(index for index, entry in enumerate(entries) if type(entry) is dict and entry.get("value") == raw)
+        raw = found.phones[preferred].raw
+        path = next(path for entry, path, _ in points if type(entry) is dict and entry.get("value") == raw)
+        stated[PREFERRED_PHONE] = Statement(preferred, f"{path}.rank")
 
 
 def _language(stated: Stated, resource: dict[str, Any], problems: list[Problem], languages: Languages) -> None:

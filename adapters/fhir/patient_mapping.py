@@ -10,7 +10,8 @@ from functools import partial
 from typing import Any
 
 from adapters.base import Item
-from adapters.fhir import identity, link, modifiers, patient
+from adapters.fhir import contact_points, identity, link, modifiers, patient
+from adapters.fhir.contact_points import ContactPoints
 from adapters.fhir.resource import ResourceSource, SourceMapping
 from adapters.fhir.site_rules import apply_rules, leave_out_illegible, preferred_by
 from adapters.mapping.contact_tables import ContactTables
@@ -66,6 +67,7 @@ class PatientMapper:
         self._tables, self._languages = ContactTables(mapping.settings.contact), Languages(mapping.settings.languages)
         self._preferred_by = preferred_by(mapping.settings)
         ruled = (base(rule.attribute) for rule in self.rules)
+        self._read_from = READ_FROM | ({"extension": READ_FROM["telecom"]} if mapping.options.telecom else {})
         self._may_refuse = tuple(dict.fromkeys([*(name for name in ruled if opt_out(name) is not None), DECEASED, RESTRICTED]))
 
     def items(self, resource: dict[str, Any], source: ResourceSource) -> list[Item]:
@@ -78,14 +80,15 @@ class PatientMapper:
         modified = self._modified(resource, source)
         problems = [Problem(modifiers.REASON, path, modifiers.DETAIL, name) for name, path in modified.items() if name != REST]
         codes: Read = {}
-        stated, withheld = self._stated(resource, source, problems, codes)
+        points = contact_points.of(resource, self.mapping.options.telecom)
+        stated, withheld = self._stated(resource, points, source, problems, codes)
         if modified:
             stated, codes = _refusals_of(modified, stated), {name: one for name, one in codes.items() if not _is_in(modified, name)}
         is_whole = bool(source.body) and not (source.flaw or several or "link" in resource)
         item = self.mapping.statements(
             resource, identifiers, stated, source, problems + several, restricted=withheld, codes=codes, is_whole=is_whole
         )
-        if not _is_in(modified, PHONES) and (later := patient.later(resource, self._region, source.day, self._tables, restricted=withheld)):
+        if not _is_in(modified, PHONES) and (later := patient.later(points, self._region, source.day, self._tables, restricted=withheld)):
             item = replace(item, later=later)
         items: list[Item] = self._linked(resource, item, source) if "link" in resource and REST not in modified else [item]
         return [*items, *for_others(item, others)] if others else items
@@ -100,15 +103,17 @@ class PatientMapper:
             named = ELEMENT.match(path)
             element = named[1] if named else ""
             ruled = [base(rule.attribute) for rule in self.rules if modifiers.reads(rule, element)]
-            for attribute in (*self._may_refuse, REST) if element in OF_THE_RECORD else (*ruled, *READ_FROM.get(element, ())):
+            for attribute in (*self._may_refuse, REST) if element in OF_THE_RECORD else (*ruled, *self._read_from.get(element, ())):
                 found.setdefault(attribute, path)
         return found
 
-    def _stated(self, resource: dict[str, Any], source: ResourceSource, problems: list[Problem], codes: Read) -> tuple[Stated, bool]:
+    def _stated(
+        self, resource: dict[str, Any], points: ContactPoints, source: ResourceSource, problems: list[Problem], codes: Read
+    ) -> tuple[Stated, bool]:
         """The statements, and whether something was withheld: then missing values remove nothing."""
-        ruled = apply_rules(self.rules, resource, self._region, problems, codes)
+        ruled = apply_rules(self.rules, resource, self._region, problems, codes, points)
         if source.flaw:
-            leave_out_illegible(ruled, self.rules, resource, problems)
+            leave_out_illegible(ruled, self.rules, resource, problems, points)
         restricted = ruled.get(RESTRICTED) or patient.restriction(resource, problems)
         is_restricted = restricted is not None and restricted.value is True
         withheld = is_restricted or patient.is_incomplete(resource) or any(one.attribute == RESTRICTED for one in problems)
@@ -116,6 +121,7 @@ class PatientMapper:
             _drop_removals(ruled, codes)
         stated = patient.statements(
             resource,
+            points,
             self.mapping.settings,
             source.day,
             problems,

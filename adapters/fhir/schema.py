@@ -79,6 +79,7 @@ class FhirOptions(SettingsGroup):
     read: Literal["auto", "incremental", "full", "crawl"] = "auto"
     group: str | None = None
     other_base_urls: list[WebAddress] = Field(default_factory=list)
+    telecom: Codes = Field(default_factory=list)
     understood: list[str] = Field(default_factory=list)
     trust_last_updated: bool = True
     trust_total: bool = True

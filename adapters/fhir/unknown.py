@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from adapters.base import UnknownCode
+from adapters.fhir.contact_points import VALUE
 from adapters.fhir.options import MapperOptions
 from adapters.fhir.site_rules import RuleSet
 from adapters.mapping.language import Languages, is_declined
@@ -21,13 +22,20 @@ def codes(resource: dict[str, Any], rules: RuleSet, options: MapperOptions, lang
     found = [UnknownCode("mapping", rule.path, code, rule.attribute) for rule in of_kind for _, code in rule.missing(resource) if code]
     if kind == "Patient":
         found += [*_extensions(resource, "Patient", rules), *_languages(resource, languages)]
-        found += [one for point in _dicts(resource.get("telecom")) for one in _extensions(point, "Patient.telecom", rules)]
+        found += [one for point, path in _points(resource, options) for one in _extensions(point, path, rules)]
     elif kind == "Consent" and not options.consent.every:
         known = options.consent.category
         found += [UnknownCode("consent.category", "Consent.category", one) for one in _tokens(resource.get("category"), known)]
     elif kind == "Flag":
         found += [UnknownCode("flag.codes", "Flag.code", one) for one in _tokens([resource.get("code")], options.flag.codes)]
     return list(dict.fromkeys(found))
+
+
+def _points(resource: dict[str, Any], options: MapperOptions) -> Iterator[tuple[dict[str, Any], str]]:
+    """The contact points, and the path by which a rule reads them."""
+    yield from ((point, "Patient.telecom") for point in _dicts(resource.get("telecom")))
+    held = [one for one in _dicts(resource.get("extension")) if one.get("url") in options.telecom]
+    yield from ((point, f"Patient.extension('{one['url']}').{VALUE}") for one in held for point in _dicts([one.get(VALUE)]))
 
 
 def _extensions(holder: dict[str, Any], path: str, rules: RuleSet) -> Iterator[UnknownCode]:
