@@ -6,7 +6,7 @@ Source: HL7 v2.9 chapter 3 (PID-5, PID-7, PID-15, PID-29, PID-30, PD1-12); v2-to
 from __future__ import annotations
 
 from datetime import UTC, date
-from functools import lru_cache
+from functools import cache, lru_cache
 
 from adapters.hl7v2 import timestamp
 from adapters.hl7v2.errors import UnusableMessage
@@ -73,9 +73,16 @@ def read_flag(message: Message, attribute: str, field: str, path: str, statement
         return
     answers = {_answer(part, message.delimiters.component) for part in field.split(message.delimiters.repetition) if part}
     if "" in answers:
-        problems.append(Problem("flag_unusable", path, "this is not Y or N (table 0136)", attribute))
+        problems.append(Problem("flag_unusable", path, _words(), attribute))
     if "yes" in answers or ("no" in answers and "" not in answers):
         statements[attribute] = Statement("yes" in answers, path)
+
+
+@cache
+def _words() -> str:
+    """The words that :func:`read_flag` knows, for whoever sent another one."""
+    known = "; ".join(f"{answer}: {', '.join(spelled)}" for answer, spelled in table("yes_no").items())
+    return f"this is none of the words that are read ({known})"
 
 
 @lru_cache(maxsize=1024)

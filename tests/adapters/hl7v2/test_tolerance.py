@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from adapters.base import Filtered, Unmappable
+from adapters.mapping.tables import table
 from store.preference import PatientMerge, PatientStatements, Statement
 from tests.adapters.hl7v2.messages import adt, items, refused, stated, statements
 
@@ -209,6 +210,13 @@ def test_any_other_answer_is_a_problem_of_its_attribute(word: str) -> None:
         ("flag_unusable", "PD1-12", "restricted"),
     }
     assert found.statements == {}
+
+
+def test_the_problem_names_the_words_that_are_read() -> None:
+    (problem,) = stated(adt("A08", f30="DEAD")).problems
+    for answer, words in table("yes_no").items():
+        assert f"{answer}: {', '.join(words)}" in problem.detail
+    assert "yes: Y, YES, 1, T, TRUE; no: N, NO, 0, F, FALSE; unknown: U," in problem.detail
 
 
 @pytest.mark.parametrize("word", ["U", "UNK", "unknown", "NI"])
