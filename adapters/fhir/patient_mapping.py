@@ -36,6 +36,7 @@ from store.preference import (
     Problem,
     base,
     opt_out,
+    refusal,
     refuses,
 )
 
@@ -119,12 +120,13 @@ class PatientMapper:
         withheld = is_restricted or patient.is_incomplete(resource) or any(one.attribute == RESTRICTED for one in problems)
         if withheld:
             _drop_removals(ruled, codes)
+        of_standard: list[Problem] = []
         stated = patient.statements(
             resource,
             points,
             self.mapping.settings,
             source.day,
-            problems,
+            of_standard,
             self._tables,
             self._languages,
             restricted=withheld,
@@ -134,7 +136,10 @@ class PatientMapper:
         phones = stated[PHONES].value or () if PHONES in stated else ()
         if restricted is not None:
             stated[RESTRICTED] = restricted
-        stated |= with_texts(ruled, phones, self._region, self._languages, problems) | denied
+        ruled = with_texts(ruled, phones, self._region, self._languages, problems)
+        # a rule replaces the standard reading with its problems, but not those of a refusal
+        problems += [one for one in of_standard if one.attribute not in ruled or refusal(one.attribute) is not None]
+        stated |= ruled | denied
         return stated, withheld
 
     def _linked(self, resource: dict[str, Any], item: PatientStatements, source: ResourceSource) -> list[Item]:

@@ -78,6 +78,8 @@ class PatientMapper:
         remarks = self._telecoms.read(message, pid, today, statements, problems)
         self._demographics(message, pids, today, statements, problems)
         self._apply_rules(message, statements, problems, codes, present=present)
+        if LANGUAGE in statements:  # a rule read it elsewhere
+            problems = [one for one in problems if (one.path, one.attribute) != ("PID-15", LANGUAGE)]
         if remarks.refused:
             statements |= {name: Statement(DENIED, path) for name, path in remarks.refused}
         restricted = RESTRICTED in statements and statements[RESTRICTED].value is True

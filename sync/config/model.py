@@ -232,7 +232,8 @@ class SourcePart(SettingsGroup):
 class PresetPart(SettingsGroup):
     """What is known of one EMR, as data. ``promises`` are the attributes that its records state, one test fixture each.
 
-    ``adapter`` is the only one that may read this EMR, where another would do harm or get nothing.
+    ``adapter`` is the only one that may read this EMR, where another would do harm or get nothing. ``contact`` and ``languages`` are its
+    own codes, as in the settings of a source.
     """
 
     name: str
@@ -242,6 +243,8 @@ class PresetPart(SettingsGroup):
     promises: list[str]
     adapter: str | None = None
     options: dict[str, Any] = Field(default_factory=dict)
+    contact: ContactPart = ContactPart()
+    languages: dict[str, str] = Field(default_factory=dict)
     mapping: dict[str, RulePart] = Field(default_factory=dict)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from adapters.mapping import allow_list
 from sync.config.check import checked
 from sync.config.document import read
-from sync.config.model import PresetPart, RulePart
+from sync.config.model import ContactPart, PresetPart, RulePart
 from sync.config.problems import ConfigError
 
 GROUPS = ("tables", "dialect")
@@ -48,6 +48,21 @@ def _over(known: Any, own: Any) -> Any:
     if not isinstance(known, dict) or not isinstance(own, dict):
         return own
     return {**known, **{name: _over(known[name], one) if name in known else one for name, one in own.items()}}
+
+
+def contact_under(preset: PresetPart | None, site: ContactPart) -> dict[str, Any]:
+    """The site's codes of phone numbers and addresses in addition to the preset's."""
+    known, own = (one.model_dump(exclude_defaults=True) if one else {} for one in (preset and preset.contact, site))
+    return {name: _joined(known.get(name), own.get(name)) for name in {**known, **own}}
+
+
+def _joined(known: Any, own: Any) -> Any:
+    return {**(known or {}), **(own or {})} if isinstance(known or own, dict) else [*(known or ()), *(own or ())]
+
+
+def languages_under(preset: PresetPart | None, site: Mapping[str, str]) -> dict[str, str]:
+    """The site's language codes over the preset's."""
+    return {**(preset.languages if preset else {}), **site}
 
 
 def rules_under(preset: PresetPart | None, site: Mapping[str, RulePart]) -> dict[str, Mapping[str, Any]]:

@@ -142,8 +142,8 @@ def _settings(name: str, written: WrittenSource, enterprise: EnterprisePart) -> 
         keep_birth_dates=enterprise.keep_birth_dates,
         linking=linking(enterprise),
         placeholders=folded(enterprise.placeholder_identifiers),
-        contact=part.contact.model_dump(exclude_defaults=True),
-        languages=part.languages,
+        contact=presets.contact_under(preset, part.contact),
+        languages=presets.languages_under(preset, part.languages),
     )
 
 

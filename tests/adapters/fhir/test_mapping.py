@@ -75,6 +75,22 @@ def test_language_of_a_rule_becomes_a_tag() -> None:
     assert found["language"].value == "es"
 
 
+def test_a_language_that_a_rule_reads_is_no_problem_of_the_standard_element() -> None:
+    own = {"language": {"coding": [{"system": "https://own.example/languages", "code": "17"}]}}
+    mapping = {"language": {"from": "Patient.communication.language.coding.code", "values": {"17": "ksw"}}}
+    found = said(patient(communication=[own]), mapping=mapping)
+    assert (found.statements["language"].value, found.problems) == ("ksw", ())
+    other = {"language": {"coding": [{"system": "https://own.example/languages", "code": "18"}]}}
+    assert ("language_unusable", "Patient.communication[0].language") in reasons(patient(communication=[other]), mapping=mapping)
+
+
+def test_an_unreadable_death_is_a_problem_beside_a_rule_that_reads_another_place() -> None:
+    mapping = {"deceased": rule("died") | {"values": {"N": "no"}}}
+    assert reasons(patient(extension=[extension("died", valueCode="N")], deceasedBoolean="perhaps"), mapping=mapping) == [
+        ("deceased_unreadable", "Patient.deceasedBoolean")
+    ]
+
+
 def test_record_restricted_by_a_rule_takes_no_phones_back() -> None:
     mapping = {"restricted": {"from": "Patient.meta.security.code", "values": {"CELEB": "true"}}}
     found = said(patient(meta={"security": [{"system": "https://own.example", "code": "CELEB"}]}, telecom=[]), mapping=mapping)

@@ -202,6 +202,13 @@ def test_language_is_read_from_its_code_or_its_text(field: str, value: str | Non
     assert statements(adt(f15=field))["language"] == Statement(value, "PID-15")
 
 
+def test_a_language_that_a_rule_reads_is_no_problem_of_the_standard_field() -> None:
+    mapping = {"language": {"from": "PID-15", "values": {"17": "ksw"}}}
+    found = stated(adt(f15="17"), mapping=mapping)
+    assert (found.statements["language"], found.problems) == (Statement("ksw", "PID-15"), ())
+    assert [one.reason for one in stated(adt(f15="18"), mapping=mapping).problems] == ["language_unusable", "code_unmapped"]
+
+
 def test_a_declined_language_states_nothing_and_an_unknown_code_is_a_problem() -> None:
     assert stated(adt(f15="UNK^Declined")).problems == ()
     assert [one.reason for one in stated(adt(f15="17")).problems] == ["language_unusable"]
