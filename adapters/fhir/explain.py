@@ -16,8 +16,9 @@ from adapters.fhir.site_rules import RuleSet
 from adapters.mapping.language import Languages
 from store.preference import PatientStatements
 
+LIFE = ("deceasedBoolean", "deceasedDateTime", "active")
 READ = {
-    "Patient": frozenset({"identifier", "telecom", "name", "communication", "deceasedBoolean", "deceasedDateTime", "active", "link"}),
+    "Patient": frozenset({"identifier", "telecom", "name", "birthDate", "communication", *LIFE, "link"}),
     "Consent": frozenset({"status", "category", "scope", "patient", "subject", "dateTime", "date", "provision", "decision"}),
     "Flag": frozenset({"status", "code", "subject", "period"}),
 }

@@ -198,7 +198,9 @@ def test_explanation_shows_what_is_said_unused_and_unmapped() -> None:
 
 
 def test_explanation_of_a_bundle_is_that_of_its_entries() -> None:
-    found = mapper().explain(payload(bundle({"resource": patient(active=True)}, {"resource": patient(gender="male")}, {}, None)))
+    found = mapper().explain(
+        payload(bundle({"resource": patient(active=True, birthDate="1970-01-01")}, {"resource": patient(gender="male")}, {}, None))
+    )
     assert ("active", True, "Patient.active") in found.stated
     assert [path for path, _ in found.unused] == ["Patient.gender"]
 
