@@ -8,17 +8,30 @@ import pytest
 
 from adapters.mapping.site_rules import TARGETS
 from store import times
-from store.domain.attributes import ATTRIBUTES, REGISTRY, entry
+from store.domain.attributes import ATTRIBUTES, FAMILIES, PERSONAL, REGISTRY, Attribute, Kind, entry
 from store.domain.contactability import more_restrictive
 from store.domain.effective import in_force
 from store.domain.enterprise import Enterprise, Source
 from store.domain.lock import SourceMark, master_of
-from store.preference import REFUSALS, Assertion, family, refuses
+from store.preference import REFUSALS, Assertion, Method, family, refuses
 from tests.factories import NOW
 from tests.spec.attributes import ANY_REFUSAL, ATTRIBUTE_ROWS, AttributeRow
 
 SYNCS = Enterprise("clinic", syncs=True, sources=(Source("first", ""), Source("second", "")))
 DOES_NOT = Enterprise("clinic", sources=SYNCS.sources)
+VALUES: dict[Kind, set[Any] | None] = {
+    Kind.YES_NO: {"yes", "no"},
+    Kind.METHOD: {one.value for one in Method},
+    Kind.PERMISSION: {"granted", "denied"},
+    Kind.FLAG: {True, False},
+    Kind.NUMBER: None,
+    Kind.PHONES: None,
+    Kind.ADDRESSES: None,
+    Kind.DATE: None,
+    Kind.LANGUAGE: None,
+    Kind.TEXT: None,
+}
+"""All values of a kind; ``None`` where a rule reads any text."""
 EVERY = pytest.mark.parametrize("row", ATTRIBUTE_ROWS, ids=lambda row: row.attribute)
 REFUSABLE = pytest.mark.parametrize("row", [row for row in ATTRIBUTE_ROWS if row.refuses is not None], ids=lambda row: row.attribute)
 
@@ -35,6 +48,16 @@ def test_the_table_has_every_attribute() -> None:
     assert {row.attribute for row in ATTRIBUTE_ROWS} >= {*ATTRIBUTES}
     assert {family(row.attribute) for row in ATTRIBUTE_ROWS if row.refuses is not None} == REFUSALS.keys()
     assert all(one.title for one in REGISTRY), "every attribute needs a row"
+
+
+@pytest.mark.parametrize("attribute", [*REGISTRY, *PERSONAL, *FAMILIES], ids=lambda one: one.name)
+def test_a_mapping_writes_the_values_of_each_attribute_and_no_other_text(attribute: Attribute) -> None:
+    targets = TARGETS.get(family(attribute.name))
+    assert (None if targets is None else set(targets.values())) == VALUES[attribute.kind]
+
+
+def test_a_mapping_knows_no_attribute_that_is_not_registered() -> None:
+    assert TARGETS.keys() <= {family(one.name) for one in (*REGISTRY, *FAMILIES)}
 
 
 @pytest.mark.parametrize(("name", "value"), REFUSALS.items())
