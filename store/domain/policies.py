@@ -1,6 +1,7 @@
 """The policies of an enterprise, in one catalogue. Configuration, settings page, API, documentation and rules all read it. Pure.
 
-A new policy is one field of :class:`Policy`, and the rule that reads it.
+A new policy is one field of :class:`Policy`, and the rule that reads it. If a choice permits more contact with only some patients,
+``store.patients.policy_effect`` counts them.
 """
 
 from __future__ import annotations

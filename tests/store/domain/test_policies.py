@@ -13,10 +13,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from store.domain.decision import DecisionRequest, KnownPatient, decide
-from store.domain.policies import OFFERED, POLICIES, SETTINGS, Policy, Setting
+from store.domain.policies import OFFERED, POLICIES, SETTINGS, Policy, Setting, as_text
 from tests.properties.test_decision import NOW, asks, known, policies
 
-EXAMPLE = yaml.safe_load((Path(__file__).parents[3] / "config.example.yaml").read_text(encoding="utf-8"))["enterprises"]["general-hospital"]
+ROOT = Path(__file__).parents[3]
+RULES = (ROOT / "docs" / "rules.md").read_text(encoding="utf-8")
+EXAMPLE = yaml.safe_load((ROOT / "config.example.yaml").read_text(encoding="utf-8"))["enterprises"]["general-hospital"]
 PAIRS = [(one.name, *pair) for one in OFFERED for pair in combinations([choice.value for choice in one.choices], 2)]
 PERMITS = {(one.name, choice.value): choice.permits for one in OFFERED for choice in one.choices}
 
@@ -32,6 +34,14 @@ def test_the_example_configuration_shows_every_policy_with_its_default(setting: 
     written: dict[str, Any] = EXAMPLE["policy"] if setting.offered else EXAMPLE
     assert setting.name in written
     assert not setting.offered or written[setting.name] == setting.default
+
+
+@pytest.mark.parametrize("setting", POLICIES, ids=lambda one: one.name)
+def test_the_rules_list_every_policy_with_its_default(setting: Setting) -> None:
+    name = f"policy.{setting.name}` *" if setting.offered else f"{setting.name}`"
+    (row,) = [one for one in RULES.splitlines() if one.startswith("| `") and f"`{name}" in one.split("|")[1]]
+    default = "not set" if setting.default is None else f"`{as_text(setting.default)}`"
+    assert row.split("|")[2].strip() == default
 
 
 @pytest.mark.parametrize(("value", "taken"), [(True, True), (False, True), (1, False), ("true", False), (None, False)])
