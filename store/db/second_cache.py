@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Hashable
+from abc import abstractmethod
+from collections.abc import Callable, Hashable, Mapping
 from typing import Generic, TypeVar
 
 KEPT_SECONDS = 1.0
@@ -64,3 +65,21 @@ class SecondCache(Generic[Key, Value]):
             if seen == self._changes:  # else it was read before a change and must not outlive it
                 self._kept[key] = found, self.ticks() if at is None else at
         return found
+
+
+class SecondMapping(Mapping[str, Value]):
+    """Name -> a value, all read together. Thread-safe. A subclass knows the names."""
+
+    def __init__(self, ticks: Callable[[], float] = time.monotonic) -> None:
+        self._kept: SecondCache[None, Mapping[str, Value]] = SecondCache(lambda _: self._read(), ticks)
+
+    def __getitem__(self, name: str) -> Value:
+        return self._kept.get(None)[name]
+
+    def refresh(self) -> None:
+        """Reads the values from the database now."""
+        self._kept.look(None)
+
+    @abstractmethod
+    def _read(self) -> Mapping[str, Value]:
+        """The values in the database."""

@@ -20,7 +20,7 @@ from typing import NamedTuple
 from sqlalchemy import Connection
 
 from store.db.database import Database
-from store.db.second_cache import SecondCache
+from store.db.second_cache import SecondMapping
 from store.db.tables_operations import BasisRow
 from store.domain import documents
 from store.domain.documents import instant
@@ -31,15 +31,12 @@ from store.holds.impact import Example, Impact
 from store.runs.runs import RunKind
 
 
-class Configurations(Mapping[str, Enterprise]):
+class Configurations(SecondMapping[Enterprise]):
     """Name -> enterprise in force. ``configured``: the enterprises of the configuration file. Thread-safe; one per process."""
 
     def __init__(self, database: Database, configured: Mapping[str, Enterprise], clock: Callable[[], float] = time.monotonic) -> None:
+        super().__init__(clock)
         self.database, self.configured, self.rows = database, configured, ConfigurationRows(database)
-        self._kept = SecondCache(self._read, clock)
-
-    def __getitem__(self, name: str) -> Enterprise:
-        return self._kept.get(None)[name]
 
     def __contains__(self, name: object) -> bool:
         return name in self.configured
@@ -55,10 +52,6 @@ class Configurations(Mapping[str, Enterprise]):
         with self.database.read() as connection:
             return self.rows.state(connection, name)
 
-    def refresh(self) -> None:
-        """Reads the configurations in force from the database now."""
-        self._kept.look(None)
-
     def reconfigure(self, configured: Mapping[str, Enterprise]) -> None:
         """Replaces the enterprises of the configuration file. If the database cannot be read, nothing is replaced."""
         before, self.configured = self.configured, configured
@@ -68,7 +61,7 @@ class Configurations(Mapping[str, Enterprise]):
             self.configured = before
             raise
 
-    def _read(self, _: None) -> dict[str, Enterprise]:
+    def _read(self) -> dict[str, Enterprise]:
         with self.database.read() as connection:
             return {name: in_force(one, self.rows.state(connection, name)) for name, one in self.configured.items()}
 
