@@ -8,16 +8,33 @@ from datetime import datetime
 from typing import Any
 
 from store.db.database import Database
+from store.domain.enterprise import Enterprise
 from store.holds.gate import HoldAll, LiveFeedGuard
 from store.holds.held_changes import HeldChanges
 from store.holds.review import HeldReview
-from store.patients.gating import Guard
+from store.patients.gating import Gate, Guard
 from store.patients.preferences import Preferences
 from store.preference import RecordOutcome
 from store.runs.runs import Journal, RunStatus
 from sync import safeguard_rule
 from sync.config.settings import SafeguardRule
 from sync.run import Lane, Tally
+
+
+@dataclass(slots=True)
+class LiveFeed:
+    """The guard of one batch of a live feed, made when the batch opens its gate: most never do."""
+
+    safeguard: Safeguard
+    transaction: Any
+    lane: Lane
+    now: datetime
+    made: LiveFeedGuard | None = None
+
+    def gate(self, database: Database, transaction: Any, enterprise: Enterprise, authority: str, now: datetime) -> Gate:
+        """The gate of one batch of one authority (``store.patients.gating.Guard``)."""
+        self.made = self.made or self.safeguard.live_feed(self.transaction, self.lane, self.now)
+        return self.made.gate(database, transaction, enterprise, authority, now)
 
 
 @dataclass(slots=True)
@@ -42,6 +59,10 @@ class Safeguard:
         """The guard of a batch. A run is judged as a whole at its end, a live feed over a rolling hour."""
         if tally is not None:
             return HoldAll(tally.run.id)
+        return LiveFeed(self, transaction, lane, now)
+
+    def live_feed(self, transaction: Any, lane: Lane, now: datetime) -> LiveFeedGuard:
+        """The guard of a live feed's batch, which counts over a rolling hour."""
         rule = self.rule(lane)
 
         def room(synced: int, lately: int, waiting: bool) -> int:

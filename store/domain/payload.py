@@ -9,9 +9,12 @@ from typing import Any
 
 from store import times
 from store.domain import assertions, documents, local_dnc, ordering, source_codes, unreadable
+from store.domain.contactability import may_permit_more, permitting_changes
+from store.domain.effective import in_force
+from store.domain.enterprise import Enterprise
 from store.domain.source_codes import Readings
 from store.domain.unreadable import Marks
-from store.preference import RESTRICTED, Assertion, PatientStatements, base, stops_contact
+from store.preference import RESTRICTED, STAFF, Assertion, PatientStatements, base, stops_contact
 
 BEFORE_KEY = "."
 
@@ -56,6 +59,31 @@ def without(item: PatientStatements, back: Collection[str]) -> PatientStatements
     """A payload without the attributes that the safeguard holds back."""
     statements = {name: one for name, one in item.statements.items() if name not in back}
     return replace(item, statements=statements, codes={name: one for name, one in item.codes.items() if name not in back})
+
+
+def permitting(
+    asserted: Mapping[str, assertions.SourceAssertions],
+    authority: str,
+    item: PatientStatements,
+    merged: assertions.Merged,
+    enterprise: Enterprise,
+) -> dict[str, str]:
+    """The attributes by which a payload would make its patient more contactable -> in which direction. ``merged``: if all of it counts."""
+    names = [name for name, (_, after) in merged.changed.items() if may_permit_more(name, after)]
+    if STAFF in asserted:
+        names += local_dnc.may_yield_to(asserted, item)  # also if the source only repeats its own statement
+    if not names:
+        return {}
+    attributes = {base(name) for name in names}  # attributes do not affect each other, so no other matters
+    before = {name: _only(attributes, one.assertions) for name, one in asserted.items()}
+    after = before | {authority: _only(attributes, merged.assertions)}
+    if STAFF in asserted and local_dnc.lifts(asserted, item):
+        after[STAFF] = local_dnc.without_merge_mark(asserted[STAFF]).assertions
+    return permitting_changes(in_force(before, enterprise), in_force(after, enterprise), names)
+
+
+def _only(attributes: set[str], among: Mapping[str, Assertion]) -> Mapping[str, Assertion]:
+    return {name: one for name, one in among.items() if base(name) in attributes}
 
 
 def outdated(item: PatientStatements, known: assertions.SourceAssertions) -> frozenset[str]:

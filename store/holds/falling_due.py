@@ -58,5 +58,4 @@ class DueChanges:
         for patient in list(work.resume(page).values()):
             work.fall_due(patient)
         work.finish()
-        if work.gate is not None:
-            work.gate.write()
+        work.write_held()

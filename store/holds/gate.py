@@ -17,18 +17,13 @@ from datetime import datetime, timedelta
 from sqlalchemy import Connection
 
 from store.db.database import Database
-from store.domain import local_dnc
-from store.domain.assertions import Merged, SourceAssertions
-from store.domain.contactability import may_permit_more, permitting_changes
-from store.domain.effective import in_force
 from store.domain.enterprise import Enterprise
 from store.domain.ordering import stated
 from store.holds.held_changes import HeldChange, HeldChanges, HeldChangeState
 from store.holds.held_runs import HeldRuns
-from store.preference import EMR, STAFF, Assertion, PatientStatements, base
+from store.preference import EMR, PatientStatements
 
 Key = tuple[int, str, str]
-ByAuthority = Mapping[str, SourceAssertions]
 
 
 class BatchGuard(ABC):
@@ -95,12 +90,11 @@ class SourceGate:
         for row in HeldChanges(self.database).of_patients(self.transaction, self.authority, list(patients)):
             self.known[row.patient_id, row.authority, row.attribute] = row
 
-    def sift(self, patient: int, by_authority: ByAuthority, item: PatientStatements, merged: Merged, *, record: int) -> frozenset[str]:
-        """The attributes of a payload that must not take effect. ``merged`` is the result if all of them did.
+    def sift(self, patient: int, item: PatientStatements, permitting: Mapping[str, str], *, record: int) -> frozenset[str]:
+        """The attributes of a payload that must not take effect. ``permitting``: those that would permit more, and in which direction.
 
         A change is held for the record that it is about, which may be merged with another. So an unmerge takes it along.
         """
-        permitting = self._permitting(by_authority, item, merged)
         held_before = any((record, self.authority, name) in self.known for name in permitting)
         to_hold = {} if not permitting or (not held_before and self.guard.admits(patient)) else permitting
         for name in stated(item):
@@ -134,24 +128,6 @@ class SourceGate:
             *key, self.enterprise.name, source, self.guard.run_of_held(), HeldChangeState.HELD, again, direction, statement.value,
             statement.path, item.effective, item.version, item.evidence_id, self.now, item.mapping, item.codes.get(key[2]),
         )  # fmt: skip
-
-    def _permitting(self, by_authority: ByAuthority, item: PatientStatements, merged: Merged) -> dict[str, str]:
-        names = [name for name, (_, after) in merged.changed.items() if may_permit_more(name, after)]
-        if STAFF in by_authority:
-            names += local_dnc.may_yield_to(by_authority, item)  # also if the source only repeats its own statement
-        if not names:
-            return {}
-        attributes = {base(name) for name in names}  # attributes do not affect each other, so no other matters
-        stated = {name: _only(attributes, held.assertions) for name, held in by_authority.items()}
-        before = in_force(stated, self.enterprise)
-        after = stated | {self.authority: _only(attributes, merged.assertions)}
-        if STAFF in by_authority and local_dnc.lifts(by_authority, item):
-            after[STAFF] = local_dnc.without_merge_mark(by_authority[STAFF]).assertions
-        return permitting_changes(before, in_force(after, self.enterprise), names)
-
-
-def _only(attributes: set[str], assertions: Mapping[str, Assertion]) -> Mapping[str, Assertion]:
-    return {name: one for name, one in assertions.items() if base(name) in attributes}
 
 
 Room = Callable[[int, int, bool], int]

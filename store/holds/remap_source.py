@@ -48,8 +48,7 @@ class Remapping:
         patients = work.resume(numbers)
         outcomes = {number: work.read_again(patients[number]) or RecordOutcome.UNCHANGED for number in numbers}
         work.finish()
-        if work.gate is not None:
-            work.gate.write()
+        work.write_held()
         return outcomes
 
     def _parameters(self) -> list[object]:

@@ -67,8 +67,7 @@ class Application(Receiving):
         with self.database.together(self.transaction, len(items)):
             repeats.write(self.database, self.transaction)
             self._write(rows)
-            if self.gate is not None:
-                self.gate.write()
+            self.write_held()
         return outcomes
 
     def _apply(self, directory: Directory, item: PatientStatements, digest: str) -> Outcome:

@@ -1,4 +1,7 @@
-"""The safeguard as a batch sees it: what may take effect now, and what has to wait for a person."""
+"""The safeguard as a batch sees it: what may take effect now, and what has to wait for a person.
+
+A batch opens the gate when a payload would permit more contact, or when something is already held for one of its patients. Most never do.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,6 @@ from typing import Protocol
 from sqlalchemy import Connection
 
 from store.db.database import Database
-from store.domain.assertions import Merged, SourceAssertions
 from store.domain.enterprise import Enterprise
 from store.preference import PatientStatements
 
@@ -23,10 +25,8 @@ class Gate(Protocol):
     def load(self, patients: Iterable[int]) -> None:
         """Reads the changes already held for these patients."""
 
-    def sift(
-        self, patient: int, by_authority: Mapping[str, SourceAssertions], item: PatientStatements, merged: Merged, *, record: int
-    ) -> frozenset[str]:
-        """The attributes of a payload that must not take effect now. ``merged`` is the result if all of them did."""
+    def sift(self, patient: int, item: PatientStatements, permitting: Mapping[str, str], *, record: int) -> frozenset[str]:
+        """The attributes of a payload that must not take effect now. ``permitting``: those that would permit more (``payload``)."""
 
     def write(self) -> None:
         """Writes the changes held back."""

@@ -9,13 +9,14 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection
 
 from store.db.database import Database
-from store.domain import documents, record_refusals, source_codes
+from store.domain import documents, payload, record_refusals, source_codes
+from store.domain.assertions import Merged
 from store.domain.enterprise import Enterprise
 from store.domain.ids import PatientIds
 from store.domain.record_refusals import RecordRefusal
 from store.patients import patient_state
 from store.patients.batch_rows import BatchRows
-from store.patients.gating import Gate
+from store.patients.gating import Gate, Guard
 from store.patients.identifier_rows import Identifiers
 from store.patients.merged_sides import Sides
 from store.patients.opt_out_bindings import Bindings
@@ -41,7 +42,7 @@ class Author(NamedTuple):
 class PatientBatch:
     """Patients of one enterprise that one author changes, inside one transaction. Use once.
 
-    ``gate`` is the safeguard; without one everything takes effect. ``reader`` reads codes by the source's present mapping.
+    ``guard`` is the safeguard's; without one everything takes effect. ``reader`` reads codes by the source's present mapping.
     """
 
     def __init__(
@@ -51,11 +52,12 @@ class PatientBatch:
         enterprise: Enterprise,
         author: Author,
         ids: PatientIds,
-        gate: Gate | None = None,
+        guard: Guard | None = None,
         reader: source_codes.CodeReader | None = None,
     ) -> None:
         self.database, self.transaction, self.enterprise, self.author, self.ids = database, transaction, enterprise, author, ids
-        self.gate = gate
+        self._guard = guard
+        self._gate: Gate | None = None
         self.open: dict[int, PatientState] = {}
         self.future, self.refusals = FutureRows(database, transaction), RefusalRows(database, transaction)
         self._sides: Sides | None = None
@@ -121,10 +123,10 @@ class PatientBatch:
         found = patient_state.read(self.database, self.transaction, self.enterprise.basis, wanted, with_lineages=with_lineages)
         self.open |= found
         held = [record for patient in found.values() if patient.is_held or patient.lineage for record in patient.records]
-        if self.gate is not None:
-            self.gate.expect(found)
-            if held:
-                self.gate.load(held)
+        if self._gate is not None:
+            self._gate.expect(found)
+        if held and self._guard is not None:
+            self._opened(self._guard).load(held)
 
     def patient(self, number: int | None) -> PatientState:
         """A patient of the batch, read when first needed; ``None`` opens a new one."""
@@ -134,6 +136,26 @@ class PatientBatch:
         elif number not in self.open:
             self._load([number])
         return self.open[number]
+
+    def held_back(self, patient: PatientState, item: PatientStatements, merged: Merged, *, record: int) -> frozenset[str]:
+        """The attributes of a payload that wait for a person. ``merged`` is the result if all of it took effect."""
+        if self._guard is None:
+            return frozenset()
+        permitting = payload.permitting(patient.asserted, self.author.authority, item, merged, self.enterprise)
+        if not permitting and self._gate is None:  # nothing is held that newer evidence could replace
+            return frozenset()
+        return self._opened(self._guard).sift(patient.id, item, permitting, record=record)
+
+    def _opened(self, guard: Guard) -> Gate:
+        if self._gate is None:
+            self._gate = guard.gate(self.database, self.transaction, self.enterprise, self.author.authority, self.author.now)
+            self._gate.expect(number for number, patient in self.open.items() if not patient.is_new)
+        return self._gate
+
+    def write_held(self) -> None:
+        """Writes the changes held back, if there was anything to hold."""
+        if self._gate is not None:
+            self._gate.write()
 
     def refusals_of(self, patient: PatientState) -> list[RecordRefusal]:
         """The refusals of a patient's records."""

@@ -336,9 +336,8 @@ class Preferences:
     def application(self, transaction: Connection, enterprise: str, author: Author, guard: Guard | None = None) -> Application:
         """A batch of one author, in a transaction that the caller opened."""
         rules = self.enterprises[enterprise]
-        gate = guard.gate(self.database, transaction, rules, author.authority, author.now) if guard is not None else None
         reader = self._readers.get(author.authority.removeprefix(EMR))
-        return Application(self.database, transaction, rules, author, self.ids, gate, reader)
+        return Application(self.database, transaction, rules, author, self.ids, guard, reader)
 
     def reader(self, connection: Connection, enterprise: str) -> PatientReader:
         """Reads patients on a connection that the caller opened."""

@@ -75,8 +75,8 @@ class Receiving(PatientBatch):
         effective = payload.without(effective, self._echoed(patient, effective, record)) if self.echoes else effective
         merged, refused = self._with_refusals(patient, effective, record)
         back: frozenset[str] = frozenset()
-        if self.gate is not None and not patient.is_new:
-            back = self.gate.sift(patient.id, patient.asserted, effective, merged, record=record or patient.id)
+        if not patient.is_new:
+            back = self.held_back(patient, effective, merged, record=record or patient.id)
         if back:
             effective = payload.without(effective, back)
             merged, refused = self._with_refusals(patient, effective, record)
@@ -130,7 +130,7 @@ class Receiving(PatientBatch):
         due = replace(item, codes=periods.due_codes(asserted, one))
         effective = replace(effective, codes=due.codes if effective.statements else {})
         merged, refused = periods.fallen(asserted, self.refusals_of(patient), one, effective, now, patient.joined)
-        if self.gate is not None and self.gate.sift(patient.id, patient.asserted, due, merged, record=one.origin):
+        if self.held_back(patient, due, merged, record=one.origin):
             return
         patient.touched.add(authority)
         patient.last_received.setdefault(authority, now)

@@ -178,7 +178,7 @@ def _held_back(
 ) -> set[str]:
     """The attributes that the safeguard holds back."""
     back: set[str] = set()
-    if work.gate is None or patient.is_new or work.reader is None:
+    if patient.is_new or work.reader is None:
         return back
     mapping = work.reader.mapping
     for name, pair in changed.items():
@@ -193,7 +193,7 @@ def _held_back(
             codes={name: OF_KEPT},
         )
         merged = Merged(now.assertions, {name: pair}, RecordOutcome.APPLIED, settled=False, confirmed=now.confirmed)
-        back |= work.gate.sift(patient.id, patient.asserted, item, merged, record=record)
+        back |= work.held_back(patient, item, merged, record=record)
     return back
 
 
