@@ -1,11 +1,14 @@
-"""Passes a group of received messages to ``ingest``, checks sequence numbers if configured, and always produces an answer."""
+"""Received messages wait in the :class:`Inbox`. A :class:`Delivery` passes a group of them to ``ingest`` and always produces an answer."""
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from adapters.base import Ingest, IngestResult, Payload, Unmappable
+from adapters.hl7v2.connection import Connection
 from adapters.hl7v2.reader import header
 from adapters.hl7v2.sequence import SequenceCheck, check_sequence, number
 from adapters.notes import Notes
@@ -13,6 +16,57 @@ from adapters.notes import Notes
 LAST_NUMBER = "sequence.last"
 NOT_HANDLED = IngestResult("unavailable", "not_handled", "the message cannot be processed now and nothing was stored: send it again")
 OUT_OF_SEQUENCE = "MSH-13 is not the next sequence number: messages may be missing. The sender must restart the sequence (0 or -1)"
+
+
+class InboxMessage(NamedTuple):
+    """A message, and the connection that its acknowledgement goes to."""
+
+    connection: Connection
+    payload: Payload
+
+
+@dataclass(slots=True)
+class Inbox:
+    """The queue of received messages of all connections, in the order of arrival.
+
+    Holds up to ``max_messages`` and ``max_bytes``. Bytes count until their message is answered.
+    """
+
+    max_messages: int
+    max_bytes: int
+    _waiting: deque[InboxMessage] = field(default_factory=deque)
+    _bytes: int = 0
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    @property
+    def has_room(self) -> bool:
+        """Whether reading from connections may continue."""
+        return len(self._waiting) < self.max_messages and self._bytes < self.max_bytes
+
+    @property
+    def is_low(self) -> bool:
+        """Whether paused connections may be read again."""
+        return len(self._waiting) < self.max_messages // 2 and self._bytes < self.max_bytes // 2
+
+    def put(self, received: InboxMessage) -> None:
+        """Adds a message."""
+        self._bytes += len(received.payload.body)
+        self._waiting.append(received)
+
+    def group(self, size: int, size_bytes: int) -> list[InboxMessage]:
+        """Removes and returns the next messages, limited by count and bytes; at least one if any is waiting."""
+        found: list[InboxMessage] = []
+        room = size_bytes
+        while self._waiting and len(found) < size and (not found or len(self._waiting[0].payload.body) <= room):
+            found.append(self._waiting.popleft())
+            room -= len(found[-1].payload.body)
+        return found
+
+    def answered(self, received: InboxMessage) -> None:
+        """Stops counting the bytes of an answered message."""
+        self._bytes -= len(received.payload.body)
 
 
 class Handled(NamedTuple):
@@ -34,7 +88,7 @@ LATE = Handled(NOT_IN_TIME)
 
 
 class Delivery:
-    """Delivers messages to ``ingest``.
+    """Delivers messages to ``ingest``, and checks sequence numbers if configured.
 
     ``notes`` store the last sequence number; ``None`` if MSH-13 is ignored. ``alert`` receives messages with an unexpected number.
     """

@@ -38,10 +38,9 @@ from adapters.hl7v2 import files, tls
 from adapters.hl7v2.ack import Acknowledger
 from adapters.hl7v2.admission import Admission, networks
 from adapters.hl7v2.connection import Connection
-from adapters.hl7v2.delivery import LATE, Delivery, Handled
+from adapters.hl7v2.delivery import LATE, Delivery, Handled, Inbox, InboxMessage
 from adapters.hl7v2.endpoint import Address, ConnectingEndpoint, ListeningEndpoint, MllpEndpoint
 from adapters.hl7v2.framing import DEFAULT_LIMIT, Oversized, frame
-from adapters.hl7v2.inbox import Inbox, InboxMessage
 from adapters.hl7v2.mapping import Hl7Mapper
 from adapters.notes import InMemoryNotes, Notes
 
