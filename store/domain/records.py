@@ -1,4 +1,6 @@
-"""Several Consents or Flags of one patient: each counts until it ends itself (product rules 5.1 and 5.8). Pure.
+"""Statements that count, or not, whichever is newer: those of several records of one patient, and codes that are read again. Pure.
+
+Each of several Consents or Flags counts until it ends itself (product rules 5.1 and 5.8).
 
 The end of one takes back what the same record stated, and nothing else; the statements of the others then count. A refusal counts even if
 another record ended after it. A record read again by another mapping replaces its former reading, in both directions.
@@ -6,6 +8,7 @@ another record ended after it. A record read again by another mapping replaces i
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 
 from store.domain import payload, source_codes
@@ -19,7 +22,14 @@ def decided(asserted: SourceAssertions | None, item: PatientStatements, now: dat
     """The assertions of a payload's attributes that do not depend on which statement is newer (``assertions.merge``)."""
     if asserted is None:
         return {}
-    before, record, statements = asserted.current(), record_of(item.evidence_id), stated(item)
+    before = asserted.current()
+    return _of_records(asserted, before, item, now, joined) | _as_read_now(asserted, before, item, now, joined)
+
+
+def _of_records(
+    asserted: SourceAssertions, before: Mapping[str, Assertion], item: PatientStatements, now: datetime, joined: datetime | None
+) -> dict[str, Assertion]:
+    record, statements = record_of(item.evidence_id), stated(item)
     if not any(name in before and (record or record_of(before[name].evidence_id)) for name in statements):
         return {}
     by, kept = payload.codes_of(asserted)
@@ -35,6 +45,23 @@ def decided(asserted: SourceAssertions | None, item: PatientStatements, now: dat
             current = source_codes.assertion_of(name, readings.get(name, ()), joined, by or item.mapping)
             found[name] = _cleared(statement, item, now) if current is None else _with_first_evidence(old, current)
     return found
+
+
+def _as_read_now(
+    asserted: SourceAssertions, before: Mapping[str, Assertion], item: PatientStatements, now: datetime, joined: datetime | None
+) -> dict[str, Assertion]:
+    """The assertions of a payload's attributes whose present reading waits for the safeguard: read from all codes, so that the payload is
+    not compared with the former reading."""
+    waiting = [name for name in stated(item) if name in before and before[name].mapping != item.mapping] if item.mapping else ()
+    if not waiting or payload.is_of_another_mapping(asserted, item):
+        return {}
+    kept = payload.codes_of(asserted)[1]
+    if kept is None:
+        return {}
+    codes = source_codes.after(kept, item, now, asserted, asserted.unreadable)
+    by_codes = [name for name in waiting if name in kept and not record_of(item.evidence_id) and not record_of(before[name].evidence_id)]
+    read = {name: source_codes.assertion_of(name, codes[name], joined, item.mapping) for name in by_codes}
+    return {name: one or _cleared(item.statements[name], item, now) for name, one in read.items()}
 
 
 def _was_read_otherwise(name: str, former: Readings, item: PatientStatements) -> bool:

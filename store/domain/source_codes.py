@@ -65,6 +65,11 @@ class CodeReader(Protocol):
         """The outcome of the codes of an attribute; ``None`` if the mapping does not read that field."""
 
 
+def are_of_another_mapping(codes: str | None, reader: CodeReader | None) -> bool:
+    """Whether codes, as they are stored, were read by another mapping than today's."""
+    return codes is not None and reader is not None and not codes.startswith(f"{reader.mapping} ")
+
+
 Folded = dict[str, tuple[Reading, ...]]
 
 

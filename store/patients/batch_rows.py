@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -11,8 +12,9 @@ from store.db.database import Database
 from store.db.tables import AssertionRow, ChangeRow, IdentifierRow, PatientRow, PhoneRow, SearchRow
 from store.domain import search_entry
 from store.domain.enterprise import Enterprise
-from store.patients.identifier_rows import Identifiers
+from store.domain.identifiers import Directory, KnownIdentifier
 from store.patients.patient_state import ASSERTION_COLUMNS, PATIENT_COLUMNS, PatientState, Row
+from store.preference import Identifier
 
 IDENTIFIER_COLUMNS = ("enterprise", "value", "authority", "type", "patient_id", "origin", "kind")
 CHANGE_COLUMNS = (
@@ -22,6 +24,38 @@ PHONE_KEY = ("enterprise", "number", "patient_id")
 PHONE_COLUMNS = (*PHONE_KEY, "in_force")
 NEXT_VERSION = (*PATIENT_COLUMNS[2:7], *PATIENT_COLUMNS[8:])
 SEARCH_COLUMNS = ("enterprise", "token", "entry", "patient_id")
+
+
+class Identifiers:
+    """The identifier rows of one batch: ``new`` identifiers, and ``renamed`` ones, whose kind changed."""
+
+    def __init__(self, enterprise: str) -> None:
+        self.enterprise = enterprise
+        self.new: list[Row] = []
+        self.renamed: list[Row] = []
+
+    def name(self, directory: Directory, patient: int, record: int, identifiers: Sequence[Identifier], kinds: Sequence[str]) -> None:
+        """Gives the patient these identifiers; new ones belong to that record."""
+        for one, kind, was in directory.missing(patient, identifiers, kinds):
+            if was is None:
+                row = KnownIdentifier(one.value, one.authority, one.type, patient, record, kind)
+                self.new.append((self.enterprise, *row))
+            else:
+                row = was._replace(kind=kind)
+                self._rename(row)
+            directory.add(row)
+
+    def clear(self) -> None:
+        """Forgets the rows after they were written."""
+        self.new.clear()
+        self.renamed.clear()
+
+    def _rename(self, row: KnownIdentifier) -> None:
+        for place, new in enumerate(self.new):
+            if (new[1:4], new[5]) == (row[:3], row.origin):
+                self.new[place] = (self.enterprise, *row)
+                return
+        self.renamed.append((self.enterprise, *row))
 
 
 @dataclass(slots=True)

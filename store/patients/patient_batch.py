@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
-from typing import Any, NamedTuple
+from functools import cached_property
+from typing import Any, NamedTuple, TypeVar
 
 from sqlalchemy import Connection
 
@@ -15,9 +16,8 @@ from store.domain.enterprise import Enterprise
 from store.domain.ids import PatientIds
 from store.domain.record_refusals import RecordRefusal
 from store.patients import patient_state
-from store.patients.batch_rows import BatchRows
+from store.patients.batch_rows import BatchRows, Identifiers
 from store.patients.gating import Gate, Guard
-from store.patients.identifier_rows import Identifiers
 from store.patients.merged_sides import Sides
 from store.patients.opt_out_bindings import Bindings
 from store.patients.patient_state import PatientState, Row
@@ -27,6 +27,10 @@ from store.preference import EMR, PatientStatements
 
 Changes = Mapping[str, tuple[Any, Any, str]]
 """Attribute -> its value before, its value after, and the path it was read from."""
+
+
+Beside = TypeVar("Beside", Sides, FutureRows, RefusalRows)
+"""What a batch keeps of its patients in tables of its own."""
 
 
 class Author(NamedTuple):
@@ -59,8 +63,7 @@ class PatientBatch:
         self._guard = guard
         self._gate: Gate | None = None
         self.open: dict[int, PatientState] = {}
-        self.future, self.refusals = FutureRows(database, transaction), RefusalRows(database, transaction)
-        self._sides: Sides | None = None
+        self._beside: list[Sides | FutureRows | RefusalRows] = []
         self.naming = enterprise.naming(author.authority.removeprefix(EMR))
         source = enterprise.source(author.authority.removeprefix(EMR))
         self.echoes = source.echoes if source else frozenset()
@@ -70,12 +73,24 @@ class PatientBatch:
         self.outdated: set[int] = set()  # patients with an approved change of another mapping: they are read again instead
         self.reader = reader
 
-    @property
+    @cached_property
     def sides(self) -> Sides:
         """The sides of the merges behind the patients; most batches have none."""
-        if self._sides is None:
-            self._sides = Sides(self.database, self.transaction)
-        return self._sides
+        return self._written_too(Sides(self.database, self.transaction))
+
+    @cached_property
+    def future(self) -> FutureRows:
+        """The future statements of the patients; most batches have none."""
+        return self._written_too(FutureRows(self.database, self.transaction))
+
+    @cached_property
+    def refusals(self) -> RefusalRows:
+        """The refusals of records of the patients; most batches have none."""
+        return self._written_too(RefusalRows(self.database, self.transaction))
+
+    def _written_too(self, rows: Beside) -> Beside:
+        self._beside.append(rows)
+        return rows
 
     def resume(self, numbers: Iterable[int], *, with_lineages: bool = True) -> dict[int, PatientState]:
         """Opens patients to work on one by one; follow with :meth:`finish`."""
@@ -105,10 +120,8 @@ class PatientBatch:
 
     def _write(self, rows: BatchRows) -> None:
         rows.write(self.database, self.transaction, self.identifiers, self.changes)
-        if self._sides is not None:
-            self._sides.write()
-        self.future.write()
-        self.refusals.write()
+        for rows_beside in self._beside:
+            rows_beside.write()
 
     def settle(self) -> None:
         """Writes the patients opened so far, so that rows may refer to them; they are read again when needed."""

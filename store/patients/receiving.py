@@ -5,7 +5,19 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime
 
-from store.domain import assertions, documents, duplicates, local_dnc, ordering, payload, periods, record_refusals, records, unreadable
+from store.domain import (
+    assertions,
+    documents,
+    duplicates,
+    local_dnc,
+    ordering,
+    payload,
+    periods,
+    record_refusals,
+    records,
+    source_codes,
+    unreadable,
+)
 from store.domain.record_refusals import RecordRefusal
 from store.domain.retirement import without_late
 from store.patients import remap
@@ -48,6 +60,9 @@ class Receiving(PatientBatch):
 
     def read_again(self, patient: PatientState, record: int | None = None) -> str:
         """Reads a patient's codes by today's mapping if another one read them: ``applied``, ``held`` or "" (``store.patients.remap``)."""
+        asserted = patient.asserted.get(self.author.authority)
+        if asserted is None or not source_codes.are_of_another_mapping(asserted.codes, self.reader):
+            return ""
         return remap.read_again(self, patient, record or patient.id)
 
     def _keep_future(self, patient: PatientState, item: PatientStatements, record: int | None) -> bool:
@@ -231,5 +246,5 @@ def _may_be_repeated(patient: PatientState) -> bool:
 def _merge_as_read_now(
     asserted: assertions.SourceAssertions | None, item: PatientStatements, now: datetime, *, joined: datetime | None, doubtful: bool
 ) -> assertions.Merged:
-    decided = records.decided(asserted, item, now, joined) | remap.as_read_now(asserted, item, now, joined)
+    decided = records.decided(asserted, item, now, joined)
     return assertions.merge(asserted, item, now, doubtful=doubtful, joined=joined, decided=decided)

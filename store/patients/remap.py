@@ -11,9 +11,8 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from store.domain import documents, payload, source_codes
+from store.domain import documents, source_codes
 from store.domain.assertions import Merged, SourceAssertions, anchored, join
-from store.domain.ordering import record_of, stated
 from store.domain.record_merge import Lineage, Side
 from store.domain.record_refusals import RecordRefusal, after, with_refusals
 from store.domain.side_codes import refusals, refusing, with_sides
@@ -64,29 +63,9 @@ def at_merge(work: PatientBatch, patient: PatientState, record: int) -> SourceAs
     return (_folded(asserted, work.reader, None) or asserted) if asserted is not None else None
 
 
-def as_read_now(asserted: SourceAssertions | None, item: PatientStatements, now: datetime, joined: datetime | None) -> dict[str, Assertion]:
-    """The assertions of a payload's attributes whose present reading waits for the safeguard: read from all codes, so that the payload is
-    not compared with the former reading."""
-    if asserted is None or not item.mapping or payload.is_of_another_mapping(asserted, item):
-        return {}
-    before = asserted.current()
-    waiting = [name for name in stated(item) if name in before and before[name].mapping != item.mapping]
-    kept = payload.codes_of(asserted)[1] if waiting else None
-    if kept is None:
-        return {}
-    codes = source_codes.after(kept, item, now, asserted, asserted.unreadable)
-    by_codes = [name for name in waiting if name in kept and not record_of(item.evidence_id) and not record_of(before[name].evidence_id)]
-    read = {name: source_codes.assertion_of(name, codes[name], joined, item.mapping) for name in by_codes}
-    return {name: one or _cleared(item, name, now) for name, one in read.items()}
-
-
-def _cleared(item: PatientStatements, name: str, now: datetime) -> Assertion:
-    return Assertion(None, item.effective, now, item.evidence_id, item.statements[name].path, item.version, mapping=item.mapping)
-
-
 def _folded(asserted: SourceAssertions, reader: source_codes.CodeReader | None, joined: datetime | None) -> SourceAssertions | None:
     """The assertions by today's mapping; ``None`` if they are that already, or if no codes are kept."""
-    if reader is None or asserted.codes is None or asserted.codes.startswith(f"{reader.mapping} "):
+    if asserted.codes is None or reader is None or not source_codes.are_of_another_mapping(asserted.codes, reader):
         return None
     now, again = source_codes.fold(asserted, documents.read_codes(asserted.codes)[1], reader, joined)
     return replace(now, codes=documents.write_codes(reader.mapping, again))
