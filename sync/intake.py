@@ -250,6 +250,8 @@ class Intake:
             for position, (piece, answer) in enumerate(zip(pieces, answers, strict=True))
             for row in rejected(piece, answer, answered=run_id is None)
         ]
+        if not rows_by_position:
+            return 0, frozenset()
         rows = [row for _, row in rows_by_position]
         kept = self.journal.reject(transaction, rows, source=lane.source, enterprise=lane.enterprise, run_id=run_id, now=now)
         return kept.left_out, frozenset(rows_by_position[row][0] for row in kept.bare)

@@ -23,11 +23,14 @@ class _LogEntry:
 
 @dataclass(slots=True)
 class IntakeHealth:
-    """One per process. Thread-safe. A source fails from the first message that cannot be processed until one is committed again."""
+    """One per process. Thread-safe. ``by_source``: those that fail.
+
+    A source fails from the first message that cannot be processed until one is committed again.
+    """
 
     log: Any
     clock: Callable[[], datetime]
-    _failing: dict[str, IntakeState] = field(default_factory=dict)
+    by_source: dict[str, IntakeState] = field(default_factory=dict)
     _logged: dict[str, _LogEntry] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -35,9 +38,9 @@ class IntakeHealth:
         """Counts messages answered AR. ``why`` is one line that quotes nothing from them. Logged once a minute per source."""
         with self._lock:
             now = self.clock()
-            before = self._failing.get(source)
+            before = self.by_source.get(source)
             since, so_far = (before.since, before.messages) if before else (now, 0)
-            state = self._failing[source] = IntakeState(enterprise, source, since, so_far + messages, why)
+            state = self.by_source[source] = IntakeState(enterprise, source, since, so_far + messages, why)
             logged = self._logged.get(source)
             if logged is not None and now - logged.at < LOG_EVERY:
                 return
@@ -45,11 +48,9 @@ class IntakeHealth:
         self.log.error("messages cannot be handled", source=source, messages=state.messages, since=state.since.isoformat(), reason=why)
 
     def committed(self, source: str) -> None:
-        """Notes that messages of the source were committed."""
-        if source not in self._failing:
-            return
+        """Notes that messages of a source were committed that failed until then."""
         with self._lock:
-            state = self._failing.pop(source, None)
+            state = self.by_source.pop(source, None)
             self._logged.pop(source, None)
         if state is not None:
             self.log.warning("messages are handled again", source=source, messages=state.messages, since=state.since.isoformat())
@@ -57,10 +58,10 @@ class IntakeHealth:
     def forget(self, source: str) -> None:
         """Forgets a source that this process no longer receives."""
         with self._lock:
-            self._failing.pop(source, None)
+            self.by_source.pop(source, None)
             self._logged.pop(source, None)
 
     def failing(self) -> tuple[IntakeState, ...]:
         """The sources that currently fail."""
         with self._lock:
-            return tuple(self._failing.values())
+            return tuple(self.by_source.values())

@@ -93,7 +93,8 @@ class ListenRole:
         if spans:
             spans.committed(answers)
         self._why = TOO_LATE
-        self.runtime.intake_health.committed(self.feed.name)
+        if self.feed.name in self.runtime.intake_health.by_source:
+            self.runtime.intake_health.committed(self.feed.name)
         return answers
 
     def _refused(self, reason: str) -> None:
