@@ -16,10 +16,9 @@ from bench import api, asks, load_http, load_ndjson, site
 from bench.databases import Databases
 from bench.figure import Figure
 from bench.turns import Rate, in_turns
-from store.db.database import Database
+from store.db.database import Database, utc_now
 from store.web.api.decisions import Decisions
 from store.web.api.wire import AskIn
-from store.web.app import utc_now
 from store.web.http.auth import Callers
 from store.web.http.lanes import Lanes
 from sync.config.loading import load

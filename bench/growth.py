@@ -30,9 +30,9 @@ from bench.figure import Figure
 from bench.load_mllp import START
 from bench.people import People
 from bench.turns import Rate
+from store.db.database import utc_now
 from store.db.kept_connection import KeptConnection
 from store.web.api.decisions import Decisions, read_ask
-from store.web.app import utc_now
 from store.web.http.auth import Callers
 from store.web.http.lanes import Lanes
 from sync.config.loading import load

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from adapters.base import Adapter
@@ -12,6 +12,7 @@ from adapters.mapping.telecom import e164
 from adapters.notes import HasNotes
 from store.db import outage, schema
 from store.db.database import Database
+from store.db.database import utc_now as utc_now
 from store.db.recent_failures import FailureState, RecentFailures
 from store.holds.configuration import Configurations
 from store.holds.review import HeldReview
@@ -42,11 +43,6 @@ ROLES = ("api", "schedule", "listen", "work")
 RUN_IS_GONE = 0.6
 """The part of ``work.silence`` after which a silent run counts as gone. It must be gone when the queue gives up its worker: the last
 heartbeats of the two may be a third of ``work.silence`` apart."""
-
-
-def utc_now() -> datetime:
-    """The program's clock; tests pass their own."""
-    return datetime.now(UTC)
 
 
 @dataclass(slots=True)

@@ -149,8 +149,9 @@ class PatientMapper:
 
     def _apply_rules(self, message: Message, statements: Stated, problems: list[Problem], codes: Read, *, present: bool) -> None:
         self.rules.apply(message, statements, problems, codes, present=present)
-        if message.odd or message.strange:
-            torn.leave_unread(self.rules.unread(message), statements, problems, codes)
+        unread = self.rules.unread(message)
+        if unread:
+            torn.leave_unread(unread, statements, problems, codes)
 
 
 @lru_cache(maxsize=1)

@@ -176,7 +176,7 @@ class Rule:
 
     def _meaning(self, code: str) -> Any:
         table = self.values or {}
-        text = unknown_codes.known_as(code, table)
+        text = unknown_codes.known_as(code, table) if code.startswith(unknown_codes.MARK) else code
         return table.get(text, table.get(text.casefold(), _UNMAPPED))
 
     def _fallback(self, action: str, reason: str, path: str, code: str) -> Statement | RuleRejection | None:

@@ -220,29 +220,29 @@ class Database:
         if len(rows) >= COPY_FROM and not self.is_sqlite and not _in_pipeline(connection):
             self._copy(connection, table.__table__.name, columns, rows)
         elif rows:
-            self._write(connection, sql.insert(table.__table__, tuple(columns), sqlite=self.is_sqlite), rows)
+            self._write(connection, sql.insert(table, tuple(columns), sqlite=self.is_sqlite), rows)
 
     def upsert(self, connection: Connection, table: Any, columns: Sequence[str], rows: Rows) -> None:
         """Adds rows, or replaces those with the same primary key. A key must not occur twice in ``rows``."""
         if rows:
-            self._write(connection, sql.insert(table.__table__, tuple(columns), sqlite=self.is_sqlite, replacing=True), rows)
+            self._write(connection, sql.insert(table, tuple(columns), sqlite=self.is_sqlite, replacing=True), rows)
 
     def update(self, connection: Connection, table: Any, keys: Sequence[str], columns: Sequence[str], rows: Rows) -> None:
         """Sets ``columns`` where ``keys`` match; rows are tuples of the columns first, the keys last."""
         if rows:
-            self._write(connection, sql.update(table.__table__, tuple(keys), tuple(columns), sqlite=self.is_sqlite), rows)
+            self._write(connection, sql.update(table, tuple(keys), tuple(columns), sqlite=self.is_sqlite), rows)
 
     def delete(self, connection: Connection, table: Any, keys: Sequence[str], rows: Rows) -> None:
         """Removes the rows that match each tuple of ``keys``."""
         if rows:
-            self._write(connection, sql.delete(table.__table__, tuple(keys), sqlite=self.is_sqlite), rows)
+            self._write(connection, sql.delete(table, tuple(keys), sqlite=self.is_sqlite), rows)
 
     def one_text(self, table: Any, columns: Sequence[str], added: Sequence[str] = ()) -> str:
         """SQL that joins a row's columns into one text. The text is the same as long as the row is unchanged.
 
         Columns of text that were ``added`` later are part of it only where they have a value.
         """
-        return sql.one_text(table.__table__, tuple(columns), sqlite=self.is_sqlite) + sql.added_text(tuple(added), sqlite=self.is_sqlite)
+        return sql.one_text(table, tuple(columns), sqlite=self.is_sqlite) + sql.added_text(tuple(added), sqlite=self.is_sqlite)
 
     def select(self, connection: Connection, query: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
         """The rows of a hand-written query, straight from the driver. ``?`` binds one value, ``IN ??`` a list of text or numbers."""

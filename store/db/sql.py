@@ -84,8 +84,9 @@ class SqlStatement(NamedTuple):
 
 
 @_cached
-def insert(table: Table, columns: Columns, *, sqlite: bool, replacing: bool = False) -> SqlStatement:
+def insert(declared: Any, columns: Columns, *, sqlite: bool, replacing: bool = False) -> SqlStatement:
     """Adds rows; with ``replacing``, rows with the same primary key are replaced."""
+    table: Table = declared.__table__
     tail = _on_conflict(table, columns) if replacing else ""
     names = ", ".join(columns)
     if sqlite:
@@ -99,8 +100,9 @@ def insert(table: Table, columns: Columns, *, sqlite: bool, replacing: bool = Fa
 
 
 @_cached
-def update(table: Table, keys: Columns, columns: Columns, *, sqlite: bool) -> SqlStatement:
+def update(declared: Any, keys: Columns, columns: Columns, *, sqlite: bool) -> SqlStatement:
     """Sets ``columns`` where ``keys`` match; rows are tuples of the columns first, the keys last."""
+    table: Table = declared.__table__
     names = (*columns, *keys)
     if sqlite:
         assigned, matched = ", ".join(f"{name} = ?" for name in columns), _matched(keys)
@@ -112,8 +114,9 @@ def update(table: Table, keys: Columns, columns: Columns, *, sqlite: bool) -> Sq
 
 
 @_cached
-def delete(table: Table, keys: Columns, *, sqlite: bool) -> SqlStatement:
+def delete(declared: Any, keys: Columns, *, sqlite: bool) -> SqlStatement:
     """Removes the rows that match each tuple of ``keys``."""
+    table: Table = declared.__table__
     if sqlite:
         return SqlStatement(f"DELETE FROM {table.name} WHERE {_matched(keys)}", _binder(table, keys), many=True)
     matched = " AND ".join(f"{table.name}.{name} = gone.{name}" for name in keys)
@@ -142,8 +145,9 @@ def in_json(values: Sequence[Any]) -> str:
 
 
 @_cached
-def one_text(table: Table, columns: Columns, *, sqlite: bool) -> str:
+def one_text(declared: Any, columns: Columns, *, sqlite: bool) -> str:
     """Joins a row's columns in the database, ten times faster than reading them. Times are in UTC, to the microsecond."""
+    table: Table = declared.__table__
     if sqlite:
         return " || char(31) || ".join(f"coalesce({name}, '')" for name in columns)
     time = "to_char({} AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS.US')"

@@ -7,7 +7,7 @@ import gc
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import cache
 from typing import Any
 
@@ -16,6 +16,7 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.response.base import ASGIResponse
 from litestar.types import Message, Scope
 
+from store.db.database import utc_now
 from store.holds.held_settings import SettingsChanges
 from store.patients.preferences import Preferences
 from store.patients.unsubscribe import UnsubscribeLinks
@@ -53,11 +54,6 @@ from store.web.http.work import SyncWork, permits_nobody
 from store.web.pages.site import Access, Site
 
 Lifespan = AbstractAsyncContextManager[None]
-
-
-def utc_now() -> datetime:
-    """The clock of the service."""
-    return datetime.now(UTC)
 
 
 def never() -> bool:
