@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from store.times import Time
@@ -149,6 +150,7 @@ def family(attribute: str) -> str:
     return base(attribute)
 
 
+@lru_cache(maxsize=1_024)
 def refusal(attribute: str) -> Any:
     """The value of the attribute that refuses, or ``None``."""
     return REFUSALS.get(family(attribute))

@@ -116,7 +116,7 @@ def merge(
 
 def _asserted(attribute: str, statement: Statement, item: PatientStatements, recorded: datetime, joined: datetime | None) -> Assertion:
     """The assertion that a statement makes if there was none before."""
-    when = _anchor(attribute, statement, item, joined)
+    when = item.effective if joined is None else _anchor(attribute, statement, item, joined)
     return Assertion(statement.value, when, recorded, item.evidence_id, statement.path, item.version, False, item.mapping, item.content)
 
 
@@ -188,9 +188,9 @@ def _is_late_refusal_of_other_record(attribute: str, value: Any, item: PatientSt
     return from_before and refuses(attribute, value) and more_restrictive(attribute, value, old.value)
 
 
-def _anchor(attribute: str, statement: Statement, item: PatientStatements, joined: datetime | None) -> Time:
+def _anchor(attribute: str, statement: Statement, item: PatientStatements, joined: datetime) -> Time:
     """The time of a statement. A refusal from before a merge holds until something is stated after the merge."""
-    if joined is None or not refuses(attribute, statement.value):
+    if not refuses(attribute, statement.value):
         return item.effective
     return times.newest(item.effective, times.at(joined))
 

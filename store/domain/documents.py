@@ -114,9 +114,11 @@ def read(text: str) -> Any:
 def write_assertions(assertions: Mapping[str, Assertion]) -> str:
     """The document of all that one authority asserts about a patient, by attribute."""
     payloads: dict[tuple[Any, ...], int] = {}
-    stored = {}
+    stored, last, place = {}, None, 0
     for attribute, (value, effective, recorded, evidence_id, path, version, undecided, mapping, content) in assertions.items():
-        place = payloads.setdefault(_payload(effective, recorded, evidence_id, version, mapping, content), len(payloads))
+        evidence = effective, recorded, evidence_id, version, mapping, content
+        if evidence != last:  # most assertions of a patient come from one payload
+            place, last = payloads.setdefault(_payload(*evidence), len(payloads)), evidence
         stored[attribute] = (value, path, place, True) if undecided else (value, path, place)
     return write((list(payloads), stored))
 
@@ -202,11 +204,13 @@ read_contact = _reading(msgspec.json.Decoder(ContactPreferences).decode)
 def write_provenance(in_force: Mapping[str, Preference]) -> str:
     """The document of where each value in force comes from."""
     payloads: dict[tuple[str, tuple[Any, ...]], int] = {}
-    paths = {}
+    paths, last, place = {}, None, 0
     for attribute, (_, authority, assertion) in in_force.items():
         _, effective, recorded, evidence_id, path, version, _, mapping, _ = assertion
-        payload = _payload(effective, recorded, evidence_id, version, mapping)
-        paths[attribute] = (path, payloads.setdefault((authority, payload), len(payloads)))
+        evidence = authority, effective, recorded, evidence_id, version, mapping
+        if evidence != last:
+            place, last = payloads.setdefault((authority, _payload(*evidence[1:])), len(payloads)), evidence
+        paths[attribute] = (path, place)
     return write((list(payloads), paths))
 
 

@@ -51,6 +51,8 @@ def in_force(by_authority: Mapping[str, Mapping[str, Assertion]], enterprise: En
 
 def unread(asserted: Mapping[str, SourceAssertions], enterprise: Enterprise) -> tuple[str, ...]:
     """The attributes about which newer evidence could not be read, as far as they count in the enterprise."""
+    if not any(one.unreadable for one in asserted.values()):
+        return ()
     return unreadable.in_force(((authority, one.unreadable) for authority, one in asserted.items()), enterprise)
 
 

@@ -90,9 +90,13 @@ class Enterprise:
     """The names of the sources by precedence, if the basis in force is not the configured one (``store.holds.configuration``)."""
     held: Enterprise | None = None
     """The configuration that the safeguard holds: its refusals count at once, its permissions do not (``store.holds.configuration``)."""
+    basis: str = field(init=False, repr=False, compare=False)
+    """The text of the basis, with that of a held configuration. A stored value of another basis is recomputed."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "authorities", MappingProxyType(issuers(self.authorities)))
+        own = self.own_basis.text
+        object.__setattr__(self, "basis", own if self.held is None else f"{own}|{self.held.basis}")
 
     def source(self, name: str) -> Source | None:
         """The source of that name, or ``None`` if the configuration no longer has it."""
@@ -118,12 +122,6 @@ class Enterprise:
     def precedence(self) -> tuple[str, ...]:
         """The same, as authorities."""
         return tuple(emr(name) for name in self.source_order)
-
-    @property
-    def basis(self) -> str:
-        """The text of the basis, with that of a held configuration. A stored value of another basis is recomputed."""
-        own = self.own_basis.text
-        return own if self.held is None else f"{own}|{self.held.basis}"
 
     @property
     def own_basis(self) -> Basis:

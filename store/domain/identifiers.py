@@ -66,6 +66,8 @@ class Naming:
 
     def kinds(self, identifiers: Sequence[Identifier]) -> list[str]:
         """The kind of each identifier. The first counts as the source's own, unless it links."""
+        if len(identifiers) == 1 and not self.linking:  # the usual case
+            return [OWN]
         found = [self.kind(one) for one in identifiers]
         if found and found[0] == LOOKUP:
             found[0] = OWN
@@ -159,6 +161,8 @@ class Directory:
         first = self.find(identifiers[0])
         if first is not None:
             return Resolved(first, separate_record=self._separate_record(first, identifiers, naming))
+        if len(identifiers) == 1 and not naming.linking:
+            return Resolved(None)
         kinds = naming.kinds(identifiers)
         own = [one for one, kind in zip(identifiers, kinds, strict=True) if kind == OWN]
         by_own = {patient for patient in map(self.find, own) if patient is not None}

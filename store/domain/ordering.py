@@ -16,6 +16,7 @@ APART = ("Consent/", "Flag/")
 """FHIR resources of which a patient has several at once. The end of one says nothing about another."""
 
 PATIENT = "Patient/"
+RECORDS = (*APART, PATIENT)
 VERSION = "/_history/"
 """Separates the version in the evidence id of a FHIR resource."""
 
@@ -28,10 +29,9 @@ def is_newer(item: PatientStatements, old: Assertion) -> bool | None:
     within one second.
     """
     by_time = item.effective.is_newer(old.effective)
-    of_resources = _resource(item.evidence_id) and _resource(old.evidence_id)
     if item.version == old.version or of_two_resources(item.evidence_id, old.evidence_id):
         return by_time
-    if of_resources:
+    if _resource(item.evidence_id) and _resource(old.evidence_id):
         return True if item.version > old.version else None if by_time else False
     ties = by_time is None and item.effective == old.effective and times.is_precise(old.effective)
     return item.version > old.version if ties and item.version and old.version else by_time
@@ -39,8 +39,8 @@ def is_newer(item: PatientStatements, old: Assertion) -> bool | None:
 
 def of_two_resources(one: str, other: str) -> bool:
     """Whether two evidence ids name versions of different FHIR resources."""
-    first, second = _resource(one), _resource(other)
-    return bool(first and second) and first != second
+    first = _resource(one)
+    return first != "" and _resource(other) not in ("", first)
 
 
 def record_of(evidence_id: str) -> str:
@@ -50,13 +50,13 @@ def record_of(evidence_id: str) -> str:
 
 def of_two_records(one: str, other: str) -> bool:
     """Whether two evidence ids name different records that state whether a patient may be contacted, whatever their versions."""
-    first, second = refuser(one), refuser(other)
-    return bool(first and second) and first != second
+    first = refuser(one)
+    return first != "" and refuser(other) not in ("", first)
 
 
 def refuser(evidence_id: str) -> str:
     """The Consent, Flag or Patient that an evidence id names, whatever its version; empty for anything else."""
-    return evidence_id.partition(VERSION)[0] if evidence_id.startswith((*APART, PATIENT)) else ""
+    return evidence_id.partition(VERSION)[0] if evidence_id.startswith(RECORDS) else ""
 
 
 def is_unversioned(evidence_id: str) -> bool:

@@ -102,8 +102,10 @@ def _is_outdated(item: PatientStatements, known: Assertion | None) -> bool:
 
 def without_any(item: PatientStatements, names: Collection[str]) -> PatientStatements:
     """A payload without whatever it holds of some attributes, read or unreadable."""
+    if not names:
+        return item
     problems = tuple(one for one in item.problems if base(one.attribute) not in names)
-    return replace(without(item, names), problems=problems) if names else item
+    return replace(without(item, names), problems=problems)
 
 
 def refusals(item: PatientStatements) -> PatientStatements:

@@ -18,9 +18,14 @@ def numbers_on_file(by_authority: Iterable[Mapping[str, Assertion]]) -> frozense
 
     ``by_authority``: the assertions of each.
     """
-    stated = [(base(name), one.value) for assertions in by_authority for name, one in assertions.items()]
-    phones = [phone.number for name, value in stated if name == PHONES for phone in value or ()]
-    return frozenset([*phones, *(mailbox(address) for name, value in stated if name == EMAIL for address in value or ())])
+    found: set[str] = set()
+    for assertions in by_authority:
+        for name, one in assertions.items():
+            if one.value and name.startswith(PHONES) and base(name) == PHONES:
+                found.update([phone.number for phone in one.value])
+            elif one.value and name.startswith(EMAIL) and base(name) == EMAIL:
+                found.update([mailbox(address) for address in one.value])
+    return frozenset(found)
 
 
 def numbers_in_force(contact: ContactPreferences) -> list[str]:

@@ -75,7 +75,7 @@ Folded = dict[str, tuple[Reading, ...]]
 
 def after(readings: Readings, item: PatientStatements, recorded: datetime, before: SourceAssertions | None, marks: Marks) -> Folded:
     """The codes after one more payload of an authority. ``before``: what it held. ``marks``: with those of this payload."""
-    kept = {name: tuple(one for one in ones if not _is_read_now(name, one, item, marks)) for name, ones in readings.items()}
+    kept = {name: tuple([one for one in ones if not _is_read_now(name, one, item, marks)]) for name, ones in readings.items()}
     if record_of(item.evidence_id):
         names = [name for name in item.statements if refusal(name) is not None or name in kept]
         return kept | {name: _with_record(name, kept.get(name) or _from_before(name, before), item, recorded) for name in names}
@@ -105,7 +105,9 @@ def _is_read_now(name: str, one: Reading, item: PatientStatements, marks: Marks)
 
 def current(readings: Readings, asserted: SourceAssertions) -> Folded:
     """The codes, those of the last payload with the time it was confirmed."""
-    return {name: tuple(_current(one, asserted) for one in ones) for name, ones in readings.items()}
+    if asserted.confirmed == asserted.effective:
+        return dict(readings)
+    return {name: tuple([_current(one, asserted) for one in ones]) for name, ones in readings.items()}
 
 
 def without_codes(readings: Readings, assertions: Mapping[str, Assertion], marks: Marks) -> Folded:
@@ -281,10 +283,12 @@ def _reading(name: str, item: PatientStatements, recorded: datetime) -> Reading:
 
 def _is_known(readings: tuple[Reading, ...], item: PatientStatements) -> bool:
     """Whether a statement is one of the readings already."""
-    return any((one.evidence_id, one.effective) == (item.evidence_id, item.effective) for one in readings)
+    return any(one.evidence_id == item.evidence_id and one.effective == item.effective for one in readings)
 
 
 def _problem(name: str, item: PatientStatements) -> Problem | None:
+    if not item.problems:
+        return None
     return next((one for one in item.problems if one.attribute and base(name) == base(one.attribute)), None)
 
 
