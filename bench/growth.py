@@ -150,7 +150,7 @@ class _Store:
         return Counter(str(answer.outcome) for answer in answers)
 
     def _decide(self, bodies: Sequence[bytes]) -> Counter[str]:
-        found = self.decisions.decide_all(site.ENTERPRISE, [read_ask(body) for body in bodies], ["bench"], self.kept)
+        found = self.decisions.decide_all(site.ENTERPRISE, [read_ask(body) for body in bodies], [None], self.kept)
         return Counter(one.decision for one in found)
 
 

@@ -13,7 +13,6 @@ from store.users.sessions import Sessions
 from store.users.users import Users
 from store.web.app import create_app, create_monitoring
 from store.web.http.decision_counts import DecisionCounts
-from store.web.http.spans import no_span
 from store.web.http.unknown_patients import LookUps, UnknownPatients
 from store.web.http.work import SyncWork, UnmappedCode
 from store.web.pages.provider import Provider
@@ -135,7 +134,7 @@ def build_api(runtime: Runtime, queue: Queue) -> Any:
         out_of_memory=lambda: runtime.memory.add(memory.FAILED),
         look_ups=look_ups,
         counts=counts,
-        begin_span=runtime.tracing.asked if runtime.tracing else no_span,
+        begin_span=runtime.tracing.asked if runtime.tracing else None,
         public_url=runtime.settings.public_url,
         receive=Inbound(runtime).receive if runtime.settings.providers else None,
         push=Push(runtime).receive,

@@ -135,7 +135,7 @@ class WebRole:
         self._socket = _listening_socket(address, option)
         self.address = Address(*self._socket.getsockname()[:2])
         config = uvicorn.Config(
-            api_tls.strict(app),
+            api_tls.strict(app) if settings.tls or settings.trusted_proxies else app,
             http=bounded(settings.connections, refused),
             ws="none",
             log_config=None,

@@ -48,7 +48,7 @@ from store.web.http.auth import Callers
 from store.web.http.body import MOST_BYTES
 from store.web.http.decision_counts import DecisionCounts
 from store.web.http.lanes import Lanes
-from store.web.http.spans import BeginSpan, no_span
+from store.web.http.spans import BeginSpan
 from store.web.http.unknown_patients import LookUps
 from store.web.http.work import SyncWork, permits_nobody
 from store.web.pages.site import Access, Site
@@ -80,7 +80,7 @@ def create_app(
     out_of_memory: Callable[[], None] = nobody_counts,
     look_ups: LookUps | None = None,
     counts: DecisionCounts | None = None,
-    begin_span: BeginSpan = no_span,
+    begin_span: BeginSpan | None = None,
     ticks: Callable[[], float] = time.monotonic,
     lanes: Lanes | None = None,
     public_url: str | None = None,

@@ -33,10 +33,10 @@ from store.users.api_keys import ApiKey
 from store.users.unknown_alarm import Alarm
 from store.web.api.batch_limits import NDJSON, BatchSlots, check_commas, check_count, check_length
 from store.web.api.batch_trace import BatchCounts
-from store.web.api.endpoint import JSON, caller, encode
+from store.web.api.endpoint import JSON, encode
 from store.web.api.wire import AskIn, BareAskIn, InvalidAsk, read
 from store.web.http.answer import Headers, first
-from store.web.http.auth import Callers
+from store.web.http.auth import Callers, caller
 from store.web.http.body import plain, within
 from store.web.http.border import ESCAPED_NUL
 from store.web.http.decision_counts import DecisionCounts
@@ -121,7 +121,7 @@ class Decisions:
         for enterprise in {question.enterprise for question in questions}:
             indexes = [index for index, question in enumerate(questions) if question.enterprise == enterprise]
             group = [questions[index] for index in indexes]
-            decisions = self.decide_all(enterprise, [one.ask for one in group], [str(one.key.actor) for one in group], self.kept)
+            decisions = self.decide_all(enterprise, [one.ask for one in group], [one.key for one in group], self.kept)
             for index, decision in zip(indexes, decisions, strict=True):
                 answers[index] = encode(decision)
                 if (span := questions[index].span) is not None:
@@ -130,14 +130,15 @@ class Decisions:
         return answers
 
     def decide_all(
-        self, enterprise: str, asks: Sequence[AskIn], actors: Sequence[str], kept: KeptConnection | None = None
+        self, enterprise: str, asks: Sequence[AskIn], keys: Sequence[ApiKey | None], kept: KeptConnection | None = None
     ) -> list[Decision]:
-        """The decisions on valid requests, in order, from one read of the store. ``actors`` are for the receipts."""
+        """The decisions on valid requests, in order, from one read of the store. ``keys``, who asks, are for the receipts."""
         now = self.clock()
         policy = self.policies.get(enterprise)
         known = self.store.known(enterprise, [ask.patient.ref() for ask in asks], now, kept)
         decisions = _decided(asks, known, policy, now)
         if policy.decision_receipts:
+            actors = ["" if key is None else str(key.actor) for key in keys]
             self.receipts.keep(enterprise, asks, known, decisions, actors, now)
         self.counts.decided(decisions)
         return decisions
@@ -169,7 +170,7 @@ class Decisions:
     def answer_array(self, key: ApiKey, body: bytes) -> bytes:
         """A JSON array of requests -> a JSON array of decisions."""
         check_count(body)
-        decisions, counts = self.decide_mixed(key.enterprise, read_array(body), str(key.actor)), BatchCounts(key, self.look_ups)
+        decisions, counts = self.decide_mixed(key.enterprise, read_array(body), key), BatchCounts(key, self.look_ups)
         counts.add(decisions)
         counts.note(self.audit, self.clock())
         return encode(decisions)
@@ -177,17 +178,17 @@ class Decisions:
     def answer_lines(self, key: ApiKey, group: Sequence[bytes], counts: BatchCounts) -> bytes:
         """Lines of NDJSON -> the same number of lines."""
         items = [TOO_LONG_ANSWER if line is TOO_LONG else read_item(line) for line in group]
-        decisions = self.decide_mixed(key.enterprise, items, str(key.actor))
+        decisions = self.decide_mixed(key.enterprise, items, key)
         counts.add(decisions)
         return b"".join(encode(decision) + b"\n" for decision in decisions)
 
-    def decide_mixed(self, enterprise: str, items: Sequence[AskIn | InvalidAsk], actor: str = "") -> list[Decision]:
+    def decide_mixed(self, enterprise: str, items: Sequence[AskIn | InvalidAsk], key: ApiKey | None = None) -> list[Decision]:
         """The decisions on items, in order, some of which may be invalid."""
         decisions: list[Decision] = []
         for start in range(0, len(items), AT_ONCE):
             group = [self._checked(enterprise, item) for item in items[start : start + AT_ONCE]]
             asks = [item for item in group if isinstance(item, AskIn)]
-            decided = iter(self.decide_all(enterprise, asks, [actor] * len(asks)))
+            decided = iter(self.decide_all(enterprise, asks, [key] * len(asks)))
             self.counts.decided(item for item in group if isinstance(item, InvalidAsk))
             decisions += [item if isinstance(item, InvalidAsk) else next(decided) for item in group]
         return decisions

@@ -21,7 +21,7 @@ from litestar.response.base import ASGIResponse
 from store.domain.lock import Actor, Grant, Role
 from store.users.api_keys import ApiKey
 from store.web.api.wire import read
-from store.web.http.auth import Callers, require
+from store.web.http.auth import Callers, caller
 from store.web.http.body import whole
 from store.web.http.border import check_texts
 from store.web.http.problem import ProblemDetails
@@ -99,15 +99,6 @@ class Endpoint:
             return respond(await asyncio.to_thread(self.answer, call))
 
         return HTTPRouteHandler(self.path, http_method=self.method, status_code=200)(handle)  # type: ignore[arg-type]
-
-
-async def caller(headers: Mapping[str, str], callers: Callers, roles: frozenset[Role], grant: Grant | None = None) -> ApiKey:
-    """The caller's key. Raises :class:`ProblemDetails` 401 or 403. Reads the database only for a key that was not seen recently."""
-    key = callers.remembered(headers)
-    if key is None:
-        key = await callers.verify_in_thread(headers)
-    require(key, roles, grant)
-    return key
 
 
 def respond(answer: ApiResponse) -> ASGIResponse:

@@ -16,9 +16,9 @@ from store.domain.lock import Role
 from store.domain.patient import ChangedPatient
 from store.patients import feed_position, feed_rules
 from store.patients.preferences import Preferences
-from store.web.api.endpoint import ApiResponse, caller, respond
+from store.web.api.endpoint import ApiResponse, respond
 from store.web.api.wire import whole_number
-from store.web.http.auth import Callers
+from store.web.http.auth import Callers, caller
 
 SENDERS = frozenset({Role.SENDER})
 MOST = 10_000

@@ -19,7 +19,7 @@ from store.web.api.endpoint import JSON
 from store.web.http import problem
 from store.web.http.answer import Headers, send_whole
 from store.web.http.decision_counts import DecisionCounts
-from store.web.http.spans import AskSpan, BeginSpan, no_span
+from store.web.http.spans import AskSpan, BeginSpan
 from store.web.http.streaming import CallerDisconnected
 
 Answer = Callable[[Headers, Receive, AskSpan | None], Awaitable[bytes]]
@@ -38,7 +38,7 @@ class Front:
         answer: Answer,
         out_of_memory: Callable[[], None],
         counts: DecisionCounts,
-        begin_span: BeginSpan = no_span,
+        begin_span: BeginSpan | None = None,
     ) -> None:
         self.framework, self.answer, self.out_of_memory = framework, answer, out_of_memory
         self.counts, self.begin_span = counts, begin_span
@@ -51,7 +51,7 @@ class Front:
             await self.framework(scope, receive, send)
 
     async def _decide(self, headers: Headers, receive: Receive, send: Send) -> None:
-        began, span, status = time.perf_counter(), self.begin_span(headers), 0
+        began, span, status = time.perf_counter(), self.begin_span(headers) if self.begin_span else None, 0
         try:
             status = await self._answer(headers, receive, send, began, span)
         finally:

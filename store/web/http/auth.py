@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Collection, Mapping
 from datetime import datetime
 
-from store.domain.lock import Role
+from store.domain.lock import Grant, Role
 from store.users.api_keys import ApiKey, ApiKeys
 from store.web.http.lanes import Lanes
 from store.web.http.problem import ProblemDetails
@@ -88,3 +88,12 @@ def _digest(token: str) -> bytes:
 def _unauthorized(error: str, detail: str) -> ProblemDetails:
     challenge = f'Bearer realm="emr-sync", error="{error}"' if error else 'Bearer realm="emr-sync"'
     return ProblemDetails(401, "unauthorized", detail, {"www-authenticate": challenge})
+
+
+async def caller(headers: Mapping[str, str], callers: Callers, roles: frozenset[Role], grant: Grant | None = None) -> ApiKey:
+    """The caller's key. Raises :class:`ProblemDetails` 401 or 403. Reads the database only for a key that was not seen recently."""
+    key = callers.remembered(headers)
+    if key is None:
+        key = await callers.verify_in_thread(headers)
+    require(key, roles, grant)
+    return key

@@ -20,8 +20,3 @@ class AskSpan(Protocol):
 
 
 BeginSpan = Callable[[Headers], AskSpan | None]
-
-
-def no_span(headers: Headers) -> AskSpan | None:
-    """For a service without tracing."""
-    return None
