@@ -219,7 +219,8 @@ class Intake:
     ) -> list[IngestResult]:
         now, run_id = self.clock(), tally.run.id if tally else None
         with self.database.write(lane.enterprise) as transaction:
-            clock_skew.check(self.database.skew)
+            if self.database.skew:
+                clock_skew.check(self.database.skew)
             guard = self.safeguard.guard(transaction, lane, tally, now)
             answers = self.applied(transaction, lane, pieces, now, run_id, decided, guard)
             left_out, bare = self._reject(transaction, lane, pieces, answers, run_id, now)

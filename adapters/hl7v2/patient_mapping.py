@@ -130,7 +130,7 @@ class PatientMapper:
 
     def stated_at(self, message: Message, payload: Payload, updated: str = "") -> StatedAt:
         """When the message was stated; ``updated`` is PID-33."""
-        return stated_at.read(message, updated, self._zone, payload.received, payload.undated, self._time_from)
+        return stated_at.read(message, payload, updated, self._zone, self._time_from)
 
     def _demographics(self, message: Message, pids: list[list[str]], today: date, statements: Stated, problems: list[Problem]) -> None:
         pid = pids[0]

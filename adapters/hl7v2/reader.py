@@ -164,14 +164,19 @@ def _split_name(line: str, field: str) -> tuple[str, str]:
 def header(body: bytes) -> tuple[Delimiters, list[str]] | None:
     """Delimiters and MSH fields, read without knowing the character set; ``None`` if there is no usable MSH."""
     try:
-        raw = _trimmed(body)
-        line = re.split(r"[\r\n]", raw[:65536].decode(charsets.wide(raw) or "latin-1", "ignore").lstrip("\ufeff"), maxsplit=1)[0]
+        raw, codec = (body, "latin-1") if body.startswith(b"MSH") else _of_any_width(body)
+        line = re.split(r"[\r\n]", raw[:65536].decode(codec, "ignore").lstrip("\ufeff"), maxsplit=1)[0]
         if not line.startswith("MSH"):
             return None
         delimiters = delimiters_of(line)
     except UnusableMessage:
         return None
     return delimiters, ["MSH", delimiters.field, *line.split(delimiters.field)[1:]]
+
+
+def _of_any_width(body: bytes) -> tuple[bytes, str]:
+    raw = _trimmed(body)
+    return raw, charsets.wide(raw) or "latin-1"
 
 
 def _trimmed(body: bytes) -> bytes:

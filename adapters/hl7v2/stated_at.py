@@ -7,9 +7,10 @@ the record, only breaks ties (HL7 v2.9 chapters 2 and 3). A time without an offs
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta, timezone, tzinfo
+from datetime import timedelta, timezone, tzinfo
 from typing import NamedTuple
 
+from adapters.base import Payload
 from adapters.hl7v2 import timestamp
 from adapters.hl7v2.reader import DELETE, Message
 from store import times
@@ -31,8 +32,8 @@ class StatedAt(NamedTuple):
     problems: tuple[Problem, ...]
 
 
-def read(message: Message, updated: str, zone: tzinfo, received: datetime, undated: datetime, order: Sequence[str] = ORDER) -> StatedAt:
-    """The time of a message. ``updated`` is PID-33 as received; ``undated`` is the latest possible time of a message without one."""
+def read(message: Message, payload: Payload, updated: str, zone: tzinfo, order: Sequence[str] = ORDER) -> StatedAt:
+    """The time of a message. ``updated`` is PID-33 as received."""
     component = message.delimiters.component
     texts = {
         EVENT: message.field("EVN", 2).partition(component)[0].strip(),
@@ -43,18 +44,18 @@ def read(message: Message, updated: str, zone: tzinfo, received: datetime, undat
     by_text = {text: timestamp.time(text, zone) for text in {*texts.values()} if text and text != DELETE}  # they are often the same
     found = {place: by_text[text] for place, text in texts.items() if text in by_text}
     problems = [Problem("time_unreadable", place, UNREADABLE) for place, time in found.items() if time is None]
-    effective = _effective(_in_any_zone(found, texts) if found.get(SENT, _ABSENT) is None else found, order, undated)
-    if times.is_ahead(effective, received):
+    effective = _effective(_in_any_zone(found, texts) if found.get(SENT, _ABSENT) is None else found, order, payload)
+    if times.is_ahead(effective, payload.received):
         problems.append(Problem("time_in_future", "", "the sender's clock or time zone, or ours, is wrong; only refusals apply"))
     return StatedAt(effective, _version(found.get(UPDATED)), tuple(problems))
 
 
-def _effective(found: Mapping[str, Time | None], order: Sequence[str], undated: datetime) -> Time:
+def _effective(found: Mapping[str, Time | None], order: Sequence[str], payload: Payload) -> Time:
     """The first time present. If it is unreadable, the next readable one is its upper bound."""
     present = [found[place] for place in order if place in found]
     readable = next((time for time in present if time is not None), None)
     if readable is None:
-        return times.unknown(undated)
+        return times.unknown(payload.undated)
     return readable if present[0] is not None else times.unknown(readable.latest)
 
 

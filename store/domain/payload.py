@@ -21,7 +21,7 @@ BEFORE_KEY = "."
 
 def digest(item: PatientStatements) -> str:
     """A digest of all that a payload states, as it was read. Equal digests state the same."""
-    unread = unreadable.unread(item)
+    unread = unreadable.unread(item) if item.problems else ()
     record = ordering.record_of(item.evidence_id)
     return documents.digest(item.identifiers, ordering.stated(item), item.version, unread, item.codes, item.mapping, item.later, record)
 

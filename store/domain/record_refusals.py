@@ -43,9 +43,7 @@ class RecordRefusal(NamedTuple):
 
 
 def may_change(item: PatientStatements, asserted: SourceAssertions | None) -> bool:
-    """Whether a payload may change refusals of records, for a patient without any so far."""
-    if not refuser(item.evidence_id):
-        return False
+    """Whether a payload of a record (``ordering.refuser``) may change its refusals, for a patient without any so far."""
     before = asserted.assertions if asserted is not None else {}
     return any(refuses(name, one.value) or _is_refused(name, before) for name, one in item.statements.items() if _is_kept(name))
 

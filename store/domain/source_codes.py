@@ -79,7 +79,8 @@ def after(readings: Readings, item: PatientStatements, recorded: datetime, befor
     if record_of(item.evidence_id):
         names = [name for name in item.statements if refusal(name) is not None or name in kept]
         return kept | {name: _with_record(name, kept.get(name) or _from_before(name, before), item, recorded) for name in names}
-    for name in dict.fromkeys((*_coded(item), *_stated_again(item, kept), *(one for one in unreadable.unread(item) if one in kept))):
+    unread = [one for one in unreadable.unread(item) if one in kept] if item.problems else ()
+    for name in dict.fromkeys((*_coded(item), *_stated_again(item, kept), *unread)):
         former = kept.get(name)
         former = _from_before(name, before) if former is None else former
         kept[name] = _with(name, former, _reading(name, item, recorded))

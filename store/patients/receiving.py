@@ -120,7 +120,7 @@ class Receiving(PatientBatch):
         asserted = patient.asserted.get(authority)
         merging = periods.merged if is_due else _merge_as_read_now
         merged = merging(asserted, item, now, doubtful=doubtful, joined=patient.joined)
-        if not patient.is_refused and not record_refusals.may_change(item, asserted):
+        if not patient.is_refused and not (ordering.refuser(item.evidence_id) and record_refusals.may_change(item, asserted)):
             return merged, None
         refusals = record_refusals.after(
             self.refusals_of(patient), item, asserted, patient.id, authority, record or patient.id, replaces=is_due
