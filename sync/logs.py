@@ -11,9 +11,8 @@ import re
 import sys
 import time
 import traceback
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
-
-from sync.config.settings import Logging
 
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
@@ -26,6 +25,14 @@ KNOWN = (OURS, "uvicorn", "alembic")
 OPAQUE = re.compile(r"(pt|run|rej|key)_[0-9a-f]+")
 REQUEST = re.compile(r'"(\S+) (\S+) HTTP/[\d.]+" (\d+)')
 WORD = re.compile(r"[a-z][a-z.-]*|v1|")
+
+
+@dataclass(frozen=True, slots=True)
+class Logging:
+    """``level`` debug to error; ``format`` auto, json or console."""
+
+    level: str = "info"
+    format: str = "auto"
 
 
 def prepare(settings: Logging) -> None:

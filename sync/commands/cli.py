@@ -22,7 +22,6 @@ from sync import logs, pace, retry
 from sync.commands import output
 from sync.commands.lazy import Lazy, LazyGroup, register
 from sync.config.problems import ConfigError, UsageError
-from sync.config.settings import Logging
 
 FAILED, WRONG_USE = 1, 2
 CONFIG_HELP = "The configuration file. Default: EMR_SYNC_CONFIG, else ./config.yaml."
@@ -83,7 +82,7 @@ def top(
     shows_version: Annotated[bool, typer.Option("--version", help="Show the version and exit.")] = False,
 ) -> None:
     """Shows the help when no command is given."""
-    logs.prepare(Logging(level="warning"))
+    logs.prepare(logs.Logging(level="warning"))
     if shows_version:
         output.say(f"emr-sync {version()}")
         raise typer.Exit(0)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from sync.config.problems import ConfigError, ConfigProblem
-from sync.config.settings import Backoff, ConfiguredProvider, ConfiguredSource, Logging, SafeguardRule, Schedule, Settings
+from sync.config.settings import Backoff, ConfiguredProvider, ConfiguredSource, SafeguardRule, Schedule, Settings
 
 if TYPE_CHECKING:
     from sync.config.loading import chosen, inspect, inspect_text, load, load_to_look
@@ -20,7 +20,6 @@ __all__ = [
     "ConfigProblem",
     "ConfiguredProvider",
     "ConfiguredSource",
-    "Logging",
     "SafeguardRule",
     "Schedule",
     "Settings",

@@ -23,10 +23,11 @@ from sync.config.openid import openid
 from sync.config.problems import ConfigError, ConfigProblem
 from sync.config.providers import providers
 from sync.config.secret import resolve
-from sync.config.settings import AlertSettings, Backoff, ConfiguredSource, ConnectionLimits, Logging, SafeguardRule, Settings
+from sync.config.settings import AlertSettings, Backoff, ConfiguredSource, ConnectionLimits, SafeguardRule, Settings
 from sync.config.sources import Build, WrittenSource, feed, read_sources, source
 from sync.config.webhooks import webhooks
 from sync.config.write_back import echoes
+from sync.logs import Logging
 
 VARIABLE = "EMR_SYNC_CONFIG"
 DEFAULT = "config.yaml"

@@ -16,6 +16,7 @@ from store.users.openid import OpenId
 from store.users.unknown_alarm import Alarm
 from sync.config.cron import Cron
 from sync.config.problems import ConfigProblem
+from sync.logs import Logging
 
 if TYPE_CHECKING:
     from adapters.fhir.notification import PushCredentials
@@ -115,14 +116,6 @@ class SafeguardRule:
 
 
 @dataclass(frozen=True, slots=True)
-class Logging:
-    """``level`` debug to error; ``format`` auto, json or console."""
-
-    level: str = "info"
-    format: str = "auto"
-
-
-@dataclass(frozen=True, slots=True)
 class AlertSettings:
     """Whom to tell what (``sync.alerting``): addresses, how often again while it lasts, and the kinds."""
 
@@ -172,7 +165,7 @@ class Settings:
     public_url: str | None = None
     providers: Mapping[str, ConfiguredProvider] = field(default_factory=dict)
     webhooks: Mapping[str, ConfiguredWebhook] = field(default_factory=dict)
-    logs: Logging = Logging()
+    logs: Logging = field(default_factory=Logging)
     access_log: bool = False
     connections: ConnectionLimits = ConnectionLimits()
     unknown: Alarm = field(default_factory=Alarm)

@@ -6,20 +6,19 @@ import logging
 import pytest
 
 from sync import logs
-from sync.config import Logging
 
 SECRET = "MRN 4711 Invented"
 
 
 def test_events_are_json_lines_with_their_values(capsys: pytest.CaptureFixture[str]) -> None:
-    logs.configure(Logging("info", "json"))
+    logs.configure(logs.Logging("info", "json"))
     logs.logger().info("run ended", source="adt", counts={"applied": 1})
     line = json.loads(capsys.readouterr().err)
     assert (line["event"], line["source"], line["counts"], line["level"]) == ("run ended", "adt", {"applied": 1}, "info")
 
 
 def test_the_text_of_an_exception_is_never_logged(capsys: pytest.CaptureFixture[str]) -> None:
-    logs.configure(Logging("info", "json"))
+    logs.configure(logs.Logging("info", "json"))
     try:
         raise ValueError(SECRET)
     except ValueError as error:
@@ -33,7 +32,7 @@ def test_the_text_of_an_exception_is_never_logged(capsys: pytest.CaptureFixture[
 
 
 def test_library_log_events_contain_only_their_location(capsys: pytest.CaptureFixture[str]) -> None:
-    logs.configure(Logging("debug", "json"))
+    logs.configure(logs.Logging("debug", "json"))
     for name in ("urllib3.connectionpool", "sqlalchemy.engine", "paramiko.transport"):
         logging.getLogger(name).debug("GET /Patient?identifier=%s", SECRET)
         logging.getLogger(name).warning("GET /Patient?identifier=%s", SECRET)
@@ -57,7 +56,7 @@ def test_library_log_events_contain_only_their_location(capsys: pytest.CaptureFi
     ],
 )
 def test_requests_are_logged_without_caller_data_in_urls(capsys: pytest.CaptureFixture[str], path: str, shown: str) -> None:
-    logs.configure(Logging("info", "json"))
+    logs.configure(logs.Logging("info", "json"))
     logging.getLogger("uvicorn.access").info('%s - "%s %s HTTP/%s" %d', "127.0.0.1:1", "GET", path, "1.1", 200)
     assert json.loads(capsys.readouterr().err)["event"] == f"GET {shown} 200"
 
@@ -65,13 +64,13 @@ def test_requests_are_logged_without_caller_data_in_urls(capsys: pytest.CaptureF
 def test_the_servers_own_log_handlers_write_no_urls(capsys: pytest.CaptureFixture[str]) -> None:
     access = logging.getLogger("uvicorn.access")
     access.handlers, access.propagate = [logging.StreamHandler()], False
-    logs.configure(Logging("info", "json"))
+    logs.configure(logs.Logging("info", "json"))
     access.info('%s - "%s %s HTTP/%s" %d', "127.0.0.1:1", "GET", "/MRN4711", "1.1", 200)
     assert json.loads(capsys.readouterr().err)["event"] == "GET /… 200"
 
 
 def test_events_below_the_level_are_not_logged(capsys: pytest.CaptureFixture[str]) -> None:
-    logs.configure(Logging("warning", "json"))
+    logs.configure(logs.Logging("warning", "json"))
     logs.logger().info("not this")
     logging.getLogger("somebody.else").info("nor this")
     assert capsys.readouterr().err == ""

@@ -18,8 +18,8 @@ from store.runs.runs import Journal, Rejected
 from sync import logs, payload_key
 from sync.config import ConfigError, inspect, load
 from sync.config.problems import UsageError
-from sync.config.settings import Logging
 from sync.housekeeping import Housekeeping, attestation, chores
+from sync.logs import Logging
 from sync.runtime import Runtime
 from tests.factories import NOW, sealing, statements
 

@@ -15,7 +15,7 @@ ENDS = (signal.SIGTERM, signal.SIGINT)
 DRAINS = """
 import sys
 from sync import logs
-from sync.config.settings import Logging
+from sync.logs import Logging
 from sync.signals import ended_by_signals
 
 logs.configure(Logging())
