@@ -6,7 +6,7 @@ A place that is absent states nothing. A place without a ContactPoint is unreada
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from adapters.fhir import absent
@@ -25,21 +25,17 @@ class Point(NamedTuple):
 
 
 class ContactPoints(NamedTuple):
-    """The contact points of a Patient.
+    """The contact points of a Patient. ``path``: the elements that hold the list.
 
     ``is_stated``: whether the Patient has any of the places. ``is_whole``: whether it has all of them, so that a list without entries
     clears earlier values.
     """
 
-    points: tuple[Point, ...] = ()
-    problems: tuple[Problem, ...] = ()
+    points: Sequence[Point] = ()
+    problems: Sequence[Problem] = ()
     is_stated: bool = False
     is_whole: bool = True
-
-    @property
-    def path(self) -> str:
-        """The elements that hold the list."""
-        return " | ".join(dict.fromkeys(one.place.partition("[")[0] for one in self.points)) or TELECOM
+    path: str = TELECOM
 
     def at(self, path: str) -> list[Any]:
         """The contact points in the entry of the Patient that a path leads into. None if it leads elsewhere."""
@@ -48,18 +44,27 @@ class ContactPoints(NamedTuple):
 
 def of(resource: dict[str, Any], extensions: Collection[str] = ()) -> ContactPoints:
     """The contact points of a Patient, those of ``telecom`` first. ``extensions``: the URLs of further places."""
-    telecom, listed = resource.get("telecom"), [(one, f"{TELECOM}[{index}]") for index, one in enumerate(_list(resource, "telecom"))]
-    points = [Point(one, path, path) for one, path in listed]
-    problems = [] if telecom is None or type(telecom) is list else [_unreadable(TELECOM, "it is not a list of ContactPoints")]
-    is_stated = is_whole = type(telecom) is list
-    if extensions:
-        held, entries = resource.get("extension"), _list(resource, "extension")
-        if held is not None and type(held) is not list:
-            problems.append(_unreadable(EXTENSION, "it is not a list of Extensions"))
-        named = {one["url"] for one in entries if _is_named(one, extensions)}
-        points += [point for index, one in enumerate(entries) if _is_named(one, extensions) for point in _inside(one, index)]
-        is_stated, is_whole = is_stated or bool(named), is_whole and named == set(extensions)
-    return ContactPoints(tuple(points), tuple(problems), is_stated, is_whole)
+    found = _of_telecom(resource.get("telecom"))
+    return _with_extensions(found, resource, extensions) if extensions else found
+
+
+def _of_telecom(telecom: Any) -> ContactPoints:
+    if type(telecom) is list:
+        return ContactPoints([Point(one, path := f"{TELECOM}[{index}]", path) for index, one in enumerate(telecom)], is_stated=True)
+    problems = () if telecom is None else (_unreadable(TELECOM, "it is not a list of ContactPoints"),)
+    return ContactPoints(problems=problems, is_whole=False)
+
+
+def _with_extensions(found: ContactPoints, resource: dict[str, Any], extensions: Collection[str]) -> ContactPoints:
+    held, problems = resource.get("extension"), list(found.problems)
+    if held is not None and type(held) is not list:
+        problems.append(_unreadable(EXTENSION, "it is not a list of Extensions"))
+    named = [(index, one) for index, one in enumerate(_list(resource, "extension")) if _is_named(one, extensions)]
+    places = {one["url"] for _, one in named}
+    inside = [point for index, one in named for point in _inside(one, index)]
+    path = " | ".join(name for name, has in ((TELECOM, found.points or not inside), (EXTENSION, inside)) if has)
+    is_whole = found.is_whole and places == set(extensions)
+    return ContactPoints([*found.points, *inside], problems, found.is_stated or bool(places), is_whole, path)
 
 
 def _is_named(entry: Any, extensions: Collection[str]) -> bool:
