@@ -103,6 +103,8 @@ class Numbering:
     def spelled(self, text: str) -> str | None:
         """The same, but ``None`` for what is no line."""
         plain = text.strip()
+        if is_e164(plain):
+            return self._read(plain, None)
         digits = _PUNCTUATION.sub("", plain)
         if digits.isascii() and digits.isdigit() and len(digits) in self._short_codes:
             return digits

@@ -138,7 +138,10 @@ class Preferences:
 
         ``kept``: the connection to read over, if the caller has one.
         """
-        canonical = [self.canonical(enterprise, ref) for ref in refs]
+        authorities = self.enterprises[enterprise].authorities
+        names = {name: issuer(authorities, name) for name in {ref.authority for ref in refs} if name}
+        changed = {name for name, canonical in names.items() if name != canonical}
+        canonical = [ref._replace(authority=names[ref.authority]) if ref.authority in changed else ref for ref in refs]
         with kept or self.database.read() as connection:
             return self.reader(connection, enterprise).known(canonical, self.freshness, now)
 

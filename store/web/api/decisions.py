@@ -26,6 +26,7 @@ from store.domain import reasons as why
 from store.domain.decision import decide, refused
 from store.domain.decision_request import DO_NOT_SEND, Decision, KnownPatient, identified
 from store.domain.lock import Role
+from store.domain.phone_numbers import Numbering
 from store.domain.policies import Policy
 from store.errors import IdentifierAmbiguous, StoreError, ValueRefused
 from store.patients.preferences import Preferences
@@ -151,21 +152,7 @@ class Decisions:
 
     def checked(self, enterprise: str, ask: AskIn) -> AskIn:
         """The request with its line normalized as in stored opt-outs. Raises :class:`ValueRefused` for an invalid line or phone."""
-        numbering = self.store.numbering(enterprise)
-        if ask.appointment is not None and ask.appointment.preferred_phone:
-            numbering.check(ask.appointment.preferred_phone)
-        if ask.line is None:
-            return ask
-        line = numbering.line(ask.line)
-        return ask if line == ask.line else msgspec.structs.replace(ask, line=line)
-
-    def _checked(self, enterprise: str, item: AskIn | InvalidAsk) -> AskIn | InvalidAsk:
-        if isinstance(item, InvalidAsk):
-            return item
-        try:
-            return self.checked(enterprise, item)
-        except ValueRefused as error:
-            return invalid(str(error))
+        return _checked(ask, self.store.numbering(enterprise))
 
     def answer_array(self, key: ApiKey, body: bytes) -> bytes:
         """A JSON array of requests -> a JSON array of decisions."""
@@ -186,7 +173,8 @@ class Decisions:
         """The decisions on items, in order, some of which may be invalid."""
         decisions: list[Decision] = []
         for start in range(0, len(items), AT_ONCE):
-            group = [self._checked(enterprise, item) for item in items[start : start + AT_ONCE]]
+            numbering = self.store.numbering(enterprise)
+            group = [_checked_or_invalid(item, numbering) for item in items[start : start + AT_ONCE]]
             asks = [item for item in group if isinstance(item, AskIn)]
             decided = iter(self.decide_all(enterprise, asks, [key] * len(asks)))
             self.counts.decided(item for item in group if isinstance(item, InvalidAsk))
@@ -201,6 +189,22 @@ class Decisions:
                 yield await self.lanes.batches.run(self.answer_lines, key, group, counts)
         finally:
             await self.lanes.batches.run(counts.note, self.audit, self.clock())
+
+
+def _checked(ask: AskIn, numbering: Numbering) -> AskIn:
+    if ask.appointment is not None and ask.appointment.preferred_phone:
+        numbering.check(ask.appointment.preferred_phone)
+    line = None if ask.line is None else numbering.line(ask.line)
+    return ask if line == ask.line else msgspec.structs.replace(ask, line=line)
+
+
+def _checked_or_invalid(item: AskIn | InvalidAsk, numbering: Numbering) -> AskIn | InvalidAsk:
+    if isinstance(item, InvalidAsk):
+        return item
+    try:
+        return _checked(item, numbering)
+    except ValueRefused as error:
+        return invalid(str(error))
 
 
 def read_ask(body: bytes) -> AskIn:
