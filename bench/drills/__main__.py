@@ -19,7 +19,21 @@ from bench.drills.outcome import Outcome
 from bench.drills.server import Server
 from bench.drills.stage import Stage
 
-HEADINGS = ("drill", "sent", "lost", "doubled", "wrong", "permitted", "intake s", "decisions s", "answers", "readiness", "metrics", "log")
+HEADINGS = (
+    "drill",
+    "sent",
+    "lost",
+    "doubled",
+    "wrong",
+    "permitted",
+    "accepted",
+    "intake s",
+    "decisions s",
+    "answers",
+    "readiness",
+    "metrics",
+    "log",
+)
 SERVER_MEGABYTES = 320
 NAMES = (*on_postgresql.DRILLS, *on_sqlite.DRILLS)
 
@@ -96,7 +110,7 @@ def _table(found: list[Outcome]) -> Table:
     for heading in HEADINGS:
         table.add_column(heading)
     for one in found:
-        figures = (one.sent, one.lost, one.doubled, one.wrong, one.permitted, one.intake, one.decisions)
+        figures = (one.sent, one.lost, one.doubled, one.wrong, one.permitted, one.accepted, one.intake, one.decisions)
         where = (one.codes, one.readiness, one.metrics, one.log)
         table.add_row(f"{one.drill} ({one.database})", *(str(figure) for figure in figures), *where)
     return table

@@ -18,6 +18,7 @@ from bench.drills.machines import Machine, until
 from bench.drills.server import Server, Wire
 from bench.drills.stage import HOSPITAL, SILENCE, Stage
 from bench.drills.traffic import call
+from bench.drills.watching import SKEW
 from bench.site import free_port
 from store.db.database import Database
 from store.runs.runs import Journal
@@ -308,6 +309,8 @@ def clock(shift: str, told: str) -> Callable[[Stage, Server], None]:
         stage.begin()
         time.sleep(10)
         stage.recovered()
+        if stage.watcher.metrics.isdisjoint({SKEW}):
+            raise RuntimeError("the clock was not wrong: install libfaketime (apt-get install faketime)")
         stage.measured = _where(stage)
 
     drill.__doc__ = f"the clock of one of two machines (api, listen) is {told}"

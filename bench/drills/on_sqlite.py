@@ -100,6 +100,8 @@ def older_backup(stage: Stage, file: Path) -> None:
     _backup(file)
     time.sleep(5)
     _, page = call(stage.apis[0], "GET", "/v1/changes?limit=1000", stage.sender)
+    stage.machines[-1].end()
+    stage.emr.refusals.clear()  # those since the backup are missing until they are sent again
     _restored(stage, file)
     status, told = call(stage.apis[0], "GET", f"/v1/changes?after={page['next']}&epoch={page['epoch']}", stage.sender)
     stage.emr.stop()

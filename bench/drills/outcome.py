@@ -9,8 +9,9 @@ from typing import Any
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """``lost``: acknowledged messages that nobody has; ``doubled``: applied twice; ``wrong``: patients whose state is not the last
-    acknowledged; ``permitted``: decisions to send to patients who refuse. ``intake`` and ``decisions`` are seconds of outage.
-    ``readiness``, ``metrics`` and ``log`` are where it showed. ``target``: the seconds that ``measured`` may take, where there is one.
+    acknowledged; ``permitted``: decisions to send to patients who refuse; ``accepted``: decisions to send to others, without which
+    ``permitted`` could not be anything but 0. ``intake`` and ``decisions`` are seconds of outage. ``readiness``, ``metrics`` and ``log``
+    are where it showed. ``target``: the seconds that ``measured`` may take, where there is one.
     """
 
     drill: str
@@ -20,6 +21,7 @@ class Outcome:
     doubled: int
     wrong: int
     permitted: int
+    accepted: int
     intake: float
     decisions: float
     codes: str
@@ -33,8 +35,8 @@ class Outcome:
 
     @property
     def is_well(self) -> bool:
-        """Whether nothing was lost, doubled, wrong or permitted, and the target was reached."""
-        safe = not (self.lost or self.doubled or self.wrong or self.permitted)
+        """Whether nothing was lost, doubled, wrong or permitted, others could be contacted, and the target was reached."""
+        safe = self.accepted > 0 and not (self.lost or self.doubled or self.wrong or self.permitted)
         return safe and (self.target is None or (self.seconds is not None and self.seconds <= self.target))
 
     def as_json(self) -> dict[str, Any]:

@@ -83,7 +83,8 @@ class Stage:
 
     def begin(self) -> None:
         """Traffic runs."""
-        self.emr, self.asker = Emr(self.listeners), Asker(self.apis, self.sender)
+        self.emr = Emr(self.listeners)
+        self.asker = Asker(self.apis, self.sender, self.emr)
         until(lambda: all(call(port, "GET", "/readyz")[0] == 200 for port in self.apis))
         self.emr.start()
         self.asker.start()
@@ -113,7 +114,7 @@ class Stage:
         others = ", ".join(f"{code} {number}" for code, number in self.asker.codes.most_common() if code != "200")
         answers = "; ".join(part for part in (codes, others) if part) or "all AA, 200"
         return Outcome(
-            drill, database, self.emr.codes["AA"], lost, doubled, wrong, self.asker.permitted,
+            drill, database, self.emr.codes["AA"], lost, doubled, wrong, self.asker.permitted, self.asker.accepted,
             round(self.emr.longest(), 1), round(self.asker.longest(), 1), answers,
             self.manual, ", ".join(sorted(self.watcher.readiness)), ", ".join(sorted(self.watcher.metrics)), log,
             self.measured, self.seconds, self.target,

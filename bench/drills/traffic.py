@@ -1,4 +1,4 @@
-"""What goes on during a drill: an EMR that sends each message until it is acknowledged AA, and a sender that asks about refusals."""
+"""What goes on during a drill: an EMR that sends each message until it is acknowledged AA, and a sender that asks about its patients."""
 
 from __future__ import annotations
 
@@ -28,13 +28,15 @@ class Emr:
     """Sends one message after another; each changes Do Not Contact of a patient. Goes to the next address when one
     does not answer, or answers AR.
 
-    Whoever holds ``turn`` has no message under way.
+    Whoever holds ``turn`` has no message under way. ``refusals`` has the message by which a patient refuses, from its acknowledgement until
+    the EMR begins to send that the patient accepts.
     """
 
     def __init__(self, ports: Sequence[int], pause: float = 0.02) -> None:
         self.ports, self.several, self.pause, self.codes = cycle(ports), len(ports) > 1, pause, Counter[str]()
         self.acknowledged: dict[str, str] = {}
         self.last: dict[str, str] = {}
+        self.refusals: dict[str, str] = {}
         self.accepted: list[float] = [time.monotonic()]
         self._connection: socket.socket | None = None
         self.turn = threading.Lock()
@@ -43,7 +45,7 @@ class Emr:
         self._thread = threading.Thread(target=self._run)
 
     def start(self) -> None:
-        """Everybody refuses, so that the first REFUSING are known to; then the others change their mind again and again."""
+        """Everybody refuses. The first REFUSING go on to; the others change their mind again and again."""
         for number in range(PATIENTS):
             self._deliver(number, "DNC")
         self._thread.start()
@@ -83,6 +85,8 @@ class Emr:
         number, mrn = f"DRILL{self._number}", f"MRN{patient}"
         at = (self._base + timedelta(seconds=self._number)).strftime("%Y%m%d%H%M%S+0000")
         message = LINE.format(at=at, id=number, mrn=mrn, n=patient, code=code).encode()
+        if code == "OK":
+            self.refusals.pop(mrn, None)
         while (answer := self._once(message)) != "AA":
             self.codes[answer] += 1
             if answer == "AR" and self.several:
@@ -93,6 +97,8 @@ class Emr:
         self.codes["AA"] += 1
         self.accepted.append(time.monotonic())
         self.acknowledged[number], self.last[mrn] = mrn, code
+        if code == "DNC":
+            self.refusals[mrn] = number
 
     def _once(self, message: bytes) -> str:
         try:
@@ -121,12 +127,16 @@ class Emr:
 
 
 class Asker:
-    """Asks for decisions about patients who refuse, of the first address that answers."""
+    """Asks for decisions about the EMR's patients, of the first address that answers.
 
-    def __init__(self, ports: Sequence[int], key: str) -> None:
-        self.ports, self.key = list(ports), key
+    ``permitted``: answers "send" about somebody who refused before the question and went on to. ``accepted``: "send" about others, without
+    which ``permitted`` could not be anything but 0.
+    """
+
+    def __init__(self, ports: Sequence[int], key: str, emr: Emr) -> None:
+        self.ports, self.key, self.emr = list(ports), key, emr
         self.answered: list[float] = [time.monotonic()]
-        self.codes, self.permitted = Counter[str](), 0
+        self.codes, self.permitted, self.accepted = Counter[str](), 0, 0
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run)
 
@@ -149,18 +159,24 @@ class Asker:
         return max((b - a for a, b in pairwise(times)), default=0.0)
 
     def _run(self) -> None:
-        for number in cycle(range(REFUSING)):
+        for number in cycle(range(PATIENTS)):
             if self._ended.wait(0.05):
                 return
-            patient = {"authority": "GENHOSP", "value": f"MRN{number}"}
-            body = {"patient": patient, "message_type": "automation", "channels": ["sms", "voice"]}
-            status, answer = call(self.ports[0], "POST", "/v1/decisions", self.key, body, timeout=PATIENCE)
-            self.codes[str(status)] += 1
-            if status != 200:
-                self.ports.append(self.ports.pop(0))
-                continue
-            self.answered.append(time.monotonic())
-            self.permitted += answer["decision"] == "send"
+            self._ask(f"MRN{number}")
+
+    def _ask(self, mrn: str) -> None:
+        refusal = self.emr.refusals.get(mrn)
+        body = {"patient": {"authority": "GENHOSP", "value": mrn}, "message_type": "automation", "channels": ["sms", "voice"]}
+        status, answer = call(self.ports[0], "POST", "/v1/decisions", self.key, body, timeout=PATIENCE)
+        self.codes[str(status)] += 1
+        if status != 200:
+            self.ports.append(self.ports.pop(0))
+            return
+        self.answered.append(time.monotonic())
+        if answer["decision"] == "send" and refusal is None:
+            self.accepted += 1
+        elif answer["decision"] == "send":
+            self.permitted += refusal == self.emr.refusals.get(mrn)
 
 
 def call(port: int, method: str, path: str, key: str = "", body: Any = None, timeout: float = 10.0) -> tuple[int, Any]:
