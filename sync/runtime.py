@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from adapters.base import Adapter
 from adapters.mapping.telecom import e164
 from adapters.notes import HasNotes
-from store.db import outage, schema
+from store.db import encoding, outage, schema
 from store.db.database import Database
 from store.db.database import utc_now as utc_now
 from store.db.recent_failures import FailureState, RecentFailures
@@ -174,16 +174,23 @@ def migrate(database: Database) -> None:
 
 
 def connected(settings: Settings) -> Database:
-    """The database, after a connection test. Raises ``UsageError`` if it does not answer."""
+    """The database, after a connection test. Raises ``UsageError`` if it does not answer, or cannot keep every name."""
     try:
         database = Database.open(settings.database)
     except ValueError as error:
         raise UsageError(f"database in {settings.file}: {error}") from error
+    with database.closed_on_failure():
+        if problem := _problem(database):
+            raise UsageError(f"{settings.file}: {problem}")
+    return database
+
+
+def _problem(database: Database) -> str:
+    """Why this database cannot be used, and what to do; an empty text if it can. Connects."""
     try:
         schema.is_empty(database)
+        return encoding.problem(database)
     except Exception as error:
-        database.close()
         if retry.passes(error):
-            raise UsageError(f"{settings.file}: {outage.explanation(error) or outage.GONE}") from error
+            return outage.explanation(error) or outage.GONE
         raise
-    return database

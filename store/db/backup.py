@@ -30,6 +30,8 @@ TABLES = {
     SQLITE: "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite?_%' ESCAPE '?' ORDER BY name",
     POSTGRESQL: "SELECT table_name FROM information_schema.tables WHERE table_schema = current_schema() ORDER BY table_name",
 }
+CREATE = "CREATE DATABASE {name} ENCODING 'UTF8' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0"
+"""Whatever encoding and locale the server has: any locale may not go with UTF-8, this one does."""
 MAY_NOT_CREATE = (
     "this user may not create a scratch database: grant it CREATEDB, or name a server where it may with --scratch postgresql+psycopg://…"
 )
@@ -92,7 +94,7 @@ def _sqlite(copy: Path, folder: str) -> Iterator[Database]:
 def _postgresql(copy: Path, server: str, programs: PgPrograms) -> Iterator[Database]:
     name = f"emr_sync_verify_{uuid4().hex[:12]}"
     with closing(Database.open(server)) as maintenance:
-        _administer(maintenance, f"CREATE DATABASE {name} TEMPLATE template0")
+        _administer(maintenance, CREATE.format(name=name))
         try:
             url = maintenance.engine.url.set(database=name).render_as_string(hide_password=False)
             with closing(Database.open(url)) as database:

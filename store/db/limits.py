@@ -43,7 +43,8 @@ class DatabaseLimits:
             "tcp_user_timeout": _milliseconds(self.network),
         }
         options = " ".join((self._session_options(), str(url_query.get("options", "")))).strip()
-        return {name: value for name, value in defaults.items() if name not in url_query} | {"options": options}
+        given = {name: value for name, value in defaults.items() if name not in url_query}
+        return given | {"options": options, "client_encoding": "utf8"}
 
     def _session_options(self) -> str:
         """Settings of the server's session. With the last four it notices that we are gone; a Unix socket ignores them."""
