@@ -14,6 +14,7 @@ from store import times
 from store.audit.audit_log import VIEWED, Audit
 from store.db.tables import AssertionRow, ChangeRow, IdentifierRow, PatientRow, PhoneRow, RunRow, SmsWordsRow
 from store.db.tables_operations import ChainHeadRow, ChainLinkRow
+from store.db.tables_records import SmsBindingRow
 from store.domain.ids import parsed, token
 from store.domain.lock import Actor
 from store.domain.patient import PatientRef
@@ -126,6 +127,12 @@ class Crowd:
                     self.size.opt_outs - 1,
                     {name: OWN.format(f"r.{name}") for name in ("number", "words")},
                     f"r.number = '{CELL}'",
+                ),
+                (
+                    SmsBindingRow,
+                    self.size.opt_outs - 1,
+                    {**own, "origin": own["patient_id"], **{name: OWN.format(f"r.{name}") for name in ("number", "words")}},
+                    patient,
                 ),
             ):
                 multiplied(self.database, transaction, table, times, changed, where)

@@ -129,7 +129,7 @@ def select(sql: str, single: tuple[bool, ...], *, sqlite: bool) -> str:
     """Hand-written SQL as the driver takes it. ``?`` binds one value, ``IN ??`` a list, or the one value of a list that is ``single``."""
     for one in single:
         sql = sql.replace("IN ??", "= ?" if one else "IN (SELECT value FROM json_each(?))" if sqlite else "= ANY(?)", 1)
-    return sql if sqlite else sql.replace("?", "%s")
+    return sql if sqlite else sql.replace("%", "%%").replace("?", "%s")
 
 
 def is_single(values: Sequence[Any]) -> bool:

@@ -7,8 +7,8 @@ from typing import Any
 
 from sqlalchemy import ForeignKey, Index
 
-from store.db.columns import Mapped, mapped_column
-from store.db.tables import BigId, Table
+from store.db.columns import Mapped, PartialIndex, mapped_column
+from store.db.tables import BY_HAND, BigId, Table
 
 
 class AheadRow(Table):
@@ -68,7 +68,10 @@ class SmsBindingRow(Table):
     bound: Mapped[datetime]
     since: Mapped[datetime]
     until: Mapped[datetime | None]
-    __table_args__ = (Index("ix_sms_bindings_enterprise_number", "enterprise", "number"),)
+    __table_args__ = (
+        Index("ix_sms_bindings_enterprise_number", "enterprise", "number"),
+        PartialIndex("ix_sms_bindings_by_hand", ("enterprise", "number"), where=f"until IS NULL AND {BY_HAND}"),
+    )
 
 
 class FormerNumberRow(Table):

@@ -34,9 +34,10 @@ from store.patients.reader import PatientReader
 from store.preference import PatientStatements
 from store.runs.runs import Journal, Run, RunKind, RunStatus
 
-HELD_BY_RUNS = """SELECT r.enterprise, r.source, r.id, r.kind, count(DISTINCT h.patient_id), min(h.at)
- FROM held_statements h JOIN runs r ON r.id = h.run_id WHERE h.state = 'held' AND r.status = 'held'
- GROUP BY r.enterprise, r.source, r.id, r.kind"""
+HELD_BY_RUNS = """SELECT r.enterprise, r.source, r.id, r.kind, (SELECT count(*) FROM (
+ SELECT DISTINCT patient_id FROM held_statements WHERE run_id = r.id AND state = 'held') AS people),
+ (SELECT min(at) FROM held_statements WHERE run_id = r.id AND state = 'held') FROM runs r WHERE r.status = 'held'"""
+# A list of distinct rows, counted, as in store.holds.held_changes.
 HELD_CONFIGURATIONS = "SELECT enterprise, run_id, patients, at, state FROM bases WHERE state IN ('held', 'held_settings')"
 
 
@@ -57,7 +58,8 @@ class AwaitingReview(NamedTuple):
 def awaiting_review(database: Database, connection: Connection, enterprise: str | None = None) -> list[AwaitingReview]:
     """All sets that await review, or those of one enterprise, the oldest first."""
     rows = database.select(connection, HELD_BY_RUNS, [])
-    found = [AwaitingReview(name, source, run, kind, patients, instant(since)) for name, source, run, kind, patients, since in rows]
+    held = [row for row in rows if row[4]]
+    found = [AwaitingReview(name, source, run, kind, patients, instant(since)) for name, source, run, kind, patients, since in held]
     for name, run, patients, at, state in database.select(connection, HELD_CONFIGURATIONS, []):
         source, kind = (held_settings.NO_SOURCE, RunKind.SETTINGS) if state == HELD_SETTINGS else (NO_SOURCE, RunKind.CONFIGURATION)
         found.append(AwaitingReview(name, source, run, kind, patients, instant(at)))

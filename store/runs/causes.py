@@ -15,8 +15,8 @@ from store.db.database import Database
 from store.domain.documents import instant
 from store.preference import base, emr, refusal
 
-CAUSES = """SELECT source, reason, path, attribute, count(*), sum(times), min(first_at), max(last_at), max(id) FROM rejections
- WHERE enterprise = ? AND status = 'open'{} GROUP BY source, reason, path, attribute
+CAUSES = """SELECT source, reason, path, attribute, count(*), sum(times), min(first_at), max(last_at), max(id),
+ sum(count(*)) OVER () FROM rejections WHERE enterprise = ? AND status = 'open'{} GROUP BY source, reason, path, attribute
  ORDER BY sum(times) DESC, source, reason, path, attribute LIMIT ?"""
 OF_SOURCE = " AND source = ?"
 OF_CAUSE = " AND source = ? AND reason = ? AND path = ? AND attribute = ?"
@@ -49,6 +49,13 @@ class OpenCause(NamedTuple):
     example: str
 
 
+class OpenCauses(NamedTuple):
+    """The most frequent causes, and the number of open rejections of all causes."""
+
+    causes: list[OpenCause]
+    rejections: int
+
+
 class Affected(NamedTuple):
     """Patients whose preference is unreadable now, among so many ``examined`` ones. Unless those were all, there may be more."""
 
@@ -65,11 +72,15 @@ class Causes:
 
     def open(self, enterprise: str, source: str | None = None, limit: int = 10) -> list[OpenCause]:
         """The causes of an enterprise or of one source, the most frequent first."""
-        return self._open(OF_SOURCE if source else "", [enterprise, *([source] if source else [])], limit)
+        return self._open(OF_SOURCE if source else "", [enterprise, *([source] if source else [])], limit).causes
+
+    def of_source(self, enterprise: str, source: str, limit: int) -> OpenCauses:
+        """The causes of one source, with the number of its open rejections, from one reading of them."""
+        return self._open(OF_SOURCE, [enterprise, source], limit)
 
     def one(self, enterprise: str, cause: Cause) -> OpenCause | None:
         """One cause; ``None`` if all of its rejections are resolved."""
-        return next(iter(self._open(OF_CAUSE, [enterprise, *cause], 1)), None)
+        return next(iter(self._open(OF_CAUSE, [enterprise, *cause], 1).causes), None)
 
     def rejections(self, enterprise: str, cause: Cause, limit: int) -> list[str]:
         """The ids of its open rejections, the oldest first."""
@@ -87,7 +98,8 @@ class Causes:
         ((examined, patients),) = self.database.select(connection, UNREADABLE, [enterprise, *cause, limit, emr(cause.source), marked])
         return Affected(patients, examined, examined < limit)
 
-    def _open(self, condition: str, parameters: list[Any], limit: int) -> list[OpenCause]:
+    def _open(self, condition: str, parameters: list[Any], limit: int) -> OpenCauses:
         with self.database.read() as connection:
             rows = self.database.select(connection, CAUSES.format(condition), [*parameters, limit])
-        return [OpenCause(Cause(*row[:4]), row[4], int(row[5]), instant(row[6]), instant(row[7]), row[8]) for row in rows]
+        found = [OpenCause(Cause(*row[:4]), row[4], int(row[5]), instant(row[6]), instant(row[7]), row[8]) for row in rows]
+        return OpenCauses(found, int(rows[0][9]) if rows else 0)

@@ -63,7 +63,8 @@ class SourcePages:
 
     def overview(self, visit: Visit) -> Shown:
         """Shows the enterprise's sources, in order of precedence."""
-        states = [self._state(visit, source) for source in self.store.enterprises[visit.enterprise].sources]
+        database, name = self.store.database, visit.enterprise
+        states = [self._state(visit, one, number_open(database, name, one.name)) for one in self.store.enterprises[name].sources]
         with self.store.database.read() as connection:
             held = ConfigurationRows(self.store.database).state(connection, visit.enterprise).held
         return Shown("sources.html", {"title": "Sources", "sources": states, "held": held}, part="sources_live.html")
@@ -82,7 +83,7 @@ class SourcePages:
             return self._source(visit, problem.detail, int(problem.status))
         return Goto(f"/runs/{run.id}?done=resync" if run else "/sources")
 
-    def _state(self, visit: Visit, source: Source) -> SourceOverview:
+    def _state(self, visit: Visit, source: Source, rejected: int) -> SourceOverview:
         last_received = self.store.freshness.last_heard(visit.now).get(source.name)
         stale = self.store.freshness.ages(self.store.enterprises[visit.enterprise], visit.now)(source.name).stale
         last = next(iter(self.journal.runs(visit.enterprise, source.name, 1)), None)
@@ -95,7 +96,7 @@ class SourcePages:
             last_received,
             last,
             self._held(source.name),
-            number_open(self.store.database, visit.enterprise, source.name),
+            rejected,
             chart(self.arrivals.hours(visit.enterprise, source.name, now=visit.now, count=HOURS)),
             source_checks.newest(self.store.database, visit.enterprise, source.name),
         )
@@ -106,10 +107,11 @@ class SourcePages:
 
     def _source(self, visit: Visit, refusal: str = "", status: int = 200) -> Shown:
         source = known_source(self.store, visit)
-        about, causes = self.describe(source.name), Causes(self.store.database).open(visit.enterprise, source.name, REASONS)
+        causes, rejected = Causes(self.store.database).of_source(visit.enterprise, source.name, REASONS)
+        about = self.describe(source.name)
         values = {
             "title": source.display_name or source.name,
-            "source": self._state(visit, source),
+            "source": self._state(visit, source, rejected),
             "freshness": source.freshness,
             "runs": self.journal.runs(visit.enterprise, source.name, RECENT),
             "causes": shown_causes(self.store, self.journal, visit.enterprise, causes),

@@ -53,7 +53,9 @@ def test_the_most_frequent_come_first_with_an_example(database: Database) -> Non
     ]
     assert (found[1].first, found[1].last) == (NOON, NOON + timedelta(hours=1))
     assert Journal(database).rejection_store.summary(found[1].example).path == "ZCP-2"
-    assert [one.cause.path for one in Causes(database).open("clinic", "feed", 1)] == ["ZCP-2"]
+    first = Causes(database).of_source("clinic", "feed", 1)
+    assert ([one.cause.path for one in first.causes], first.rejections) == (["ZCP-2"], 5)
+    assert Causes(database).of_source("clinic", "nothing", 1) == ([], 0)
 
 
 def test_one_location_is_several_causes_if_several_preferences_are_read_from_it(database: Database) -> None:
