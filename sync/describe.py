@@ -59,7 +59,8 @@ def described(feed: ConfiguredSource) -> About:
         ("Time zone", settings.time_zone),
     ]
     mapping = tuple(_mapped(attribute, rule) for attribute, rule in settings.mapping.items())
-    return About(tuple((name, value) for name, value in rows if value), mapping, settings.adapter in LISTENERS)
+    shown, sink = tuple((name, value) for name, value in rows if value), feed.write_back.sink if feed.write_back else ""
+    return About(shown, mapping, settings.adapter in LISTENERS, feed.push is not None, sink)
 
 
 def _mapped(attribute: str, rule: Mapping[str, Any]) -> DescribedRule:

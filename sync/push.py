@@ -63,9 +63,9 @@ class Push:
     def _note(self, feed: ConfiguredSource, found: Notification) -> bool:
         """Notes what is to be read. Returns whether anything is."""
         patients = found.patients | ({EVERYTHING} if found.unnamed else frozenset())
-        due, missed = self.runtime.clock() + SETTLE, False
-        if patients or found.last is not None:
-            missed = self.reads.add(feed.name, feed.enterprise, patients, due, found.subscription, found.after)
+        now = self.runtime.clock()
+        after = found.after if found.last is not None else None
+        missed = self.reads.add(feed.name, feed.enterprise, patients, now + SETTLE, found.subscription, after, now=now)
         self.runtime.metrics.pushed.add(feed.name, found.kind)
         if missed:
             self.runtime.metrics.pushed.add(feed.name, MISSED)

@@ -9,9 +9,11 @@ from adapters.base import Fetch
 from store.errors import RunActive
 from store.preference import RecordOutcome
 from store.runs.interrupted_runs import InterruptedRuns
+from store.runs.pushed_reads import PushedReads
 from store.runs.queued_runs import QueuedRuns
 from store.runs.runs import Run, RunKind, RunStatus
 from sync import logs, retry
+from sync.config import ConfiguredSource
 from sync.queue import Job
 from sync.run import Lane, Progress, no_progress
 from sync.runtime import Runtime, UsageError, lane, polled
@@ -45,6 +47,7 @@ class Worker:
     def __init__(self, runtime: Runtime, watch: Watch | None = None) -> None:
         self.runtime, self.log, self.watch = runtime, logs.logger(), watch or NoWatch()
         self.queued, self.interrupted = QueuedRuns(runtime.journal), InterruptedRuns(runtime.journal)
+        self.reads = PushedReads(runtime.database)
 
     def do(self, job: Job) -> bool:
         """Does a run from start to end. ``False`` if it must be queued again: another run is in progress, or this process stops."""
@@ -92,7 +95,7 @@ class Worker:
             report("run ended", source=job.source, run=run.id, kind=job.kind, status=ended.status, counts=dict(ended.counts))
             self.watch.ended(ended)
             if feed.push and continues:
-                self.runtime.metrics.push_missed.add(feed.name, number=sum(ended.counts.get(one, 0) for one in CHANGES))
+                self._note_missed(feed, sum(ended.counts.get(one, 0) for one in CHANGES))
             return ended.status != RunStatus.STOPPED
         except Exception as error:
             self.log.error("run ended", source=job.source, run=run.id, kind=job.kind, status=RunStatus.FAILED, error=logs.place(error))
@@ -100,6 +103,12 @@ class Worker:
         finally:
             if span:
                 span.ended(status, counts)
+
+    def _note_missed(self, feed: ConfiguredSource, changes: int) -> None:
+        """Counts the changes that a pull found although the EMR reports changes."""
+        self.runtime.metrics.push_missed.add(feed.name, number=changes)
+        if changes:
+            self.reads.note_missed(feed.name, feed.enterprise, changes, self.runtime.clock())
 
     def _is_put_off(self, job: Job) -> bool:
         """Whether the job must wait because the last runs of its source died."""

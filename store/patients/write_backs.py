@@ -40,6 +40,7 @@ INTO = "SELECT merged_into FROM patients WHERE id = ?"
 BOUND = "SELECT DISTINCT patient_id FROM sms_bindings WHERE enterprise = ? AND until IS NULL AND patient_id > ? ORDER BY patient_id LIMIT ?"
 COUNTS = "SELECT source, state, count(*) FROM write_backs GROUP BY source, state"
 DEAD = "SELECT enterprise, source, count(*), min(due) FROM write_backs WHERE state = 'dead' GROUP BY enterprise, source"
+OPEN = """SELECT state, count(*), min(stated) FROM write_backs WHERE state IN ('waiting', 'dead') AND source = ? GROUP BY state"""
 LISTED = """SELECT source, patient_id, attribute, state, attempts, reason, stated FROM write_backs
             WHERE source IN ?? AND state = ? ORDER BY stated LIMIT ?"""
 PAGE, EVERYTHING = 500, 2**31 - 1
@@ -71,6 +72,14 @@ class ListedWriteBack(NamedTuple):
     attempts: int
     reason: str
     stated: datetime
+
+
+class OpenWriteBacks(NamedTuple):
+    """The opt-outs that one EMR does not have: those that wait, the time of the oldest of them, and those that it did not take."""
+
+    waiting: int = 0
+    oldest: datetime | None = None
+    dead: int = 0
 
 
 class WriteBacks:
@@ -228,6 +237,13 @@ class WriteBacks:
         """(source, state) -> how many there are."""
         with self.database.read() as connection:
             return {(source, state): number for source, state, number in self.database.select(connection, COUNTS, [])}
+
+    def open(self, source: str) -> OpenWriteBacks:
+        """What the EMR of one source does not have."""
+        with self.database.read() as connection:
+            found = {state: (number, at) for state, number, at in self.database.select(connection, OPEN, [source])}
+        waiting, oldest = found.get(WriteBackState.WAITING, (0, None))
+        return OpenWriteBacks(waiting, instant(oldest) if oldest else None, found.get(WriteBackState.DEAD, (0, None))[0])
 
     def dead(self) -> dict[tuple[str, str], tuple[int, datetime]]:
         """(enterprise, source) -> how many a person must look at, and when the first of them was last due."""

@@ -10,6 +10,8 @@ from datetime import datetime, timedelta
 from hashlib import blake2b
 from typing import NamedTuple
 
+import msgspec
+from msgspec import Struct
 from sqlalchemy import Connection
 
 from store.db.database import Database
@@ -30,7 +32,10 @@ WAITING = "SELECT patient, pushes, attempts FROM pushed_reads WHERE source = ?"
 DUE = "SELECT source, patient, enterprise, pushes, attempts FROM pushed_reads WHERE due <= ? AND source IN ?? ORDER BY due LIMIT ?"
 ONE = "SELECT pushes FROM pushed_reads WHERE source = ? AND patient = ?"
 NOTE = "SELECT text FROM source_notes WHERE source = ? AND key = ?"
+COUNT_WAITING = "SELECT count(*) FROM pushed_reads WHERE source = ?"
 LOCK = "pushed reads"
+RECORD = "push"
+"""The key of the note with the :class:`PushRecord`."""
 
 After = Callable[[int], tuple[int, bool]]
 """The number of a subscription's last event -> its number after a notification, and whether events between were missed."""
@@ -46,6 +51,28 @@ class PushedRead(NamedTuple):
     attempts: int
 
 
+class PushRecord(Struct, frozen=True, omit_defaults=True):
+    """What push did so far, for people. ``last``: the last notification that was signed, ``event`` the last that reported a change.
+
+    ``gaps`` in the numbers of events, and changes ``missed`` until a pull found them; the last of them at ``missed_at``.
+    """
+
+    last: datetime | None = None
+    event: datetime | None = None
+    gaps: int = 0
+    missed: int = 0
+    missed_at: datetime | None = None
+
+    def notified(self, now: datetime, *, event: bool, gap: bool) -> PushRecord:
+        """After one more notification."""
+        changes = {"event": now} if event else {}
+        return msgspec.structs.replace(self, last=now, gaps=self.gaps + gap, **changes)
+
+    def pulled(self, now: datetime, missed: int) -> PushRecord:
+        """After a pull that found changes."""
+        return msgspec.structs.replace(self, missed=self.missed + missed, missed_at=now)
+
+
 class PushedReads:
     """The reads that wait. Thread-safe, for any number of processes."""
 
@@ -53,13 +80,37 @@ class PushedReads:
         self.database = database
 
     def add(
-        self, source: str, enterprise: str, patients: Collection[str], due: datetime, subscription: str = "", after: After | None = None
+        self,
+        source: str,
+        enterprise: str,
+        patients: Collection[str],
+        due: datetime,
+        subscription: str = "",
+        after: After | None = None,
+        *,
+        now: datetime,
     ) -> bool:
-        """Adds reads. ``patients`` may hold :data:`EVERYTHING`. Returns whether events were missed; then everything is read."""
+        """Adds reads. ``patients`` may hold :data:`EVERYTHING`. Returns whether events were missed; then everything is read.
+
+        ``now``: when they were reported, for the record of the source.
+        """
         with self.database.write(LOCK) as transaction:
             missed = after is not None and self._count(transaction, source, enterprise, subscription, after)
-            self._add(transaction, source, enterprise, {*patients, EVERYTHING} if missed else set(patients), due)
+            if patients or missed:
+                self._add(transaction, source, enterprise, {*patients, EVERYTHING} if missed else set(patients), due)
+            self._change(transaction, source, enterprise, lambda record: record.notified(now, event=bool(patients), gap=missed))
         return missed
+
+    def note_missed(self, source: str, enterprise: str, changes: int, now: datetime) -> None:
+        """Notes changes that a pull found and that nobody had reported."""
+        with self.database.write(LOCK) as transaction:
+            self._change(transaction, source, enterprise, lambda record: record.pulled(now, changes))
+
+    def record(self, source: str) -> tuple[PushRecord, int]:
+        """What push did so far, and how many reads wait."""
+        with self.database.read() as connection:
+            waiting = self.database.select(connection, COUNT_WAITING, [source])[0][0]
+            return self._record(connection, source), waiting
 
     def take(self, now: datetime, sources: Sequence[str]) -> list[PushedRead]:
         """The reads of these sources that are due, for this process alone until :data:`LEASE` has passed."""
@@ -95,10 +146,19 @@ class PushedReads:
         known = int(rows[0][0]) if rows else 0
         last, missed = after(known)
         if last != known:
-            self.database.upsert(
-                transaction, SourceNoteRow, ("source", "key", "enterprise", "text"), [(source, key, enterprise, str(last))]
-            )
+            self._keep(transaction, source, enterprise, key, str(last))
         return missed
+
+    def _record(self, connection: Connection, source: str) -> PushRecord:
+        rows = self.database.select(connection, NOTE, [source, RECORD])
+        return msgspec.json.decode(rows[0][0], type=PushRecord) if rows else PushRecord()
+
+    def _change(self, transaction: Connection, source: str, enterprise: str, how: Callable[[PushRecord], PushRecord]) -> None:
+        text = msgspec.json.encode(how(self._record(transaction, source))).decode()
+        self._keep(transaction, source, enterprise, RECORD, text)
+
+    def _keep(self, transaction: Connection, source: str, enterprise: str, key: str, text: str) -> None:
+        self.database.upsert(transaction, SourceNoteRow, ("source", "key", "enterprise", "text"), [(source, key, enterprise, text)])
 
     def _add(self, transaction: Connection, source: str, enterprise: str, patients: set[str], due: datetime) -> None:
         waiting = {patient: (pushes, attempts) for patient, pushes, attempts in self.database.select(transaction, WAITING, [source])}

@@ -84,24 +84,31 @@ def _mistake(one: ConfigProblem) -> dict[str, Any]:
 def check(context: typer.Context, source: SourceName, as_json: AsJson = False) -> None:
     """Test the connection to an EMR: access, capabilities, a sample read and mapped; and how the sync works around limits.
 
-    Needs no database. If there is one, the findings are saved for the console.
+    Needs no database. If there is one, the findings are saved for the console, and the state of push and write-back is shown.
     """
-    settings, found = configured.settings(context), []
+    settings, found = configured.settings(context), list[Finding]()
     for finding in adapter(feed(settings, source)).check():
         found.append(finding)
-        if not as_json:
-            output.say(f"{'ok  ' if finding.ok else 'FAIL'}  {finding.what}: {finding.detail}")
-    _keep(settings, source, found)
+        _tell(finding, as_json=as_json)
+    for finding in _kept(settings, source, found):
+        found.append(finding)
+        _tell(finding, as_json=as_json)
     if as_json:
         output.emit({"source": source, "ok": all(one.ok for one in found), "findings": [one._asdict() for one in found]})
     if not all(one.ok for one in found):
         raise typer.Exit(1)
 
 
-def _keep(settings: Settings, source: str, found: Sequence[Finding]) -> None:
-    """Saves the findings for the console. Without a database nothing is saved, and a note says so."""
+def _tell(finding: Finding, *, as_json: bool) -> None:
+    if not as_json:
+        output.say(f"{'ok  ' if finding.ok else 'FAIL'}  {finding.what}: {finding.detail}")
+
+
+def _kept(settings: Settings, source: str, found: Sequence[Finding]) -> Sequence[Finding]:
+    """Saves the findings for the console; returns those about push and write-back. Without a database a note says that nothing is saved."""
     from store.db import schema
     from store.runs.source_checks import Checked, Findings
+    from sync.commands.deliveries import deliveries
     from sync.commands.release import if_there
     from sync.runtime import utc_now
 
@@ -110,5 +117,7 @@ def _keep(settings: Settings, source: str, found: Sequence[Finding]) -> None:
         with if_there(settings) as database:
             schema.check(database)
             Findings(database).keep_check(source, settings.feeds[source].enterprise, lines, now=utc_now())
+            return list(deliveries(settings.feeds[source], database))
     except Exception:
         output.note("not saved for the console: the database is missing, or its version differs")
+        return ()

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 from adapters.base import SourceSettings
-from sync.config.settings import ConfiguredSource, Schedule
+from adapters.fhir.notification import PushCredentials
+from sync.config.settings import ConfiguredSource, ConfiguredWriteBack, Schedule
 from sync.describe import described
 
 
@@ -51,6 +53,15 @@ def test_the_mapping_is_described_rule_by_rule() -> None:
     assert first == ("do_not_contact", "ZCP-2", (("DNC", "yes"), ("true", "no")), "absent: no statement, unknown code: most restrictive")
     assert second == ("language", "PID-15 | ZCP-9", (), "")
     assert third == ("preferred_phone", "the standard fields, by rank", (), "")
+
+
+def test_a_source_with_push_and_write_back_is_described_as_such() -> None:
+    plain = described(feed())
+    assert (plain.is_pushed, plain.sink) == (False, "")
+    back = ConfiguredWriteBack("fhir.patient", {}, timedelta(days=3), {"tls": "secret"})
+    about = described(replace(feed(), push=PushCredentials(secrets=("secret",)), write_back=back))
+    assert (about.is_pushed, about.sink) == (True, "fhir.patient")
+    assert "secret" not in repr(about)
 
 
 def test_a_listener_is_described_as_a_listener() -> None:

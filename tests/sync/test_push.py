@@ -25,6 +25,7 @@ from store.domain.patient import PatientRef
 from store.runs.encryption import new_key
 from store.runs.pushed_reads import EVERYTHING, MOST_WAITING, PushedReads
 from store.runs.runs import RunKind, RunStatus
+from sync.commands.deliveries import deliveries
 from sync.config import load
 from sync.measuring import measured
 from sync.queue import Job
@@ -108,6 +109,12 @@ class Site:
         return any(depth) or any(run.status == RunStatus.RUNNING for run in self.service.runtime.journal.runs(limit=3))
 
 
+def check_lines(site: Site) -> dict[str, str]:
+    """What ``check`` says about push and write-back."""
+    runtime = site.service.runtime
+    return {one.what: one.detail for one in deliveries(runtime.feed(SOURCE), runtime.database)}
+
+
 def eventually(holds: Callable[[], bool], within: float = 15.0) -> None:
     ends = time.monotonic() + within
     while not holds():
@@ -182,7 +189,7 @@ def test_the_pull_brings_what_push_missed_and_counts_it(site: Site) -> None:
     subscription = site.subscribe()
     site.settled()
     site.pull()
-    missed = site.metric("emr_sync_push_missed")
+    missed, (record, _) = site.metric("emr_sync_push_missed"), site.reads.record(SOURCE)
     subscription.cut = True
     changed, before = changed_of(site)
     others, versions = changed_of(site)
@@ -193,6 +200,10 @@ def test_the_pull_brings_what_push_missed_and_counts_it(site: Site) -> None:
     assert site.metric("emr_sync_push_missed") - missed == 4
     site.pull()
     assert site.metric("emr_sync_push_missed") - missed == 4
+    later, waiting = site.reads.record(SOURCE)
+    assert (later.missed - record.missed, later.event, waiting) == (4, record.event, 0)
+    assert later.missed_at
+    assert f"{later.missed} changes missed, which a pull brought, last" in check_lines(site)["push"]
 
 
 def test_what_push_brought_is_not_counted_as_missed(site: Site) -> None:
@@ -205,6 +216,9 @@ def test_what_push_brought_is_not_counted_as_missed(site: Site) -> None:
     site.settled()
     site.pull()
     assert site.metric("emr_sync_push_missed") == missed
+    event = site.reads.record(SOURCE)[0].event
+    assert event
+    assert f"last event {event:%Y-%m-%d %H:%M:%S}Z" in check_lines(site)["push"]
 
 
 def test_a_gap_in_the_event_numbers_causes_a_pull(site: Site) -> None:
@@ -233,6 +247,9 @@ def test_a_heartbeat_reveals_a_gap_once(site: Site) -> None:
     pulls = site.metric("emr_sync_push_reads", outcome="pulled")
     subscription.heartbeat()
     assert (subscription.answers[-1], site.waiting(), site.metric("emr_sync_push_reads", outcome="pulled")) == (200, [], pulls)
+    record = site.reads.record(SOURCE)[0]
+    assert record.gaps
+    assert (record.last or record.event) > record.event, "a heartbeat reports no change"
 
 
 def test_a_replayed_or_late_notification_changes_nothing(site: Site) -> None:
@@ -333,7 +350,7 @@ def test_a_flood_about_one_patient_is_one_read(site: Site) -> None:
 
 def test_too_many_patients_become_one_pull(site: Site) -> None:
     far = site.service.runtime.clock().replace(year=2100)
-    site.reads.add("nobody", "general", {f"p-{number}" for number in range(MOST_WAITING + 1)}, far)
+    site.reads.add("nobody", "general", {f"p-{number}" for number in range(MOST_WAITING + 1)}, far, now=far)
     assert site.waiting() == [EVERYTHING]
     (one,) = site.reads.take(far.replace(year=2101), ["nobody"])
     site.reads.done(one, far)
@@ -342,10 +359,10 @@ def test_too_many_patients_become_one_pull(site: Site) -> None:
 
 def test_a_report_during_a_read_is_read_again(site: Site) -> None:
     now = site.service.runtime.clock()
-    site.reads.add("nobody", "general", {"p-1"}, now.replace(year=2100))
+    site.reads.add("nobody", "general", {"p-1"}, now.replace(year=2100), now=now)
     (read,) = site.reads.take(now.replace(year=2101), ["nobody"])
     assert site.reads.take(now.replace(year=2101), ["nobody"]) == []
-    site.reads.add("nobody", "general", {"p-1"}, now)
+    site.reads.add("nobody", "general", {"p-1"}, now, now=now)
     site.reads.done(read, now.replace(year=2101))
     (again,) = site.reads.take(now.replace(year=2102), ["nobody"])
     assert again.pushes == read.pushes + 1
@@ -355,7 +372,7 @@ def test_a_report_during_a_read_is_read_again(site: Site) -> None:
 
 def test_a_read_that_a_dead_process_took_is_taken_by_another(site: Site) -> None:
     now = site.service.runtime.clock().replace(year=2100)
-    site.reads.add("nobody", "general", {"p-1"}, now)
+    site.reads.add("nobody", "general", {"p-1"}, now, now=now)
     (lost,) = site.reads.take(now, ["nobody"])
     (found,) = site.reads.take(now.replace(hour=(now.hour + 1) % 24, year=2101), ["nobody"])
     assert lost == found

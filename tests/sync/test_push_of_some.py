@@ -58,7 +58,7 @@ def last_heard(runtime: Runtime) -> Any:
 def reported(runtime: Runtime, name: str) -> None:
     """The EMR reports a patient, who is then read."""
     reads, now = PushedReads(runtime.database), runtime.clock()
-    reads.add("emr", "general", {name}, now)
+    reads.add("emr", "general", {name}, now, now=now)
     reader = PushReader(runtime, lambda job: None)
     reader.once()
     reader._pool.shutdown(wait=True)

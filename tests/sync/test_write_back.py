@@ -312,10 +312,16 @@ def test_a_refused_opt_out_is_a_dead_letter_that_can_be_retried(site: Site, caps
     site.sender.fill()
     assert len(site.states()[DEAD]) == 1, "only a person tries it again"
     capsys.readouterr()
+    assert cli.run(["-c", str(site.file), "check", "emr"]) == 1
+    assert "FAIL  write-back: fhir.patient; none waiting; 1 dead letter: emr-sync write-backs emr\n" in capsys.readouterr().out
     assert cli.run(["-c", str(site.file), "write-backs", "--json"]) == 0
     assert [one["attribute"] for one in json.loads(capsys.readouterr().out)] == [SMS]
     assert cli.run(["-c", str(site.file), "write-backs", "emr", "--retry", "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == {"retried": 1}
+    assert cli.run(["-c", str(site.file), "check", "emr", "--json"]) == 0
+    assert {"what": "write-back", "ok": True, "detail": "fhir.patient; 1 opt-out waiting; no dead letters"} in json.loads(
+        capsys.readouterr().out
+    )["findings"]
     site.sender.once()
     assert site.emr_permits(index) is False
 

@@ -15,8 +15,13 @@ class DescribedRule(NamedTuple):
 
 
 class About(NamedTuple):
-    """A described source. ``rows``: names and values in display order. ``listens``: the EMR sends data, so it cannot be read on request."""
+    """A described source. ``rows``: names and values in display order. ``listens``: the EMR sends data, so it cannot be read on request.
+
+    ``is_pushed``: its EMR also sends notifications. ``sink``: how opt-outs are written to it; empty if they are not.
+    """
 
     rows: tuple[tuple[str, str], ...] = ()
     mapping: tuple[DescribedRule, ...] = ()
     listens: bool = False
+    is_pushed: bool = False
+    sink: str = ""

@@ -11,9 +11,11 @@ from store.errors import StoreError
 from store.holds.configuration import ConfigurationRows
 from store.holds.review import HeldReview
 from store.patients.preferences import Preferences
+from store.patients.write_backs import WriteBacks
 from store.runs import source_checks
 from store.runs.causes import Causes
 from store.runs.open_rejections import number_open
+from store.runs.pushed_reads import PushedReads
 from store.runs.runs import Journal, Run, RunStatus
 from store.runs.source_checks import Agreement, Findings
 from store.runs.source_stats import Arrivals
@@ -118,6 +120,8 @@ class SourcePages:
             "waiting": self.waiting.of_source(visit.enterprise, source, causes, visit.now),
             "check": self.findings.check(source.name, visit.enterprise),
             "about": about,
+            "push": PushedReads(self.store.database).record(source.name) if about.is_pushed else None,
+            "write_back": WriteBacks(self.store.database).open(source.name) if about.sink else None,
             "may_resync": self.work is not None and not about.listens,
             "refusal": refusal,
         }

@@ -34,6 +34,9 @@ from tests.store.web.conftest import ENTERPRISES, NOW, FakeWork, running, seed
 ABOUT = About(
     (("Adapter", "hl7v2.files"),), (DescribedRule("do_not_contact", "ZCP-2", (("DNC", "yes"), ("OK", "no")), "another code: reject"),)
 )
+PUSHED = ABOUT._replace(is_pushed=True, sink="fhir.patient")
+ABOUTS = {"genhosp-adt": PUSHED}
+"""How sources are described; all others as ``ABOUT``."""
 ROLES = ("enterprise", "manager", "staff", "operator", "auditor", "administrator")
 CSRF = re.compile(r'name="csrf" value="([^"]+)"')
 
@@ -167,7 +170,9 @@ def serve_pages(url: str, provider: Callable[[str, Moment], Provider] | None = N
     users = Users(database)
     sessions = Sessions(database, idle=timedelta(minutes=30), longest=timedelta(hours=12))
     keys, lanes = ApiKeys(database), Lanes.create()
-    access = Access(users, keys, sessions, lambda source: ABOUT, provider=provider(address, moment) if provider else None)
+    access = Access(
+        users, keys, sessions, lambda source: ABOUTS.get(source, ABOUT), provider=provider(address, moment) if provider else None
+    )
     asked_for = SyncWork(
         work.resync,
         work.replay,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
+from store.runs.pushed_reads import PushedReads
 from store.runs.queued_runs import QueuedRuns
 from store.runs.source_checks import Checked, Findings
 from store.runs.source_stats import Arrivals, Hour
@@ -11,6 +12,7 @@ from store.web.pages.chart import chart
 from tests.store.web.conftest import NOW
 from tests.store.web.pages.conftest import Pages
 from tests.store.web.pages.test_console import rejected
+from tests.store.web.pages.test_undelivered import dead
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 SOURCE = "/sources/genhosp-adt"
@@ -97,6 +99,27 @@ def test_the_result_of_the_last_check_is_shown_with_its_time(fresh_pages: Pages)
     assert "Token failed the server granted fewer scopes than requested" in seen.text
     assert "Plan full reads, compared by content" in seen.text
     assert "Checked" in seen.text
+
+
+def test_push_and_write_back_are_shown_where_they_are_configured(fresh_pages: Pages) -> None:
+    browser, reads, now = fresh_pages.signed_in("operator"), PushedReads(fresh_pages.store.database), fresh_pages.moment()
+    seen = browser.get(SOURCE).text
+    assert "Last event none yet Patients to read none Missed nothing No signed notification has come." in seen
+    assert "Written by fhir.patient Waiting none Not taken by the EMR none" in seen
+    reads.add("genhosp-adt", "general", {"p-1"}, now, "subscription", lambda known: (3, True), now=now)
+    reads.note_missed("genhosp-adt", "general", 12, now)
+    dead(fresh_pages)
+    fresh_pages.moment.advance(timedelta(minutes=5))
+    seen = browser.get(SOURCE)
+    assert "Last event 5 minutes ago" in seen.text
+    assert "Patients to read 2" in seen.text, "the patient, and everything because of the gap"
+    assert "Missed 12 changes , which a pull brought" in seen.text
+    assert "1 gap in the numbers of events" in seen.text
+    assert "No signed notification" not in seen.text
+    assert "Not taken by the EMR 1 : look at the reasons" in seen.text
+    assert 'href="/undelivered"' in seen.response.text
+    other = fresh_pages.signed_in("operator", "local").get("/sources/clinic").text
+    assert ("Last event" in other, "Write-back" in other) == (False, False)
 
 
 def test_causes_of_rejections_are_listed(fresh_pages: Pages) -> None:
