@@ -32,7 +32,7 @@ from sync.config.loading import load
 from sync.runtime import Runtime
 
 EMR_SYNC = str(Path(sys.executable).parent / "emr-sync")
-MOST_MS = 100.0
+MOST_MS, MOST_P99_MS = 100.0, 200.0
 SEALED = {"payload_keys": {"current": "bench", "keys": {"bench": "YmVuY2gtYmVuY2gtYmVuY2gtYmVuY2gtYmVuY2gtYmU="}}}
 CSRF = re.compile(r'name="csrf" value="([^"]+)"')
 FORM = "/sign-in"
@@ -149,7 +149,7 @@ def _measured(kind: str, size: Size, browsers: Browsers, subjects: Subjects, tim
             used += processor_seconds(browsers.pid) - before
         details = {"patients": size.patients, "times": times}
         yield Figure("pages", f"{page.name}, processor of the service", 1000 * used / times, "ms", database=kind, details=details)
-        for what, share in (("median", 0.5), ("p99", 0.99)):
+        for what, share, most in (("median", 0.5, MOST_MS), ("p99", 0.99, MOST_P99_MS)):
             value, least = (sorted(one)[int(share * times)] for one in (took, floor))
             yield Figure(
                 "pages",
@@ -158,7 +158,7 @@ def _measured(kind: str, size: Size, browsers: Browsers, subjects: Subjects, tim
                 "ms",
                 floor=least,
                 floor_is="empty page",
-                most=MOST_MS,
+                most=most,
                 database=kind,
                 details=details,
             )

@@ -14,7 +14,7 @@ from bench import asks, site
 from bench.crowd import NOW
 from bench.databases import Databases
 from bench.figure import Figure
-from bench.pages import FORM, MOST_MS, Browsers, PageRequest, sealed_config, serving
+from bench.pages import FORM, MOST_MS, MOST_P99_MS, Browsers, PageRequest, sealed_config, serving
 from bench.people import FAMILY, GIVEN, SEED, People, Person, names, people
 from bench.turns import processor_seconds
 from store.domain.lock import Role
@@ -24,7 +24,6 @@ from sync.runtime import Runtime
 
 MANY, FEW = 1_000_000, 20_000
 LOOKED_FOR = 40
-MOST_P99_MS = 200.0
 
 
 def run(databases: Databases, *, quick: bool) -> Iterator[Figure]:
