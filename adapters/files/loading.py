@@ -81,15 +81,17 @@ class _Loading:
                 raise FileRejected("file_empty", "the file has no header: it is empty, or was not delivered completely")
             self.columns = tuple(column_name(name) if name else "" for name in header.values)
         else:
-            self.columns = self.table.columns
-        self._find_columns()
+            header, self.columns = None, self.table.columns
+        self._find_columns(is_legible=header is None or MARK not in header.values)
 
-    def _find_columns(self) -> None:
+    def _find_columns(self, *, is_legible: bool) -> None:
         """Names the columns as the configuration does. One that is missing, or there twice, must not look as if nobody refused."""
         wanted = self.table.used | set(self.table.key)
         folded = {name.casefold(): name for name in wanted}
         self.columns = tuple(name if name in wanted else folded.get(name.casefold(), name) for name in self.columns)
         missing = sorted(wanted - set(self.columns) - self.table.optional)
+        if missing and not is_legible:
+            raise FileRejected("encoding_wrong", "the header has invalid bytes, or NUL, for this encoding: check dialect.encoding")
         if missing:
             raise FileRejected("columns_missing", f"the file lacks the columns {', '.join(missing)}: check the file, dialect and columns")
         twice = sorted(name for name in wanted if self.columns.count(name) > 1)

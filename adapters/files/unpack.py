@@ -12,7 +12,9 @@ from typing import IO
 
 from adapters.files.rejected import FileRejected
 
-GZIP, ZIP = b"\x1f\x8b", b"PK\x03\x04"
+GZIP, ZIP = b"\x1f\x8b", (b"PK\x03\x04", b"PK\x05\x06")
+"""How files begin; the second zip file has no members."""
+LONGEST_BEGINNING = 4
 CHUNK = 256 * 1024
 LARGEST = 4 * 1024**3
 """Bytes of a decompressed file."""
@@ -23,7 +25,7 @@ HIGHEST_RATIO, FROM = 250, 64 * 1024 * 1024
 def unpacked(chunks: Iterator[bytes], largest: int) -> Iterator[bytes]:
     """The content: of a gzip file, of the only file in a zip file, or of the file itself. Raises :class:`FileRejected`."""
     first = b""
-    while len(first) < len(ZIP) and (chunk := next(chunks, b"")):
+    while len(first) < LONGEST_BEGINNING and (chunk := next(chunks, b"")):
         first += chunk
     stream = chain([first], chunks)
     if first.startswith(GZIP):

@@ -21,6 +21,8 @@ from adapters.rehearsal import certificate, disorder, hl7, ndjson
 from adapters.rehearsal.chart import Chart, ChartEntry, Clock, utc_now
 from adapters.rehearsal.dialect import AUTHORITY, MRN_SYSTEM, Mapping, fhir_mapping, hl7_mapping
 from adapters.rehearsal.export import ExportDesk
+from adapters.rehearsal.extract import SNAPSHOT, Extracts
+from adapters.rehearsal.extract_layouts import LAYOUTS
 from adapters.rehearsal.faults import Faults
 from adapters.rehearsal.fhir_server import Clinic, FhirServer
 from adapters.rehearsal.mllp_sender import MllpSender, OnAck, Report
@@ -164,6 +166,10 @@ class RehearsalEmr:
     def export(self, path: Path) -> int:
         """Writes all patients as NDJSON. Returns their number."""
         return ndjson.write(self.chart, path)
+
+    def extracts(self, folder: Path, layout: str, semantics: str = SNAPSHOT) -> Extracts:
+        """Delimited extracts of a layout (``LAYOUTS``) in a folder; each call of their ``write`` adds a set."""
+        return Extracts(self.chart, self.faults, folder, LAYOUTS[layout], semantics)
 
     def fhir_source(self, *, enterprise: str, private_key: str | None = None) -> dict[str, Any]:
         """A ``sources`` entry for the FHIR endpoint. ``private_key`` is the reference to the secret in the configuration (``file:…``)."""

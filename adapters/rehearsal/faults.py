@@ -32,6 +32,7 @@ class Faults:
         self._queue: deque[Fault] = deque()
         self._lock = Lock()
         self._planned: Counter[str] = Counter()
+        self._extracts: deque[str] = deque()
         self.delay = 0.0
         self.break_next_links = False
         self.taken = 0
@@ -93,6 +94,16 @@ class Faults:
     def spoil_files(self, how: str, times: int = 1) -> None:
         """The next files of an export have status 200 but are not valid NDJSON: ``html``, ``cut`` (in the middle of a line), ``pretty``."""
         self._plan(f"{how}-file", times)
+
+    def spoil_extracts(self, how: str, times: int = 1) -> None:
+        """The next sets of a delimited extract have a fault of ``adapters.rehearsal.extract``; none if ``how`` is empty."""
+        with self._lock:
+            self._extracts.extend([how] * times)
+
+    def next_extract(self) -> str:
+        """Takes the fault for this set of an extract; empty if it has none."""
+        with self._lock:
+            return self._extracts.popleft() if self._extracts else ""
 
     def redirect(self, times: int = 1) -> None:
         """The next kick-off requests are redirected (307) to the same server."""

@@ -8,7 +8,10 @@ from __future__ import annotations
 import shutil
 import tempfile
 import threading
+import time
 from collections.abc import Callable
+from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from signal import SIGINT, SIGTERM, signal
 from typing import TYPE_CHECKING, Annotated
@@ -21,10 +24,34 @@ from sync.config.problems import UsageError
 
 if TYPE_CHECKING:
     from adapters.rehearsal.emr import RehearsalEmr
+    from adapters.rehearsal.extract import Extracts
     from adapters.rehearsal.faults import Faults
+
+
+class Layout(StrEnum):
+    """The layouts of extracts (``adapters.rehearsal.extract_layouts``)."""
+
+    WIDE = "wide"
+    LONG = "long"
+    EPIC = "epic"
+
+
+class Semantics(StrEnum):
+    """What a set of extracts has."""
+
+    DELTA = "delta"
+    SNAPSHOT = "snapshot"
+
 
 Patients = Annotated[int, typer.Option(help="The number of synthetic patients.", min=1)]
 Seed = Annotated[int, typer.Option(help="The same seed gives the same patients.")]
+EXTRACT_FAULTS = ("lying-trailer", "wrong-columns", "short-row", "sequence-gap", "other-encoding", "zip-bomb", "cut-extract")
+
+
+def _spoil_extract(name: str, faults: Faults) -> None:
+    faults.spoil_extracts(name)
+
+
 FAULTS: dict[str, Callable[[Faults], object]] = {
     "401": lambda faults: faults.unauthorized(),
     "429": lambda faults: faults.throttle(),
@@ -53,10 +80,13 @@ FAULTS: dict[str, Callable[[Faults], object]] = {
     "reordered": lambda faults: setattr(faults, "reordered", 5),
     "wrong-charset": lambda faults: setattr(faults, "wrong_charsets", 7),
     "lost-acks": lambda faults: setattr(faults, "lost_acks", 9),
+    "whole-extract": lambda faults: faults.spoil_extracts(""),
+    **{name: partial(_spoil_extract, name) for name in EXTRACT_FAULTS},
 }
 """The faults of ``--faults``. Those from 401 to ``late`` affect one request each; ``well`` answers one normally in between. ``expired`` and
 the ``-file`` faults affect one file of an export; ``partial``, ``short`` and ``redirected`` one export; ``slipped`` and ``error-entry`` one
-page. The others last until the end; those of the ADT feed affect about every fifth message."""
+page; ``whole-extract`` and those after it one set of an extract. The others last until the end; those of the ADT feed affect about every
+fifth message."""
 
 
 def demo(
@@ -88,6 +118,10 @@ def rehearse(
     tls: Annotated[bool, typer.Option("--tls", help="Use HTTPS, with a self-signed certificate.")] = False,
     key: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the client's private key to this new file.")] = None,
     export: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the patients to this new file, as NDJSON.")] = None,
+    extracts: Annotated[Path | None, typer.Option(metavar="FOLDER", help="Write delimited extracts to this folder.")] = None,
+    layout: Annotated[Layout, typer.Option(help="The layout of the extracts.")] = Layout.WIDE,
+    semantics: Annotated[Semantics, typer.Option(help="What each set of extracts has: changes, or every patient.")] = Semantics.DELTA,
+    sets: Annotated[int, typer.Option(help="How many sets of extracts. Some patients change between them.", min=1)] = 3,
     as_json: AsJson = False,
 ) -> None:
     """Run only the rehearsal EMR, on loopback, until Ctrl-C."""
@@ -104,9 +138,13 @@ def rehearse(
             key.write_text(emr.private_key)
         if export:
             emr.export(export)
+        written = emr.extracts(extracts, layout, semantics) if extracts else None
+        if written:
+            _write_sets(emr, written, sets)
         source, bulk = emr.fhir_source(enterprise="ENTERPRISE"), emr.bulk_source(enterprise="ENTERPRISE")
         if as_json:
-            output.emit({"base_url": emr.base_url, "source": source, "bulk_source": bulk, "authorities": emr.authorities})
+            extract = {"extract_source": written.source(enterprise="ENTERPRISE")} if written else {}
+            output.emit({"base_url": emr.base_url, "source": source, "bulk_source": bulk, **extract, "authorities": emr.authorities})
         else:
             shown = f"in {key}" if key else f"(for this EMR only):\n{emr.private_key}"
             output.say(f"FHIR endpoint: {emr.base_url}\nClient id: {emr.client_id}\nPrivate key {shown}")
@@ -128,6 +166,15 @@ def planned_faults(text: str) -> Faults:
             raise UsageError(f"unknown fault {name!r}; use {', '.join(FAULTS)}")
         FAULTS[name](faults)
     return faults
+
+
+def _write_sets(emr: RehearsalEmr, extracts: Extracts, sets: int) -> None:
+    """Writes so many sets. A name has whole seconds, so each set has a second of its own."""
+    for number in range(sets):
+        if number:
+            time.sleep(1)
+            emr.tick()
+        extracts.write()
 
 
 def _send(emr: RehearsalEmr, where: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import time
@@ -15,7 +16,7 @@ from store.db.database import Database
 from tests.adapters.files.made import JOINED, joined
 from tests.adapters.hl7v2.sftp_server import PASSWORD, USER, serving
 from tests.functional.forked import start
-from tests.functional.program import emr_sync, free_port, hospital, written
+from tests.functional.program import emr_sync, ended, free_port, hospital, written
 
 SOURCE = "genhosp-extract"
 PATIENTS, BATCH = 1_000, 100
@@ -107,3 +108,27 @@ def test_a_set_on_an_sftp_server_is_read_once(tmp_path: Path, monkeypatch: pytes
     assert sum(again["counts"].values()) == 0
     assert emr_sync(config, "patient", "M2")["preferences"]["topic.recalls.sms"]["value"] == "denied"
     assert len(list((out / "done").iterdir())) == 3
+
+
+@pytest.mark.parametrize("layout", ["wide", "long", "epic"])
+def test_the_extracts_that_the_rehearsal_emr_writes_are_read(tmp_path: Path, layout: str) -> None:
+    out, drop = tmp_path / "out", tmp_path / "drop"
+    arguments = ["rehearse", "--patients", "100", "--extracts", str(drop), "--layout", layout, "--sets", "3", "--json"]
+    emr = start([*arguments, "--faults", "whole-extract,sequence-gap"], out, Path(os.devnull))
+    deadline = time.monotonic() + PATIENCE
+    while not (out.exists() and out.read_text().endswith("}\n")):
+        assert emr.poll() is None, "it ended early"
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    emr.send_signal(signal.SIGTERM)
+    assert emr.wait(60) == 0
+    source = json.loads(out.read_text())["extract_source"] | {"enterprise": "general-hospital"}
+    configuration = hospital(f"sqlite:///{tmp_path}/x.db", free_port())
+    config = written(tmp_path, configuration | {"sources": {SOURCE: source}})
+    code, _, errors = ended(config, "resync", SOURCE)
+    assert code != 0
+    assert "sequence" in errors
+    for path in (drop / "withheld").iterdir():
+        path.rename(drop / path.name)
+    assert emr_sync(config, "resync", SOURCE)["status"] == "done"
+    assert count(f"sqlite:///{tmp_path}/x.db", "patients") > 50

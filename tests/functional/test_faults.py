@@ -11,6 +11,7 @@ import pytest
 
 from adapters.base import Fetch
 from adapters.rehearsal.emr import RehearsalEmr
+from adapters.rehearsal.extract import EXTRACT_FAULTS
 from adapters.rehearsal.faults import Faults
 from store.domain.patient import PatientRef
 from store.errors import PatientUnknown
@@ -279,4 +280,5 @@ def test_every_fault_can_be_requested_by_name() -> None:
     assert planned.repeat_lines
     assert (planned.duplicates, planned.reordered, planned.wrong_charsets, planned.lost_acks) == (5, 5, 7, 9)
     assert [planned.take(name) for name in ("expired", "partial", "miscount", "expired")] == [True, True, True, False]
+    assert [planned.next_extract() for _ in range(9)] == ["", *EXTRACT_FAULTS, ""]
     assert [one.status for one in iter(planned.next, None)] == [401, 429, 500, 503, 0, 200, 200]
