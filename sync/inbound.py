@@ -5,15 +5,17 @@ A request that its provider did not sign is answered 401 and leaves nothing but 
 
 from __future__ import annotations
 
+import secrets
 from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
 from adapters.base import IngestResult
 from adapters.providers.fetch import fetched
+from adapters.providers.format import Recipe
 from adapters.providers.reading import UNKNOWN_EVENT, Event, IgnoredEvent, UnusableEvent, read_content, read_item
 from adapters.providers.request import BodyUnreadable, ProviderRequest, json_value
-from adapters.providers.signatures import refusal
+from adapters.providers.signatures import WRONG, ProviderCredentials, refusal
 from adapters.providers.sns import Fetch, SnsSignatures, SnsUnreachable
 from store.patients.provider_events import NOTHING, REJECTED, REPEATED, MessagingProvider, ProviderEvents
 from store.preference import RecordOutcome
@@ -30,6 +32,11 @@ IGNORED = "ignored"
 UNSIGNED = "the request is not signed by the provider as configured: check its secret, public_url and clock"
 SNS_AWAY = "Amazon SNS could not be reached to verify the message: send it again"
 CONFIRMED = "confirmed"
+UNKNOWN = "unknown"
+"""In place of a provider that there is not."""
+NOBODYS = Recipe("hmac", header=("x-twilio-signature",), signed=("url", "sorted_form"))
+CHALLENGES = 'Basic realm="emr-sync", Signature realm="emr-sync"'
+"""Of every provider, since the scheme would tell which provider it is. Those with a password wait for the first."""
 UNUSED = {REPEATED: RecordOutcome.UNCHANGED, NOTHING: RecordOutcome.UNCHANGED, REJECTED: RecordOutcome.REJECTED}
 """The outcome of a replay that changed nothing."""
 
@@ -40,23 +47,26 @@ class Inbound:
     def __init__(self, runtime: Runtime, fetch: Fetch = fetched) -> None:
         self.runtime, self.sns = runtime, SnsSignatures(fetch)
         self.events = ProviderEvents(runtime.preferences, runtime.journal)
-        self._warnings = logs.RareWarnings()
+        self._nobody, self._warnings = ProviderCredentials(secrets=(secrets.token_hex(32),)), logs.RareWarnings()
 
     def receive(self, request: InboundRequest) -> InboundAnswer:
-        """Verifies, reads and commits one request. Raises :class:`ProblemDetails` 404, 401 or 503."""
+        """Verifies, reads and commits one request. Raises :class:`ProblemDetails` 401 or 503.
+
+        An unknown provider is answered like a wrong signature, and after the same kind of work: otherwise anybody could learn their names.
+        """
         provider = self.runtime.settings.providers.get(request.name)
-        if provider is None:
-            raise ProblemDetails(404, "not_found", "no such messaging provider")
         headers = {name.lower(): value for name, value in request.headers.items()}
-        url = f"{provider.public_url}{request.target}"
+        url = f"{provider.public_url if provider else ''}{request.target}"
         signed = ProviderRequest(url, headers, request.body, request.peer, self.runtime.clock())
+        if provider is None:
+            raise self._refused(UNKNOWN, refusal(signed, NOBODYS, self._nobody) or WRONG)
         try:
             self._verify(provider, signed)
             if provider.format.envelope and self.sns.confirm(signed):
                 self._count(provider, [CONFIRMED])
                 return InboundAnswer(200)
         except SnsUnreachable:
-            self._refused(provider, "certificate_unreachable")
+            self._count_refused(provider.name, "certificate_unreachable")
             raise ProblemDetails(503, "provider_unreachable", SNS_AWAY, {"Retry-After": RETRY_AFTER}) from None
         self._count(provider, self._recorded(provider, read_body(provider, signed)))
         answer = provider.format.answer
@@ -72,15 +82,12 @@ class Inbound:
         return IngestResult(UNUSED.get(outcome, RecordOutcome.APPLIED), reason)
 
     def _verify(self, provider: ConfiguredProvider, request: ProviderRequest) -> None:
-        recipe = provider.format.verify
         try:
-            why = refusal(request, recipe, provider.credentials, {"sns": self.sns.check})
+            why = refusal(request, provider.format.verify, provider.credentials, {"sns": self.sns.check})
         except BodyUnreadable:
             why = "signature_missing"
         if why:
-            self._refused(provider, why)
-            scheme = "Basic" if recipe.scheme == "basic" else "Signature"
-            raise ProblemDetails(401, "signature_refused", UNSIGNED, {"www-authenticate": f'{scheme} realm="emr-sync"'})
+            raise self._refused(provider.name, why)
 
     def _recorded(self, provider: ConfiguredProvider, events: Iterable[Event]) -> list[str]:
         found = list(events)
@@ -93,10 +100,15 @@ class Inbound:
         for outcome, number in Counter(outcomes).items():
             self.runtime.metrics.provider_events.add(provider.name, outcome, number=number)
 
-    def _refused(self, provider: ConfiguredProvider, reason: str) -> None:
-        """Counts a refused request."""
-        self.runtime.metrics.provider_refused.add(provider.name, reason)
-        self._warnings.warn("webhooks refused", provider=provider.name, reason=reason)
+    def _refused(self, provider: str, reason: str) -> ProblemDetails:
+        """Counts a refused request. Returns its answer, which is the same for all of them."""
+        self._count_refused(provider, reason)
+        return ProblemDetails(401, "signature_refused", UNSIGNED, {"www-authenticate": CHALLENGES})
+
+    def _count_refused(self, provider: str, reason: str) -> None:
+        """A name that we do not know has no metric of its own: anybody could create any number."""
+        self.runtime.metrics.provider_refused.add(provider, reason)
+        self._warnings.warn("webhooks refused", provider=provider, reason=reason)
 
 
 def read_body(provider: ConfiguredProvider, request: ProviderRequest) -> list[Event]:

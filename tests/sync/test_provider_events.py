@@ -355,8 +355,32 @@ def test_get_is_refused_since_its_url_would_hold_number_and_text(general: Clinic
         assert connection.getresponse().status == 405
 
 
-def test_an_unknown_provider_is_404(general: Clinic) -> None:
-    assert general.send(Webhook("nobody", b"", {})).status == 404
+FORGED: list[dict[str, str]] = [
+    {},
+    {"content-type": FORM, "x-twilio-signature": "AAAA"},
+    {"content-type": JSON, "authorization": "Basic Ym9iOmJvYg=="},
+    {"content-type": FORM, "x-twilio-signature": "\u00ff"},
+]
+
+
+@pytest.mark.parametrize("body", [b"", b"{}", b"From=%2B12175550101&Body=START"])
+@pytest.mark.parametrize("headers", FORGED)
+def test_an_unknown_provider_is_answered_as_any_other_without_a_signature(general: Clinic, headers: dict[str, str], body: bytes) -> None:
+    before = general.kept()
+    unknown = general.send(Webhook("nobody", body, headers))
+    assert unknown.status == 401
+    for known in providers.PROVIDERS:
+        answer = general.send(Webhook(known, body, headers))
+        assert (answer.status, answer.body, set(answer.headers)) == (401, unknown.body, set(unknown.headers)), known
+        assert answer.headers["www-authenticate"] == unknown.headers["www-authenticate"], known
+    assert general.kept() == before
+
+
+def test_a_good_signature_for_another_name_is_refused_and_the_name_is_in_no_metric(general: Clinic) -> None:
+    hook = signed("twilio", b"From=%2B12175550101&Body=STOP", FORM)
+    assert general.send(Webhook("somebody", hook.body, hook.headers)).status == 401
+    assert 'provider="unknown"' in general.metrics()
+    assert "somebody" not in general.metrics()
 
 
 # --- signatures

@@ -41,7 +41,7 @@ class InboundAnswer(NamedTuple):
 
 
 Receive = Callable[[InboundRequest], InboundAnswer]
-"""Verifies, reads and commits. Raises :class:`ProblemDetails` 404 for an unknown name, 401 for a request that is not signed by it."""
+"""Verifies, reads and commits. Raises :class:`ProblemDetails` 401 for a request that is not signed, also if its name is unknown."""
 
 
 def handler(path: str, receive: Receive, lane: WorkerThreads) -> HTTPRouteHandler:
