@@ -80,6 +80,19 @@ class Unanswered(AdapterError):
     """What was written got no answer: the EMR may have it."""
 
 
+def all_written(writes: Iterable[Callable[[], bool]]) -> bool:
+    """Writes one after the other; whether all of them changed something. :class:`Unanswered` if one fails after another did."""
+    changed: list[bool] = []
+    for write in writes:
+        try:
+            changed.append(write())
+        except AdapterError as error:
+            if not any(changed):
+                raise
+            raise Unanswered(str(error), permanent=error.permanent, retry_after=error.retry_after) from None
+    return all(changed)
+
+
 class IncompleteFetch(AdapterError):
     """The response is incomplete: fewer records than announced, an error among them, or pages that never end.
 

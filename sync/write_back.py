@@ -111,7 +111,7 @@ class WriteBackSender:
             self.runtime.metrics.written_back.add(feed.name, "put_off")
             return pause
         text = (REFUSED if error.permanent else GAVE_UP).format(reason=error, attempts=attempts)
-        self.outbox.settle(one, WriteBackState.DEAD, text, None)
+        self.outbox.settle(one, WriteBackState.DEAD, text, tried)
         self.runtime.metrics.written_back.add(feed.name, WriteBackState.DEAD)
         self.log.error("an opt-out was not written to the EMR; see emr-sync write-backs", source=feed.name, reason=text)
         return None if error.permanent else pause

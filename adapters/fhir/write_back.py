@@ -10,10 +10,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 from urllib.parse import quote
 
-from adapters.base import AdapterError, Refusal, SourceSettings, Unanswered
+from adapters.base import AdapterError, Refusal, SourceSettings, Unanswered, all_written
 from adapters.fhir.client import FhirClient
 from adapters.fhir.consent_flag import WRITTEN_BY_US
 from adapters.fhir.decode import NotReadable, decode_exactly, encode
@@ -25,7 +26,7 @@ from adapters.http.retry import TRANSIENT
 
 FHIR_JSON = "application/fhir+json"
 HEADERS = {"Accept": FHIR_JSON, "Content-Type": FHIR_JSON}
-CONFLICTS = (409, 412)
+CONFLICTS, GATEWAYS = (409, 412), (502, 504)
 ATTEMPTS = 3
 """How often a Patient that somebody else changes at the same time is read and changed again at once."""
 OPT_OUT_POLICY = {"coding": [{"system": "http://terminology.hl7.org/CodeSystem/v3-ActCode", "code": "OPTOUT"}]}
@@ -65,8 +66,8 @@ class PatientSink:
     def write(self, refusal: Refusal) -> bool:
         """Returns when the EMR has the opt-out: whether its Patient was changed. Raises :class:`~adapters.base.AdapterError`."""
         with closing(self.open_client()) as client:
-            changed = [self._deny(client, name, self.attributes[refusal.attribute]) for name in resource_ids(self.source, refusal)]
-        return all(changed)
+            extension, names = self.attributes[refusal.attribute], list(resource_ids(self.source, refusal))
+            return all_written(partial(self._deny, client, name, extension) for name in names)
 
     def _deny(self, client: FhirClient, name: str, extension: DenyingExtension) -> bool:
         for _ in range(ATTEMPTS):
@@ -76,7 +77,7 @@ class PatientSink:
                 return False
             written = self._put(client, name, patient, _version(read, patient))
             if written.status not in CONFLICTS:
-                _checked(client, written)
+                _accepted(client, written)
                 return True
         raise AdapterError("somebody else changes the Patient at the same time")
 
@@ -98,12 +99,18 @@ class ConsentSink:
     def write(self, refusal: Refusal) -> bool:
         """Returns ``True`` when the EMR has the opt-out, in a Consent of ours. Raises :class:`~adapters.base.AdapterError`."""
         with closing(self.open_client()) as client:
-            for name in resource_ids(self.source, refusal):
-                body = consent(name, refusal, self.attributes[refusal.attribute])
-                once = f"identifier={WRITTEN_BY_US}|{body['identifier'][0]['value']}"
-                answer = _ask(client, "POST", "Consent", body, {"If-None-Exist": once})
-                if answer.status != 412:  # several Consents have the identifier: it was created before
-                    _checked(client, answer)
+            names = list(resource_ids(self.source, refusal))
+            return all_written(partial(self._deny, client, name, refusal) for name in names)
+
+    def _deny(self, client: FhirClient, name: str, refusal: Refusal) -> bool:
+        body = consent(name, refusal, self.attributes[refusal.attribute])
+        once = f"identifier={WRITTEN_BY_US}|{body['identifier'][0]['value']}"
+        try:
+            answer = _ask(client, "POST", "Consent", body, {"If-None-Exist": once})
+        except AdapterError as error:
+            raise Unanswered(str(error), permanent=error.permanent, retry_after=error.retry_after) from None
+        if answer.status != 412:  # several Consents have the identifier: it was created before
+            _accepted(client, answer)
         return True
 
 
@@ -152,6 +159,16 @@ def _checked(client: FhirClient, answer: RawResponse) -> RawResponse:
     permanent = 400 <= answer.status < 500 and answer.status not in (*TRANSIENT, *CONFLICTS, *DENIED_ACCESS)
     retry_after = client.retry_after(answer.headers)
     raise AdapterError(f"the server returned {answer.status}{client.described(answer.body)}", permanent=permanent, retry_after=retry_after)
+
+
+def _accepted(client: FhirClient, answer: RawResponse) -> None:
+    """Raises unless the change was accepted; :class:`Unanswered` if only a gateway answered, since the EMR may have it."""
+    try:
+        _checked(client, answer)
+    except AdapterError as error:
+        if answer.status not in GATEWAYS:
+            raise
+        raise Unanswered(str(error), permanent=error.permanent, retry_after=error.retry_after) from None
 
 
 def _resource(answer: RawResponse) -> Resource:

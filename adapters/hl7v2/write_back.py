@@ -10,14 +10,16 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from adapters.address import address
-from adapters.base import AdapterError, Refusal, SourceSettings
+from adapters.base import AdapterError, Refusal, SourceSettings, Unanswered, all_written
 from adapters.hl7v2 import tls
 from adapters.hl7v2.client import MllpClient
 from adapters.hl7v2.framing import FrameError
 from adapters.hl7v2.schema import FIELD
+from store.preference import Identifier
 
 ESCAPES = str.maketrans({"\\": "\\E\\", "|": "\\F\\", "^": "\\S\\", "~": "\\R\\", "&": "\\T\\"})
 CONTROL = re.compile(r"[\x00-\x1f\x7f]")
@@ -40,6 +42,7 @@ class A31Sink:
     def __init__(self, settings: SourceSettings, attributes: Mapping[str, DenyingField], options: Mapping[str, Any]) -> None:
         self.settings, self.attributes, self.options = settings, attributes, options
         trust = options.get("tls") or {}
+        self.timeout = TIMEOUT
         self.tls, self.server_name = tls.connecting(trust), str(trust.get("server_name") or "")
 
     def write(self, refusal: Refusal) -> bool:
@@ -47,10 +50,12 @@ class A31Sink:
         known = [one for one in refusal.identifiers if self._is_own(one.authority, one.type)]
         if not known:
             raise AdapterError(UNKNOWN, permanent=True)
-        for number, one in enumerate(known):
-            control = f"ES{refusal.key[:16]}{number:02d}"
-            cx = "^".join((_escaped(one.value), "", "", _escaped(self.settings.authority), _escaped(one.type)))
-            self._send(message(cx, self.attributes[refusal.attribute], control, datetime.now(UTC), self.options), control)
+        return all_written(partial(self._deny, refusal, number, one) for number, one in enumerate(known))
+
+    def _deny(self, refusal: Refusal, number: int, one: Identifier) -> bool:
+        control = f"ES{refusal.key[:16]}{number:02d}"
+        cx = "^".join((_escaped(one.value), "", "", _escaped(self.settings.authority), _escaped(one.type)))
+        self._send(message(cx, self.attributes[refusal.attribute], control, datetime.now(UTC), self.options), control)
         return True
 
     def _is_own(self, authority: str, kind: str) -> bool:
@@ -59,13 +64,19 @@ class A31Sink:
 
     def _send(self, body: bytes, control: str) -> None:
         where = address(self.options["connect"])
+        try:  # the texts of these errors may name the peer
+            client = MllpClient(where.host, where.port, self.timeout, self.tls, self.server_name)
+        except OSError as error:
+            raise AdapterError(f"the EMR's listener cannot be reached ({type(error).__name__})") from None
         try:
-            with MllpClient(where.host, where.port, TIMEOUT, self.tls, self.server_name) as client:
+            with client:
                 code, answered = acknowledgement(client.send(body))
-        except (OSError, FrameError) as error:  # its text may name the peer
-            raise AdapterError(f"the EMR's listener did not acknowledge ({type(error).__name__})") from None
-        if answered != control or code in REJECTED or not code:
-            raise AdapterError(f"the EMR's listener answered {code if answered == control and code else 'another message'}")
+        except (OSError, FrameError) as error:
+            raise Unanswered(f"the EMR's listener did not acknowledge ({type(error).__name__})") from None
+        if answered != control or not code:
+            raise Unanswered("the EMR's listener answered another message")
+        if code in REJECTED:
+            raise AdapterError(f"the EMR's listener answered {code}")
         if code not in ACCEPTED:
             known = code if code in ERRORS else "an unknown code"  # anything else may be about a patient
             raise AdapterError(f"the EMR's listener answered {known}", permanent=True)

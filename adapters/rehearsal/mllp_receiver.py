@@ -6,6 +6,7 @@ texts: a deleted field (two double quotes), or any other value, is answered AE.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from socketserver import StreamRequestHandler, ThreadingTCPServer
 from threading import Thread
 
@@ -15,15 +16,19 @@ from adapters.rehearsal.written import Written
 START, END = b"\x0b", b"\x1c\r"
 DENIES = ("PD1", 11, "01")
 ALLOWED = {"PID": {1, 3}, "PD1": {11}, "PV1": {1, 2}}
-NO_ANSWER = ""
+NO_ANSWER, SILENT = "", "silent"
 
 
 class UpdateListener:
-    """Receives updates. ``codes``: acknowledgement codes that the next messages get instead; empty for no answer after the change."""
+    """Receives updates. ``codes``: acknowledgement codes that the next messages get instead; empty for no answer after the change.
+
+    ``SILENT`` is no answer either, and the connection stays open. ``before_answer`` is called after a change, before it is acknowledged.
+    """
 
     def __init__(self, written: Written, port: int = 0) -> None:
         self.written, self.messages = written, list[bytes]()
         self.codes: list[str] = []
+        self.before_answer: Callable[[], object] = lambda: None
         listener = self
 
         class FrameHandler(StreamRequestHandler):
@@ -32,9 +37,10 @@ class UpdateListener:
             def handle(self) -> None:
                 while frame := self._frame():
                     answer = listener.answer(frame)
-                    if not answer:
+                    if answer == b"":
                         return
-                    self.wfile.write(START + answer + END)
+                    if answer is not None:
+                        self.wfile.write(START + answer + END)
 
             def _frame(self) -> bytes:
                 found = b""
@@ -63,14 +69,15 @@ class UpdateListener:
         self._thread.join()
         self._server.server_close()
 
-    def answer(self, body: bytes) -> bytes:
-        """Applies a message; its acknowledgement, or nothing."""
+    def answer(self, body: bytes) -> bytes | None:
+        """Applies a message; its acknowledgement. Empty to close the connection instead, ``None`` to say nothing."""
         self.messages.append(body)
         segments = [line.split("|") for line in body.decode().split("\r") if line]
         planned = self.codes.pop(0) if self.codes else None
-        code = planned or self._applied(segments)
-        if planned == NO_ANSWER:
-            return b""
+        code = (planned if planned != SILENT else None) or self._applied(segments)
+        self.before_answer()
+        if planned in (NO_ANSWER, SILENT):
+            return b"" if planned == NO_ANSWER else None
         control = segments[0][9] if len(segments[0]) > 9 else ""
         return f"MSH|^~\\&|REHEARSAL||EMR-SYNC||||ACK^A31|1|P|2.5\rMSA|{code}|{control}\r".encode()
 

@@ -106,7 +106,7 @@ class Receiving(PatientBatch):
     def _echoed(self, patient: PatientState, item: PatientStatements, record: int | None) -> frozenset[str]:
         """The attributes of a payload that only repeat what was written into its record."""
         outbox = WriteBacks(self.database)
-        return outbox.echo(self.transaction, self.enterprise, self.echoes, patient.id, record or patient.id, item).repeated
+        return outbox.echo(self.transaction, self.enterprise, self.echoes, patient.id, record or patient.id, item)
 
     def _without_late(self, patient: PatientState, item: PatientStatements) -> PatientStatements:
         """A payload without what is older than a refusal that staff inherited from its source (``store.domain.retirement``)."""

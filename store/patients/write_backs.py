@@ -18,7 +18,7 @@ from store.domain.documents import instant
 from store.domain.enterprise import Enterprise
 from store.domain.identifiers import LEGACY, OWN
 from store.domain.sms_consent import active
-from store.domain.write_back import CHANNELS, Echo, WriteBackState, echo, refuses
+from store.domain.write_back import CHANNELS, WriteBackState, echo, refuses
 from store.patients.opt_out_bindings import Bindings
 from store.preference import Identifier, PatientStatements, consent, emr
 
@@ -32,8 +32,8 @@ KNOWN = "SELECT patient_id FROM assertions WHERE authority = ? AND patient_id IN
 STATES = "SELECT patient_id, state FROM write_backs WHERE source = ? AND attribute = ? AND patient_id IN ??"
 DUE = """SELECT source, patient_id, attribute, enterprise, attempts, stated, sent FROM write_backs
          WHERE state = 'waiting' AND due <= ? AND source IN ?? ORDER BY due LIMIT ?"""
-SENT = """SELECT attribute, sent, state FROM write_backs
-          WHERE source IN ?? AND patient_id = ? AND state IN ('sent', 'waiting') AND sent IS NOT NULL AND attribute IN ??"""
+SENT = """SELECT source, attribute, sent, state FROM write_backs
+          WHERE source IN ?? AND patient_id = ? AND state IN ('sent', 'waiting', 'dead') AND sent IS NOT NULL AND attribute IN ??"""
 ONE_WAITING = "SELECT due FROM write_backs WHERE source = ? AND patient_id = ? AND attribute = ? AND state = 'waiting'"
 OWN_NAMES = "SELECT authority, type, value, kind FROM identifiers WHERE enterprise = ? AND patient_id = ?"
 INTO = "SELECT merged_into FROM patients WHERE id = ?"
@@ -253,8 +253,8 @@ class WriteBacks:
 
     def echo(
         self, transaction: Connection, enterprise: Enterprise, sources: Collection[str], patient: int, record: int, item: PatientStatements
-    ) -> Echo:
-        """What a payload says about opt-outs that were written to its EMR. What it contradicts is noted.
+    ) -> frozenset[str]:
+        """The attributes in which a payload repeats opt-outs that were written to its EMR. What it contradicts is noted.
 
         ``record``: the one that it is about, of a patient with several; nothing may have been written into the others. Whether the patient
         still refuses is read here: an opt-in while two records were merged leaves the rows of the one that was merged.
@@ -262,14 +262,14 @@ class WriteBacks:
         names = [consent(channel) for channel in CHANNELS if consent(channel) in item.statements]
         rows: list[Any] = self.database.select(transaction, SENT, [sorted(sources), record, names]) if names else []
         refused = {consent(channel) for _, channel in self._refused(transaction, enterprise, [patient])} if rows else set()
-        found = echo(item, {attribute: instant(at) for attribute, at, _ in rows}, refused)
-        found = found._replace(
-            contradicted=found.contradicted & {attribute for attribute, _, state in rows if state == WriteBackState.SENT}
-        )
-        changed = [
-            (str(WriteBackState.CONTRADICTED), source, record, attribute)
-            for attribute in sorted(found.contradicted)
-            for source in sorted(sources)
-        ]
-        self.database.update(transaction, WriteBackRow, KEYS, ("state",), changed)
-        return found
+        found = [(row, echo(item, {row[1]: instant(row[2])}, refused)) for row in rows]
+        self._contradict(transaction, record, [row for row, one in found if one.contradicted])
+        return frozenset(name for _, one in found for name in one.repeated)
+
+    def _contradict(self, transaction: Connection, record: int, rows: Sequence[Any]) -> None:
+        """Notes that the EMR stated something else. A dead letter stays one, but what the EMR denies from now on is its own."""
+        keys = [((source, record, attribute), state) for source, attribute, _, state in rows]
+        sent = [(str(WriteBackState.CONTRADICTED), *key) for key, state in keys if state == WriteBackState.SENT]
+        dead = [(None, *key) for key, state in keys if state == WriteBackState.DEAD]
+        self.database.update(transaction, WriteBackRow, KEYS, ("state",), sent)
+        self.database.update(transaction, WriteBackRow, KEYS, ("sent",), dead)

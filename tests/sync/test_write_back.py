@@ -389,6 +389,19 @@ def test_a_sender_that_is_killed_in_the_middle_of_retries_loses_nothing(site: Si
 # --- Consents
 
 
+def test_a_consent_that_is_read_before_the_emr_answered_its_creation_is_ours(consents: Site) -> None:
+    index, number = consents.patient()
+    consents.reply(number)
+    consents.emr.written.refusals += [0] * 20
+    consents.sender.once()
+    consents.emr.written.refusals.clear()
+    assert (len(consents.emr.written.consents), len(consents.states()[WAITING])) == (1, 1)
+    consents.pull()
+    assert not consents.may_text(index)
+    consents.reply(number, "START")
+    assert consents.may_text(index)
+
+
 def test_a_stop_becomes_a_consent_once_and_its_echo_is_unchanged(consents: Site) -> None:
     index, number = consents.patient()
     consents.reply(number)

@@ -93,6 +93,20 @@ def test_a_denial_after_an_attempt_that_the_emr_refused_is_its_own(site: Site, s
     assert not site.may_text(index)
 
 
+@pytest.mark.parametrize("status", [502, 504])
+def test_a_denial_after_an_attempt_that_only_a_gateway_answered_is_ours(site: Site, status: int) -> None:
+    index, number = site.patient()
+    site.adt(index, site.clock())
+    site.reply(number)
+    site.emr.written.refusals.append(status)
+    site.sender.once()
+    site.emr.chart.deny_texts(index)
+    site.later(timedelta(seconds=5))
+    assert site.adt(index, site.clock()) == "unchanged"
+    site.reply(number, "START")
+    assert site.may_text(index)
+
+
 def test_an_emr_that_says_yes_between_the_attempts_ends_neither_the_stop_nor_the_attempts(site: Site) -> None:
     index, number = site.patient()
     site.adt(index, site.clock())
