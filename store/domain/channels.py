@@ -1,4 +1,4 @@
-"""Which channel and which number a message may use, after it passed the gates. Pure (product section 7)."""
+"""Which channel and which number a message may use, after it passed the checks of the whole message. Pure (product section 7)."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def preferred_route(request: DecisionRequest, contact: ContactPreferences, polic
     if not rule.number:
         return Route(phones)
     appointment = request.appointment
-    # Past the gate, so the appointment lifts Do Not Contact: only for the method or number it names.
+    # Not refused as a whole, so the appointment lifts Do Not Contact: only for the method or number it names.
     lifted = rule.do_not_contact and contact.do_not_contact == YES
     method, number = contact.preferred_method if rule.method else None, contact.preferred_phone
     pinned = False

@@ -1,7 +1,7 @@
 """May this message be sent, on which channel, to which address, in which language, and why? Pure (product section 7).
 
-First the gates: the first that matches refuses. Then the channels in order: the first without an obstacle is used, and each
-skipped one is listed with its reason. What a request leaves open, and what nobody has stated, never counts as a yes.
+First the checks of the whole message: the first that matches refuses. Then the channels in order: the first without an obstacle
+is used, and each skipped one is listed with its reason. What a request leaves open, and what nobody has stated, never counts as a yes.
 
 Further rules, beyond the table of message types (``tests/spec`` has a case for each):
 
@@ -65,10 +65,10 @@ def decide(request: DecisionRequest, known: KnownPatient | None, policy: Policy,
         return refused(why.MESSAGE_TYPE_UNKNOWN)
     if known.at_later is not None:
         known = known.at_later(request.at or now)
-    for gate in GATES:
-        reason = gate(request, known, policy, rule)
+    for check in MESSAGE_CHECKS:
+        reason = check(request, known, policy, rule)
         if reason is not None:
-            return _refusal_at_gate(reason, request, known)
+            return _refusal_of_message(reason, request, known)
     decision = _first_channel(request, known, preferred_route(request, known.contact, policy, rule, request.at or now), rule)
     if known.contact.unreadable and is_unreadable(request, known, rule):
         return replace(decision, reasons=(why.PREFERENCE_UNREADABLE, *decision.reasons))
@@ -121,14 +121,14 @@ def _topic(request: DecisionRequest, known: KnownPatient, policy: Policy, rule: 
     return why.TOPIC_DECLINED if all(topics.get(f"{request.topic}.{channel}") == DENIED for channel in ORDER) else None
 
 
-GATES = (_deceased, _stale, _unreadable, _do_not_contact, _topic)
-"""The gates in order; the first that returns a reason refuses."""
-GATE_ATTRIBUTES: dict[str, tuple[str, ...]] = {why.DECEASED: (DECEASED,), why.DO_NOT_CONTACT: (DO_NOT_CONTACT,)}
+MESSAGE_CHECKS = (_deceased, _stale, _unreadable, _do_not_contact, _topic)
+"""In order; the first that returns a reason refuses."""
+CHECKED_ATTRIBUTES: dict[str, tuple[str, ...]] = {why.DECEASED: (DECEASED,), why.DO_NOT_CONTACT: (DO_NOT_CONTACT,)}
 """The attributes whose evidence a refusal lists. Those of a topic depend on the request."""
 
 
-def _refusal_at_gate(reason: str, request: DecisionRequest, known: KnownPatient) -> Decision:
-    attributes = GATE_ATTRIBUTES.get(reason, ())
+def _refusal_of_message(reason: str, request: DecisionRequest, known: KnownPatient) -> Decision:
+    attributes = CHECKED_ATTRIBUTES.get(reason, ())
     if reason == why.TOPIC_DECLINED:
         attributes = tuple(topic(request.topic or "", channel) for channel in ORDER)
     return _decision(known, None, None, (reason,), (), _evidence_of(known, attributes))

@@ -36,7 +36,7 @@ REFUSALS = {
     DO_NOT_CONTACT: "The patient must not be contacted by automations.",
     TOPIC_DECLINED: "The patient declined the topic on every channel.",
 }
-"""Gates: nothing is sent at all."""
+"""Of checks of the whole message: nothing is sent at all."""
 
 SKIPS = {
     NO_COPY: "The message has no text for this channel.",

@@ -1,4 +1,4 @@
-"""Gates, and the reasons why a channel is skipped (product section 7)."""
+"""Checks of the whole message, and the reasons why a channel is skipped (product section 7)."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ from tests.spec.situation import (
     patient,
 )
 
-GATES = Table(
-    "Gates",
-    "Gates are checked in order. The first that matches refuses the whole message.",
+MESSAGE_CHECKS = Table(
+    "Checks of the whole message",
+    "They are made in this order. The first that matches refuses the whole message.",
     (
         Case("no patient of the enterprise has the identifier", ask(), None, "no; patient_unknown"),
         Case("a message type that is not in the contract", ask("newsletter"), patient(), "no; message_type_unknown"),
         Case("the patient has died (automation)", ask(), patient(deceased=True), "no; deceased"),
         Case("the patient has died (manual)", ask("manual"), patient(deceased=True), "no; deceased"),
         Case(
-            "the patient has died and Do Not Contact is yes: the first gate counts",
+            "the patient has died and Do Not Contact is yes: the first check counts",
             ask(),
             patient(deceased=True, do_not_contact="yes"),
             "no; deceased",

@@ -19,7 +19,7 @@ METHODS = {name: badge.lower() for name, badge in BADGES.items()}
 VALUES = {p.GRANTED: "granted", p.DENIED: "denied", p.YES: "yes", p.NO: "no", None: "unknown", True: "yes", False: "no"}
 REASONS = {**NOTES, **CLIENT, **SKIPS, **REFUSALS}
 REMARKS = {**REFUSALS, **CLIENT, **NOTES, **SKIPS}
-"""The same codes, where the message passed the gates: a topic is declined on one channel, what could not be read is flagged."""
+"""The same codes, of a message that was not refused as a whole: a topic is declined on one channel, what could not be read is flagged."""
 NANP_DIGITS = 12
 MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 INDEXING = "Some patients cannot be found by name yet, because the index is being built. Try an identifier."
