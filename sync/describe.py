@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
-from adapters.mapping import site_rules
+from adapters.mapping import rules
 from adapters.registry import LISTENERS
 from store.web.pages.about import About, DescribedRule
 from sync.config import ConfiguredSource
@@ -66,7 +66,7 @@ def described(feed: ConfiguredSource) -> About:
 def _mapped(attribute: str, rule: Mapping[str, Any]) -> DescribedRule:
     values = rule.get("values")
     codes = tuple((_word(code), _word(value)) for code, value in values.items()) if isinstance(values, Mapping) else ()
-    read_from = " | ".join(site_rules.paths(rule)) or f"the standard fields, by {rule.get('by')}"
+    read_from = " | ".join(rules.paths(rule)) or f"the standard fields, by {rule.get('by')}"
     fallbacks = [f"{label}: {str(rule[key]).replace('_', ' ')}" for key, label in FALLBACKS.items() if rule.get(key)]
     return DescribedRule(attribute, read_from, codes, ", ".join(fallbacks))
 

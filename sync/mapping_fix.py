@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from adapters.mapping.meanings import meanings, written_as
-from adapters.mapping.site_rules import NO_STATEMENT
+from adapters.mapping.rules import NO_STATEMENT
 from sync.config.writing import inline, scalar
 
 LEFT_OPEN, SOME_CODE = "CHOOSE", "CODE"

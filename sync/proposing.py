@@ -7,7 +7,7 @@ from datetime import datetime
 from store.db.database import Database
 from store.holds.configuration import HeldConfiguration
 from store.holds.configuration_change import Allows, Proposal
-from sync import logs, safeguard_rule
+from sync import logs, safeguard
 from sync.config.settings import SafeguardRule, Settings
 
 
@@ -23,7 +23,7 @@ def allows(rule: SafeguardRule) -> Allows:
     """The rule for a changed configuration, which is the same as for a run."""
 
     def is_within_limit(synced: int, patients: int) -> bool:
-        return safeguard_rule.releases(rule, synced=synced, patients=patients, waiting=0)
+        return safeguard.releases(rule, synced=synced, patients=patients, waiting=0)
 
     return is_within_limit
 

@@ -18,7 +18,7 @@ from adapters.fhir.resource import ResourceSource, SourceMapping
 from adapters.fhir.site_rules import apply_rules, leave_out_illegible
 from adapters.mapping.language import Languages
 from adapters.mapping.partial import Stated
-from adapters.mapping.site_rules import Rule
+from adapters.mapping.rules import Rule
 from adapters.mapping.texts import with_texts
 from store import times
 from store.preference import Later, Problem, Statement, base, is_opt_out

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from adapters.fhir import fhirpath_nodes as nodes
-from adapters.mapping.site_rules import Find, FoundValue
+from adapters.mapping.rules import Find, FoundValue
 
 EXTENSION = re.compile(r"Patient\.extension\('([^'\\]+)'\)\.(value[A-Z]\w*)", re.ASCII)
 PLAIN = (str, bool, int)

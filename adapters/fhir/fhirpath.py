@@ -1,6 +1,6 @@
 """Compiles the subset of FHIRPath that mappings need to closures. Pure.
 
-``compile_path`` returns a :data:`~adapters.mapping.site_rules.Find`: resource -> texts and their concrete paths (a computed value has the
+``compile_path`` returns a :data:`~adapters.mapping.rules.Find`: resource -> texts and their concrete paths (a computed value has the
 expression as its path). Supported:
 navigation over lists and choice elements, ``[n]``, ``first() last() where(…) repeat(…) exists(…) empty() not() ofType(T) extension('url')
 startsWith('…') endsWith('…')``, ``| = != ~ !~ in as and or xor``, literals, ``$this``, ``%resource``. Anything else is a
@@ -21,7 +21,7 @@ from adapters.fhir import fhirpath_nodes as nodes
 from adapters.fhir.extension_path import shortened
 from adapters.fhir.fhirpath_evaluation import Eval
 from adapters.fhir.fhirpath_nodes import Node, Nodes
-from adapters.mapping.site_rules import Find, FoundValue
+from adapters.mapping.rules import Find, FoundValue
 
 FUNCTIONS = ("first", "last", "where", "repeat", "exists", "empty", "not", "ofType", "as", "extension", "startsWith", "endsWith")
 SUPPORTED = (

@@ -20,7 +20,7 @@ from adapters.fhir.resource import ResourceSource, SourceMapping
 from adapters.fhir.site_rules import READ, compile_rules
 from adapters.mapping import partial
 from adapters.mapping.language import Languages
-from adapters.mapping.site_rules import fingerprint
+from adapters.mapping.rules import fingerprint
 from store.preference import Codes, PatientStatements, Problem, Statement
 
 

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from adapters.mapping.site_rules import Rule
+from adapters.mapping.rules import Rule
 
 REASON, DETAIL = "modifier_not_understood", "it may change the meaning of the record: add it to 'understood' if it does not matter"
 MODIFIER, RULES = "modifierExtension", "implicitRules"

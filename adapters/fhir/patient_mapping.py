@@ -18,7 +18,7 @@ from adapters.mapping.contact_tables import ContactTables
 from adapters.mapping.identifiers import SEVERAL_OWN, SEVERAL_OWN_DETAIL, for_others
 from adapters.mapping.language import Languages
 from adapters.mapping.partial import Stated
-from adapters.mapping.site_rules import Read
+from adapters.mapping.rules import Read
 from adapters.mapping.texts import with_texts
 from store import times
 from store.preference import (

@@ -20,7 +20,7 @@ from adapters.fhir.repeat_keys import RepeatKeys
 from adapters.fhir.site_rules import RuleSet
 from adapters.mapping import iso_time
 from adapters.mapping.partial import Stated
-from adapters.mapping.site_rules import Read
+from adapters.mapping.rules import Read
 from store import times
 from store.preference import Identifier, PatientStatements, Problem
 from store.times import Time

@@ -18,7 +18,7 @@ from adapters.fhir.fhirpath import compile_expression, compile_path
 from adapters.fhir.fhirpath_nodes import ANY_RESOURCE
 from adapters.fhir.options import ConsentOptions
 from adapters.mapping import partial
-from adapters.mapping.site_rules import EACH, MappingError, Read, Rule, compile_rule, expanded, paths, standard
+from adapters.mapping.rules import EACH, MappingError, Read, Rule, compile_rule, expanded, paths, standard
 from store.preference import BIRTH_DATE, DISPLAY_NAME, LANGUAGE, LISTS, PHONES, PREFERRED_PHONE, Problem, Statement, base
 
 READ = ("Patient", "Consent", "Flag")
@@ -35,7 +35,7 @@ def compile_rules(settings: SourceSettings, by_options: Mapping[str, Mapping[str
     """Rules by resource type. ``by_options``: rules made from options; a rule of the mapping for the same attribute wins.
     ``telecom``: the URLs of the extensions that hold contact points.
 
-    Raises :class:`~adapters.mapping.site_rules.MappingError` for the first wrong rule.
+    Raises :class:`~adapters.mapping.rules.MappingError` for the first wrong rule.
     """
     sorted_rules: dict[str, list[Rule]] = {}
     for attribute, written in expanded({**by_options, **settings.mapping}).items():

@@ -16,7 +16,7 @@ from adapters.base import SourceSettings
 from adapters.files.dialect import Dialect, dialect
 from adapters.files.names import NamePattern, compile_pattern
 from adapters.files.unpack import LARGEST
-from adapters.mapping.site_rules import paths
+from adapters.mapping.rules import paths
 from adapters.options import listed, number
 from adapters.record import path as record_path
 from adapters.record.options import RecordOptions, record_options

@@ -10,7 +10,7 @@ from functools import cache, lru_cache
 
 from adapters.hl7v2.errors import UnusableMessage
 from adapters.hl7v2.reader import NO_TEXT, Message
-from adapters.mapping.site_rules import UNDECODABLE
+from adapters.mapping.rules import UNDECODABLE
 from adapters.mapping.tables import table
 
 UPDATES = frozenset({"A01", "A02", "A03", "A04", "A05", "A08", "A14", "A28", "A31"})  # these must have a PID

@@ -20,7 +20,7 @@ from adapters.hl7v2.errors import UnusableMessage
 from adapters.hl7v2.patient_mapping import NO_PID, PatientMapper, evidence
 from adapters.hl7v2.reader import ENVELOPE, Message, read
 from adapters.mapping.identifiers import SEVERAL_OWN, for_others
-from adapters.mapping.site_rules import UNDECODABLE
+from adapters.mapping.rules import UNDECODABLE
 from adapters.options import listed
 from store.preference import ACTIVE, PatientStatements, Statement
 

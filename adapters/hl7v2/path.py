@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from adapters.hl7v2.errors import UnusableMessage
 from adapters.hl7v2.reader import DELETE, Message
-from adapters.mapping.site_rules import Find, FoundValue
+from adapters.mapping.rules import Find, FoundValue
 
 _PATH = re.compile(r"([A-Z][A-Z0-9]{2})(?:\[(\d+|\*)\])?-(\d+)(?:\[(\d+|\*)\])?(?:\.(\d+))?(?:\.(\d+))?")
 EXAMPLES = "ZCP-2, PID-13[*].7, PD1-11.1 or NK1[2]-5"

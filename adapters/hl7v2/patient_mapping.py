@@ -24,7 +24,7 @@ from adapters.hl7v2.stated_at import StatedAt
 from adapters.mapping.contact_tables import ContactTables
 from adapters.mapping.identifiers import SEVERAL_OWN, SEVERAL_OWN_DETAIL
 from adapters.mapping.language import Languages
-from adapters.mapping.site_rules import Read, fingerprint
+from adapters.mapping.rules import Read, fingerprint
 from adapters.options import listed
 from store.preference import (
     BIRTH_DATE,

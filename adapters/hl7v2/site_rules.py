@@ -15,7 +15,7 @@ from adapters.hl7v2.reader import Message
 from adapters.hl7v2.xtn import TelecomReader
 from adapters.mapping import contact_tables, language, partial, telecom
 from adapters.mapping.contact_tables import ContactTables
-from adapters.mapping.site_rules import EACH, CompilePath, FoundValue, MappingError, Read, Rule, compile_mapping
+from adapters.mapping.rules import EACH, CompilePath, FoundValue, MappingError, Read, Rule, compile_mapping
 from adapters.mapping.texts import TEXTS
 from store.preference import (
     EMAIL,

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from adapters.mapping import allow_list
-from adapters.mapping.site_rules import EACH, NO_STATEMENT, TARGETS
+from adapters.mapping.rules import EACH, NO_STATEMENT, TARGETS
 from store.preference import family
 
 

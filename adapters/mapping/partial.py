@@ -12,7 +12,7 @@ from typing import Any
 
 from adapters.mapping.aggregation import MOST_RESTRICTIVE
 from adapters.mapping.legible import marks
-from adapters.mapping.site_rules import EACH, FoundValue, Read, Rule, RuleRejection
+from adapters.mapping.rules import EACH, FoundValue, Read, Rule, RuleRejection
 from adapters.mapping.texts import TEXTS
 from store.preference import Codes, Problem, Statement, base, is_opt_out
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from adapters.base import Explanation, Item, UnknownCode
-from adapters.mapping.site_rules import Rule
+from adapters.mapping.rules import Rule
 from store.preference import PatientStatements
 
 SHOWN = 120  # characters of a value

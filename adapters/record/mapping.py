@@ -17,7 +17,7 @@ from adapters.mapping.contact_tables import ContactTables
 from adapters.mapping.identifiers import is_placeholder
 from adapters.mapping.language import Languages
 from adapters.mapping.legible import MARK, is_marked, repaired
-from adapters.mapping.site_rules import EACH, CompilePath, MappingError, Read, Rule, compile_rule, expanded, fingerprint, standard
+from adapters.mapping.rules import EACH, CompilePath, MappingError, Read, Rule, compile_rule, expanded, fingerprint, standard
 from adapters.mapping.texts import with_texts
 from adapters.record import explain
 from adapters.record.options import record_options

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from adapters.mapping.legible import MARK
-from adapters.mapping.site_rules import Find, FoundValue
+from adapters.mapping.rules import Find, FoundValue
 
 EXAMPLES = "email, patient_status.status, phones[0].phone or consents[application=sms].consented"
 EXISTS = ".exists()"

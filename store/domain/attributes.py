@@ -1,7 +1,7 @@
 """The registry of attributes: one entry each. Pure.
 
 A new attribute is an entry here, and a name in ``store.preference``. If its values are codes, add what a mapping may write to
-``adapters.mapping.site_rules.TARGETS``. If one of them refuses, add it to ``store.preference.REFUSALS``.
+``adapters.mapping.rules.TARGETS``. If one of them refuses, add it to ``store.preference.REFUSALS``.
 """
 
 from __future__ import annotations

@@ -132,7 +132,7 @@ class SourceGate:
 
 Room = Callable[[int, int, bool], int]
 """(synced, recently made more contactable, whether anything awaits review) -> how many more patients may become more contactable
-(``sync.safeguard_rule.room``)."""
+(``sync.safeguard.room``)."""
 
 
 class LiveFeedGuard(BatchGuard):

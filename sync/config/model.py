@@ -176,7 +176,7 @@ RemarkMeaning = Literal["no_calls", "no_texts", "neither", "wrong_number", "note
 
 
 class RulePart(SettingsGroup):
-    """How one attribute is read (adapters/mapping/site_rules.py). What is not written is left to the mapping's own default."""
+    """How one attribute is read (adapters/mapping/rules.py). What is not written is left to the mapping's own default."""
 
     from_: str | list[str] | None = Field(default=None, alias="from")
     values: dict[str, str] | None = None

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from adapters.base import AdapterError, SourceSettings
 from adapters.mapping.identifiers import folded
-from adapters.mapping.site_rules import MappingError
+from adapters.mapping.rules import MappingError
 from adapters.registry import ADAPTERS, FOLDERS, LISTENERS, schema
 from store.domain.attributes import ATTRIBUTES
 from store.domain.enterprise import Source

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from adapters.mapping.allow_list import under
-from adapters.mapping.site_rules import FoundValue, MappingError, Rule, RuleRejection, compile_mapping
+from adapters.mapping.rules import FoundValue, MappingError, Rule, RuleRejection, compile_mapping
 from store.preference import Statement
 
 MEDIA = {"Email": "email", "Text": "sms", "Phone": "voice", "Mail": "other", "Do not contact": "none"}

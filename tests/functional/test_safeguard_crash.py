@@ -15,7 +15,7 @@ from store.errors import NothingHeld
 from store.holds.review import HeldReview
 from store.runs.runs import Run
 from tests.factories import CLINIC, statements
-from tests.sync.test_safeguard_rule import PERSON, Clinic
+from tests.sync.test_safeguard import PERSON, Clinic
 
 NAMES = tuple("ABCDEFGH")
 CHUNK = 3

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from adapters.mapping.site_rules import TARGETS
+from adapters.mapping.rules import TARGETS
 from store import times
 from store.domain.attributes import ATTRIBUTES, FAMILIES, PERSONAL, REGISTRY, Attribute, Kind, entry
 from store.domain.contactability import more_restrictive

@@ -22,7 +22,7 @@ from store.holds.review import HeldReview
 from store.patients.preferences import Preferences
 from store.preference import Assertion, Preference
 from store.runs.runs import Journal
-from sync import safeguard_rule
+from sync import safeguard
 from sync.config.settings import SafeguardRule
 from sync.engine import Engine
 from sync.metrics import Metrics
@@ -52,17 +52,17 @@ def test_which_changes_permit_contact(change: Change) -> None:
 
 @pytest.mark.parametrize(("floor", "percent", "synced", "limit"), LIMITS)
 def test_the_limit_is_the_larger_of_floor_and_percent(floor: int, percent: float, synced: int, limit: int) -> None:
-    assert safeguard_rule.limit(SafeguardRule(floor, percent), synced) == limit
+    assert safeguard.limit(SafeguardRule(floor, percent), synced) == limit
 
 
 @pytest.mark.parametrize(("loosens", "waiting", "ends"), ENDS)
 def test_how_the_safeguard_ends_a_run(loosens: int, waiting: int, ends: str) -> None:
-    assert safeguard_rule.releases(DEFAULT, synced=100, patients=loosens, waiting=waiting) is (ends != "held")
+    assert safeguard.releases(DEFAULT, synced=100, patients=loosens, waiting=waiting) is (ends != "held")
 
 
 @pytest.mark.parametrize(("lately", "waiting", "room"), HOURS)
 def test_remaining_hourly_limit_of_a_live_feed(lately: int, waiting: int, room: int) -> None:
-    assert safeguard_rule.room(DEFAULT, synced=100, lately=lately, waiting=waiting) == room
+    assert safeguard.room(DEFAULT, synced=100, lately=lately, waiting=waiting) == room
 
 
 @dataclass

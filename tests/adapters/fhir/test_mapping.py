@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from adapters.base import Filtered, Unmappable
-from adapters.mapping.site_rules import MappingError
+from adapters.mapping.rules import MappingError
 from store.preference import PatientStatements, Statement
 from tests.adapters.fhir.made import mapper, patient, payload, read, reasons, said, stated
 

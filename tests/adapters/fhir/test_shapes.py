@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from adapters.mapping.site_rules import MappingError
+from adapters.mapping.rules import MappingError
 from store.preference import Statement
 from tests.adapters.fhir.made import CONFIDENTIALITY, mapper, patient, reasons, said, stated
 

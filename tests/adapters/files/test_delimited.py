@@ -15,7 +15,7 @@ import pytest
 
 from adapters.base import AdapterError, Fetch
 from adapters.files.options import extract
-from adapters.mapping.site_rules import MappingError
+from adapters.mapping.rules import MappingError
 from store.preference import Identifier, PatientStatements
 from tests.adapters.files.made import (
     ANSWERS,

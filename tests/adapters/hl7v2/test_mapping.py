@@ -9,7 +9,7 @@ import pytest
 
 from adapters.base import Filtered, Payload, Unmappable
 from adapters.hl7v2.mapping import Hl7Mapper
-from adapters.mapping.site_rules import MappingError
+from adapters.mapping.rules import MappingError
 from store import times
 from store.preference import Identifier, PatientMerge, PatientStatements, Phone, Statement
 from tests.adapters.hl7v2.messages import RECEIVED, adt, items, refused, segment, settings, stated, statements

@@ -6,7 +6,7 @@ import pytest
 
 from adapters.hl7v2.path import compile_path
 from adapters.hl7v2.reader import read
-from adapters.mapping.site_rules import FoundValue
+from adapters.mapping.rules import FoundValue
 
 MESSAGE = read(
     b"MSH|^~\\&|APP|FAC|||20261101||ADT^A08|1|P|2.5\r"

@@ -8,7 +8,7 @@ import pytest
 
 from adapters.base import Payload
 from adapters.hl7v2.mapping import Hl7Mapper
-from adapters.mapping.site_rules import MappingError
+from adapters.mapping.rules import MappingError
 from store.preference import Statement
 from tests.adapters.hl7v2.messages import RECEIVED, adt, settings, stated, statements
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from adapters.base import Unmappable
-from adapters.mapping.site_rules import MappingError
+from adapters.mapping.rules import MappingError
 from store import times
 from store.preference import Identifier, PatientMerge, PatientStatements, Phone
 from tests.adapters.rest.made import RECEIVED, RECORD, mapper, payload, read, said, values

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from adapters.mapping.site_rules import FoundValue, MappingError, Rule, RuleRejection, compile_mapping
+from adapters.mapping.rules import FoundValue, MappingError, Rule, RuleRejection, compile_mapping
 from store.preference import Statement
 
 

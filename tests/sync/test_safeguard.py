@@ -20,7 +20,7 @@ from store.holds.gate import HoldAll
 from store.holds.review import HeldReview
 from store.patients.preferences import Preferences
 from store.runs.runs import Journal, Run
-from sync import safeguard_rule
+from sync import safeguard
 from sync.config import Backoff
 from sync.config.settings import SafeguardRule
 from sync.engine import Engine
@@ -40,17 +40,17 @@ PERSON = Actor("operator", "kim")
     [(50, 5, 0, 50), (50, 5, 1_000, 50), (50, 5, 1_019, 50), (50, 5, 1_020, 51), (50, 5, 20_000, 1_000), (0, 0, 9, 0), (0, 100, 9, 9)],
 )
 def test_the_limit_is_the_larger_of_floor_and_percent(floor: int, percent: float, synced: int, expected: int) -> None:
-    assert safeguard_rule.limit(SafeguardRule(floor, percent), synced) == expected
+    assert safeguard.limit(SafeguardRule(floor, percent), synced) == expected
 
 
 @pytest.mark.parametrize(("patients", "waiting", "expected"), [(0, 0, True), (50, 0, True), (51, 0, False), (1, 50, False), (20, 30, True)])
 def test_a_run_applies_its_changes_if_they_and_waiting_changes_are_within_the_limit(patients: int, waiting: int, expected: bool) -> None:
-    assert safeguard_rule.releases(SafeguardRule(50, 5), synced=100, patients=patients, waiting=waiting) is expected
+    assert safeguard.releases(SafeguardRule(50, 5), synced=100, patients=patients, waiting=waiting) is expected
 
 
 @pytest.mark.parametrize(("lately", "waiting", "expected"), [(0, 0, 50), (49, 0, 1), (50, 0, 0), (99, 0, 0), (0, 1, 0)])
 def test_a_live_feed_has_the_rest_of_its_hourly_limit_unless_a_change_is_waiting(lately: int, waiting: int, expected: int) -> None:
-    assert safeguard_rule.room(SafeguardRule(50, 5), synced=100, lately=lately, waiting=waiting) == expected
+    assert safeguard.room(SafeguardRule(50, 5), synced=100, lately=lately, waiting=waiting) == expected
 
 
 class Clinic:
