@@ -216,8 +216,11 @@ def _has_universal_id(canonical: str, issuers: Mapping[str, str]) -> bool:
 
 def _holds_any(message: Message, field: str) -> bool:
     component = message.delimiters.component
-    values = (one.split(component, 1)[0].strip() for one in field.split(message.delimiters.repetition))
-    return any(value and value != DELETE for value in values)
+    for one in field.split(message.delimiters.repetition):
+        value = one.split(component, 1)[0].strip()
+        if value and value != DELETE:
+            return True
+    return False
 
 
 def _ended(text: str, today: date) -> bool:

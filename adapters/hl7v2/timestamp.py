@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import date, datetime, tzinfo
+from functools import lru_cache
 
 from adapters.mapping import iso_time
 from store.times import SECOND, Time, written
@@ -41,6 +42,7 @@ def offset(text: str) -> tzinfo | None:
         return None
 
 
+@lru_cache(maxsize=16)  # a message has the same time in several fields, and each is asked for its offset too
 def _matched(text: str) -> re.Match[str] | None:
     """Matches an HL7 time. Offsets may be as in ISO 8601. After a bare date only ±ZZZZ is an offset; other forms are months or days."""
     match = _TIME.fullmatch(text.strip())

@@ -48,8 +48,8 @@ def _read(rule: Rule, attribute: str, found: Sequence[FoundValue], problems: lis
     known = len(problems)
     statement = judge(rule, found, problems)
     has_result = found or statement is not None or len(problems) > known
-    if _keeps(rule) and has_result and not any(one.flaw for one in found):
-        kept = tuple((one.text if one.text is None else rule.stored_form(one.text), one.path) for one in found)
+    if has_result and _keeps(rule) and not any(one.flaw for one in found):
+        kept = tuple([(one.text if one.text is None else rule.stored_form(one.text), one.path) for one in found])
         codes[attribute] = Codes(rule.path, kept, silent=statement is None and len(problems) == known)
     return statement
 

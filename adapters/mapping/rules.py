@@ -177,7 +177,8 @@ class Rule:
     def _meaning(self, code: str) -> Any:
         table = self.values or {}
         text = unknown_codes.known_as(code, table) if code.startswith(unknown_codes.MARK) else code
-        return table.get(text, table.get(text.casefold(), _UNMAPPED))
+        found = table.get(text, _UNMAPPED)
+        return table.get(text.casefold(), _UNMAPPED) if found is _UNMAPPED else found
 
     def _fallback(self, action: str, reason: str, path: str, code: str) -> Statement | RuleRejection | None:
         if action == "reject":

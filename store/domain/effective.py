@@ -136,7 +136,15 @@ def _until(of_staff: Assertion, authority: str) -> Time:
 
 def contact(preferences: Mapping[str, Preference], unreadable: tuple[str, ...] = ()) -> ContactPreferences:
     """The preferences in force for a decision. An attribute without a value gets a default, which never permits contact."""
-    values = {name: one.value for name, one in preferences.items()}
+    values: dict[str, Any] = {}
+    consents, topics = dict[str, str](), dict[str, str]()
+    for name, one in preferences.items():
+        if name.startswith(CONSENT):
+            consents[name[len(CONSENT) :]] = one.value
+        elif name.startswith(TOPIC):
+            topics[name[len(TOPIC) :]] = one.value
+        else:
+            values[name] = one.value
     phones, preferred = values.get(PHONES, ()), values.get(PREFERRED_PHONE)
     return ContactPreferences(
         do_not_contact=values.get(DO_NOT_CONTACT, UNKNOWN),
@@ -145,8 +153,8 @@ def contact(preferences: Mapping[str, Preference], unreadable: tuple[str, ...] =
         phones=phones,
         emails=values.get(EMAIL, ()),
         language=values.get(LANGUAGE),
-        consents={name[len(CONSENT) :]: value for name, value in values.items() if name.startswith(CONSENT)},
-        topics={name[len(TOPIC) :]: value for name, value in values.items() if name.startswith(TOPIC)},
+        consents=consents,
+        topics=topics,
         deceased=values.get(DECEASED, False),
         restricted=values.get(RESTRICTED, False),
         active=values.get(ACTIVE, True),
