@@ -25,6 +25,7 @@ BENCHES = {
     "batch": "bench.batch",
     "ingest": "bench.ingest",
     "memory": "bench.memory",
+    "extract": "bench.extract",
     "latency": "bench.latency",
     "growth": "bench.growth",
     "bulk": "bench.bulk",

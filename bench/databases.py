@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
+import psutil
 import psycopg
 from psycopg import sql
 
@@ -42,8 +43,13 @@ class Databases:
 
     def server_seconds(self, kind: str) -> float:
         """The processor time of PostgreSQL's processes so far; 0 for SQLite, and for a server that is not ours."""
+        server = self.server_process(kind)
+        return family_seconds(server.pid) if server is not None else 0.0
+
+    def server_process(self, kind: str) -> psutil.Process | None:
+        """The first of PostgreSQL's processes; none for SQLite, and for a server that is not ours."""
         pid = self._folder / "data" / "postmaster.pid"
-        return family_seconds(int(pid.read_text().split()[0])) if kind != "sqlite" and pid.exists() else 0.0
+        return psutil.Process(int(pid.read_text().split()[0])) if kind != "sqlite" and pid.exists() else None
 
     def close(self) -> None:
         data = self._folder / "data"
