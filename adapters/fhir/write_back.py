@@ -17,7 +17,7 @@ from urllib.parse import quote
 from adapters.base import AdapterError, Refusal, SourceSettings, Unanswered, all_written
 from adapters.fhir.client import FhirClient
 from adapters.fhir.consent_flag import WRITTEN_BY_US
-from adapters.fhir.decode import NotReadable, decode_exactly, encode
+from adapters.fhir.decode import NotReadable, decode_exactly, decode_in_part, encode
 from adapters.fhir.identity import RESOURCE_ID
 from adapters.fhir.patient import is_incomplete
 from adapters.fhir.rest import RestAdapter
@@ -109,9 +109,19 @@ class ConsentSink:
             answer = _ask(client, "POST", "Consent", body, {"If-None-Exist": once})
         except AdapterError as error:
             raise Unanswered(str(error), permanent=error.permanent, retry_after=error.retry_after) from None
-        if answer.status != 412:  # several Consents have the identifier: it was created before
+        if answer.status != 412 or not self._exists(client, once):
             _accepted(client, answer)
         return True
+
+    @staticmethod
+    def _exists(client: FhirClient, once: str) -> bool:
+        """Whether 412 means what FHIR says: several Consents have the identifier, so it was created before (R4 3.1.0.8.1)."""
+        found = _checked(client, _ask(client, "GET", f"Consent?{once}"))
+        try:
+            entries = decode_in_part(found.body)[0].get("entry")
+        except NotReadable as error:
+            raise AdapterError(f"the server's search result cannot be read: {error}") from None
+        return any(is_consent(one) for one in entries) if type(entries) is list else False
 
 
 def resource_ids(source: str, refusal: Refusal) -> Iterator[str]:
@@ -159,6 +169,12 @@ def _checked(client: FhirClient, answer: RawResponse) -> RawResponse:
     permanent = 400 <= answer.status < 500 and answer.status not in (*TRANSIENT, *CONFLICTS, *DENIED_ACCESS)
     retry_after = client.retry_after(answer.headers)
     raise AdapterError(f"the server returned {answer.status}{client.described(answer.body)}", permanent=permanent, retry_after=retry_after)
+
+
+def is_consent(entry: Any) -> bool:
+    """Whether an entry of a search result is a Consent, and not a message about the search."""
+    resource = entry.get("resource") if type(entry) is dict else None
+    return type(resource) is dict and resource.get("resourceType") == "Consent"
 
 
 def _accepted(client: FhirClient, answer: RawResponse) -> None:

@@ -103,7 +103,7 @@ def _event(found: ProviderFormat, rule: EventRule, item: dict[str, Any], payload
     text = _storable(value_at(item, rule.text))
     if len(text) > LONGEST_TEXT:
         return UnusableEvent("text_too_long", f"{rule.text} is longer than {LONGEST_TEXT} characters", rule.text, payload)
-    at, at_unreadable = _time(rule, value_at(item, rule.time))
+    at, at_unreadable = _time(rule, item)
     number = value_at(item, rule.id)
     identity = json.dumps([found.name, rule.kind, number, patient, line, text, code])
     key = hashlib.sha256(identity.encode()).hexdigest() if number else ""
@@ -125,10 +125,11 @@ def _storable(text: str) -> str:
     return text.replace("\0", " ").encode("utf-8", "replace").decode()
 
 
-def _time(rule: EventRule, text: str) -> tuple[datetime | None, bool]:
-    """The time of an event, and whether there is one that cannot be read."""
+def _time(rule: EventRule, item: Mapping[str, Any]) -> tuple[datetime | None, bool]:
+    """The time of an event, and whether there is one that cannot be read: a list or an object is one, too."""
+    text = value_at(item, rule.time)
     if not text:
-        return None, False
+        return None, bool(rule.time) and isinstance(at_path(item, rule.time), list | dict)
     try:
         at = TIMES[rule.time_format](text)
     except (ValueError, OverflowError):

@@ -60,9 +60,10 @@ class Written:
         return RehearsalReply(201, self.consents[-1])
 
     def search(self, parameters: dict[str, str]) -> RehearsalReply:
-        """The Consents of a patient, or all of them: ``_lastUpdated`` is ignored, which a client must bear."""
-        patient = parameters.get("patient", "")
+        """The Consents of a patient, with an identifier, or all of them: ``_lastUpdated`` is ignored, which a client must bear."""
+        patient, identifier = parameters.get("patient", ""), parameters.get("identifier", "")
         found = [one for one in self.consents if not patient or one["patient"]["reference"].endswith(f"/{patient}")]
+        found = [one for one in found if not identifier or _search_text(one) == f"identifier={identifier}"]
         entries = [{"resource": one, "search": {"mode": "match"}} for one in found]
         bundle: dict[str, Any] = {"resourceType": "Bundle", "type": "searchset", "total": len(found)}
         return RehearsalReply(200, bundle | ({"entry": entries} if entries else {}))

@@ -157,6 +157,22 @@ def test_a_signature_outside_its_time_is_refused(general: Clinic, provider: str,
     assert f'emr_sync_provider_refused_total{{provider="{provider}",reason="signature_outside_tolerance"}}' in general.metrics()
 
 
+@pytest.mark.parametrize("time", [[], {}, ["2026-11-02T10:42:00.000+0000"], {"at": 1}])
+def test_a_start_whose_time_is_no_single_value_lifts_nothing(general: Clinic, time: Any) -> None:
+    number = general.patient()
+    general.send(infobip(number, "STOP"))
+    assert general.send(infobip(number, "START", time)).status == 200
+    assert not general.may_text(number)
+    assert newest(general, "infobip").reason == "time_unreadable"
+
+
+def test_a_start_of_the_future_does_not_outlast_a_stop_that_comes_after_it(general: Clinic) -> None:
+    number = general.patient()
+    general.send(infobip(number, "START", "2099-01-01T00:00:00.000+0000"))
+    general.send(webhook("infobip", number, "STOP", at=datetime.now(UTC)))
+    assert not general.may_text(number)
+
+
 # --- lines and numbers
 
 

@@ -402,6 +402,32 @@ def test_a_consent_that_is_read_before_the_emr_answered_its_creation_is_ours(con
     assert consents.may_text(index)
 
 
+@pytest.mark.parametrize("status", [409, 412])
+def test_a_consent_that_the_emr_refuses_for_now_is_written_later(consents: Site, status: int) -> None:
+    _, number = consents.patient()
+    consents.reply(number)
+    consents.emr.written.refusals.append(status)
+    consents.sender.once()
+    ((attempts, reason),) = consents.states()[WAITING]
+    assert (attempts, str(status) in reason) == (1, True)
+    assert not consents.emr.written.consents
+    consents.later(timedelta(minutes=5))
+    consents.sender.once()
+    assert (len(consents.emr.written.consents), consents.states()[WAITING]) == (1, [])
+
+
+def test_a_412_for_several_consents_of_ours_means_that_the_emr_has_it(consents: Site) -> None:
+    _, number = consents.patient()
+    consents.reply(number)
+    consents.emr.written.refusals += [0] * 20
+    consents.sender.once()
+    consents.emr.written.refusals[:] = [412]
+    consents.later(timedelta(minutes=5))
+    consents.sender.once()
+    assert (len(consents.emr.written.consents), consents.states()[WAITING]) == (1, [])
+    assert len(consents.states()[SENT]) == 1
+
+
 def test_a_stop_becomes_a_consent_once_and_its_echo_is_unchanged(consents: Site) -> None:
     index, number = consents.patient()
     consents.reply(number)
