@@ -104,19 +104,20 @@ class ConsentSink:
 
     def _deny(self, client: FhirClient, name: str, refusal: Refusal) -> bool:
         body = consent(name, refusal, self.attributes[refusal.attribute])
-        once = f"identifier={WRITTEN_BY_US}|{body['identifier'][0]['value']}"
+        name_of_it = f"{WRITTEN_BY_US}|{body['identifier'][0]['value']}"
+        once = f"identifier={name_of_it}"
         try:
             answer = _ask(client, "POST", "Consent", body, {"If-None-Exist": once})
         except AdapterError as error:
             raise Unanswered(str(error), permanent=error.permanent, retry_after=error.retry_after) from None
-        if answer.status != 412 or not self._exists(client, once):
+        if answer.status != 412 or not self._exists(client, name_of_it):
             _accepted(client, answer)
         return True
 
     @staticmethod
-    def _exists(client: FhirClient, once: str) -> bool:
+    def _exists(client: FhirClient, identifier: str) -> bool:
         """Whether 412 means what FHIR says: several Consents have the identifier, so it was created before (R4 3.1.0.8.1)."""
-        found = _checked(client, _ask(client, "GET", f"Consent?{once}"))
+        found = _checked(client, _ask(client, "GET", f"Consent?identifier={quote(identifier, safe='')}"))
         try:
             entries = decode_in_part(found.body)[0].get("entry")
         except NotReadable as error:

@@ -100,6 +100,8 @@ def _event(found: ProviderFormat, rule: EventRule, item: dict[str, Any], payload
     patient, line = _plain(value_at(item, rule.patient)), _plain(value_at(item, rule.line))
     if not patient:
         return UnusableEvent("number_missing", f"{rule.patient} is missing or empty", rule.patient, payload)
+    if rule.text and isinstance(at_path(item, rule.text), list | dict):
+        return UnusableEvent("text_unreadable", f"{rule.text} is a list or an object, not a text", rule.text, payload)
     text = _storable(value_at(item, rule.text))
     if len(text) > LONGEST_TEXT:
         return UnusableEvent("text_too_long", f"{rule.text} is longer than {LONGEST_TEXT} characters", rule.text, payload)

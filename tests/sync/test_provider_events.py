@@ -131,7 +131,7 @@ def test_an_unreadable_time_stops_a_start_and_not_a_stop(general: Clinic, time: 
     assert newest(general, "infobip").reason == "time_unreadable"
 
 
-def infobip(number: Any, text: str, time: str = "", line: Any = LINE, number_of_it: str | None = None) -> Webhook:
+def infobip(number: Any, text: Any, time: Any = "", line: Any = LINE, number_of_it: str | None = None) -> Webhook:
     message_id = f"m{next(providers.ids)}" if number_of_it is None else number_of_it
     one = {"messageId": message_id, "from": number, "to": line, "text": text, "receivedAt": time}
     return signed("infobip", json.dumps({"results": [one]}).encode(), JSON)
@@ -350,6 +350,13 @@ def test_half_an_emoji_hides_no_stop(general: Clinic, text: str) -> None:
     number = general.patient()
     assert general.send(infobip(number, text)).status == 200
     assert not general.may_text(number)
+
+
+@pytest.mark.parametrize("text", [["STOP"], {"text": "STOP"}])
+def test_a_text_that_is_no_text_is_kept_for_a_person(general: Clinic, text: Any) -> None:
+    number = general.patient()
+    assert general.send(infobip(number, text)).status == 200
+    assert newest(general, "infobip").reason == "text_unreadable"
 
 
 def test_an_overlong_text_is_kept_for_a_person(general: Clinic) -> None:
