@@ -41,7 +41,7 @@ REFUSALS = {
 SKIPS = {
     NO_COPY: "The message has no text for this channel.",
     NOT_PREFERRED: (
-        "The patient or the appointment chose another contact method, or none, and the policy when_preferred_impossible allows no other;"
+        "The patient or the appointment chose another contact method, or none, and the settings allow no other;"
         " or the appointment that lifts Do Not Contact named another."
     ),
     TOPIC_DECLINED: "The patient declined the topic on this channel.",

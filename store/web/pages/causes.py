@@ -50,7 +50,7 @@ class Flip(NamedTuple):
 
 def titled(cause: Cause) -> str:
     """A cause in words: its reason, and the preference it is about."""
-    reason = cause.reason.replace("_", " ").capitalize()
+    reason = labels.reason_title(cause.reason)
     return f"{reason}: {labels.title(cause.attribute)}" if cause.attribute else reason
 
 

@@ -20,6 +20,7 @@ VALUES = {p.GRANTED: "granted", p.DENIED: "denied", p.YES: "yes", p.NO: "no", No
 REASONS = {**NOTES, **CLIENT, **SKIPS, **REFUSALS}
 REMARKS = {**REFUSALS, **CLIENT, **NOTES, **SKIPS}
 """The same codes, of a message that was not refused as a whole: a topic is declined on one channel, what could not be read is flagged."""
+ACRONYMS = frozenset({"bom", "emr", "fhir", "hl7", "id", "json", "mllp", "mrn", "msh", "pid", "sms", "url", "utf", "yaml"})
 NANP_DIGITS = 12
 MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 INDEXING = "Some patients cannot be found by name yet, because the index is being built. Try an identifier."
@@ -33,6 +34,16 @@ def title(attribute: str) -> str:
         return f"{name.replace('_', ' ').capitalize()} by {CHANNELS.get(channel, channel)}"
     named = entry(base).title or EVENTS.get(base, base.replace("_", " ").replace(".", " ").capitalize())
     return f"{named} at {number(tail)}" if tail.startswith("+") else named
+
+
+def reason_title(code: str) -> str:
+    """A reason code as a title: ``not_fhir`` is "Not FHIR"."""
+    return sentence(" ".join(word.upper() if word in ACRONYMS else word for word in code.split("_")))
+
+
+def sentence(text: str) -> str:
+    """A text that begins with a capital letter. Words in quotes or code keep their case."""
+    return text[:1].upper() + text[1:]
 
 
 def value(attribute: str, stored: Any) -> str:

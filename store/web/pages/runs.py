@@ -63,6 +63,7 @@ class RunPages:
             "took": labels.span((run.finished or visit.now) - run.started),
             "source_title": (source.display_name if source else "") or ("" if run.kind in WITHOUT_RECORDS else run.source),
             "setting_titles": {name: one.title for name, one in SETTINGS.items()},
+            "choice_titles": {(name, choice.text): choice.title for name, one in SETTINGS.items() for choice in one.choices},
             "refusal": refusal,
             "done": DONE.get(visit.query.get("done", ""), ""),
         }

@@ -14,7 +14,13 @@ from markupsafe import Markup
 
 from store.web.pages import labels
 
-STATIC = {"pages.css": "text/css", "live.js": "text/javascript", "find.js": "text/javascript", "mark.svg": "image/svg+xml"}
+STATIC = {
+    "pages.css": "text/css",
+    "live.js": "text/javascript",
+    "find.js": "text/javascript",
+    "copy.js": "text/javascript",
+    "mark.svg": "image/svg+xml",
+}
 CONTENT = {name: (files("store.web.pages") / "static" / name).read_bytes() for name in STATIC}
 
 
@@ -31,6 +37,11 @@ def clock(zone: ZoneInfo, moment: datetime | None) -> Markup:
     return Markup('<time datetime="{}">{}</time>').format(local.isoformat(timespec="seconds"), f"{local:%Y-%m-%d %H:%M %Z}")
 
 
+def with_code(text: str) -> Markup:
+    """A text as HTML, with what is between backticks as code."""
+    return Markup("").join(Markup("<code>{}</code>" if place % 2 else "{}").format(part) for place, part in enumerate(text.split("`")))
+
+
 def rendered(template: str, values: Mapping[str, Any]) -> str:
     """The HTML of a page."""
     return environment.get_template(template).render(values)
@@ -44,3 +55,5 @@ environment = Environment(
     lstrip_blocks=True,
 )
 environment.globals.update(static=address, number=labels.number, birth_date=labels.birth_date, span=labels.span, title_of=labels.title)
+environment.globals.update(reason_title=labels.reason_title)
+environment.filters.update(sentence=labels.sentence, code=with_code)

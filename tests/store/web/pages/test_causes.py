@@ -90,6 +90,18 @@ def test_the_effect_of_other_causes_is_in_words(fresh_pages: Pages, row: Rejecte
     assert "The mapping cannot change this." in text
 
 
+def test_titles_and_sentences_begin_with_a_capital_letter_and_acronyms_stay(fresh_pages: Pages) -> None:
+    row = Rejected("not_fhir", "it is no resource", "", "inbox:1", b"{}")
+    with fresh_pages.store.database.write("general") as transaction:
+        fresh_pages.journal.reject(transaction, [row], source="genhosp-adt", enterprise="general", run_id=None, now=NOW)
+    browser, (rejection, *_) = fresh_pages.signed_in("operator"), fresh_pages.journal.rejections("general")
+    assert "Not FHIR" in browser.get("/rejections").text
+    assert "Fix It is no resource" in browser.get(f"/rejections/{rejection.id}/cause").text
+    one = browser.get(f"/rejections/{rejection.id}").text
+    assert "Not FHIR OPEN" in one
+    assert "Reason It is no resource" in one
+
+
 def test_the_fix_is_the_rule_to_copy_with_the_choice_left_open(fresh_pages: Pages) -> None:
     rejection = rejected(fresh_pages)
     browser = fresh_pages.signed_in("operator")

@@ -118,7 +118,7 @@ def test_a_rejection_shows_its_reason_and_its_content_masked(fresh_pages: Pages)
     text = browser.get("/rejections").text
     assert "Code unmapped: Do Not Contact 1" in text
     seen = browser.get(f"/rejections/{rejection}")
-    assert "the code of PV1-18 is in no values table" in seen.text
+    assert "The code of PV1-18 is in no values table" in seen.text
     assert "PID|•||••••^^^•••••••^••||••••••••^••••••" in seen.text
     assert "MRN1" not in seen.response.text
     assert "Invented" not in seen.response.text

@@ -1,4 +1,4 @@
-"""User actions on the pages, in a real Chromium. test_open_to_everybody covers the look of every page."""
+"""User actions on the pages, in a real Chromium. test_open_to_everybody covers the look of every page, test_keyboard the keyboard."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from tests.store.web.conftest import CELL, LINE
 from tests.store.web.pages.browser import chrome as chrome
 from tests.store.web.pages.browser import opened_tab
 from tests.store.web.pages.conftest import Pages
+from tests.store.web.pages.keyboard import tab_to
 from tests.store.web.pages.test_console import dnc, held, rejected
 from tests.store.web.pages.test_decisions import decided
 from tests.store.web.pages.test_sources import record_intake
@@ -90,16 +91,6 @@ def test_a_locked_toggle_shows_where_to_change_it(tab: Page, fresh_pages: Pages)
     expect(tab.get_by_text("Turn off …")).to_have_count(0)
 
 
-def tab_to(tab: Page, name: str) -> None:
-    """Presses Tab until an element with this text or label has the focus."""
-    focused = "() => { const one = document.activeElement; return one.labels?.[0]?.innerText || one.innerText || '' }"
-    for _ in range(80):
-        if tab.evaluate(focused).strip().startswith(name):
-            return
-        tab.keyboard.press("Tab")
-    raise AssertionError(f"the keyboard does not reach {name}")
-
-
 def test_why_texts_are_blocked_is_read_with_the_keyboard_alone(tab: Page, fresh_pages: Pages) -> None:
     fresh_pages.store.record_reply("general", LINE, CELL, "STOP", fresh_pages.moment(), fresh_pages.moment())
     enter(tab, fresh_pages, "staff")
@@ -149,24 +140,6 @@ def test_a_decision_is_found_with_the_keyboard_alone(tab: Page, fresh_pages: Pag
     tab_to(tab, "this patient")
     tab.keyboard.press("Enter")
     expect(tab.get_by_role("heading", name="Communication settings")).to_be_visible()
-
-
-READ_ALOUD = (
-    'heading "Patient" [level=1]', 'heading "What is allowed now" [level=2]', "Texts:", "Calls:", "E-mail:", "Automations:",
-    'heading "Communication settings" [level=2]', "Do Not Contact: on", "Set in General Hospital EMR", "Phones",
-    "Where the values come from", 'heading "Consent to texts" [level=2]', "Record an opt-out",
-    'heading "What would a sender be told?" [level=2]', "Ask about a message",
-    'heading "History" [level=2]',
-)  # fmt: skip
-
-
-def test_a_facesheet_is_read_aloud_answers_first(tab: Page, fresh_pages: Pages) -> None:
-    enter(tab, fresh_pages, "staff")
-    tab.goto(fresh_pages.patient("MRN2"))
-    tree, at = tab.locator("main").aria_snapshot(), 0
-    for words in READ_ALOUD:
-        assert words in tree[at:], f"{words} is not read after {tree[:at][-200:]}"
-        at = tree.index(words, at)
 
 
 def test_without_scripts_the_reasons_and_the_question_work(chrome: Browser, fresh_pages: Pages) -> None:

@@ -57,6 +57,16 @@ def test_each_opt_out_has_its_line_its_author_and_its_patients(fresh_pages: Page
     assert f'href="{fresh_pages.patient("MRN2")}"' in seen.response.text
 
 
+def test_the_same_evidence_is_shown_once_on_the_facesheet(fresh_pages: Pages) -> None:
+    phones = (Phone(CELL, "cell", "", 1, True), Phone("+12175550144", "cell", "", 2, True), Phone(HOME, "home", "", 3))
+    with fresh_pages.store.database.write("general") as transaction:
+        fresh_pages.store.apply_many(transaction, "general", "genhosp-adt", [statements("THREE", "T1", phones=phones)], now=NOW)
+    by_hand(fresh_pages, "THREE")
+    whole = fresh_pages.signed_in("staff").get(fresh_pages.patient("THREE")).text
+    answer = whole[whole.index("Texts: blocked") : whole.index("Calls:")]
+    assert answer.count("Consent to texts: staff") == 1
+
+
 def test_a_number_of_many_patients_shows_some_of_them_and_the_count(fresh_pages: Pages) -> None:
     items = [statements(f"HOME{n}", f"H{n}", phones=(Phone(CELL, "home"),)) for n in range(5)]
     with fresh_pages.store.database.write("general") as transaction:

@@ -67,6 +67,12 @@ def test_settings_fixed_by_the_configuration_file_are_explained(pages: Pages) ->
     assert "Contact preferences are synced no" in pages.signed_in("enterprise", "local").get("/settings").text
 
 
+def test_names_of_the_configuration_are_set_as_code(pages: Pages) -> None:
+    seen = pages.signed_in("enterprise").get("/settings")
+    assert "<code>revocation_scope</code> applies" in seen.response.text
+    assert "`" not in seen.text
+
+
 def test_every_setting_has_its_question_with_every_choice(pages: Pages) -> None:
     html = pages.signed_in("enterprise", "local").get("/settings").response.text
     for name, setting in SETTINGS.items():
@@ -142,7 +148,7 @@ def test_permitting_contact_to_too_many_waits_for_another_person(fresh_pages: Pa
     assert "Changed settings held for 2 patients" in operator.get("/overview").text
     page = operator.get(f"/runs/{run}").text
     assert "Change of settings of" in page
-    assert "When an automation cannot use the preferred contact method refuse → next 2" in page
+    assert "When an automation cannot use the preferred contact method Do not send → Try the next channel 2" in page
     assert operator.post(f"/runs/{run}/approve").status == 303
     assert settings.get("general").policy == replace(BY_LINE, when_stale="refuse", when_preferred_impossible="next")
     assert "Approved for 2 patients by operator:operator-general" in operator.get(f"/runs/{run}").text

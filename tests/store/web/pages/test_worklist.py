@@ -15,7 +15,8 @@ from tests.store.web.conftest import NOW
 from tests.store.web.pages.browser import chrome as chrome
 from tests.store.web.pages.browser import opened_tab
 from tests.store.web.pages.conftest import Pages
-from tests.store.web.pages.test_in_a_browser import enter, tab_to, violations
+from tests.store.web.pages.keyboard import enter, press
+from tests.store.web.pages.test_in_a_browser import violations
 
 ENTERPRISE = "quiet"
 PHONE = 390
@@ -100,11 +101,11 @@ def test_an_opt_out_is_ticked_off_with_the_keyboard_alone_on_a_phone(chrome: Bro
     with opened_tab(chrome, fresh_pages.url) as tab:
         tab.set_viewport_size({"width": PHONE, "height": 800})
         enter(tab, fresh_pages, "staff", ENTERPRISE)
-        tab.goto("/worklist")
+        press(tab, "EMR worklist")
+        expect(tab.get_by_role("heading", name="EMR worklist")).to_be_visible()
         assert tab.evaluate("() => document.documentElement.scrollWidth - document.documentElement.clientWidth") <= 0
         assert violations(tab) == []
-        tab_to(tab, "Typed in")
-        tab.keyboard.press("Enter")
+        press(tab, "Typed in")
         expect(tab.get_by_role("status")).to_have_text("Marked as typed in.")
         expect(tab.get_by_text("Nothing to type in.")).to_be_visible()
         assert violations(tab) == []
