@@ -75,6 +75,14 @@ def test_a_rule_names_only_labels_that_it_has_and_a_page_that_exists(rule: dict[
     assert not anchor or anchor in {re.sub(r"[^\w -]", "", one.lower()).replace(" ", "-") for one in headings}
 
 
+def test_each_rule_has_a_test_in_which_it_fires() -> None:
+    tests = yaml.safe_load((DEPLOY / "monitoring" / "alerts_test.yaml").read_text())["tests"]
+    alone = {one["alertname"] for test in tests for one in test.get("alert_rule_test", []) if one.get("exp_alerts")}
+    expected = [sample["labels"] for test in tests for one in test.get("promql_expr_test", []) for sample in one["exp_samples"]]
+    together = {name for labels in expected for name in re.findall(r'alertname="(\w+)"', labels)}
+    assert {rule["alert"] for rule in rules()} == alone | together
+
+
 def test_the_rules_fire_when_they_should() -> None:
     if (promtool := shutil.which("promtool")) is None:
         pytest.skip("promtool is not installed")
