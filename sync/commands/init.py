@@ -3,163 +3,89 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, NamedTuple
+from typing import Annotated
 
 import typer
 
-from adapters.address import address
-from adapters.schema import web_address
 from sync.commands import configured, output
+from sync.commands.init_questions import AskedSetting, algorithm, known, questions
 from sync.commands.output import AsJson
 from sync.config import inspect_text
-from sync.config.loading import NAME
-from sync.config.presets import names, preset
-from sync.config.problems import UsageError, one_of
-from sync.config.scalars import region, time_zone
-from sync.config.starter import ADAPTERS, FHIR, HL7, SUFFIX, Starter
+from sync.config.problems import UsageError
+from sync.config.starter import ADAPTERS, DELIMITED, HL7, HL7_FILES, HL7_SFTP, Starter
 
-LOCAL_TIME = Path("/etc/localtime")
-ALGORITHMS = ("RS384", "ES384")
-STANDARD = {HL7: "hl7v2-standard", FHIR: "fhir-standard"}
-
-
-def _named(text: str) -> str:
-    if not NAME.fullmatch(text):
-        raise ValueError("not a short name; use letters, digits, '-', '_' and '.', at most 63")
-    return text
-
-
-def _protocol(text: str) -> str:
-    if text not in ADAPTERS:
-        raise ValueError(f"unknown protocol; use {HL7} (messages over MLLP) or {FHIR} (a FHIR server)")
-    return text
-
-
-def _listen(text: str) -> str:
-    return str(address(text))
-
-
-def _given(text: str) -> str:
-    if not text.strip():
-        raise ValueError("missing; it tells which identifier identifies a patient")
-    return text.strip()
-
-
-class AskedSetting(NamedTuple):
-    """What ``init`` needs to know: the option, the question, the check of an answer (``ValueError`` says how to fix it), and a default.
-
-    ``may_be_empty``: no answer is an answer, too.
-    """
-
-    option: str
-    text: str
-    check: Callable[[str], str]
-    default: str = ""
-    may_be_empty: bool = False
-
-
-def _questions(protocol: str, answers: Mapping[str, str]) -> tuple[AskedSetting, ...]:
-    """The questions after the protocol. One may depend on an earlier answer."""
-    return (
-        AskedSetting("enterprise", "Short name of your organization", _named),
-        AskedSetting("source", "Short name of this source", _named, f"{answers.get('enterprise', '')}-{SUFFIX[protocol]}"),
-        AskedSetting("region", "Country of phone numbers without a country code", region, "US"),
-        AskedSetting("time-zone", "Time zone of the EMR", time_zone, _local_zone()),
-        AskedSetting("preset", "Preset of the EMR", lambda text: _preset(text, protocol), STANDARD[protocol]),
-        *(_of_fhir(answers) if protocol == FHIR else _OF_HL7),
-        AskedSetting("identifier-type", "Type of that identifier", _given, "MR"),
-    )
-
-
-_OF_HL7 = (
-    AskedSetting("listen", "Address to listen on for MLLP", _listen, "127.0.0.1:2575"),
-    AskedSetting("authority", "Assigning authority of the patients' identifier, as in PID-3.4", _given),
-)
-
-
-def _of_fhir(answers: Mapping[str, str]) -> tuple[AskedSetting, ...]:
-    key = AskedSetting("private-key", "File with the client's private key, PEM", _key_file)
-    return (
-        AskedSetting("base-url", "Base URL of the FHIR server", web_address),
-        AskedSetting("client-id", "Client id for SMART Backend Services, or nothing", str.strip, may_be_empty=True),
-        *((key,) if answers.get("client-id") else ()),
-        AskedSetting("authority", "System of the patients' identifier in Patient.identifier", _given),
-    )
-
-
-def _key_file(text: str) -> str:
-    if problem := _algorithm(Path(text))[1]:
-        raise ValueError(problem)
-    return text
-
-
-def _algorithm(file: Path) -> tuple[str, str]:
-    """The algorithm of the key in a file, and why it cannot be used; one of them is empty."""
-    from adapters.fhir.signing_key import key_problem  # its library is slow to import
-
-    try:
-        text = file.read_text("ascii")
-    except (OSError, UnicodeDecodeError):
-        return "", "the file cannot be read; name the file with the private key, PEM"
-    fitting = next((one for one in ALGORITHMS if not key_problem(text, one)), "")
-    return fitting, "" if fitting else f"it {key_problem(text, ALGORITHMS[0])}"
-
-
-def _preset(text: str, protocol: str) -> str:
-    fitting = [name for name in names() if preset(name).protocol == protocol and preset(name).adapter in (None, ADAPTERS[protocol])]
-    if text not in fitting:
-        raise ValueError(f"unknown preset. {one_of(text, fitting)}")
-    return text
-
-
-def _local_zone() -> str:
-    """The time zone of this machine, if it tells."""
-    _, _, name = str(LOCAL_TIME.resolve()).partition("/zoneinfo/")
-    return name or "UTC"
+FILES, FOLDERS = ("private-key", "password-file"), (HL7_FILES, DELIMITED)
+WITHOUT = {
+    ("private-key", "fhir"): " without --client-id",
+    ("group", "fhir"): " without --level group",
+    ("password-file", "hl7v2"): " beside --private-key",
+}
+"""Option and protocol -> why it is not needed."""
 
 
 def init(
     context: typer.Context,
-    protocol: Annotated[str | None, typer.Argument(help="hl7v2 (messages over MLLP) or fhir (a FHIR server).")] = None,
+    protocol: Annotated[
+        str | None,
+        typer.Argument(help="hl7v2 (messages over MLLP), hl7v2.files, hl7v2.sftp, fhir (a FHIR server), fhir.bulk or files.delimited."),
+    ] = None,
     enterprise: Annotated[str | None, typer.Option(help="A short name of your organization.")] = None,
     source: Annotated[str | None, typer.Option(help="A short name of the source.")] = None,
     region: Annotated[str | None, typer.Option(help="The country of phone numbers without a country code, like US.")] = None,
     time_zone: Annotated[str | None, typer.Option(help="The time zone of the EMR, like America/Chicago.")] = None,
     preset: Annotated[str | None, typer.Option(help="The preset of the EMR (docs/mapping.md lists them).")] = None,
-    authority: Annotated[str | None, typer.Option(help="The assigning authority (PID-3.4) or system of the patients' identifier.")] = None,
+    authority: Annotated[str | None, typer.Option(help="The assigning authority (PID-3.4), system or issuer of the identifier.")] = None,
     identifier_type: Annotated[str | None, typer.Option(help="The type of that identifier.")] = None,
     listen: Annotated[str | None, typer.Option(help="HL7 v2: the address to listen on for MLLP.")] = None,
     base_url: Annotated[str | None, typer.Option(help="FHIR: the base URL of the server.")] = None,
     client_id: Annotated[str | None, typer.Option(help="FHIR: the client id for SMART Backend Services.")] = None,
-    private_key: Annotated[Path | None, typer.Option(help="FHIR: the file with the client's private key, PEM.")] = None,
+    private_key: Annotated[Path | None, typer.Option(help="FHIR, SFTP: the file with the client's private key.")] = None,
+    level: Annotated[str | None, typer.Option(help="Bulk export: patient, group or system.")] = None,
+    group: Annotated[str | None, typer.Option(help="Bulk export: the id of the group.")] = None,
+    path: Annotated[str | None, typer.Option(help="Files: the folder with them, here or on the SFTP server.")] = None,
+    host: Annotated[str | None, typer.Option(help="SFTP: the server.")] = None,
+    user: Annotated[str | None, typer.Option(help="SFTP: the user there.")] = None,
+    password_file: Annotated[Path | None, typer.Option(help="SFTP: the file with the password, without a private key.")] = None,
+    host_key: Annotated[str | None, typer.Option(help="SFTP: the host key of the server, as ssh-keyscan shows it.")] = None,
+    file: Annotated[str | None, typer.Option(help="Delimited files: the name of a file, with %Y %m %d for its date.")] = None,
+    patient_column: Annotated[str | None, typer.Option(help="Delimited files: the column with the patients' identifier.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Write a small configuration with comments, for HL7 v2 or FHIR. It asks what is missing, and never overwrites a file."""
-    file = configured.file(context)
-    if file.exists():
-        raise UsageError(f"{file} exists and is never overwritten; name another file: emr-sync -c FILE init")
-    options = {"protocol": protocol, "enterprise": enterprise, "source": source, "region": region, "time-zone": time_zone, "preset": preset}
+    """Write a small configuration with comments, for HL7 v2, FHIR or CSV files. It asks what is missing, and never overwrites a file."""
+    target = configured.file(context)
+    if target.exists():
+        raise UsageError(f"{target} exists and is never overwritten; name another file: emr-sync -c FILE init")
+    options: dict[str, object] = {
+        "protocol": protocol,
+        "enterprise": enterprise,
+        "source": source,
+        "region": region,
+        "time-zone": time_zone,
+        "preset": preset,
+    }
     options |= {"authority": authority, "identifier-type": identifier_type, "listen": listen, "base-url": base_url}
-    options |= {"client-id": client_id, "private-key": str(private_key) if private_key else None}
-    answers = _answers({name: text for name, text in options.items() if text is not None})
-    starter = Starter(**{name.replace("-", "_"): text for name, text in (answers | _key(answers, file)).items()})
-    _checked(starter, file)
-    _write(starter.text, file)
-    _report(starter, file, as_json=as_json)
+    options |= {"client-id": client_id, "private-key": private_key, "level": level, "group": group, "path": path, "host": host}
+    options |= {"user": user, "password-file": password_file, "host-key": host_key, "file": file, "patient-column": patient_column}
+    answers = _answers({name: str(text) for name, text in options.items() if text is not None})
+    starter = Starter(**{name.replace("-", "_"): text for name, text in (answers | _beside(answers, target)).items()})
+    _checked(starter, target)
+    _write(starter.text, target)
+    _report(starter, target, as_json=as_json)
 
 
 def _answers(options: Mapping[str, str]) -> dict[str, str]:
     """An answer to each question: the option, the default, or what a person types."""
-    protocol = _answer(AskedSetting("protocol", "HL7 v2 messages or FHIR server (hl7v2, fhir)", _protocol, HL7), options)
+    kinds = ", ".join(ADAPTERS)
+    kind = _answer(AskedSetting("protocol", f"How the EMR delivers ({kinds})", known, HL7), options)
     answers: dict[str, str] = {}
-    while left := [one for one in _questions(protocol, answers) if one.option not in answers]:
+    while left := [one for one in questions(kind, answers) if one.option not in answers]:
         answers[left[0].option] = _answer(left[0], options)
     for name in options:
         if name not in ("protocol", *answers):
-            raise UsageError(f"--{name} is not for {protocol}{' without --client-id' if protocol == FHIR else ''}; remove it")
-    return {"protocol": protocol} | answers
+            raise UsageError(f"--{name} is not for {kind}{WITHOUT.get((name, kind.partition('.')[0]), '')}; remove it")
+    return {"protocol": kind} | answers
 
 
 def _answer(question: AskedSetting, options: Mapping[str, str]) -> str:
@@ -190,13 +116,13 @@ def _asked(question: AskedSetting) -> str:
             output.note(f"  {error}")
 
 
-def _key(answers: Mapping[str, str], file: Path) -> dict[str, str]:
-    """The client's key as the configuration names it: relative paths are relative to its file."""
-    if "private-key" not in answers:
-        return {}
-    key = Path(answers["private-key"])
-    is_beside = key.is_absolute() or file.parent == Path()
-    return {"private-key": str(key if is_beside else key.absolute()), "alg": _algorithm(key)[0]}
+def _beside(answers: Mapping[str, str], target: Path) -> dict[str, str]:
+    """Files and folders as the configuration names them: relative paths are relative to its file."""
+    local = (*FILES, "path") if answers["protocol"] in FOLDERS else FILES
+    found = {name: Path(answers[name]) for name in local if answers.get(name)}
+    named = {name: str(file if file.is_absolute() or target.parent == Path() else file.absolute()) for name, file in found.items()}
+    is_signing = "private-key" in found and answers["protocol"] != HL7_SFTP
+    return named | ({"alg": algorithm(found["private-key"])[0]} if is_signing else {})
 
 
 def _checked(starter: Starter, file: Path) -> None:

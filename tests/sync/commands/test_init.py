@@ -16,6 +16,11 @@ from tests.sync.clinic import adt
 from tests.sync.conftest import EmrSync
 
 HL7 = ("init", "hl7v2", "--enterprise", "lake", "--authority", "CLINIC")
+FILES = ("init", "hl7v2.files", "--enterprise", "lake", "--authority", "CLINIC")
+SFTP = ("init", "hl7v2.sftp", "--enterprise", "lake", "--authority", "CLINIC", "--host", "sftp.ehr.example", "--user", "us")
+HOST_KEY = ("--host-key", "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIExhbXBsZSBob3N0IGtleSwgaW52ZW50ZWQgMDAw")
+EXTRACT = ("init", "files.delimited", "--enterprise", "lake", "--authority", "CLINIC")
+BULK = ("init", "fhir.bulk", "--enterprise", "lake", "--authority", "urn:oid:1.2.3", "--base-url", "https://ehr.example/r4")
 FHIR = ("init", "fhir", "--enterprise", "lake", "--authority", "urn:oid:1.2.3", "--base-url", "https://ehr.example/r4")
 
 
@@ -26,10 +31,10 @@ def empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def key_file(folder: Path) -> Path:
+def key_file(folder: Path, form: PrivateFormat = PrivateFormat.PKCS8) -> Path:
     key = ec.generate_private_key(ec.SECP384R1())
     file = folder / "client.pem"
-    file.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    file.write_bytes(key.private_bytes(Encoding.PEM, form, NoEncryption()))
     return file
 
 
@@ -51,6 +56,56 @@ def test_a_first_configuration_for_fhir_signs_with_the_given_key(emr_sync: EmrSy
     assert emr_sync("-c", "deeper/fhir.yaml", "check-config", "--json").value["mistakes"] == []
     options = load(Path("deeper/fhir.yaml")).feeds["lake-fhir"].settings.options
     assert (options["auth"]["client_id"], options["auth"]["alg"]) == ("us", "ES384")
+
+
+def test_a_first_configuration_for_a_folder_is_valid_and_reads_a_file(emr_sync: EmrSync, empty_folder: Path) -> None:
+    (empty_folder / "incoming files").mkdir()
+    (empty_folder / "deeper").mkdir()
+    made = emr_sync("-c", "deeper/files.yaml", *FILES, "--path", "incoming files")
+    assert (made.code, made.err) == (0, "")
+    assert emr_sync("-c", "deeper/files.yaml", "check-config", "--json").value["mistakes"] == []
+    (empty_folder / "a08.hl7").write_text(adt())
+    (one,) = emr_sync("-c", "deeper/files.yaml", "explain", "lake-files", "a08.hl7", "--json").value["payloads"]
+    assert {row["attribute"] for row in one["stated"]} >= {"identifier", "phones#PID-13"}
+
+
+@pytest.mark.parametrize(("option", "name"), [("--password-file", "password"), ("--private-key", "private_key")])
+def test_a_first_configuration_for_sftp_names_the_file_of_the_secret(emr_sync: EmrSync, empty_folder: Path, option: str, name: str) -> None:
+    secret = key_file(empty_folder, PrivateFormat.OpenSSH).read_text().strip() if name == "private_key" else "tulip hammer river"
+    (empty_folder / "secret.txt").write_text(secret)
+    (empty_folder / "deeper").mkdir()
+    made = emr_sync("-c", "deeper/sftp.yaml", *SFTP, *HOST_KEY, option, "secret.txt")
+    assert (made.code, made.err) == (0, "")
+    assert emr_sync("-c", "deeper/sftp.yaml", "check-config", "--json").value["mistakes"] == []
+    options = load(Path("deeper/sftp.yaml")).feeds["lake-sftp"].settings.options
+    assert (options["host"], options["user"], options["path"]) == ("sftp.ehr.example", "us", "/outgoing")
+    assert options[name].strip() == secret
+    assert secret not in (empty_folder / "deeper" / "sftp.yaml").read_text()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "export"),
+    [
+        ((), {"level": "patient"}),
+        (("--level", "system"), {"level": "system"}),
+        (("--level", "group", "--group", "reminders"), {"level": "group", "group": "reminders"}),
+    ],
+)
+def test_a_first_configuration_for_bulk_exports_is_valid(emr_sync: EmrSync, arguments: tuple[str, ...], export: dict[str, str]) -> None:
+    made = emr_sync(*BULK, *arguments, "--json")
+    assert made.value == {"file": "config.yaml", "enterprise": "lake", "source": "lake-bulk", "adapter": "fhir.bulk"}
+    assert emr_sync("check-config", "--json").value["mistakes"] == []
+    assert load(Path("config.yaml")).feeds["lake-bulk"].settings.options["export"] == export
+
+
+def test_a_first_configuration_for_an_extract_is_valid_and_reads_a_file(emr_sync: EmrSync, empty_folder: Path) -> None:
+    (empty_folder / "extracts").mkdir()
+    arguments = ("--path", "extracts", "--patient-column", "Medical Record", "--file", "prefs_%Y%m%d.csv")
+    assert emr_sync(*EXTRACT, *arguments).code == 0
+    assert emr_sync("check-config", "--json").value["mistakes"] == []
+    (empty_folder / "prefs_20261123.csv").write_text("Medical Record,TEXT_OK\nMRN1,N\n")
+    (one,) = emr_sync("explain", "lake-extract", "prefs_20261123.csv", "--json").value["payloads"]
+    assert {"authority": "CLINIC", "type": "MR", "value": "MRN1"} in one["items"][0]["identifiers"]
 
 
 @pytest.mark.parametrize("name", [name for name in presets.names() if presets.preset(name).protocol in ("hl7v2", "fhir")])
@@ -80,7 +135,7 @@ def test_a_file_is_never_overwritten(emr_sync: EmrSync, empty_folder: Path) -> N
     [
         (("init",), "--enterprise is missing"),
         (("init", "hl7v2", "--enterprise", "lake"), "--authority is missing"),
-        (("init", "hl7", "--enterprise", "lake"), "unknown protocol; use hl7v2"),
+        (("init", "hl7", "--enterprise", "lake"), "unknown protocol. Did you mean 'hl7v2'?"),
         (("init", "hl7v2", "--enterprise", "a b"), "--enterprise: not a short name"),
         ((*HL7, "--authority", " "), "--authority: missing"),
         ((*HL7, "--region", "USA"), "--region: not a country code"),
@@ -99,6 +154,19 @@ def test_a_file_is_never_overwritten(emr_sync: EmrSync, empty_folder: Path) -> N
         ((*FHIR, "--client-id", "us", "--private-key", "none.pem"), "--private-key: the file cannot be read"),
         ((*FHIR, "--client-id", "us", "--private-key", __file__), "--private-key: it is not a private key"),
         (("-c", "no/such/folder.yaml", *HL7), "does not exist; create it"),
+        ((*FILES, "--path", " "), "--path: missing"),
+        ((*FILES, "--path", "none"), "--path: the folder does not exist; create it"),
+        ((*EXTRACT, "--path", ".", "--file", "%Q.csv"), "cannot be read at '%Q.csv'"),
+        ((*FILES, "--path", ".", "--listen", "127.0.0.1:2575"), "--listen is not for hl7v2.files"),
+        ((*SFTP, *HOST_KEY), "--password-file is missing"),
+        ((*SFTP, *HOST_KEY, "--password-file", "none"), "--password-file: the file cannot be read"),
+        ((*SFTP, *HOST_KEY, "--private-key", __file__, "--password-file", __file__), "not for hl7v2.sftp beside --private-key"),
+        ((*SFTP, "--password-file", __file__), "--host-key is missing"),
+        ((*BULK, "--level", "everybody"), "--level: unknown level. Use one of: group, patient, system"),
+        ((*BULK, "--level", "group"), "--group is missing"),
+        ((*BULK, "--group", "reminders"), "--group is not for fhir.bulk without --level group"),
+        ((*EXTRACT, "--path", ".", "--preset", "epic-ehi"), "--preset is not for files.delimited"),
+        ((*EXTRACT, "--file", "%Q.csv"), "--path is missing"),
     ],
 )
 def test_a_wrong_answer_is_one_line_and_writes_nothing(
@@ -126,6 +194,21 @@ def test_in_a_terminal_the_key_is_asked_for_only_with_a_client_id(empty_folder: 
         in_a_terminal(["-c", name, "init", "fhir"], [*common, *answers])
     auth = {name: load(empty_folder / name).feeds["lake-fhir"].settings.options["auth"] for name in ("with.yaml", "without.yaml")}
     assert (auth["with.yaml"]["alg"], auth["without.yaml"]["kind"]) == ("ES384", "none")
+
+
+def test_in_a_terminal_a_password_is_asked_for_only_without_a_key(empty_folder: Path) -> None:
+    (empty_folder / "secret.txt").write_text("tulip hammer river")
+    common = ["lake", "", "us", "America/Chicago", "", "sftp.ehr.example", "us"]
+    in_a_terminal(["init", "hl7v2.sftp"], [*common, "", "none.txt", "secret.txt", HOST_KEY[1], "", "CLINIC", ""])
+    assert load(empty_folder / "config.yaml").feeds["lake-sftp"].settings.options["password"] == "tulip hammer river"
+
+
+def test_in_a_terminal_a_group_is_asked_for_only_if_a_group_is_exported(empty_folder: Path) -> None:
+    common = ["lake", "", "us", "America/Chicago", "", "https://ehr.example/r4", ""]
+    for name, answers in {"group.yaml": ["everybody", "group", "reminders"], "patient.yaml": [""]}.items():
+        in_a_terminal(["-c", name, "init", "fhir.bulk"], [*common, *answers, "urn:x", ""])
+    exports = [load(empty_folder / name).feeds["lake-bulk"].settings.options["export"] for name in ("group.yaml", "patient.yaml")]
+    assert exports == [{"level": "group", "group": "reminders"}, {"level": "patient"}]
 
 
 def in_a_terminal(arguments: list[str], answers: list[str]) -> list[str]:
