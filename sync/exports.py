@@ -52,6 +52,17 @@ class WrittenList(NamedTuple):
     addresses: int
 
 
+class CompleteList(NamedTuple):
+    """A list in the folder, with its files; the marker is the last."""
+
+    files: tuple[Path, ...]
+
+    def remove(self) -> None:
+        """Removes it, the marker first: files without a marker are not a list."""
+        for file in reversed(self.files):
+            file.unlink(missing_ok=True)
+
+
 class _Last(NamedTuple):
     """The list as it was last written, and its marker's name."""
 
@@ -93,6 +104,21 @@ def write_list(folder: Path, which: SuppressionList, read: Read, now: datetime, 
         _write(folder / f"{name}.done", json.dumps(marker, indent=1) + "\n")
         _write(state, json.dumps(_Last(f"{name}.done", current)))
         return WrittenList(kind, len(added), len(removed), tuple(contents), len(current))
+
+
+def complete_lists(folder: Path, which: SuppressionList) -> list[CompleteList]:
+    """The lists in the folder, the oldest first."""
+    markers = sorted(file for file in folder.glob(f"{which.name}-*.done") if file.name.rsplit("-", 2)[0] == which.name)
+    return [CompleteList((*(folder / name for name in json.loads(marker.read_text("utf-8"))["sha256"]), marker)) for marker in markers]
+
+
+def last_marker(folder: Path, which: SuppressionList) -> str | None:
+    """The name of the marker of the list that was written last here; ``None`` if that is not known."""
+    try:
+        found = _last(folder / f".{which.name}.state", needed=False)
+    except OSError:
+        return None
+    return found.name if found else None
 
 
 def _after(last: _Last | None, now: datetime) -> datetime:

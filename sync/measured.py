@@ -20,6 +20,13 @@ if TYPE_CHECKING:
 NONE: Mapping[Any, Any] = MappingProxyType({})
 
 
+class ExportState(NamedTuple):
+    """An export: when a list was last delivered, and since when none could be."""
+
+    delivered: datetime | None = None
+    failing: datetime | None = None
+
+
 class Measured(NamedTuple):
     """What was read for one scrape. Counts of this process are here, too, where others than ``sync`` keep them."""
 
@@ -43,6 +50,7 @@ class Measured(NamedTuple):
     keys: Mapping[str, datetime] = NONE
     write_backs: Mapping[tuple[str, str], int] = NONE
     webhooks: Mapping[str, EndpointState] = NONE
+    exports: Mapping[str, ExportState] = NONE
 
     def families(self) -> Iterator[Any]:
         """The metrics as the library writes them."""
@@ -76,6 +84,11 @@ class Measured(NamedTuple):
         sent |= {(name, "disabled"): one.disabled is not None for name, one in self.webhooks.items()}
         about = "Senders' webhook endpoints: messages waiting, and 1 where it is disabled"
         yield gauge("emr_sync_webhooks", about, ["endpoint", "state"], sent)
+        failed = {name: one.failing is not None for name, one in self.exports.items()}
+        yield by("emr_sync_export_failed", "1 where the last suppression list could not be delivered", "export", failed)
+        delivered = {name: one.delivered for name, one in self.exports.items() if one.delivered}
+        about = "When a suppression list was last delivered"
+        yield times("emr_sync_export_delivered_timestamp_seconds", about, "export", delivered)
         yield by("emr_sync_replies_to_review", "Patients' replies that await review", "enterprise", self.replies)
         jobs = self.queue._asdict() if self.queue else {}
         yield by("emr_sync_queue_jobs", "Jobs by state: waiting for a worker, or running", "state", jobs)

@@ -13,6 +13,7 @@ from sync import expiry, memory
 from sync.measured import Measured
 from sync.queue import Queue
 from sync.runtime import Runtime
+from sync.scheduled_exports import export_states
 
 
 def measured(
@@ -41,5 +42,6 @@ def measured(
         certificates=expiry.certificates(settings),
         keys=runtime.keys.expiring(now),
         webhooks=endpoint_states(database, settings.webhooks),
+        exports=export_states(runtime),
         write_backs={key: number for key, number in WriteBacks(database).counts().items() if key[0] in writing},
     )

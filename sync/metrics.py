@@ -47,6 +47,7 @@ class Metrics:
         self.push_refused = Count("push_refused", "Notifications refused, by reason", "source", "reason")
         self.push_reads = Count("push_reads", "Reads that notifications asked for, by outcome", "source", "outcome")
         self.push_missed = Count("push_missed", "Changes found by a pull that push had not brought", "source")
+        self.exports = Count("exports", "Suppression lists written on a schedule, by outcome", "export", "outcome")
         self.written_back = Count("written_back", "Attempts to write opt-outs to EMRs, by outcome", "source", "outcome")
 
     def text(self, measured: Measured = NOTHING) -> bytes:

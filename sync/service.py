@@ -18,7 +18,7 @@ from adapters.address import Address
 from adapters.registry import LISTENERS
 from store.runs.processes import Place
 from store.runs.schedule_times import ScheduleTimes
-from sync import alerts, descriptors, logs, pace, service_manager, tracing, webhooks, write_back
+from sync import alerts, descriptors, logs, pace, scheduled_exports, service_manager, tracing, webhooks, write_back
 from sync.alerts import alerting
 from sync.api import build_api, build_monitoring
 from sync.config import Settings, plain
@@ -49,6 +49,7 @@ from sync.reload import Reloading
 from sync.roles import REFUSED, ListenRole, ServiceRole, WebRole
 from sync.runtime import ROLES, Runtime, UsageError
 from sync.schedule import Clock, nothing_is_lost
+from sync.scheduled_exports import exports_written
 from sync.webhooks import webhooks_sent
 from sync.worker import Watch, Worker
 from sync.write_back import write_backs_sent
@@ -213,6 +214,7 @@ class Service:
             for webhook in settings.webhooks.values():
                 yield Housekeeping(webhooks_sent(self.runtime, webhook), webhooks.EVERY)
             yield Housekeeping(write_backs_sent(self.runtime), write_back.EVERY)
+            yield Housekeeping(exports_written(self.runtime), scheduled_exports.EVERY)
             yield PushReader(self.runtime, self.queue.put)
         if "schedule" in self.wanted:
             runtime = self.runtime

@@ -23,8 +23,8 @@ class LocalOptions(FolderOptions):
     path: str
 
 
-class SftpOptions(FolderOptions):
-    """A folder on an SFTP server."""
+class SftpServerOptions(SettingsGroup):
+    """An SFTP server and a folder on it."""
 
     host: HostName
     port: Annotated[int, Field(ge=1, le=65535)] | None = None
@@ -34,3 +34,7 @@ class SftpOptions(FolderOptions):
     host_key: str | list[str]
     path: str | None = None
     timeout: Seconds | None = None
+
+
+class SftpOptions(FolderOptions, SftpServerOptions):
+    """A drop folder on an SFTP server."""

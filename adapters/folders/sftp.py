@@ -20,6 +20,7 @@ import stat
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from itertools import pairwise
+from pathlib import Path
 from time import sleep as pause
 from time import time as now
 from typing import Any, NamedTuple
@@ -140,6 +141,23 @@ class SftpDrop:
                 yield Finding("waiting", True, f"{len(folder.waiting())} file(s) are waiting")
         except AdapterError as error:
             yield Finding("server", False, str(error))
+
+
+class SftpUpload:
+    """A folder on an SFTP server that files are delivered to. Building it raises ``ValueError`` for an unreadable key."""
+
+    def __init__(self, options: Mapping[str, Any]) -> None:
+        self._server, self._path = _server(options), str(options.get("path") or ".").rstrip("/")
+
+    def deliver(self, files: Sequence[Path]) -> None:
+        """Uploads files in their order. Each gets its name when it is complete. Raises :class:`~adapters.base.AdapterError`."""
+        with _errors_translated(), _connected(self._server) as client:
+            for file in files:
+                target = f"{self._path}/{file.name}"
+                client.put(str(file), f"{target}.part")
+                with suppress(FileNotFoundError):  # one that arrived before the connection broke: a rename does not overwrite it
+                    client.remove(target)
+                client.rename(f"{target}.part", target)
 
 
 @contextmanager

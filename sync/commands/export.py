@@ -7,18 +7,15 @@ from typing import Annotated
 
 import typer
 
-from store.audit.audit_log import EXPORTED_SUPPRESSIONS, Audit
 from store.domain.channels import ORDER
-from store.domain.decision_request import DecisionRequest
-from store.domain.suppression import Suppression
-from store.patients.suppressions import suppressions as read_suppressions
 from store.preference import MessageType
 from sync.commands import configured, global_options, output
 from sync.commands.configured import OfEnterprise
 from sync.commands.output import AsJson
 from sync.commands.patients import spelled
 from sync.config.problems import UsageError
-from sync.exports import SuppressionList, write_list
+from sync.exports import SuppressionList
+from sync.scheduled_exports import write_suppressions
 
 export = typer.Typer(help="Write files for senders that load lists: `export suppressions FOLDER`.", no_args_is_help=True)
 
@@ -45,17 +42,9 @@ def suppressions(
     if line is not None and channel != "sms":
         raise UsageError("--line is for texts: an opt-out from calls or e-mail has no line")
     with global_options.opened(context) as runtime:
-        owner, now = configured.enterprise(runtime.settings, enterprise), runtime.clock()
+        owner = configured.enterprise(runtime.settings, enterprise)
         which = SuppressionList(owner, message_type.value, channel, spelled(line, runtime.preferences.numbering(owner)))
-        request = DecisionRequest(message_type=which.message_type, channels=(channel,), line=which.line)
-
-        def read() -> dict[str, Suppression]:
-            found = read_suppressions(runtime.preferences, owner, request, now)
-            detail = {"channel": channel, "line": which.line, "message_type": which.message_type, "addresses": len(found)}
-            Audit(runtime.database).note(owner, EXPORTED_SUPPRESSIONS, "", actor=global_options.who(), now=now, **detail)
-            return found
-
-        written = write_list(folder, which, read, now, delta=delta)
+        written = write_suppressions(runtime, folder, which, actor=global_options.who(), delta=delta)
     if as_json:
         output.emit(written._asdict())
     else:

@@ -18,6 +18,7 @@ from sync.config import database
 from sync.config.check import checked
 from sync.config.document import Document, read
 from sync.config.enterprises import enterprise, read_enterprises
+from sync.config.exports import exports
 from sync.config.model import EnterprisePart, Top
 from sync.config.openid import openid
 from sync.config.problems import ConfigError, ConfigProblem
@@ -111,8 +112,9 @@ def _settings(document: Document, file: FilePath, environ: Mapping[str, str], bu
     public_url = top.api.public_url if top else None
     messaging = providers(document, data.get("providers"), parts, sources, public_url)
     told = webhooks(document, data.get("webhooks"), parts)
+    lists = exports(document, data.get("exports"), {name: part.time_zone for name, part in parts.items()})
     joined = None if top is None else _joined(file, top, parts, sources, feeds)
-    return None if joined is None else replace(joined, openid=provider, providers=messaging, webhooks=told)
+    return None if joined is None else replace(joined, openid=provider, providers=messaging, webhooks=told, exports=lists)
 
 
 def _present(data: Mapping[str, Any]) -> dict[str, Any]:
@@ -122,7 +124,7 @@ def _present(data: Mapping[str, Any]) -> dict[str, Any]:
 
 def _names(document: Document, data: Mapping[str, Any]) -> None:
     """Names stand in logs, metrics and addresses, so they are kept plain."""
-    for group in ("enterprises", "sources", "providers", "webhooks"):
+    for group in ("enterprises", "sources", "providers", "webhooks", "exports"):
         for name in data[group] if isinstance(data.get(group), dict) else ():
             if not NAME.fullmatch(name):
                 document.mistake((group, name), "invalid name; use letters, digits, '-', '_' and '.', at most 63")

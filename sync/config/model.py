@@ -249,7 +249,7 @@ class PresetPart(SettingsGroup):
 
 
 class Top(SettingsGroup):
-    """The whole file. Enterprises, sources, providers and webhooks are checked one by one, so that each error is found."""
+    """The whole file. Enterprises, sources, providers, webhooks and exports are checked one by one, so that each error is found."""
 
     database: str
     api: Api = Api()
@@ -269,3 +269,4 @@ class Top(SettingsGroup):
     sources: dict[str, Any] = Field(default_factory=dict)
     providers: dict[str, Any] = Field(default_factory=dict)
     webhooks: dict[str, Any] = Field(default_factory=dict)
+    exports: dict[str, Any] = Field(default_factory=dict)

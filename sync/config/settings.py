@@ -104,6 +104,24 @@ class ConfiguredWebhook:
 
 
 @dataclass(frozen=True, slots=True)
+class ConfiguredExport:
+    """A suppression list that is written on a schedule. ``delta``: only what changed since the one before.
+
+    ``sftp``: where lists go from ``folder``; ``None`` if somebody fetches them there.
+    """
+
+    name: str
+    enterprise: str
+    folder: str
+    schedule: Schedule
+    channel: str
+    line: str | None
+    message_type: str
+    delta: bool = False
+    sftp: Mapping[str, Any] | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class SafeguardRule:
     """How many patients one run (of a live feed: an hour) may make more contactable: the larger of the two.
 
@@ -165,6 +183,7 @@ class Settings:
     public_url: str | None = None
     providers: Mapping[str, ConfiguredProvider] = field(default_factory=dict)
     webhooks: Mapping[str, ConfiguredWebhook] = field(default_factory=dict)
+    exports: Mapping[str, ConfiguredExport] = field(default_factory=dict)
     logs: Logging = field(default_factory=Logging)
     access_log: bool = False
     connections: ConnectionLimits = ConnectionLimits()

@@ -13,15 +13,16 @@ from adapters.registry import ADAPTERS, FOLDERS, LISTENERS, schema
 from store.domain.attributes import ATTRIBUTES
 from store.domain.enterprise import Source
 from store.preference import issuer, issuers
-from sync.config import cron, presets
+from sync.config import presets
 from sync.config.check import checked
 from sync.config.document import Document
 from sync.config.enterprises import aliases, linking
-from sync.config.model import EnterprisePart, PresetPart, RulePart, SchedulePart, SourcePart
+from sync.config.model import EnterprisePart, PresetPart, RulePart, SourcePart
 from sync.config.places import placed
 from sync.config.problems import Path, dotted, one_of
 from sync.config.scalars import is_attribute, is_mapped
-from sync.config.settings import ConfiguredSource, ConfiguredWriteBack, Schedule
+from sync.config.scheduling import schedule
+from sync.config.settings import ConfiguredSource, ConfiguredWriteBack
 from sync.config.write_back import WORKLIST, WriteBackPart
 
 Build = Callable[[SourceSettings], object]
@@ -105,8 +106,8 @@ def feed(
     if enterprise is None:
         return None
     zone = part.time_zone or enterprise.time_zone
-    schedule = _schedule(document, (*path, "schedule"), part.schedule, zone)
-    full = _schedule(document, (*path, "full_resync"), part.full_resync, zone)
+    times = schedule(document, (*path, "schedule"), part.schedule, zone)
+    full = schedule(document, (*path, "full_resync"), part.full_resync, zone)
     _attributes(document, path, part)
     _only_polled(document, path, part)
     _pushed(document, path, part)
@@ -116,7 +117,7 @@ def feed(
         return None
     push = part.push.credentials() if part.push else None
     back = _write_back(document, path, part.write_back, settings) if part.write_back else None
-    return ConfiguredSource(name, part.enterprise, settings, schedule, full, part.plain, push, back)
+    return ConfiguredSource(name, part.enterprise, settings, times, full, part.plain, push, back)
 
 
 def _write_back(document: Document, path: Path, part: WriteBackPart, settings: SourceSettings) -> ConfiguredWriteBack | None:
@@ -212,19 +213,6 @@ def _consents(document: Document, path: Path, settings: SourceSettings) -> None:
         where = (*path, "consent") if name == "consent" else (*path, "mapping", name)
         message = "accepts every Consent, even to treatment or research; write 'consent: {category: [system|code]}', or '*' for all"
         document.mistake(where, message)
-
-
-def _schedule(document: Document, path: Path, part: SchedulePart | None, zone: str) -> Schedule | None:
-    if part is None:
-        return None
-    if (part.every is None) == (part.cron is None):
-        document.mistake(path, "needs either 'every: 15m' or 'cron: \"*/15 * * * *\"'; write one of them")
-        return None
-    try:
-        return Schedule(part.every, cron.parse(part.cron) if part.cron is not None else None, part.jitter, zone)
-    except ValueError as error:
-        document.mistake((*path, "cron"), str(error))
-        return None
 
 
 def source(name: str, written: WrittenSource, enterprise: EnterprisePart, echoes: frozenset[str]) -> Source:

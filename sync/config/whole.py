@@ -34,6 +34,9 @@ def check(document: Document, settings: Settings) -> None:
             (document.warn if one.accepted else document.mistake)(one.where, one.why)
     _certificate(document, settings)
     _alerts(document, settings)
+    for export in settings.exports.values():
+        if not FilePath(export.folder).is_dir():
+            document.mistake(("exports", export.name, "folder"), "this folder does not exist; create it, readable by the service only")
     for feed in settings.feeds.values():
         path: Path = ("sources", feed.name)
         _folder(document, path, feed)

@@ -55,6 +55,7 @@ def test_the_example_configuration_loads(tmp_path: Path) -> None:
             **dict.fromkeys(("BANDWIDTH_PASSWORD", "SINCH_PASSWORD"), "x"),
             "GENHOSP_PRIVATE_KEY": ClientKey("RS384").private_pem,
             "EMR_SYNC_PAYLOAD_KEY": new_key(),
+            "DIALER_SFTP_PASSWORD": "x",
             "CAMPAIGN_WEBHOOK_SECRET": "whsec_" + "MDEy" * 8,
         },
     )

@@ -36,7 +36,7 @@ from tests.functional.test_safeguard_configuration import FIRST, fill
 HOSPITAL, ADT = "general-hospital", "genhosp-adt"
 AT_ANY_TIME = {
     *("file", "enterprises", "feeds", "tls", "plain", "backoff", "batch_size", "batch_bytes", "room", "safeguards", "sealing"),
-    *("keep_payloads", "keep_receipts", "keep_audit_log", "alerts", "warnings"),
+    *("keep_payloads", "keep_receipts", "keep_audit_log", "alerts", "exports", "warnings"),
 }
 """Fields of the settings that a reload changes."""
 

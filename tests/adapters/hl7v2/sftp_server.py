@@ -46,9 +46,9 @@ def _answered(work: Any) -> Any:
 class Files(paramiko.SFTPServerInterface):
     """SFTP version 3 for a local folder."""
 
-    def __init__(self, server: paramiko.ServerInterface, folder: Path) -> None:
+    def __init__(self, server: paramiko.ServerInterface, folder: Path, owner: Server) -> None:
         super().__init__(server)
-        self._folder = folder
+        self._folder, self._owner = folder, owner
 
     def _at(self, path: str) -> Path:
         return self._folder / self.canonicalize(path).lstrip("/")
@@ -77,7 +77,11 @@ class Files(paramiko.SFTPServerInterface):
     def open(self, path: str, flags: int, attr: Any) -> Any:
         def opened() -> paramiko.SFTPHandle:
             handle = paramiko.SFTPHandle(flags)
-            handle.readfile = self._at(path).open("rb")  # type: ignore[attr-defined]
+            if flags & os.O_WRONLY:
+                self._owner.wrote()
+                handle.writefile = self._at(path).open("wb")  # type: ignore[attr-defined]
+            else:
+                handle.readfile = self._at(path).open("rb")  # type: ignore[attr-defined]
             return handle
 
         return _answered(opened)
@@ -88,16 +92,21 @@ class Files(paramiko.SFTPServerInterface):
     def rename(self, oldpath: str, newpath: str) -> Any:
         if self._at(newpath).exists():
             return paramiko.SFTP_FAILURE
+        self._owner.wrote()
         return _answered(lambda: self._at(oldpath).rename(self._at(newpath)) and None) or paramiko.SFTP_OK
 
 
 class Server:
-    """The server, which runs until closed. ``line`` is its public key in the form that a client pins."""
+    """The server, which runs until closed. ``line`` is its public key in the form that a client pins.
+
+    While ``failing`` it accepts no connection. With ``break_after`` it closes all connections before that many files are opened or renamed.
+    """
 
     def __init__(self, folder: Path, host_key: paramiko.PKey, user_key: paramiko.PKey | None = None) -> None:
         self._folder, self._host_key, self._user_key = folder, host_key, user_key
         self.line = f"{host_key.get_name()} {host_key.get_base64()}"
         self._socket = socket.create_server(("127.0.0.1", 0))
+        self.failing, self.break_after = False, 0
         self.port: int = self._socket.getsockname()[1]
         self._transports: list[paramiko.Transport] = []
         self._thread = threading.Thread(target=self._serve)
@@ -109,12 +118,22 @@ class Server:
                 connection, _ = self._socket.accept()
             except OSError:
                 return
+            if self.failing:
+                connection.close()
+                continue
             transport = paramiko.Transport(connection)
             transport.add_server_key(self._host_key)
-            transport.set_subsystem_handler("sftp", paramiko.SFTPServer, Files, self._folder)
+            transport.set_subsystem_handler("sftp", paramiko.SFTPServer, Files, self._folder, self)
             self._transports.append(transport)
             with suppress(paramiko.SSHException, EOFError, OSError):  # a client may disconnect at any time
                 transport.start_server(server=Door(self._user_key))
+
+    def wrote(self) -> None:
+        """Called before a file is opened for writing or renamed."""
+        self.break_after -= 1
+        if self.break_after == 0:
+            self.cut()
+            raise OSError("cut")
 
     def cut(self) -> None:
         """Closes every connection abruptly."""
