@@ -21,6 +21,7 @@
     ├── PayloadUnreadable       a kept payload cannot be opened: its key is not there, or it was not kept
     ├── ChainBroken             a line of a chain does not fit what stands before it
     ├── FeedRestarted           the feed of changes does not go on from where its reader left it
+    ├── NotOnWorklist           the opt-out is not in the state that a tick, or taking it back, needs
     ├── NothingHeld             the run holds nothing that waits for a decision
     └── RunActive               the source has a run under way
     BackupFailed                a backup could not be made or restored; the database in use was not changed
@@ -133,6 +134,10 @@ class FeedRestarted(StoreError):
 
 class NothingHeld(StoreError):
     """The run holds nothing that waits for a decision."""
+
+
+class NotOnWorklist(StoreError):
+    """The opt-out does not wait to be typed into an EMR, or was not ticked off."""
 
 
 class BackupFailed(Exception):

@@ -42,6 +42,7 @@ from store.web.api.rejections import RejectionCalls
 from store.web.api.replies import RepliesQueue
 from store.web.api.runs import RunCalls
 from store.web.api.unsubscribe import OneClick
+from store.web.api.worklist import WorklistCalls
 from store.web.http import problem
 from store.web.http.answer import STRICT
 from store.web.http.auth import Callers
@@ -108,7 +109,7 @@ def create_app(
         RejectionCalls(journal, work),
     )
     links = UnsubscribeLinks(store.replies.sealing, public_url)
-    consent = (OptOuts(store), AddressOptOutCalls(store, links), RepliesQueue(store))
+    consent = (OptOuts(store), AddressOptOutCalls(store, links), RepliesQueue(store), WorklistCalls(store))
     groups = (PatientCalls(store, look_ups), *consent, AuditCalls(store), administration, *operations)
     rows = [row for group in groups for row in group.endpoints()]
     handlers = [

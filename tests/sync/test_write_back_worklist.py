@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 
-from store.audit.audit_log import TYPED_IN, Audit
+from store.audit.audit_log import NOT_TYPED_IN, TYPED_IN, Audit
 from store.domain.ids import shown
 from store.domain.lock import Actor, Role
 from store.patients.worklist import Worklist
@@ -118,3 +118,71 @@ def test_a_tick_for_a_source_without_a_worklist_changes_nothing(site: Site) -> N
     assert not tick(site, index, "adt")
     assert listed(site, index) == [SMS]
     assert len(site.states()[WAITING]) >= 1
+
+
+def ticked(site: Site, index: int) -> list[str]:
+    enterprise, patient = site.runtime.preferences.enterprises["general"], site.found(index).id
+    return [one.attribute for one in Worklist(site.runtime.database).ticked(enterprise) if shown(one.patient) == patient]
+
+
+def undo(site: Site, index: int) -> bool:
+    enterprise, patient = site.runtime.preferences.enterprises["general"], site.found(index).id
+    return Worklist(site.runtime.database).undo(enterprise, "emr", int(patient[3:], 16), SMS, actor=NURSE, now=site.clock())
+
+
+def test_a_tick_on_the_wrong_line_is_taken_back_and_both_are_in_the_audit_log(site: Site) -> None:
+    index, number = site.patient()
+    site.reply(number)
+    assert not undo(site, index), "there is no tick"
+    assert tick(site, index)
+    assert (listed(site, index), ticked(site, index)) == ([], [SMS])
+    site.later(timedelta(minutes=5))
+    assert undo(site, index)
+    assert (listed(site, index), ticked(site, index)) == ([SMS], [])
+    assert not undo(site, index)
+    actions = [link.line.action for link in Audit(site.runtime.database).newest("general", site.found(index).id)]
+    assert (actions.count(TYPED_IN), actions.count(NOT_TYPED_IN)) == (1, 1)
+    assert not site.may_text(index)
+    assert tick(site, index)
+    assert ticked(site, index) == [SMS]
+
+
+def test_a_denial_after_a_tick_was_taken_back_is_the_emrs_own(site: Site) -> None:
+    index, number = site.patient()
+    site.reply(number)
+    assert (tick(site, index), undo(site, index)) == (True, True)
+    site.later(timedelta(minutes=10))
+    assert site.adt(index, site.clock(), texting_ok=False) == "applied"
+    site.reply(number, "START")
+    assert not site.may_text(index)
+
+
+def test_a_tick_that_the_emr_contradicted_can_be_taken_back(site: Site) -> None:
+    index, number = site.patient()
+    site.reply(number)
+    assert tick(site, index)
+    site.later(timedelta(minutes=10))
+    site.adt(index, site.clock(), texting_ok=True)
+    assert undo(site, index)
+    assert listed(site, index) == [SMS]
+
+
+def test_an_echo_after_a_second_tick_is_still_an_echo(site: Site) -> None:
+    index, number = site.patient()
+    site.adt(index, site.clock())
+    site.reply(number)
+    assert (tick(site, index), undo(site, index), tick(site, index)) == (True, True, True)
+    site.later(timedelta(minutes=10))
+    assert site.adt(index, site.clock(), texting_ok=False) == "unchanged"
+    site.reply(number, "START")
+    assert site.may_text(index)
+
+
+def test_a_tick_is_not_taken_back_after_the_patient_opted_in(site: Site) -> None:
+    index, number = site.patient()
+    site.reply(number)
+    assert tick(site, index)
+    site.reply(number, "START")
+    assert not undo(site, index)
+    assert (listed(site, index), ticked(site, index)) == ([], [])
+    assert site.may_text(index)

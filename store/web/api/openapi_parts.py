@@ -47,6 +47,10 @@ EXAMPLES: dict[str, Any] = {
 """An example of each body that senders write."""
 
 
+MAY_CONFLICT = ("/lookup", "/links", "/resync", "/approve", "/reject", "/replay", "/decide", "/by-phone", "/done", "/undo")
+"""The ends of paths whose call may be one that the state does not allow."""
+
+
 def operation_id(row: Endpoint) -> str:
     """A name for code that is generated from the document: ``post_decisions_batch``, ``get_patients_by_patient_id``."""
     path = PARAMETER.sub(r"by_\1", row.path.removeprefix("/v1/"))
@@ -64,9 +68,7 @@ def errors(row: Endpoint) -> dict[str, str]:
     found |= {"400", "408", "413"} if row.takes is not None else set()
     found |= {"404"} if PARAMETER.search(row.path) or row.path.endswith("/lookup") else set()
     found |= {"409", "412", "423"} if row.method in ("PUT", "POST") and row.path.startswith("/v1/patients/{") else set()
-    found |= (
-        {"409"} if row.path.endswith(("/lookup", "/links", "/resync", "/approve", "/reject", "/replay", "/decide", "/by-phone")) else set()
-    )
+    found |= {"409"} if row.path.endswith(MAY_CONFLICT) else set()
     found |= {"410"} if row.path == "/v1/changes" else set()
     found |= {"429"} if row.path.startswith("/v1/decisions") else set()
     return {status: STATUSES[status] for status in sorted(found)}

@@ -33,6 +33,7 @@ STATUS: dict[type[errors.StoreError], tuple[int, str]] = {
     errors.ValueRefused: (422, "value_refused"),
     errors.RunActive: (409, "run_active"),
     errors.NothingHeld: (409, "nothing_held"),
+    errors.NotOnWorklist: (409, "not_on_worklist"),
     errors.PayloadUnreadable: (409, "payload_unreadable"),
     errors.IdentifierConflict: (409, "identifier_conflict"),
     errors.MergeRefused: (409, "merge_refused"),

@@ -43,6 +43,8 @@ BODIES: dict[tuple[str, str], Any] = {
     ("PUT", "/v1/patients/{patient_id:str}/preferred-phone"): {"value": HOME},
     ("POST", "/v1/patients/{patient_id:str}/sms-consent"): {"line": LINE, "reason": "asked"},
     ("POST", "/v1/replies/{reply_id:str}/decide"): {"decision": "dismiss"},
+    ("POST", "/v1/worklist/done"): {"patient": "{patient_id}", "source": "{source}", "attribute": "consent.sms"},
+    ("POST", "/v1/worklist/undo"): {"patient": "{patient_id}", "source": "{source}", "attribute": "consent.sms"},
     ("PUT", "/v1/settings"): {"when_stale": "flag"},
     ("POST", "/v1/rejections/replay"): {"ids": ["{rejection_id}"]},
     ("POST", "/v1/rejections/replay/preview"): {"ids": ["{rejection_id}"]},

@@ -41,7 +41,7 @@ def test_people_see_the_list_and_some_roles_can_tick(fresh_pages: Pages, role: s
     assert ("Typed in" in seen.text) is may
     ticked = browser.post("/worklist/done", source="practice", patient=patient, attribute="consent.sms")
     assert ticked.status == (303 if may else 403)
-    assert ("MRN1" in browser.get("/worklist").text) is not may
+    assert ("Nothing to type in." in browser.get("/worklist").text) is may
 
 
 def test_operators_do_not_see_the_list(fresh_pages: Pages) -> None:
@@ -61,6 +61,25 @@ def test_a_tick_is_confirmed_and_a_second_one_says_so(fresh_pages: Pages) -> Non
     lines = [link.line for link in Audit(fresh_pages.store.database).newest(ENTERPRISE)]
     assert [(one.subject, one.actor) for one in lines if one.action == TYPED_IN] == [(patient, "staff:staff-quiet")]
     assert VIEWED_WORKLIST in {one.action for one in lines}
+
+
+def test_a_wrong_tick_is_put_back_and_the_file_shows_what_was_typed_in(fresh_pages: Pages) -> None:
+    patient = opted_out(fresh_pages)
+    browser = fresh_pages.signed_in("staff", ENTERPRISE)
+    browser.get("/worklist")
+    form = {"source": "practice", "patient": patient, "attribute": "consent.sms"}
+    assert browser.post("/worklist/undo", **form).status == 409
+    browser.post("/worklist/done", **form)
+    assert "Typed in lately" in browser.get("/worklist").text
+    (row,) = csv.DictReader(io.StringIO(browser.post("/worklist/file").response.text))
+    assert (row["patient"], row["typed_in_at"] != "") == (patient, True)
+    seen = browser.get(browser.post("/worklist/undo", **form).where)
+    assert ("Back on the list." in seen.text, "Typed in lately" in seen.text) == (True, False)
+    (row,) = csv.DictReader(io.StringIO(browser.post("/worklist/file").response.text))
+    assert (row["patient"], row["typed_in_at"]) == (patient, "")
+    manager = fresh_pages.signed_in("manager", ENTERPRISE)
+    manager.get("/worklist")
+    assert manager.post("/worklist/undo", **form).status == 403
 
 
 @pytest.mark.parametrize("form", [{}, {"patient": "pt_0"}, {"patient": "pt_0000000000000001", "source": "none", "attribute": "x"}])
@@ -109,3 +128,7 @@ def test_an_opt_out_is_ticked_off_with_the_keyboard_alone_on_a_phone(chrome: Bro
         expect(tab.get_by_role("status")).to_have_text("Marked as typed in.")
         expect(tab.get_by_text("Nothing to type in.")).to_be_visible()
         assert violations(tab) == []
+        assert tab.evaluate("() => document.documentElement.scrollWidth - document.documentElement.clientWidth") <= 0
+        tab_to(tab, "Put back")
+        tab.keyboard.press("Enter")
+        expect(tab.get_by_role("status")).to_have_text("Back on the list.")
