@@ -57,7 +57,7 @@ class ExtractSite:
         self.emr = RehearsalEmr(patients=PATIENTS, seed=3, clock=self.clock)
         self.extracts = self.emr.extracts(folder / "drop", layout, semantics)
         enterprise = {"sync_contact_preferences": True, "default_region": "US", "safeguard": {"floor": 1_000}}
-        source = self.extracts.source(enterprise=ENTERPRISE) | {"settle": "0.001s", "schedule": "never"}
+        source = self.extracts.source(enterprise=ENTERPRISE) | {"settle": "0.000001s", "schedule": "never"}
         config = folder / "config.yaml"
         config.write_text(yaml.safe_dump({"database": url, "enterprises": {ENTERPRISE: enterprise}, "sources": {SOURCE: source}}))
         self.runtime = Runtime.open(load(config, {}))
