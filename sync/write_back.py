@@ -95,7 +95,7 @@ class WriteBackSender:
         except Exception as error:  # one opt-out that cannot be sent must not keep back all others
             return self._failed(feed, one, AdapterError(f"internal error ({logs.place(error)}); please report this"), one.tried)
         is_ours = is_written or one.tried is not None
-        self.outbox.settle(one, WriteBackState.SENT if is_ours else WriteBackState.OWN, "", one.tried or began)
+        self.outbox.settle(one, WriteBackState.SENT if is_ours else WriteBackState.OWN, "", one.tried or began, self.runtime.clock())
         self.runtime.metrics.written_back.add(feed.name, WriteBackState.SENT)
         return None
 
@@ -111,7 +111,7 @@ class WriteBackSender:
             self.runtime.metrics.written_back.add(feed.name, "put_off")
             return pause
         text = (REFUSED if error.permanent else GAVE_UP).format(reason=error, attempts=attempts)
-        self.outbox.settle(one, WriteBackState.DEAD, text, tried)
+        self.outbox.settle(one, WriteBackState.DEAD, text, tried, self.runtime.clock())
         self.runtime.metrics.written_back.add(feed.name, WriteBackState.DEAD)
         self.log.error("an opt-out was not written to the EMR; see emr-sync write-backs", source=feed.name, reason=text)
         return None if error.permanent else pause

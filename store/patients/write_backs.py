@@ -204,9 +204,9 @@ class WriteBacks:
         """Notes that it is being written: what the EMR repeats from now on is its echo, even if its answer comes later or never."""
         self._change(one, str(WriteBackState.WAITING), one.attempts, None, "", one.tried or now)
 
-    def settle(self, one: WriteBack, state: WriteBackState, reason: str, sent: datetime | None) -> None:
+    def settle(self, one: WriteBack, state: WriteBackState, reason: str, sent: datetime | None, now: datetime) -> None:
         """Ends the work on a row that waits. A patient's opt-in meanwhile stays in force."""
-        self._change(one, str(state), one.attempts + 1, None, reason, sent)
+        self._change(one, str(state), one.attempts + 1, now, reason, sent)
 
     def again(self, one: WriteBack, due: datetime, reason: str, *, failed: bool = True, tried: datetime | None = None) -> None:
         """Tries again at ``due``. ``tried``: since when the EMR may have it, though it did not answer."""
@@ -246,7 +246,7 @@ class WriteBacks:
         return OpenWriteBacks(waiting, instant(oldest) if oldest else None, found.get(WriteBackState.DEAD, (0, None))[0])
 
     def dead(self) -> dict[tuple[str, str], tuple[int, datetime]]:
-        """(enterprise, source) -> how many a person must look at, and when the first of them was last due."""
+        """(enterprise, source) -> how many a person must look at, and since when the first of them."""
         with self.database.read() as connection:
             rows = self.database.select(connection, DEAD, [])
         return {(enterprise, source): (number, instant(due)) for enterprise, source, number, due in rows}

@@ -305,6 +305,8 @@ def test_a_refused_opt_out_is_a_dead_letter_that_can_be_retried(site: Site, caps
     site.sender.once()
     ((attempts, reason),) = site.states()[DEAD]
     assert attempts == 1
+    ((number_dead, since),) = WriteBacks(site.runtime.database).dead().values()
+    assert (number_dead, since <= site.clock()) == (1, True), "a person waits for nothing in the future"
     assert "422" in reason
     assert mrn(index) not in reason
     assert 'emr_sync_write_backs{source="emr",state="dead"} 1.0' in site.runtime.metrics.text(measured(site.runtime)).decode()

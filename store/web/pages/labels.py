@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -42,8 +43,8 @@ def reason_title(code: str) -> str:
 
 
 def sentence(text: str) -> str:
-    """A text that begins with a capital letter. Words in quotes or code keep their case."""
-    return text[:1].upper() + text[1:]
+    """A text that begins with a capital letter, unless it begins with a name such as ``do_not_contact``."""
+    return text[:1].upper() + text[1:] if re.match(r"[a-z]+\b", text) else text
 
 
 def value(attribute: str, stored: Any) -> str:

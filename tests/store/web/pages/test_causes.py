@@ -12,6 +12,7 @@ from store.domain.ids import parsed
 from store.preference import Problem
 from store.runs.rejection_room import TRUNCATED
 from store.runs.runs import Rejected
+from store.web.pages import labels
 from tests.store.web.conftest import NOW, statements
 from tests.store.web.pages.conftest import Browser, Pages
 from tests.store.web.pages.test_console import PAYLOAD, rejected
@@ -99,6 +100,7 @@ def test_titles_and_sentences_begin_with_a_capital_letter_and_acronyms_stay(fres
     assert "Fix It is no resource" in browser.get(f"/rejections/{rejection.id}/cause").text
     one = browser.get(f"/rejections/{rejection.id}").text
     assert "Not FHIR OPEN" in one
+    assert labels.sentence("do_not_contact: the code is in no table") == "do_not_contact: the code is in no table"
     assert "Reason It is no resource" in one
 
 
