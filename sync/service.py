@@ -50,6 +50,7 @@ from sync.roles import REFUSED, ListenRole, ServiceRole, WebRole
 from sync.runtime import ROLES, Runtime, UsageError
 from sync.schedule import Clock, nothing_is_lost
 from sync.scheduled_exports import exports_written
+from sync.signals import sleep_until
 from sync.webhooks import webhooks_sent
 from sync.worker import Watch, Worker
 from sync.write_back import write_backs_sent
@@ -151,9 +152,7 @@ class Service:
     def wait(self) -> None:
         """Returns when the service is told to stop, or when a role fails. Meanwhile it tells the service manager that it is alive."""
         service_manager.notify(service_manager.READY)
-        every = service_manager.watchdog()
-        while not self.ended.wait(every):
-            service_manager.notify(service_manager.ALIVE)
+        sleep_until(self.ended, lambda: service_manager.notify(service_manager.ALIVE), service_manager.watchdog())
         service_manager.notify(service_manager.STOPPING)
 
     def stop(self) -> None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from queue import SimpleQueue
+from types import FrameType
 from typing import Any
 
 from sync import logs
@@ -15,6 +17,8 @@ from sync import logs
 DRAIN = 25.0
 """Seconds for work in progress. Supervisors kill the process after 30 (Kubernetes) or 90 (systemd); a crash loses nothing either."""
 OVERDUE = 1
+AWAKE_EVERY = 1.0
+OURS = frozenset({"sync", "adapters", "store"})
 
 
 @contextmanager
@@ -46,6 +50,30 @@ def ended_by_signals(
             signal.signal(number, handler)
 
 
+def sleep_until(ended: threading.Event, meanwhile: Callable[[], None] | None = None, every: float | None = None) -> None:
+    """Returns when the event is set; calls ``meanwhile`` at least every so many seconds.
+
+    It wakes every second: a signal that arrives in another thread, or just before this one sleeps, does not wake it, and Python would not
+    run the handler.
+    """
+    while not ended.wait(min(every or AWAKE_EVERY, AWAKE_EVERY)):
+        if meanwhile:
+            meanwhile()
+
+
 def _end_overdue() -> None:
-    logs.logger().error("stopped before all work was done; nothing uncommitted was acknowledged")
+    logs.logger().error("stopped before all work was done; nothing uncommitted was acknowledged", busy=_busy())
     os._exit(OVERDUE)
+
+
+def _busy() -> list[str]:
+    """The threads that have not ended, and where in our code each is: what hangs."""
+    frames = sys._current_frames()
+    return [f"{one.name} {_place(frames[one.ident])}" for one in threading.enumerate() if one.ident in frames and not one.daemon]
+
+
+def _place(frame: FrameType | None) -> str:
+    """The innermost file and line of ours."""
+    while frame is not None and frame.f_globals.get("__name__", "").partition(".")[0] not in OURS:
+        frame = frame.f_back
+    return f"{frame.f_code.co_filename.rpartition('/')[2]}:{frame.f_lineno}" if frame else ""

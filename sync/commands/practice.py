@@ -126,6 +126,7 @@ def rehearse(
 ) -> None:
     """Run only the rehearsal EMR, on loopback, until Ctrl-C."""
     from adapters.rehearsal.emr import RehearsalEmr
+    from sync.signals import sleep_until
 
     planned = planned_faults(faults)
     if existing := next((file for file in (key, export) if file and file.exists()), None):
@@ -153,7 +154,7 @@ def rehearse(
         if send:
             _send(emr, send)
         output.note("Running until Ctrl-C")
-        ended.wait()
+        sleep_until(ended)
 
 
 def planned_faults(text: str) -> Faults:

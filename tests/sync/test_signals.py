@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+import threading
 from queue import SimpleQueue
 
 import pytest
@@ -66,4 +67,33 @@ def test_a_drain_that_does_not_finish_is_aborted_and_logged() -> None:
     with draining(0.2, signal.SIGTERM) as process:
         assert process.wait(60) == 1
         assert process.stderr is not None
-        assert "stopped before all work was done" in process.stderr.read()
+        text = process.stderr.read()
+    assert "stopped before all work was done" in text
+    assert "MainThread" in text  # what hangs, and where
+
+
+AWAKE = """
+import signal, threading
+
+others = threading.Thread(target=threading.Event().wait, daemon=True)
+others.start()
+signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+from sync.signals import ended_by_signals, sleep_until
+
+with ended_by_signals() as ended:
+    print("waiting", flush=True)
+    sleep_until(ended)
+print("done", flush=True)
+"""
+
+
+def test_a_signal_that_does_not_wake_the_main_thread_ends_the_program_all_the_same() -> None:
+    """The system may give a signal to any thread, and Python runs its handler in the main thread, once that is awake."""
+    with subprocess.Popen([sys.executable, "-c", AWAKE], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "waiting\n"
+        process.send_signal(signal.SIGTERM)
+        overdue = threading.Timer(60, process.kill)
+        overdue.start()
+        assert process.stdout.readline() == "done\n"
+        overdue.cancel()
