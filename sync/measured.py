@@ -28,7 +28,10 @@ class ExportState(NamedTuple):
 
 
 class Measured(NamedTuple):
-    """What was read for one scrape. Counts of this process are here, too, where others than ``sync`` keep them."""
+    """What was read for one scrape. Counts of this process are here, too, where others than ``sync`` keep them.
+
+    ``beside``: the counters of the process that this one started.
+    """
 
     heard: Mapping[str, datetime] = NONE
     held: Iterable[AwaitingReview] = ()
@@ -51,6 +54,7 @@ class Measured(NamedTuple):
     write_backs: Mapping[tuple[str, str], int] = NONE
     webhooks: Mapping[str, EndpointState] = NONE
     exports: Mapping[str, ExportState] = NONE
+    beside: Mapping[str, Iterable[tuple[tuple[str, ...], int]]] = NONE
 
     def families(self) -> Iterator[Any]:
         """The metrics as the library writes them."""

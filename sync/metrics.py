@@ -22,10 +22,15 @@ class Count:
         with self._lock:
             self._values[values] += number
 
-    def family(self) -> Any:
-        """The counters as the library writes them."""
+    def values(self) -> Counter[tuple[str, ...]]:
+        """Labels -> value."""
         with self._lock:
-            values = Counter(self._values)
+            return Counter(self._values)
+
+    def family(self, beside: Iterable[tuple[tuple[str, ...], int]] = ()) -> Any:
+        """The counters as the library writes them, with those of a process beside this one."""
+        values = self.values()
+        values.update(dict(beside))
         return counter(f"emr_sync_{self.name}", self.about, list(self.labels), values)
 
 
@@ -50,13 +55,17 @@ class Metrics:
         self.exports = Count("exports", "Suppression lists written on a schedule, by outcome", "export", "outcome")
         self.written_back = Count("written_back", "Attempts to write opt-outs to EMRs, by outcome", "source", "outcome")
 
+    def families(self) -> dict[str, Count]:
+        """All counters by name."""
+        return dict(vars(self))
+
     def text(self, measured: Measured = NOTHING) -> bytes:
         """Everything in Prometheus' text format. ``measured`` was read just now."""
         from prometheus_client import CollectorRegistry, generate_latest
 
-        counts: list[Count] = list(vars(self).values())
+        counts, beside = self.families(), measured.beside
         registry = CollectorRegistry()
-        registry.register(_Families(lambda: [*(one.family() for one in counts), *measured.families()]))
+        registry.register(_Families(lambda: [*(one.family(beside.get(name, ())) for name, one in counts.items()), *measured.families()]))
         return generate_latest(registry)
 
 

@@ -39,12 +39,6 @@ class JobRunner(Protocol):
     def do(self, job: Job) -> bool:
         """Does a job from start to end. ``False`` if it could not be done now and must be queued again."""
 
-    def begin(self, job: Job) -> Run:
-        """Starts the job's run. Raises ``RunActive`` or ``UsageError``."""
-
-    def work(self, run: Run, job: Job) -> bool:
-        """Does the work of a started run. ``False`` as in ``do``."""
-
 
 class Queue(Protocol):
     """Takes jobs. Thread-safe."""
@@ -66,7 +60,7 @@ class Queue(Protocol):
 
 
 class LocalQueue:
-    """Runs jobs in its own threads, which start on first use. Waiting jobs are lost when the process ends."""
+    """Runs jobs in its own threads, which start on first use. Waiting jobs are lost when the process ends (but see ``queue_requested``)."""
 
     def __init__(self, work: JobRunner, workers: int) -> None:
         self._work, self._pool = work, ThreadPoolExecutor(workers, thread_name_prefix="work")
@@ -82,15 +76,6 @@ class LocalQueue:
             self._waiting[job] = time.monotonic()
         self._pool.submit(self._take, job, lambda: self._closing.is_set() or self._work.do(job))
         return True
-
-    def request(self, job: Job) -> Run:
-        """Starts the run at once. Its work is always called, even while closing, so that the run gets closed."""
-        run = self._work.begin(job)
-        job = job._replace(run=run.id)
-        with self._lock:
-            self._waiting[job] = time.monotonic()
-        self._pool.submit(self._take, job, lambda: self._work.work(run, job))
-        return run
 
     def depth(self) -> Depth:
         """The numbers of jobs in this process."""

@@ -1,5 +1,7 @@
 """Reads the configuration again while the process serves: on SIGHUP, ``systemctl reload`` or ``emr-sync reload``.
 
+A child process reads no file: its parent hands over what it has in force (``sync.child``).
+
 The file is checked first, as ``check-config`` does. If anything is wrong, or a setting was changed that only a start can change, nothing
 is changed and the reason is logged in one line. A change that would permit contact with too many patients is held by the safeguard, as at
 a start (``sync.proposing``).
@@ -10,7 +12,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import Any
 
 from store.db import outage
@@ -19,6 +21,10 @@ from sync.config import ConfigError, Settings, plain
 from sync.config.loading import inspect
 from sync.config.problems import UsageError
 
+Request = bool | Settings | str
+"""``True``: read the file. ``False``: stop. Settings: use them, as the parent process does; a text: why it uses no others."""
+RETRY_EVERY = 5.0
+"""Seconds until settings that are in force in the parent are tried again."""
 AT_START = {
     "database": "database",
     "listen": "api.listen",
@@ -76,7 +82,7 @@ class Reloading:
 
     def __init__(
         self,
-        requests: SimpleQueue[bool],
+        requests: SimpleQueue[Request],
         current: Callable[[], Settings],
         apply: Callable[[Settings], None],
         ended: Callable[[str], None],
@@ -95,11 +101,11 @@ class Reloading:
         if self._thread.is_alive():
             self._thread.join()
 
-    def once(self) -> str:
+    def once(self, given: Settings | None = None) -> str:
         """Reloads now. Returns why the former configuration is still in use; an empty text if it is not."""
         before = self.current()
         try:
-            changed = read(before)
+            changed = given or read(before)
             self.apply(changed)
         except (ConfigError, UsageError) as error:
             return self._not_reloaded(" ".join(str(error).split()))
@@ -115,9 +121,24 @@ class Reloading:
         return why
 
     def _serve(self) -> None:
-        while self.requests.get():
+        request = self.requests.get()
+        while request is not False:
             service_manager.notify(service_manager.reloading())
             try:
-                self.ended(self.once())
+                why_not = self._handled(request)
+                self.ended(why_not)
             finally:
                 service_manager.notify(service_manager.READY)
+            request = self._next(request, again=bool(why_not) and isinstance(request, Settings))
+
+    def _handled(self, request: Request) -> str:
+        if isinstance(request, str):
+            return request
+        return self.once(request if isinstance(request, Settings) else None)
+
+    def _next(self, request: Request, *, again: bool) -> Request:
+        """The next request: the same one where it must be tried again and none came meanwhile."""
+        try:
+            return self.requests.get(timeout=RETRY_EVERY if again else None)
+        except Empty:
+            return request

@@ -27,6 +27,7 @@ from sync.engine import Engine
 from sync.intake_health import IntakeHealth
 from sync.metrics import Metrics
 from sync.pace import slow_down_collector
+from sync.process_report import Report, joined
 from sync.proposing import propose
 from sync.sources import adapter as adapter
 from sync.sources import feed as feed
@@ -65,6 +66,8 @@ class Runtime:
     killed: RecentFailures = field(default_factory=lambda: RecentFailures("process"))
     connections: RecentFailures = field(default_factory=lambda: RecentFailures("connections"))
     undelivered: RecentFailures = field(default_factory=lambda: RecentFailures("alerts"))
+    beside: Callable[[], Report] = Report
+    """What the processes that this one started report."""
 
     def __post_init__(self) -> None:
         self.configurations = Configurations(self.database, self.settings.enterprises)
@@ -132,6 +135,10 @@ class Runtime:
         return len(self.verdicts.expire(enterprise, after=self.settings.safeguards[enterprise].expires, now=self.clock()))
 
     def failures(self) -> tuple[FailureState, ...]:
+        """What failed within the last minutes, here and in the processes that this one started."""
+        return joined((*self.own_failures(), *self.beside().failures))
+
+    def own_failures(self) -> tuple[FailureState, ...]:
         """What failed here within the last minutes."""
         self.look_at_memory()
         return tuple(state for one in self.recent() if (state := one.state()))

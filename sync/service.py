@@ -1,7 +1,9 @@
 """The serving process: builds the chosen roles, starts them, and stops them cleanly.
 
 ``api`` answers senders, ``schedule`` queues runs, ``work`` does them, ``listen`` receives messages from EMRs. On PostgreSQL each may
-be a process of its own. On SQLite the queue is in memory, so the process that queues runs also does them.
+be a process of its own. On SQLite schedules are in memory, so the process that has them also does the runs.
+
+Runs take the interpreter from those who wait for an answer, so ``serve`` does them in a child process (``sync.child``).
 """
 
 from __future__ import annotations
@@ -18,9 +20,10 @@ from adapters.address import Address
 from adapters.registry import LISTENERS
 from store.runs.processes import Place
 from store.runs.schedule_times import ScheduleTimes
-from sync import alerts, descriptors, logs, pace, scheduled_exports, service_manager, tracing, webhooks, write_back
+from sync import alerts, descriptors, logs, pace, process_report, scheduled_exports, service_manager, tracing, webhooks, write_back
 from sync.alerts import alerting
 from sync.api import build_api, build_monitoring
+from sync.child import Child
 from sync.config import Settings, plain
 from sync.config.database import is_open_to_others
 from sync.config.plain import Exposed
@@ -42,10 +45,12 @@ from sync.housekeeping import (
     source_watch,
 )
 from sync.listening import Listening
+from sync.measuring import report
 from sync.presence import Presence
 from sync.push_reader import PushReader
-from sync.queue import Job, LocalQueue, Queue
-from sync.reload import Reloading
+from sync.queue import Depth, Job, LocalQueue, Queue
+from sync.queue_requested import RequestQueue, RequestTaker, WorkerQueue
+from sync.reload import Reloading, Request
 from sync.roles import REFUSED, ListenRole, ServiceRole, WebRole
 from sync.runtime import ROLES, Runtime, UsageError
 from sync.schedule import Clock, nothing_is_lost
@@ -58,6 +63,13 @@ from sync.write_back import write_backs_sent
 API = "api"
 FOR_METRICS = ConnectionLimits(connections=32, per_address=8)
 QUEUEING = frozenset({"api", "schedule"})
+ANSWERING, WORKING = frozenset({"api", "listen"}), frozenset({"schedule", "work"})
+
+
+def roles_of_child(roles: Collection[str]) -> frozenset[str]:
+    """The roles that a child process has: those around runs, where this process also answers somebody."""
+    wanted = frozenset(roles)
+    return wanted & WORKING if "work" in wanted and wanted & ANSWERING else frozenset()
 
 
 class Service:
@@ -69,25 +81,27 @@ class Service:
         roles: Collection[str] = ROLES,
         watch: Watch | None = None,
         ended: threading.Event | None = None,
-        reloads: SimpleQueue[bool] | None = None,
+        reloads: SimpleQueue[Request] | None = None,
         metrics_at: Address | None = None,
+        child: Collection[str] = (),
     ) -> None:
-        self.runtime, self.wanted, self.metrics_at = runtime, frozenset(roles), metrics_at
+        self.runtime, self.wanted, self.metrics_at = runtime, frozenset(roles).difference(child), metrics_at
         if unknown := self.wanted.difference(ROLES):
             raise UsageError(f"unknown role {sorted(unknown)[0]!r}; use {', '.join(ROLES)}")
-        if "work" in self.wanted and runtime.database.is_sqlite and self.wanted.isdisjoint(QUEUEING):
-            raise UsageError("on SQLite, work needs schedule or api in the same process; add one, or use PostgreSQL")
         self.log = logs.logger()
         self.ended = ended or threading.Event()
         self.failure: str | None = None
         self.worker = Worker(runtime, watch)
         self._queue_worker: ServiceRole | None = None
+        self.child = Child(runtime, child, self.fail) if child else None
+        if self.child:
+            runtime.beside = self.child.report
         self.queue = self._queue()
         self.listening = Listening(runtime, self.fail) if "listen" in self.wanted else None
         self.web: WebRole | None = None
         self.monitoring: WebRole | None = None
         self.presence = Presence(runtime, self._places())
-        self.reloads: SimpleQueue[bool] = reloads or SimpleQueue()
+        self.reloads: SimpleQueue[Request] = reloads or SimpleQueue()
         self.reloading = Reloading(self.reloads, lambda: self.runtime.settings, self.reload, self._reloaded)
         self._clock: Clock | None = None
         self._started: list[ServiceRole] = []
@@ -141,6 +155,8 @@ class Service:
         if self.listening:
             self.listening.check(settings)
         self.runtime.reload(settings)
+        if self.child:
+            self.child.tell(settings)
         if self.listening:
             self.listening.reload(self._shares)
         for web in (self.web, self.monitoring):
@@ -167,6 +183,10 @@ class Service:
         self.queue.close()
         self.log.info("stopped")
 
+    def report(self) -> bytes:
+        """What this process tells the one that started it."""
+        return process_report.written(report(self.runtime, self.queue))
+
     def fail(self, why: str) -> None:
         """Called when a role cannot continue: the process ends, so that its supervisor notices."""
         self.failure = self.failure or why
@@ -175,7 +195,8 @@ class Service:
     def _queue(self) -> Queue:
         runtime, settings = self.runtime, self.runtime.settings
         if runtime.database.is_sqlite:
-            return LocalQueue(self.worker, settings.parallel)
+            does_runs = not self.wanted.isdisjoint(WORKING)
+            return WorkerQueue(self.worker, settings.parallel) if does_runs else RequestQueue(self.worker, self._jobs_beside)
         from sync import queue_shared, queue_tables, queue_worker  # imports procrastinate, which only PostgreSQL needs
 
         if not self.wanted.isdisjoint({*QUEUEING, "work"}):
@@ -204,6 +225,8 @@ class Service:
             yield self.monitoring
         if self._queue_worker:
             yield self._queue_worker
+        if isinstance(self.queue, LocalQueue):
+            yield RequestTaker(self.runtime, self.queue)
         if "work" in self.wanted:
             yield Housekeeping(chores(self.runtime))
             yield Housekeeping(attestation(self.runtime), ATTESTED_EVERY)
@@ -220,12 +243,19 @@ class Service:
             lost = self._lost if runtime.database.is_sqlite else nothing_is_lost
             self._clock = Clock(settings.feeds.values(), self.queue.put, ScheduleTimes(runtime.database), runtime.clock, lost)
             yield self._clock
+        if self.child:
+            yield self.child
         yield self.reloading
+
+    def _jobs_beside(self) -> tuple[Depth, float]:
+        return self.runtime.beside().depth()
 
     def _refused(self) -> None:
         self.runtime.connections.add(REFUSED.format(reason="api"))
 
     def _reloaded(self, why_not: str) -> None:
+        if self.child and why_not:
+            self.child.tell(why_not)
         self.presence.reloaded(self._places(), why_not)
 
     def _shares(self, wanted: Mapping[str, int]) -> Mapping[str, int]:
@@ -257,18 +287,19 @@ def serving(
     roles: Collection[str] = ROLES,
     watch: Watch | None = None,
     ended: threading.Event | None = None,
-    reloads: SimpleQueue[bool] | None = None,
+    reloads: SimpleQueue[Request] | None = None,
     metrics_at: Address | None = None,
+    child: Collection[str] = (),
 ) -> Iterator[Service]:
     """A started service over the configured database, stopped at the end of the block.
 
     ``ended`` tells it to stop; ``True`` in ``reloads`` to read the configuration again. ``metrics_at``: an address of this process alone
-    for metrics and readiness.
+    for metrics and readiness. ``child``: those of the roles that a child process has.
     """
     runtime = Runtime.open(settings)
     try:
         runtime.tracing = tracing.configured(runtime.database)
-        service = Service(runtime, roles, watch, ended, reloads, metrics_at)
+        service = Service(runtime, roles, watch, ended, reloads, metrics_at, child)
         service.start()
         try:
             yield service

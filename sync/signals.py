@@ -10,12 +10,17 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from queue import SimpleQueue
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sync import logs
 
+if TYPE_CHECKING:
+    from sync.reload import Request
+
 DRAIN = 25.0
 """Seconds for work in progress. Supervisors kill the process after 30 (Kubernetes) or 90 (systemd); a crash loses nothing either."""
+CHILD_DRAIN = 18.0
+"""The same for a child process, which ends before its parent."""
 OVERDUE = 1
 AWAKE_EVERY = 1.0
 OURS = frozenset({"sync", "adapters", "store"})
@@ -23,7 +28,7 @@ OURS = frozenset({"sync", "adapters", "store"})
 
 @contextmanager
 def ended_by_signals(
-    ended: threading.Event | None = None, drain: float = DRAIN, reloads: SimpleQueue[bool] | None = None
+    ended: threading.Event | None = None, drain: float = DRAIN, reloads: SimpleQueue[Request] | None = None
 ) -> Iterator[threading.Event]:
     """The event (``ended``, or a new one) that SIGTERM and Ctrl-C set. Further signals change nothing while the block drains.
 

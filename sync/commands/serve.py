@@ -26,23 +26,37 @@ def serve(
             help="Serve /metrics, /healthz and /readyz of this process here, also without the role api.",
         ),
     ] = None,
+    one_process: Annotated[
+        bool,
+        typer.Option("--one-process", envvar="EMR_SYNC_ONE_PROCESS", help="Do runs in this process: needs less memory, delays answers."),
+    ] = False,
+    parent: Annotated[int | None, typer.Option(hidden=True)] = None,
     as_json: AsJson = False,
 ) -> None:
     """Run the service: API, schedules and listeners. SIGTERM or Ctrl-C stops it cleanly; SIGHUP reloads the configuration."""
-    from sync.service import serving  # imports the web server, which no other command needs
-    from sync.signals import ended_by_signals
+    from sync.parent import Parent, reporting_to
+    from sync.reload import Request
+    from sync.service import roles_of_child, serving  # imports the web server, which no other command needs
+    from sync.signals import CHILD_DRAIN, DRAIN, ended_by_signals
 
-    settings = configured.settings(context)
+    started_by = Parent(parent) if parent is not None else None
+    settings = started_by.settings() if started_by else configured.settings(context)
+    if settings is None:  # the parent has ended in the meantime
+        return
     logs.configure(settings.logs)
     roles = [role.strip() for role in only.split(",") if role.strip()] if only is not None else ROLES
     if not roles:
         raise UsageError(f"--only is empty; use {', '.join(ROLES)}")
-    reloads: SimpleQueue[bool] = SimpleQueue()
+    requests: SimpleQueue[Request] = SimpleQueue()
     metrics_at = _address(metrics) if metrics else None
+    child = () if one_process else roles_of_child(roles)
     with (
-        ended_by_signals(reloads=reloads) as ended,
-        serving(settings, roles, ended=ended, reloads=reloads, metrics_at=metrics_at) as service,
+        ended_by_signals(drain=CHILD_DRAIN if started_by else DRAIN, reloads=None if started_by else requests) as ended,
+        reporting_to(started_by, requests) as connection,
+        serving(settings, roles, ended=ended, reloads=requests, metrics_at=metrics_at, child=child) as service,
     ):
+        if connection:
+            connection.report = service.report
         url = service.url
         if as_json:
             output.emit({"address": url, "roles": sorted(roles)})

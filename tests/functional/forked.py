@@ -15,6 +15,8 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import NamedTuple
 
+ONE_PROCESS = "EMR_SYNC_ONE_PROCESS"
+"""A child would cost each program that serves the second of imports that a fork saves. tests/functional/test_child.py has real ones."""
 FORKS = multiprocessing.get_context("forkserver")
 FORKS.set_forkserver_preload([__name__, "tests.functional.preloaded"])
 
@@ -65,7 +67,7 @@ def _main(arguments: Sequence[str], environment: Mapping[str, str], out: str, er
         os.close(file)
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
     os.environ.clear()
-    os.environ.update(environment)
+    os.environ.update({ONE_PROCESS: "1", **environment})
     sys.argv = ["emr-sync", *arguments]
     prepare()
     from sync.commands.cli import main

@@ -1,4 +1,4 @@
-"""Worker machines: one process requests runs, others do them, over one real PostgreSQL. On SQLite the queue stays in one process."""
+"""Worker machines: one process requests runs, others do them, over one real database."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import yaml
 
 from adapters.rehearsal.emr import RehearsalEmr
 from tests.functional.machines import SharedJournal, call, machine, until
-from tests.functional.program import ended, free_port, hospital, written
+from tests.functional.program import free_port, hospital, written
 
 pytestmark = pytest.mark.timeout(300)  # each starts several programs
 on_postgresql = pytest.mark.parametrize("dialect", ["postgresql"])
@@ -68,7 +68,6 @@ def test_one_process_requests_a_run_and_another_does_it(
         assert 'emr_sync_queue_jobs{state="waiting"} 0.0' in metrics
 
 
-@on_postgresql
 def test_a_resync_requested_over_http_is_done_by_a_worker_started_later(
     database_url: str, tmp_path: Path, emr: RehearsalEmr, shared_journal: SharedJournal
 ) -> None:
@@ -179,11 +178,3 @@ def test_a_worker_with_another_configuration_reports_it_to_the_requester(
         (run,) = until(lambda: shared_journal.runs("failed"))
     assert run.id == asked["run"]
     assert "give every machine the same configuration" in str(run.error)
-
-
-def test_worker_only_mode_on_sqlite_is_refused_in_one_line(sqlite_url: str, tmp_path: Path, emr: RehearsalEmr) -> None:
-    config = site(tmp_path, sqlite_url, emr)
-    code, _, err = ended(config, "serve", "--only", "work")
-    assert code == 2
-    (line,) = err.strip().splitlines()
-    assert "PostgreSQL" in line

@@ -24,6 +24,7 @@ from store.domain.decision import KnownPatient
 from store.domain.patient import PatientRef
 from store.errors import StoreError
 from store.patients.preferences import Preferences
+from store.runs.processes import Processes
 from store.runs.runs import Journal
 from sync.config import load
 from tests.adapters.hl7v2.messages import adt
@@ -111,6 +112,7 @@ def test_a_reload_under_load_loses_no_connection_and_no_message(tmp_path: Path, 
     key = emr_sync(config, "keys", "create", "sender", "--enterprise", "general-hospital", "--role", "sender", "--grant", "patients")["key"]
     with served(config) as process:
         ready(f"http://{api}")
+        _child_serves(database_url)  # it reads the file when it starts
         feed = Feed(port, api, key)
         with feed.running():
             feed.more()
@@ -121,7 +123,8 @@ def test_a_reload_under_load_loses_no_connection_and_no_message(tmp_path: Path, 
             written(tmp_path, content)
             done = reload(config)
             assert (done.returncode, done.stderr) == (0, "")
-            assert done.stdout.endswith(f":{process.pid}: reloaded\n")
+            assert f":{process.pid}: reloaded\n" in done.stdout
+            assert len(done.stdout.splitlines()) == done.stdout.count(": reloaded\n") == 2
             feed.word = "STOP"
             feed.more()
             with MllpClient("127.0.0.1", second) as other:
@@ -133,6 +136,15 @@ def test_a_reload_under_load_loses_no_connection_and_no_message(tmp_path: Path, 
     assert set(feed.decisions) == {200}
     assert process.returncode == 0
     _all_stored(config, database_url, feed)
+
+
+def _child_serves(database_url: str) -> None:
+    database = Database.open(database_url)
+    deadline = time.monotonic() + 60
+    while not any(one.place.role == "work" for one in Processes(database).read()):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    database.close()
 
 
 def _invalid(config: Path, content: dict[str, Any], feed: Feed) -> None:

@@ -40,25 +40,25 @@ def rules(settings: Settings, source: str = "adt") -> dict[str, dict[str, object
     return {name: dict(rule) for name, rule in settings.feeds[source].settings.mapping.items()}
 
 
+EXAMPLE = Path(__file__).parents[2] / "config.example.yaml"
+EXAMPLE_ENVIRONMENT: dict[str, str] = {
+    "ATHENA_SECRET": "x",
+    "CLINIC_TOKEN": "x",
+    "GENHOSP_SFTP_PASSWORD": "x",
+    "GENHOSP_PUSH_SECRET": "x" * 32,
+    "OPENID_SECRET": "x",
+    "EMR_SYNC_ALERTS": "jsons://alerts.example/emr-sync",
+    **dict.fromkeys(("TWILIO_AUTH_TOKEN", "TWILIO_SHARED_KEY", "VONAGE_SIGNATURE_SECRET"), "x"),
+    **dict.fromkeys(("BANDWIDTH_PASSWORD", "SINCH_PASSWORD"), "x"),
+    "GENHOSP_PRIVATE_KEY": ClientKey("RS384").private_pem,
+    "EMR_SYNC_PAYLOAD_KEY": new_key(),
+    "DIALER_SFTP_PASSWORD": "x",
+    "CAMPAIGN_WEBHOOK_SECRET": "whsec_" + "MDEy" * 8,
+}
+
+
 def test_the_example_configuration_loads(tmp_path: Path) -> None:
-    example = Path(__file__).parents[2] / "config.example.yaml"
-    reading = inspect(
-        example,
-        {
-            "ATHENA_SECRET": "x",
-            "CLINIC_TOKEN": "x",
-            "GENHOSP_SFTP_PASSWORD": "x",
-            "GENHOSP_PUSH_SECRET": "x" * 32,
-            "OPENID_SECRET": "x",
-            "EMR_SYNC_ALERTS": "jsons://alerts.example/emr-sync",
-            **dict.fromkeys(("TWILIO_AUTH_TOKEN", "TWILIO_SHARED_KEY", "VONAGE_SIGNATURE_SECRET"), "x"),
-            **dict.fromkeys(("BANDWIDTH_PASSWORD", "SINCH_PASSWORD"), "x"),
-            "GENHOSP_PRIVATE_KEY": ClientKey("RS384").private_pem,
-            "EMR_SYNC_PAYLOAD_KEY": new_key(),
-            "DIALER_SFTP_PASSWORD": "x",
-            "CAMPAIGN_WEBHOOK_SECRET": "whsec_" + "MDEy" * 8,
-        },
-    )
+    reading = inspect(EXAMPLE, EXAMPLE_ENVIRONMENT)
     assert reading.mistakes == ()
     assert reading.settings is not None
     assert list(reading.settings.feeds) == [

@@ -2,9 +2,7 @@ from __future__ import annotations
 
 import threading
 
-from store.runs.runs import Run, RunStatus
 from sync.queue import Depth, Job, LocalQueue
-from tests.factories import NOW
 
 
 class BlockedWork:
@@ -18,12 +16,6 @@ class BlockedWork:
         assert self.go.wait(10)
         self.done.append(job)
         return True
-
-    def begin(self, job: Job) -> Run:
-        return Run("run_1", job.source, "clinic", job.kind, RunStatus.RUNNING, NOW)
-
-    def work(self, run: Run, job: Job) -> bool:
-        return self.do(job)
 
 
 def test_a_waiting_job_is_not_queued_twice() -> None:
@@ -52,17 +44,6 @@ def test_closing_stops_the_running_job_and_drops_waiting_jobs() -> None:
     work.go.set()
     closing.join(10)
     assert work.done == [Job("a")]
-
-
-def test_a_started_run_is_closed_even_during_shutdown() -> None:
-    work = BlockedWork()
-    queue = LocalQueue(work, workers=1)
-    queue.put(Job("a"))
-    assert work.began.acquire(timeout=60)
-    assert queue.request(Job("b", "resync")).id == "run_1"
-    work.go.set()
-    queue.close()
-    assert work.done == [Job("a"), Job("b", "resync", "run_1")]
 
 
 def test_the_depth_counts_waiting_and_running_jobs() -> None:

@@ -10,6 +10,7 @@ from queue import SimpleQueue
 
 import pytest
 
+from sync.reload import Request
 from sync.signals import ended_by_signals
 
 ENDS = (signal.SIGTERM, signal.SIGINT)
@@ -50,7 +51,7 @@ def test_a_second_signal_does_not_interrupt_the_drain(again: signal.Signals) -> 
 
 
 def test_each_sighup_requests_a_reload_while_the_program_serves() -> None:
-    asked: SimpleQueue[bool] = SimpleQueue()
+    asked: SimpleQueue[Request] = SimpleQueue()
     with ended_by_signals(reloads=asked) as ended:
         for _ in range(3):
             signal.raise_signal(signal.SIGHUP)

@@ -8,7 +8,7 @@ from store.audit.audit_log import VIEWED_PAYLOAD, Audit
 from store.web.http.work import UnmappedCode
 from sync.api import OnRequest
 from sync.config import load
-from sync.queue import LocalQueue
+from sync.queue_requested import WorkerQueue
 from sync.runtime import Runtime
 from sync.unmapped import ranked
 from sync.worker import Worker
@@ -24,7 +24,7 @@ def test_a_code_in_several_records_is_shown_and_a_rare_one_is_masked(emr_sync: E
     assert emr_sync("ingest", "adt", folder, "--json").value["counts"]["applied"] == 6
     runtime = Runtime.open(load(config))
     try:
-        found = OnRequest(runtime, LocalQueue(Worker(runtime), 1)).codes("adt", "olga")
+        found = OnRequest(runtime, WorkerQueue(Worker(runtime), 1)).codes("adt", "olga")
         (line,) = Audit(runtime.database).newest("clinic", limit=1)
     finally:
         runtime.close()

@@ -299,7 +299,6 @@ def test_check_results_are_stored_for_the_console(emr_sync: EmrSync, config: Pat
         (["decide", "NOBODY", "--type", "automation", "--channels", "pigeon"], 2, "--channels must be one or more of"),
         (["decide", "NOBODY", "--channels", "sms"], 2, "Missing option '--type'"),
         (["serve", "--only", "cook"], 2, "unknown role 'cook'"),
-        (["serve", "--only", "work"], 2, "on SQLite, work needs schedule or api"),
         (["explain", "adt", "nowhere.hl7"], 2, "does not exist"),
         (["frobnicate"], 2, "No such command"),
     ],
