@@ -21,13 +21,14 @@ NULL = "tag:yaml.org,2002:null"
 class Document:
     """``data`` is nested dicts and lists of text (``None`` for an empty value); ``lines`` says where each path is written.
 
-    Relative paths of files begin at ``folder``.
+    Relative paths of files begin at ``folder``. ``ended``: the last line has its line break.
     """
 
     data: Any = None
     lines: dict[Path, int] = field(default_factory=dict)
     mistakes: list[ConfigProblem] = field(default_factory=list)
     folder: FilePath = FilePath()
+    ended: bool = True
 
     def line(self, path: Path) -> int:
         """The line of a path, or of the nearest parent that is written in the file."""
@@ -46,7 +47,7 @@ class Document:
 
 def read(text: str) -> Document:
     """Reads one YAML document. A syntax error becomes an error with its line."""
-    document = Document()
+    document = Document(ended=text.endswith("\n"))
     try:
         node = yaml.compose(text, Loader=yaml.SafeLoader)
     except yaml.MarkedYAMLError as error:

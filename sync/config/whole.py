@@ -20,11 +20,14 @@ from sync.config.settings import ConfiguredSource, Settings
 EVERYWHERE = frozenset({"0.0.0.0", "::", "*"})  # compared, not bound
 UNKNOWN_TARGET = "not an address that Apprise knows; write one like jsons://host/path or mailtos://user:password@host"
 LOOPBACK = "127.0.0.1"
+UNENDED = "the last line has no line break at its end, so the file may be half written; save it again"
 SILENT = "no freshness, so nobody is told when it falls silent; write 'freshness: 26h', or 'freshness: never' if it may"
 
 
 def check(document: Document, settings: Settings) -> None:
     """Reports every error of this kind."""
+    if not document.ended:
+        document.mistake((), UNENDED)
     database.check_folder(document, settings.database)
     database.check_rights(document, settings.database)
     _ports(document, settings)

@@ -145,6 +145,21 @@ def test_an_invalid_file_changes_nothing_and_gives_the_reason_in_one_line(
         assert code(connection.send(message("C2", "OK", minute=31))) == "AA"
 
 
+def test_a_half_written_file_changes_nothing_although_its_first_half_is_valid(tmp_path: Path, sqlite_url: str) -> None:
+    site = Site(tmp_path, sqlite_url)
+    with site.served("listen") as service, site.connected() as connection:
+        file, before = Path(service.runtime.settings.file), service.runtime.settings
+        whole = file.read_text()
+        file.write_text(whole[: whole.index("    mapping:")].rstrip("\n"))
+        assert load(file, {}).feeds[ADT].settings != before.feeds[ADT].settings
+        assert "may be half written" in site.reload_only()
+        assert service.runtime.settings is before
+        assert code(connection.send(message("C1", "DNC"))) == "AA"
+        assert site.dnc() == "yes"
+        file.write_text(whole)
+        assert site.reload_only() == ""
+
+
 def test_what_only_a_start_can_change_is_named_and_nothing_else_is_changed(tmp_path: Path, sqlite_url: str) -> None:
     site = Site(tmp_path, sqlite_url)
     with site.served("listen") as service:
