@@ -21,7 +21,7 @@ from store.db import backup, schema
 from store.db.database import Database
 from store.db.pg_programs import PgPrograms
 from store.errors import BackupFailed
-from store.runs.database_check import checked, needed_keys
+from store.runs.database_check import checked, payload_keys
 from store.runs.encryption import Sealing
 from store.runs.source_checks import Checked
 from store.version import version
@@ -157,10 +157,11 @@ def _chains(database: Database, manifest: BackupManifest | None) -> Checked:
 
 def _keys(database: Database, sealing: Sealing | None) -> Checked:
     """Whether the kept payloads could be decrypted after a restore: their keys are not in the backup."""
-    needed = needed_keys(database)
-    missing = sorted(needed.difference(sealing.keys if sealing else ()))
+    needed, missing, replaced = payload_keys(database, sealing)
     if missing:
         return Checked("keys", False, f"this configuration lacks the payload keys {', '.join(missing)}: restore them, too")
+    if replaced:
+        return Checked("keys", False, f"{', '.join(replaced)} in payload_keys cannot decrypt the kept payloads: restore the former key")
     return Checked(
         "keys", True, f"this configuration has the {len(needed)} keys of the kept payloads" if needed else "no payloads are kept"
     )

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Collection, Iterator
+from typing import NamedTuple
 
 from store.db import clock_skew, outage, schema
 from store.db.database import Database
 from store.db.sqlite_file import OWNER_ONLY
-from store.errors import SchemaOutdated
+from store.errors import PayloadUnreadable, SchemaOutdated
+from store.runs.encryption import Sealing
 from store.runs.source_checks import Checked
 
 TABLES = ("patients", "changes", "runs", "chain_links")
 RIGHTS = ("SELECT", "INSERT", "UPDATE", "DELETE")
 DAMAGED = "is damaged ({count} errors): stop every process, keep the file, and restore a backup"
 SHOWN = 100
-KEYS = "SELECT key_id FROM rejections WHERE key_id IS NOT NULL UNION SELECT key_id FROM sms_replies WHERE key_id IS NOT NULL"
+NEWEST = "SELECT key_id, id, {body} FROM {table} WHERE id IN (SELECT max(id) FROM {table} WHERE key_id IS NOT NULL GROUP BY key_id)"
+SAMPLES = " UNION ALL ".join(NEWEST.format(body=body, table=table) for body, table in (("payload", "rejections"), ("body", "sms_replies")))
 Check = Callable[[Database], Checked]
 
 
@@ -102,7 +105,27 @@ def _clock(database: Database) -> Checked:
     return Checked("clock", ok, detail if ok else f"{detail}: set this machine's clock (NTP)")
 
 
-def needed_keys(database: Database) -> set[str]:
-    """The names of the keys of all kept payloads."""
+class PayloadKeys(NamedTuple):
+    """The names of the keys that kept payloads need, and of those that are missing or are not the keys that encrypted them."""
+
+    needed: frozenset[str]
+    missing: tuple[str, ...]
+    replaced: tuple[str, ...]
+
+
+def payload_keys(database: Database, sealing: Sealing | None) -> PayloadKeys:
+    """Decrypts the newest payload of each key: a file that was replaced has the same name as before."""
     with database.read() as connection:
-        return {row[0] for row in database.select(connection, KEYS, [])}
+        samples = database.select(connection, SAMPLES, [])
+    needed = frozenset(key for key, _, _ in samples)
+    missing = needed.difference(sealing.keys if sealing else ())
+    wrong = {key for key, row, sealed in samples if sealing and key not in missing and not _opens(sealing, bytes(sealed), row, key)}
+    return PayloadKeys(needed, tuple(sorted(missing)), tuple(sorted(wrong)))
+
+
+def _opens(sealing: Sealing, sealed: bytes, row: str, key: str) -> bool:
+    try:
+        sealing.open(sealed, row, key)
+    except PayloadUnreadable:
+        return False
+    return True

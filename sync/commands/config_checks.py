@@ -8,11 +8,14 @@ from store.domain.enterprise import Enterprise
 from store.holds.configuration import ConfigurationRows
 from store.holds.configuration_change import Proposal
 from store.patients.write_backs import WriteBacks
-from store.runs.database_check import needed_keys
+from store.runs.database_check import payload_keys
 from sync.commands.release import if_there
 from sync.config import ConfigProblem, Settings
 from sync.config.settings import SafeguardRule
 from sync.proposing import allows, held_notice
+
+MISSING = "payloads are kept that need {}: restore it here, run emr-sync rejections reseal, and remove it then"
+REPLACED = "is not the key that encrypted the kept payloads: restore the former key, and give a new one another name"
 
 
 def held_back(settings: Settings) -> tuple[ConfigProblem, ...]:
@@ -55,17 +58,17 @@ def to_be_written(settings: Settings) -> tuple[ConfigProblem, ...]:
 
 
 def missing_keys(settings: Settings) -> tuple[ConfigProblem, ...]:
-    """A warning if kept payloads are encrypted with keys that left the configuration; none if the database cannot be read (yet)."""
+    """A warning for each key of kept payloads that was removed or replaced; none if the database cannot be read (yet)."""
     if settings.sealing is None:
         return ()
     try:
         with if_there(settings) as database:
             schema.check(database)
-            missing = sorted(needed_keys(database).difference(settings.sealing.keys))
+            _, missing, replaced = payload_keys(database, settings.sealing)
     except Exception:  # as above
         return ()
-    message = "payloads are kept that need {}: restore it here, run emr-sync rejections reseal, and remove it then"
-    return tuple(ConfigProblem(0, f"payload_keys.keys.{name}", message.format(name), warning=True) for name in missing)
+    found = {name: MISSING.format(name) for name in missing} | dict.fromkeys(replaced, REPLACED)
+    return tuple(ConfigProblem(0, f"payload_keys.keys.{name}", message, warning=True) for name, message in found.items())
 
 
 def _warning(database: Database, configured: Enterprise, rule: SafeguardRule) -> str:
