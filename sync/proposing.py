@@ -22,10 +22,10 @@ def propose(database: Database, settings: Settings, now: datetime) -> None:
 def allows(rule: SafeguardRule) -> Allows:
     """The rule for a changed configuration, which is the same as for a run."""
 
-    def is_within_limit(synced: int, patients: int) -> bool:
-        return safeguard.releases(rule, synced=synced, patients=patients, waiting=0)
+    def allowed(synced: int, patients: int) -> bool:
+        return safeguard.is_within_limit(rule, synced=synced, patients=patients, waiting=0)
 
-    return is_within_limit
+    return allowed
 
 
 def held_notice(held: HeldConfiguration) -> str:

@@ -37,7 +37,7 @@ def limit(safeguard: SafeguardRule, synced: int) -> int:
     return max(safeguard.floor, math.floor(synced * safeguard.percent / 100))
 
 
-def releases(safeguard: SafeguardRule, *, synced: int, patients: int, waiting: int, missing: int = 0) -> bool:
+def is_within_limit(safeguard: SafeguardRule, *, synced: int, patients: int, waiting: int, missing: int = 0) -> bool:
     """Whether the changes of a run that would make ``patients`` more contactable take effect at its end.
 
     Changes of the source that already await review count too: several runs must not do in portions what one run may not do. Content that
@@ -109,7 +109,7 @@ class Safeguard:
         missing = self._missing(tally, lane)
 
         def in_limit(synced: int, patients: int, waiting: int) -> bool:
-            return releases(rule, synced=synced, patients=patients, waiting=waiting, missing=missing)
+            return is_within_limit(rule, synced=synced, patients=patients, waiting=waiting, missing=missing)
 
         settled = verdicts.settle(tally.run, in_limit, now=now)
         waiting = min(tally.counts[RecordOutcome.HELD], settled.held)

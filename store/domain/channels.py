@@ -93,7 +93,7 @@ def channel_order(route: Route) -> tuple[str, ...]:
 
 
 def obstacle(channel: str, request: DecisionRequest, known: KnownPatient, route: Route, rule: Governance) -> str | None:
-    """The reason why the channel is closed before any address is looked up, or ``None``."""
+    """The reason why the channel is closed before any address is looked up, or ``None``. :func:`preferred_route` decides ``route``."""
     if channel not in request.channels:
         return why.NO_COPY
     if (route.strict and channel != route.method) or (route.pinned and channel == EMAIL):

@@ -87,7 +87,7 @@ OUTDATED = (
 
 Releases = Callable[[int, int, int], bool]
 """(synced, patients of the run, patients awaiting review elsewhere) -> whether the changes of the run take effect
-(``sync.safeguard.releases``)."""
+(``sync.safeguard.is_within_limit``)."""
 
 
 class HeldSet(NamedTuple):

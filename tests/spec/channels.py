@@ -99,7 +99,12 @@ SKIPS = Table(
         ),
         Case("declined another topic", ask(topic="recall"), patient(topics={"billing.sms": "denied"}), "sms to cell"),
         Case("declined a topic; the request names none", ask(), patient(topics={"billing.sms": "denied"}), "sms to cell"),
-        Case("prefers calls; there is copy for a text", ask(), patient(preferred_method="voice"), "voice to cell; sms: not_preferred"),
+        Case(
+            "an automation; prefers calls; there is copy for a text",
+            ask(),
+            patient(preferred_method="voice"),
+            "voice to cell; sms: not_preferred",
+        ),
     ),
 )
 

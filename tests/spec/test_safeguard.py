@@ -57,7 +57,7 @@ def test_the_limit_is_the_larger_of_floor_and_percent(floor: int, percent: float
 
 @pytest.mark.parametrize(("loosens", "waiting", "ends"), ENDS)
 def test_how_the_safeguard_ends_a_run(loosens: int, waiting: int, ends: str) -> None:
-    assert safeguard.releases(DEFAULT, synced=100, patients=loosens, waiting=waiting) is (ends != "held")
+    assert safeguard.is_within_limit(DEFAULT, synced=100, patients=loosens, waiting=waiting) is (ends != "held")
 
 
 @pytest.mark.parametrize(("lately", "waiting", "room"), HOURS)

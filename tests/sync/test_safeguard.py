@@ -45,7 +45,7 @@ def test_the_limit_is_the_larger_of_floor_and_percent(floor: int, percent: float
 
 @pytest.mark.parametrize(("patients", "waiting", "expected"), [(0, 0, True), (50, 0, True), (51, 0, False), (1, 50, False), (20, 30, True)])
 def test_a_run_applies_its_changes_if_they_and_waiting_changes_are_within_the_limit(patients: int, waiting: int, expected: bool) -> None:
-    assert safeguard.releases(SafeguardRule(50, 5), synced=100, patients=patients, waiting=waiting) is expected
+    assert safeguard.is_within_limit(SafeguardRule(50, 5), synced=100, patients=patients, waiting=waiting) is expected
 
 
 @pytest.mark.parametrize(("lately", "waiting", "expected"), [(0, 0, 50), (49, 0, 1), (50, 0, 0), (99, 0, 0), (0, 1, 0)])

@@ -1,4 +1,4 @@
-"""Tables of codes used by EMRs, one YAML file each, loaded once. A site adds its own codes in the configuration of a source."""
+"""Tables of codes used by EMRs, one YAML file each, loaded once. Where a site's codes differ, its source has settings or rules."""
 
 from __future__ import annotations
 
