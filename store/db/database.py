@@ -199,7 +199,7 @@ class Database:
     def _end_frozen(self, number: int) -> None:
         """Ends the session that froze with the lock, so that the next caller gets it. Without that permission only an administrator can."""
         with suppress(DBAPIError), self.read() as connection:
-            if self.select(connection, FROZEN, [number, self.limits.lock]):
+            if self.select(connection, FROZEN, [number, min(self.limits.idle, self.limits.lock)]):
                 log.warning("ended a database session that was stuck in a transaction")
 
     def bound(self, at: datetime) -> Any:

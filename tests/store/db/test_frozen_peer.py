@@ -111,6 +111,40 @@ def test_a_peer_that_froze_in_the_middle_of_a_copy_is_ended_by_who_waits(opened:
     assert keys(ours) == [("after",)]
 
 
+def test_a_peer_that_froze_after_others_began_to_wait_is_ended_by_the_first_of_them(opened: Opened, dialect: str) -> None:
+    if dialect == "sqlite":
+        pytest.skip("SQLite has no COPY")
+    ours, errors = opened(SHORT), list[str]()
+
+    def wait() -> None:
+        with pytest.raises((DBAPIError, outage.Unavailable)) as raised:
+            note(ours, "refused")
+        errors.append(outage.explanation(raised.value))
+
+    waiter = threading.Thread(target=wait)
+
+    def copy_once_it_waits(driver: Any) -> None:
+        waiter.start()
+        while waiter.is_alive() and not _has_waited(ours):
+            pass
+        copying(driver)
+
+    with frozen(opened(replace(SHORT, idle=60)), copy_once_it_waits):
+        waiter.join()
+        assert errors == [outage.BUSY]
+        note(ours, "after")
+    assert keys(ours) == [("after",)]
+
+
+def _has_waited(database: Database) -> int:
+    """Whether somebody has waited for the lock of an enterprise for a third of the limit."""
+    waits = """SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted
+               AND waitstart < clock_timestamp() - interval '1 second'
+               AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"""
+    with database.read() as connection:
+        return int(database.select(connection, waits, [])[0][0])
+
+
 def test_who_waits_for_the_lock_of_another_program_is_told_that_the_database_is_busy(opened: Opened, database_url: str) -> None:
     ours = opened(HASTY)
     with foreign_lock(ours, database_url):
