@@ -14,6 +14,7 @@ from store.domain.policies import IN_FILE_ONLY, OFFERED, Setting
 from sync.config.openid import OpenIdPart, Origin
 from sync.config.push import PushPart
 from sync.config.scalars import Listen, Network, PayloadKey, Region, TimeZone
+from sync.config.settings import SafeguardRule
 from sync.config.write_back import WriteBackPart
 
 Fallback = Literal["no_statement", "clear", "reject", "most_restrictive"]
@@ -108,15 +109,16 @@ def _written(settings: Iterable[Setting]) -> dict[str, Any]:
     return {one.name: (one.type, one.default) for one in settings}
 
 
+DEFAULT_SAFEGUARD = SafeguardRule()
 PolicyPart: type[SettingsGroup] = create_model("PolicyPart", __base__=SettingsGroup, **_written(OFFERED))
 
 
 class SafeguardPart(SettingsGroup):
     """How many patients one run may make more contactable before it is held, and how long a held set waits for a person."""
 
-    floor: Annotated[int, Field(ge=0)] = 50
-    percent: Annotated[float, Field(ge=0, le=100)] = 5
-    expires: Duration = timedelta(days=14)
+    floor: Annotated[int, Field(ge=0)] = DEFAULT_SAFEGUARD.floor
+    percent: Annotated[float, Field(ge=0, le=100)] = DEFAULT_SAFEGUARD.percent
+    expires: Duration = DEFAULT_SAFEGUARD.expires
 
 
 class EnterprisePart(SettingsGroup):
