@@ -47,9 +47,9 @@ AT_START = {
 
 def read(current: Settings) -> Settings:
     """The file of the current settings, read again. Raises ``ConfigError``, or ``UsageError`` if it needs a restart."""
-    from sync.config.whole import check as check_whole  # what it needs for keys is slow to import
+    from sync.config.whole import check_to_reload  # what it needs for keys is slow to import
 
-    found = inspect(Path(current.file), more=check_whole)
+    found = inspect(Path(current.file), more=check_to_reload)
     if found.settings is None:
         raise ConfigError(current.file, [one for one in found.mistakes if not one.warning])
     plain.check(found.settings)

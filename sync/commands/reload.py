@@ -28,11 +28,11 @@ NOT_FOUND = "not found: its last heartbeat is a few seconds old, so it may have 
 
 def reload(context: typer.Context, as_json: AsJson = False) -> None:
     """Have each serving process on this machine read its configuration again. An invalid file changes nothing: exit code 2."""
-    from sync.config.whole import check as check_whole
+    from sync.config.whole import check_to_reload
     from sync.runtime import connected
 
     file = configured.file(context)
-    found = inspect(file, more=check_whole)
+    found = inspect(file, more=check_to_reload)
     if found.settings is None:
         raise ConfigError(str(file), [one for one in found.mistakes if not one.warning])
     database = connected(found.settings)

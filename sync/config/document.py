@@ -21,7 +21,7 @@ NULL = "tag:yaml.org,2002:null"
 class Document:
     """``data`` is nested dicts and lists of text (``None`` for an empty value); ``lines`` says where each path is written.
 
-    Relative paths of files begin at ``folder``. ``ended``: the last line has its line break.
+    Relative paths of files begin at ``folder``. ``ended``: the text is not a half of one.
     """
 
     data: Any = None
@@ -57,6 +57,7 @@ def read(text: str) -> Document:
     except yaml.YAMLError as error:
         document.mistakes.append(ConfigProblem(0, "", f"invalid YAML: {getattr(error, 'reason', 'unreadable')}; save the file as UTF-8"))
         return document
+    document.ended = document.ended or bool(getattr(node, "flow_style", False))  # JSON has no valid half
     document.data = _value(document, (), node) if node is not None else {}
     return document
 

@@ -27,7 +27,7 @@ SILENT = "no freshness, so nobody is told when it falls silent; write 'freshness
 def check(document: Document, settings: Settings) -> None:
     """Reports every error of this kind."""
     if not document.ended:
-        document.mistake((), UNENDED)
+        document.warn((), UNENDED)
     database.check_folder(document, settings.database)
     database.check_rights(document, settings.database)
     _ports(document, settings)
@@ -48,6 +48,14 @@ def check(document: Document, settings: Settings) -> None:
         _key(document, path, feed)
     if settings.sealing is None and settings.database.startswith(database.POSTGRESQL):
         document.warn(("payload_keys",), "missing, so rejections keep no payload on PostgreSQL and cannot be replayed; add it")
+
+
+def check_to_reload(document: Document, settings: Settings) -> None:
+    """The same for a file that is read while others may be writing it."""
+    if document.ended:
+        check(document, settings)
+    else:
+        document.mistake((), UNENDED)
 
 
 def _certificate(document: Document, settings: Settings) -> None:

@@ -50,7 +50,7 @@ class Site:
         self.write()
 
     def write(self) -> None:
-        self.file.write_text(json.dumps(self.document) + "\n")
+        self.file.write_text(json.dumps(self.document))
 
     @property
     def log(self) -> str:

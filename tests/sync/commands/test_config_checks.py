@@ -56,6 +56,12 @@ def test_check_config_shows_before_the_restart_what_would_be_held(clinic: Clinic
     assert clinic.dnc() == ["yes"] * 3, "the check must not change anything"
 
 
+def test_check_config_warns_of_a_file_that_may_be_half_written(clinic: Clinic) -> None:
+    clinic.file.write_text(clinic.file.read_text().rstrip("\n"))
+    ended = clinic.emr_sync("check-config", "--json")
+    assert (ended.code, [one["severity"] for one in ended.value["mistakes"] if "half written" in one["message"]]) == (0, ["warning"])
+
+
 def test_a_read_only_command_with_another_configuration_changes_nothing_and_says_so(clinic: Clinic) -> None:
     clinic.write(OFF)
     ended = clinic.emr_sync("patient", "MRN1", "--json")
