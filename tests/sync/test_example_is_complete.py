@@ -71,7 +71,7 @@ Shown = dict[Group, set[str]]
 
 def note_inside(shown: Shown, group: Group, text: str) -> None:
     """Notes the settings of a group inside another: those whose name is in its text, which has its comment and all that it contains."""
-    named = {name for name, field in group.model_fields.items() if re.search(rf"\b{field.alias or name}\b", text)}
+    named = [name for name, field in group.model_fields.items() if re.search(rf"\b{field.alias or name}\b", text)]
     for one in declaring(group):
         shown.setdefault(one, set()).update(named)
     for name in named:
