@@ -20,6 +20,16 @@ from store.preference import Assertion, PatientStatements, Statement
 
 def decided(asserted: SourceAssertions | None, item: PatientStatements, now: datetime, joined: datetime | None) -> dict[str, Assertion]:
     """The assertions of a payload's attributes that do not depend on which statement is newer (``assertions.merge``)."""
+    return {} if asserted is None else _of_records(asserted, asserted.current(), item, now, joined)
+
+
+def decided_as_received(
+    asserted: SourceAssertions | None, item: PatientStatements, now: datetime, joined: datetime | None
+) -> dict[str, Assertion]:
+    """The same for a payload on its way to the safeguard, which holds what a present reading would permit.
+
+    Nothing else may read codes again: the safeguard does not see what a record itself keeps beside its patient, or what falls due.
+    """
     if asserted is None:
         return {}
     before = asserted.current()

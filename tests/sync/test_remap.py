@@ -412,6 +412,20 @@ def test_approving_a_held_remap_after_rollback_permits_nothing(database: Databas
     assert site.dnc("1") == "yes"
 
 
+CLEARS = {"do_not_contact": {"from": "ZCP-2", "values": {"DNC": "yes", "OK": "no"}, "on_absent": "clear"}}
+BOTH_YES = {"do_not_contact": {"from": "ZCP-2", "values": {"DNC": "yes", "OK": "yes"}}}
+
+
+def test_an_unmerge_permits_nothing_that_the_safeguard_still_holds(database: Database) -> None:
+    site, hour = Site(database, SafeguardRule(0, 0)), (BEGIN + timedelta(minutes=1)).strftime
+    site.receive(BOTH_YES, message("1", "DNC", 0), message("2", "OK", 1))
+    assert site.remap(CLEARS).status == "held"
+    imprecise = message("2", "", 1).replace(hour("%Y%m%d%H%M%S+0000").encode(), hour("%Y%m%d%H+0000").encode())
+    site.receive(CLEARS, merge_of("2", "1", 90), imprecise + b"\rZCP|1|")
+    unmerge(site, "1")
+    assert site.dnc("2") == "yes"
+
+
 FIRM = {"do_not_contact": {"from": "ZCP-2", "values": {"DNC": "yes", "OK": "no", "MAYBE": "yes"}}}
 BOTH_NO = {"do_not_contact": {"from": "ZCP-2", "values": {"DNC": "no", "OK": "no", "MAYBE": "no"}}}
 MAYBE_SILENT = {"do_not_contact": {"from": "ZCP-2", "values": {"DNC": "yes", "OK": "no", "MAYBE": "no_statement"}}}
