@@ -1,7 +1,7 @@
 """Writes suppression lists to a folder, whole or as what changed since the list before.
 
-A list is complete when its marker (``NAME.done``) is there. What was written is remembered after that, in a file of the same folder: a run
-that dies at any point is made up for by the next, which may repeat rows but loses none. Files are readable by this user only.
+A list is complete when its marker (``NAME.done``) is there. What was written is remembered after that, in a file of the same folder. If a
+run dies between the two, the next list is whole: it loses no row, and keeps none that is gone. Files are readable by this user only.
 """
 
 from __future__ import annotations
@@ -64,10 +64,10 @@ class CompleteList(NamedTuple):
 
 
 class _Last(NamedTuple):
-    """The list as it was last written, and its marker's name."""
+    """The list as it was last written, and its marker's name. ``rows`` is ``None`` if the list may not have been completed."""
 
     name: str
-    rows: Mapping[str, tuple[str, str]]
+    rows: Mapping[str, tuple[str, str]] | None
 
     @property
     def at(self) -> datetime:
@@ -88,19 +88,20 @@ def write_list(folder: Path, which: SuppressionList, read: Read, now: datetime, 
     with _alone(folder / f".{which.name}.lock"):
         state = folder / f".{which.name}.state"
         known = _last(state, needed=delta)
-        last = known if delta else None
+        kind, before = (DELTA, known.rows) if delta and known and known.rows is not None else (FULL, {})
         current = {address: (one.reason, one.since.isoformat() if one.since else "") for address, one in read().items()}
-        before = last.rows if last else {}
         added = {address: row for address, row in current.items() if before.get(address) != row}
         removed = {address: row for address, row in before.items() if address not in current}
-        kind = DELTA if last else FULL
         name = f"{which.name}-{_after(known, now):{STAMP}}-{kind}"
         contents = {f"{name}.csv": _table(which, added, removed), f"{name}.txt": _bare(added)}
-        contents |= {f"{name}-removed.txt": _bare(removed)} if last else {}
+        contents |= {f"{name}-removed.txt": _bare(removed)} if kind == DELTA else {}
         for file, text in contents.items():
             _write(folder / file, text)
         digests = {file: hashlib.sha256(text.encode()).hexdigest() for file, text in contents.items()}
-        marker = {"kind": kind, "after": last.name if last else None, "added": len(added), "removed": len(removed), "sha256": digests}
+        after = known.name if known and kind == DELTA else None
+        marker = {"kind": kind, "after": after, "added": len(added), "removed": len(removed), "sha256": digests}
+        # A run that dies here may have told a sender of this list: only a whole one can follow
+        _write(state, json.dumps(_Last(f"{name}.done", None)))
         _write(folder / f"{name}.done", json.dumps(marker, indent=1) + "\n")
         _write(state, json.dumps(_Last(f"{name}.done", current)))
         return WrittenList(kind, len(added), len(removed), tuple(contents), len(current))
@@ -142,7 +143,8 @@ def _last(state: Path, *, needed: bool) -> _Last | None:
     """The last list; ``None`` if there was none, or its record cannot be read and is not ``needed``."""
     try:
         name, rows = json.loads(state.read_text("utf-8"))
-        found = _Last(str(name), {str(address): (str(reason), str(since)) for address, (reason, since) in rows.items()})
+        known = None if rows is None else {str(address): (str(reason), str(since)) for address, (reason, since) in rows.items()}
+        found = _Last(str(name), known)
         return found if found.at else None
     except FileNotFoundError:
         return None

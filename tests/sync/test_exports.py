@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import stat
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -68,23 +69,41 @@ def test_a_marker_names_the_list_before_so_that_a_gap_is_noticed(tmp_path: Path)
     assert [json.loads(one.read_text())["after"] for one in markers] == [None, markers[0].name, markers[1].name]
 
 
-@pytest.mark.parametrize("place", range(5))
-def test_a_run_that_dies_at_any_point_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: int) -> None:
-    write(tmp_path, 0, A)
-    done = iter(range(place))
+def dying(place: int) -> Callable[[Path, str], None]:
+    """Writes so many files, and then none."""
+    done, whole = iter(range(place)), exports._write
 
     def dies(file: Path, text: str) -> None:
         if next(done, None) is None:
             raise OSError("no space left on device")
         whole(file, text)
 
-    whole = exports._write
+    return dies
+
+
+@pytest.mark.parametrize("place", range(6))
+def test_a_run_that_dies_at_any_point_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: int) -> None:
+    write(tmp_path, 0, A)
     with monkeypatch.context() as patch:
-        patch.setattr(exports, "_write", dies)
+        patch.setattr(exports, "_write", dying(place))
         with pytest.raises(OSError, match="no space"):
             write(tmp_path, 1, A, B)
     write(tmp_path, 2, A, B, C)
     assert loaded(tmp_path) == {A, B, C}
+
+
+@pytest.mark.parametrize("place", range(6))
+def test_what_a_list_added_that_died_before_it_was_remembered_is_removed_by_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: int
+) -> None:
+    """Otherwise a sender who loaded it keeps an address of which no later list knows."""
+    write(tmp_path, 0, A)
+    with monkeypatch.context() as patch:
+        patch.setattr(exports, "_write", dying(place))
+        with pytest.raises(OSError, match="no space"):
+            write(tmp_path, 1, A, B)
+    write(tmp_path, 2, A)
+    assert loaded(tmp_path) == {A}
 
 
 def test_lists_of_other_lines_and_channels_are_separate(tmp_path: Path) -> None:
