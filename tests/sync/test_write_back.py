@@ -459,7 +459,7 @@ def test_opt_outs_from_before_are_counted_by_check_config_and_then_written(
         assert site.sender.once() == 0
         configuration = json.loads(site.file.read_text())
         configuration["sources"]["emr"]["write_back"] = IN_PATIENT
-        site.file.write_text(json.dumps(configuration))
+        site.file.write_text(json.dumps(configuration) + "\n")
         cli.run(["-c", str(site.file), "check-config", "--json"])
         found = {one["where"]: one["message"] for one in json.loads(capsys.readouterr().out)["mistakes"]}
         assert "will be written to this EMR: 1." in found["sources.emr.write_back"]
