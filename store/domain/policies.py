@@ -130,10 +130,10 @@ class Policy:
     search: Annotated[
         str,
         Setting(
-            "What users may look patients up by",
+            "How users may look up patients",
             (
                 Choice("all", "Name, birth date, phone or identifier", "Parts of a name are enough. Each search is in the audit log."),
-                Choice("identifiers", "Identifier only", "A complete identifier is needed. Names, birth dates and phones find nobody."),
+                Choice("identifiers", "Identifier only", "A complete identifier is needed. Search by name, birth date or phone is off."),
             ),
         ),
     ] = "all"

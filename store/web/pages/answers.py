@@ -39,7 +39,7 @@ YES, NO, WARN = "yes", "no", "warn"
 REMEDIES = {
     p.PATIENT: "A STOP ends when the patient texts START to the line, from the same phone.",
     p.STAFF: "A START does not end an opt-out that was recorded here.",
-    REVIEW: "A person decides an unclear reply on the page Replies.",
+    REVIEW: "A person decides about an unclear reply on the Replies page.",
 }
 """What ends an opt-out from texts, by authority."""
 OTHER_REMEDY = "An opt-out from calls or e-mail ends when an opt-in is recorded for the patient."

@@ -78,7 +78,7 @@ def _effect(cause: Cause, example: Rejection, affected: Affected | None, *, refu
         left_out = labels.title(cause.attribute) if cause.attribute else "this part"
         return f"Only {left_out} was left out. The rest of each record was applied."
     if not affected.patients:
-        return "Nobody waits for it now: newer data could be read."
+        return "Nothing is waiting for it now: newer data could be read."
     number = f"{'' if affected.is_all else 'At least '}{affected.patients:,}"
     verb = "patient has" if affected.patients == 1 else "patients have"
     then = "Messages that depend on it are not sent to them." if refuses else "Decisions about them use the previous data and are flagged."

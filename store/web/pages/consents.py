@@ -52,7 +52,7 @@ def _refused(by: set[str]) -> str:
     if p.STAFF in by:
         return "an opt-out was recorded here. It counts, whatever the EMR states."
     if REVIEW in by:
-        return "an unclear reply waits for a person. Texts from its line are suspended until then."
+        return "an unclear reply awaits review. Texts from its line are suspended until then."
     return "the patient opted out."
 
 

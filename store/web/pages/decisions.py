@@ -39,7 +39,7 @@ class DecisionPages:
         """Redirects to the decision with the id in the form."""
         wanted = visit.form.get("id", "")
         if not is_decision_id(wanted):
-            return self._form(visit, "Enter the id of a decision: it begins with dec_.", 422, wanted)
+            return self._form(visit, "Enter a decision ID: it begins with dec_.", 422, wanted)
         return Goto(f"/decisions/{wanted}")
 
     def decision(self, visit: Visit) -> Shown:
@@ -55,8 +55,8 @@ class DecisionPages:
 
     def _why_missing(self, visit: Visit) -> str:
         if self.store.settings.get(visit.enterprise).policy.decision_receipts:
-            return "No decision with this id is stored. Questions asked on a facesheet are only in the audit log."
-        return "No decision with this id is stored: this enterprise does not store decisions (decision_receipts is off)."
+            return "No decision with this ID is stored. Questions asked on a facesheet are only in the audit log."
+        return "No decision with this ID is stored: this enterprise does not store decisions (decision_receipts is off)."
 
     def _form(self, visit: Visit, message: str, status: int, wanted: str = "") -> Shown:
         return Shown("find_decision.html", {"title": "Find a decision", "message": message, "wanted": wanted}, status)

@@ -85,7 +85,7 @@ class FindPatient:
             return "No patient has this identifier."
         message = "No patient found. Check the spelling, or try part of the name, the birth date, another phone or the record number."
         if found.unfinished:
-            message = "No patient found among the first that fit in part. Add more of the name or the birth date."
+            message = "No patient found. Too many patients match part of this to check them all: add more of the name, or the birth date."
         return f"{message} {labels.INDEXING}" if found.incomplete else message
 
     def _shown(self, visit: Visit, values: dict[str, Any], status: int = 200) -> Shown:

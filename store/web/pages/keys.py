@@ -42,7 +42,7 @@ class KeyPages:
             if not name or len(name) > LONGEST_NAME or not name.isprintable():
                 raise ValueRefused(f"the name must be 1 to {LONGEST_NAME} printable characters")
             if days not in EXPIRY:
-                raise ValueRefused("the time of validity must be one of those offered")
+                raise ValueRefused("the expiry must be one of those offered")
             until = visit.now + timedelta(days=int(days)) if days else None
             _, secret = self.keys.create(name, visit.enterprise, role, visit.now, expires=until, grants=grants, by=str(visit.actor))
         except StoreError as error:

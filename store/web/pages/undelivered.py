@@ -17,7 +17,7 @@ from store.web.pages.console import MOST, OPERATORS
 from store.web.pages.page import Goto, Page, Shown, Visit
 
 ENABLED, RETRIED = "enabled_webhook", "retried_write_backs"
-DONE = {"enabled": "The endpoint is enabled. What waits is sent to it.", "retried": "The opt-outs will be tried again."}
+DONE = {"enabled": "The endpoint is enabled. The waiting messages are being sent to it.", "retried": "The opt-outs will be tried again."}
 
 
 class OfSource(NamedTuple):

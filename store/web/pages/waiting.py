@@ -25,7 +25,7 @@ NO, WARN = "no", "warn"
 HELD: dict[str, tuple[str, str]] = {
     RunKind.LIVE: ("Changes that would permit contact", "Check them, then approve or reject."),
     RunKind.CONFIGURATION: ("A changed configuration", "Approve it, or restore the configuration file."),
-    RunKind.SETTINGS: ("Changed settings", "Somebody who did not ask for them approves or rejects them."),
+    RunKind.SETTINGS: ("Changed settings", "Someone other than the person who asked for them must approve or reject them."),
 }
 """Kind of run -> what is held, and what to do. Other kinds are as a live feed."""
 
@@ -82,7 +82,7 @@ class WaitingList:
             case WaitKind.SILENT_SOURCES:
                 return _silent(one, rules.source(one.source))
             case WaitKind.DEAD_WRITE_BACKS:
-                what = f"{one.number:,} opt-out{'' if one.number == 1 else 's'} that the EMR did not take"
+                what = f"{one.number:,} opt-out{'' if one.number == 1 else 's'} that the EMR did not accept"
                 return Waiting(what, "Fix the cause, then try again. They are in force here.", one.since, UNDELIVERED, one.source)
             case _:
                 return Waiting(
@@ -112,9 +112,9 @@ def _held(one: AwaitedDecision) -> Waiting:
 def _replies(one: AwaitedDecision) -> Waiting:
     replies = f"{one.number:,} {'reply' if one.number == 1 else 'replies'}"
     if one.detail == APPOINTMENT:
-        to_do = "Staff check on the page Replies whether they meant their appointment. They are opted out."
+        to_do = "The patients are opted out. Staff must check on the Replies page whether they meant their appointment."
         return Waiting(f"{replies} that may also cancel an appointment", to_do, one.since)
-    to_do = "An enterprise user or staff decides on the page Replies. Until then texts are paused."
+    to_do = "An enterprise user or staff must decide on the Replies page. Until then texts are paused."
     return Waiting(f"{replies} that may mean an opt-out", to_do, one.since)
 
 

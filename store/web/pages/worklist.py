@@ -26,8 +26,8 @@ COLUMNS = ("emr", "patient", "identifiers", "opt_out_from", "opted_out_at", "typ
 CHANNELS = {"consent.sms": "texts", "consent.voice": "calls", "consent.email": "e-mail"}
 DONE = "Marked as typed in."
 UNDONE = "Back on the list."
-NOT_TICKED = "This opt-out is not marked as typed in any more: somebody put it back on the list, or the patient opted in again."
-GONE = "This opt-out is no longer on the list: somebody else typed it in, or the patient opted in again."
+NOT_TICKED = "This opt-out is no longer marked as typed in: someone put it back on the list, or the patient opted in again."
+GONE = "This opt-out is no longer on the list: someone else typed it in, or the patient opted in again."
 
 
 class WorklistPage:

@@ -73,7 +73,7 @@ def test_a_cause_shows_how_many_patients_are_unreadable(fresh_pages: Pages) -> N
 
 
 def test_a_cause_that_newer_data_settled_says_so(fresh_pages: Pages) -> None:
-    assert "Nobody waits for it now" in fresh_pages.signed_in("operator").get(cause_of(rejected(fresh_pages))).text
+    assert "Nothing is waiting for it now" in fresh_pages.signed_in("operator").get(cause_of(rejected(fresh_pages))).text
 
 
 @pytest.mark.parametrize(

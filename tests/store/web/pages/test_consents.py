@@ -24,7 +24,7 @@ ROWS = (
     (
         "granted",
         "stop by at noon",
-        f"{EMR} allows texts, but an unclear reply waits for a person. Texts from its line are suspended until then.",
+        f"{EMR} allows texts, but an unclear reply awaits review. Texts from its line are suspended until then.",
     ),
     ("granted", "billing", f"{EMR} allows texts, except about billing: an opt-out was recorded for that."),
 )

@@ -46,7 +46,7 @@ def test_a_stored_decision_is_found_by_its_id_with_request_rule_and_evidence(pag
     seen = browser.get(found.where)
     assert seen.status == 200
     for words in (
-        "asked by sender:texting",
+        "requested by sender:texting",
         "Answer: Do not send",
         "Message automation Channels text, call Line +1 217-555-0190 Topic billing",
         "data is stale",

@@ -65,8 +65,8 @@ def test_operators_and_strangers_cannot_search(desk: Pages) -> None:
 
 
 def test_how_a_date_or_number_was_read_is_shown(desk: Pages) -> None:
-    assert "Looked for: born 3 Feb 1980" in results(desk.signed_in("staff"), "gar 2/3/1980").text
-    assert "Looked for: phone +1 217-555-0101" in results(desk.signed_in("staff"), "(217) 555-0101").text
+    assert "Searched for: born 3 Feb 1980" in results(desk.signed_in("staff"), "gar 2/3/1980").text
+    assert "Searched for: phone +1 217-555-0101" in results(desk.signed_in("staff"), "(217) 555-0101").text
 
 
 def test_the_only_patient_with_an_identifier_is_opened_at_once_and_one_with_a_name_is_not(desk: Pages) -> None:
@@ -149,7 +149,7 @@ def test_the_policy_switches_names_and_phones_off(fresh_pages: Pages) -> None:
     know(fresh_pages, *PEOPLE)
     fresh_pages.store.settings.put("general", {"search": "identifiers"}, actor=Actor(Role.ENTERPRISE, "pat"), now=NOW)
     browser = fresh_pages.signed_in("staff")
-    assert "This enterprise allows no search by name." in browser.get("/patients").text
+    assert "Search by name is turned off for this enterprise." in browser.get("/patients").text
     for text in ("garcia", "2/3/1980", CELL):
         seen = browser.post("/patients", value=text)
         assert (seen.status, "No patient has this identifier." in seen.text) == (404, True)

@@ -132,7 +132,7 @@ def test_a_decision_is_found_with_the_keyboard_alone(tab: Page, fresh_pages: Pag
     tab_to(tab, "Decisions")
     tab.keyboard.press("Enter")
     expect(tab.get_by_role("heading", name="Find a decision")).to_be_visible()
-    tab_to(tab, "Id of the decision")
+    tab_to(tab, "Decision ID")
     tab.keyboard.type(decision)
     tab.keyboard.press("Enter")
     expect(tab.get_by_role("heading", name="Answer: Do not send")).to_be_visible()

@@ -64,7 +64,7 @@ def test_a_revoked_key_is_refused(fresh_pages: Pages, browser: Browser) -> None:
         ({"name": "x", "role": "root", "expires": ""}, "Role must be one of"),
         ({"name": "", "role": "sender", "expires": ""}, "The name must be 1 to 100 printable characters"),
         ({"name": "x" * 101, "role": "sender", "expires": ""}, "The name must be 1 to 100 printable characters"),
-        ({"name": "x", "role": "sender", "expires": "99999999"}, "The time of validity must be one of those offered"),
+        ({"name": "x", "role": "sender", "expires": "99999999"}, "The expiry must be one of those offered"),
         ({"name": "x", "role": "operator", "expires": "", "patients": "1"}, "Only sender keys can have grants"),
     ],
 )

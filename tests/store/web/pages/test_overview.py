@@ -28,7 +28,7 @@ def fail(pages: Pages, enterprise: str = "general", source: str = "genhosp-adt")
 
 def test_nothing_waits(browser: Browser) -> None:
     assert "Nothing waits for a person." in browser.get("/overview").text
-    assert "What is wrong now Nothing. The last data came" in browser.get(SOURCE).text
+    assert "What is wrong now Nothing. The last data was received" in browser.get(SOURCE).text
 
 
 def test_everything_that_waits_is_listed_with_its_age_and_a_link(fresh_pages: Pages) -> None:

@@ -37,9 +37,9 @@ FACESHEETS: dict[str, tuple[str, ...]] = {
 }  # fmt: skip
 """Patient -> what is read, in this order."""
 SOURCE = (
-    'heading "General Hospital EMR" [level=1]', 'heading "What is wrong now" [level=2]', "1 opt-out that the EMR did not take",
+    'heading "General Hospital EMR" [level=1]', 'heading "What is wrong now" [level=2]', "1 opt-out that the EMR did not accept",
     'heading "State" [level=2]', "Last received", 'heading "Push" [level=2]', "Last event", "Missed",
-    'heading "Write-back of opt-outs" [level=2]', "Not taken by the EMR", "look at the reasons", 'heading "Runs" [level=2]',
+    'heading "Write-back of opt-outs" [level=2]', "Not accepted by the EMR", "see the reasons", 'heading "Runs" [level=2]',
 )  # fmt: skip
 
 

@@ -86,7 +86,7 @@ def test_permitting_more_contact_is_confirmed_with_the_number_of_patients(fresh_
     browser.get("/settings")
     asked = browser.post("/settings", when_unreadable="flag", when_preferred_impossible="next")
     assert "Do not send → Answer and flag 1 patient would become contactable" in asked.text
-    assert "Do not send → Try the next channel Depends on each message: at most all 2 patients." in asked.text
+    assert "Do not send → Try the next channel Depends on each message: up to 2 patients." in asked.text
     assert fresh_pages.store.settings.get("general").policy == BY_LINE
     saved = browser.post("/settings", when_unreadable="flag", staff_may_record_opt_in="true", confirm="1")
     assert (saved.status, saved.where) == (303, "/settings?done=1")

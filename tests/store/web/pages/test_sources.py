@@ -104,8 +104,8 @@ def test_the_result_of_the_last_check_is_shown_with_its_time(fresh_pages: Pages)
 def test_push_and_write_back_are_shown_where_they_are_configured(fresh_pages: Pages) -> None:
     browser, reads, now = fresh_pages.signed_in("operator"), PushedReads(fresh_pages.store.database), fresh_pages.moment()
     seen = browser.get(SOURCE).text
-    assert "Last event none yet Patients to read none Missed nothing No signed notification has come." in seen
-    assert "Written by fhir.patient Waiting none Not taken by the EMR none" in seen
+    assert "Last event none yet Patients to read none Missed nothing No signed notification has been received." in seen
+    assert "Written by fhir.patient Waiting none Not accepted by the EMR none" in seen
     reads.add("genhosp-adt", "general", {"p-1"}, now, "subscription", lambda known: (3, True), now=now)
     reads.note_missed("genhosp-adt", "general", 12, now)
     dead(fresh_pages)
@@ -113,10 +113,10 @@ def test_push_and_write_back_are_shown_where_they_are_configured(fresh_pages: Pa
     seen = browser.get(SOURCE)
     assert "Last event 5 minutes ago" in seen.text
     assert "Patients to read 2" in seen.text, "the patient, and everything because of the gap"
-    assert "Missed 12 changes , which a pull brought" in seen.text
-    assert "1 gap in the numbers of events" in seen.text
+    assert "Missed 12 changes , found by a pull" in seen.text
+    assert "1 gap in the event numbers" in seen.text
     assert "No signed notification" not in seen.text
-    assert "Not taken by the EMR 1 : look at the reasons" in seen.text
+    assert "Not accepted by the EMR 1 : see the reasons" in seen.text
     assert 'href="/undelivered"' in seen.response.text
     other = fresh_pages.signed_in("operator", "local").get("/sources/clinic").text
     assert ("Last event" in other, "Write-back" in other) == (False, False)

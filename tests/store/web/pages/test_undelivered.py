@@ -42,7 +42,7 @@ def test_what_did_not_arrive_waits_on_the_overview(fresh_pages: Pages) -> None:
     fresh_pages.moment.advance(timedelta(hours=2))
     seen = fresh_pages.signed_in("operator").get("/overview")
     assert "The webhook endpoint crm-general is disabled 2 hours" in seen.text
-    assert "1 opt-out that the EMR did not take 2 hours" in seen.text
+    assert "1 opt-out that the EMR did not accept 2 hours" in seen.text
     assert seen.response.text.count('href="/undelivered"') == 2
     assert "Nothing waits for a person" in fresh_pages.signed_in("operator", "local").get("/overview").text
 

@@ -70,11 +70,11 @@ def test_a_wrong_tick_is_put_back_and_the_file_shows_what_was_typed_in(fresh_pag
     form = {"source": "practice", "patient": patient, "attribute": "consent.sms"}
     assert browser.post("/worklist/undo", **form).status == 409
     browser.post("/worklist/done", **form)
-    assert "Typed in lately" in browser.get("/worklist").text
+    assert "Recently typed in" in browser.get("/worklist").text
     (row,) = csv.DictReader(io.StringIO(browser.post("/worklist/file").response.text))
     assert (row["patient"], row["typed_in_at"] != "") == (patient, True)
     seen = browser.get(browser.post("/worklist/undo", **form).where)
-    assert ("Back on the list." in seen.text, "Typed in lately" in seen.text) == (True, False)
+    assert ("Back on the list." in seen.text, "Recently typed in" in seen.text) == (True, False)
     (row,) = csv.DictReader(io.StringIO(browser.post("/worklist/file").response.text))
     assert (row["patient"], row["typed_in_at"]) == (patient, "")
     manager = fresh_pages.signed_in("manager", ENTERPRISE)
