@@ -63,7 +63,7 @@ class ConsentFlagMapper:
         problems = [] if is_read else _problems("status_unknown", f"{kind}.status", "unknown status", matching)
         ruled = self._stated_by_rules(kind, resource, status, when, source, problems) if is_read else {}
         if len(changes) > MOST and is_read:
-            problems += _problems("too_many_periods", f"{kind}.period", f"more than {MOST} start or end", matching)
+            problems += _problems("too_many_periods", f"{kind}.period", f"it has more than {MOST} starts and ends", matching)
             changes = []
         later = self._later(kind, resource, ruled, changes, source, problems) if is_read and changes else ()
         if patient.is_incomplete(resource):  # the omitted part may refuse

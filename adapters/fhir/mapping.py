@@ -70,7 +70,7 @@ class FhirMapper:
         except NotReadable as error:
             return [Unmappable(error.reason, str(error), payload.locator, payload.body)]
         except RecursionError:
-            return [Unmappable("nested_too_deep", "it is nested too deep", payload.locator, payload.body)]
+            return [Unmappable("nested_too_deep", "it is nested too deeply", payload.locator, payload.body)]
 
     def glance(self, payload: Payload) -> PatientStatements | None:
         """What tells a Patient that may have come before, byte for byte, without what it states. ``None`` for anything else."""

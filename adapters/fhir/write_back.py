@@ -31,7 +31,7 @@ ATTEMPTS = 3
 """How often a Patient that somebody else changes at the same time is read and changed again at once."""
 OPT_OUT_POLICY = {"coding": [{"system": "http://terminology.hl7.org/CodeSystem/v3-ActCode", "code": "OPTOUT"}]}
 UNKNOWN = "the source does not know the patient by a FHIR resource id"
-LEFT_OUT = "the server leaves something out of the Patient (a summary, masked or redacted), which writing it back would delete"
+LEFT_OUT = "the server's Patient is incomplete (a summary, masked or redacted): writing it back would delete what is missing"
 DENIED_ACCESS = (401, 403)
 
 Resource = dict[str, Any]
@@ -79,7 +79,7 @@ class PatientSink:
             if written.status not in CONFLICTS:
                 _accepted(client, written)
                 return True
-        raise AdapterError("somebody else changes the Patient at the same time")
+        raise AdapterError("someone else changed the Patient at the same time")
 
     @staticmethod
     def _put(client: FhirClient, name: str, patient: Resource, version: str) -> RawResponse:
@@ -206,4 +206,4 @@ def _version(answer: RawResponse, patient: Resource) -> str:
     number = meta.get("versionId") if type(meta) is dict else None
     if tag := answer.headers.get("ETag") or (f'W/"{number}"' if number else ""):
         return tag
-    raise AdapterError("the server gives Patients no version, so that a change by somebody else could be overwritten", permanent=True)
+    raise AdapterError("the server has no versions of Patients, so a change by someone else could be overwritten", permanent=True)

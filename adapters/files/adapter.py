@@ -32,7 +32,7 @@ from adapters.notes import InMemoryNotes, Notes
 WHOLE = "a drop folder cannot be asked for one patient or from a time: run it without --patient and --since"
 LOADING = Wait(0.001, "loading a set of files")  # not a wait for anybody: it shows in the progress bar
 INCOMPLETE = "the set {place} waits for {missing}"
-OTHERS = "{count} file(s) in the folder have a name that no table has: check 'file' of the tables"
+OTHERS = "{count} file(s) in the folder have a name that matches no table: check 'file' of the tables"
 
 
 def utc_now() -> datetime:
@@ -72,7 +72,7 @@ class DelimitedAdapter:
             if found.others:
                 yield Finding("names", False, OTHERS.format(count=found.others))
         is_checked = self.extract.trailer is not None or bool(self.extract.done)
-        detail = "by trailer or marker" if is_checked else "a file that was cut off is not noticed: set 'trailer' or 'done' if you can"
+        detail = "by trailer or marker" if is_checked else "a file that was cut off is not detected: set 'trailer' or 'done' if you can"
         yield Finding("completeness", True, detail)
 
     def payloads(self, path: Path) -> Iterator[Payload]:
@@ -147,7 +147,7 @@ class _Reading:
         missing = "" if state.progress else sets.gap(state.newest, one.place, self.extract.every)
         if missing:
             self.alarms.append(f"missing: {missing}")
-            detail = f"{missing} was not delivered: what it refuses is unknown here; deliver it, also later"
+            detail = f"{missing} was not delivered: what it refuses is unknown here; deliver it, even late"
             yield Batch([Unmappable("set_missing", detail, _locator(one))], None, [b""])
         try:
             with opened(self.folder.chunks, one, self.extract) as found:
@@ -202,7 +202,7 @@ class _Reading:
 def _note(found: OpenedSet, one: FileSet) -> str:
     if not found.loaded.is_uncertain:
         return ""
-    return f"set {_shown(one.place)}: rows were lost whose patient is unknown, so it refused and permitted nothing"
+    return f"set {_shown(one.place)}: some rows cannot be read and their patients are unknown, so only its refusals were applied"
 
 
 def _incomplete(one: WaitingSet) -> str:

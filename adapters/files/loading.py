@@ -25,7 +25,7 @@ TOO_FEW, TOO_MANY, KEY_MISSING, KEY_UNREADABLE = "row_too_short", "row_too_wide"
 DETAILS = rows.DETAILS | {
     TOO_FEW: "the row has fewer fields than the header: it is incomplete, or contains a line end without quotes",
     TOO_MANY: "the row has more fields than the header: a field contains the delimiter without quotes",
-    KEY_MISSING: "the row has no value in its key, so nobody knows whose it is",
+    KEY_MISSING: "the row has no value in its key, so its patient is unknown",
     KEY_UNREADABLE: "the key of the row contains invalid bytes or characters: check dialect.encoding",
 }
 
@@ -91,7 +91,9 @@ class _Loading:
         self.columns = tuple(name if name in wanted else folded.get(name.casefold(), name) for name in self.columns)
         missing = sorted(wanted - set(self.columns) - self.table.optional)
         if missing and not is_legible:
-            raise FileRejected("encoding_wrong", "the header has invalid bytes, or NUL, for this encoding: check dialect.encoding")
+            raise FileRejected(
+                "encoding_wrong", "the header contains NUL, or bytes that are invalid in this encoding: check dialect.encoding"
+            )
         if missing:
             raise FileRejected("columns_missing", f"the file lacks the columns {', '.join(missing)}: check the file, dialect and columns")
         twice = sorted(name for name in wanted if self.columns.count(name) > 1)
@@ -115,7 +117,7 @@ class _Loading:
         values = self._trailer.values
         text = str(values[trailer.field - 1] or "").strip() if len(values) >= trailer.field else ""
         if not (text.isascii() and text.isdigit() and len(text) < 16):
-            raise FileRejected("trailer_unreadable", f"field {trailer.field} of the trailer is no number: check 'trailer.field'")
+            raise FileRejected("trailer_unreadable", f"field {trailer.field} of the trailer is not a number: check 'trailer.field'")
         lines = 1 + self.table.header if trailer.counts == "lines" else 0
         if int(text) != self.count + lines:
             counted = f"the trailer counts {int(text):,} {trailer.counts}, the file has {self.count + lines:,}"

@@ -144,7 +144,7 @@ def _table(name: str, part: Options) -> ExtractTable:
     into, header = str(part.get("into") or ""), bool(part.get("header", True))
     key, columns = _columns(part, "patient"), _columns(part, "columns")
     if name in (ROWS, EXTRACT) or not record_path.is_name(name):
-        raise ValueError(f"tables.{name} is not usable as a name: use letters, digits and _, and neither {ROWS} nor {EXTRACT}")
+        raise ValueError(f"tables.{name} is not usable as a name: use letters, digits and _, but neither {ROWS} nor {EXTRACT}")
     if bool(into) != bool(join) or bool(into) == bool(key):
         raise ValueError(f"tables.{name} needs 'patient', or 'into' and 'join' if its rows belong to another table")
     if part.get("rows") == "many" and into:

@@ -82,7 +82,7 @@ def read_flag(message: Message, attribute: str, field: str, path: str, statement
 def _words() -> str:
     """The words that :func:`read_flag` knows, for whoever sent another one."""
     known = "; ".join(f"{answer}: {', '.join(spelled)}" for answer, spelled in table("yes_no").items())
-    return f"this is none of the words that are read ({known})"
+    return f"this is not a word for yes, no or unknown ({known})"
 
 
 @lru_cache(maxsize=1024)

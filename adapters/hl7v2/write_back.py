@@ -74,7 +74,7 @@ class A31Sink:
         except (OSError, FrameError) as error:
             raise Unanswered(f"the EMR's listener did not acknowledge ({type(error).__name__})") from None
         if answered != control or not code:
-            raise Unanswered("the EMR's listener answered another message")
+            raise Unanswered("the EMR's listener acknowledged another message")
         if code in REJECTED:
             raise AdapterError(f"the EMR's listener answered {code}")
         if code not in ACCEPTED:

@@ -28,7 +28,7 @@ def repaired(body: bytes) -> bytes:
     try:
         return json.dumps(_legible(json.loads(text, strict=False)), ensure_ascii=False, separators=(",", ":")).encode()
     except RecursionError as error:
-        raise ValueError("nested too deep") from error
+        raise ValueError("nested too deeply") from error
 
 
 def loads(body: bytes) -> Any:

@@ -75,7 +75,9 @@ class AthenaAdapter(JsonAdapter):
                 yield Finding("access", True, f"auth.kind {self.server.auth.get('kind') or 'none'}")
                 self._check_subscription(client)
                 yield Finding(
-                    "plan", True, "incremental reads of changed patients; the API cannot list all: load an initial export with ingest"
+                    "plan",
+                    True,
+                    "incremental reads of changed patients; the API cannot list all patients: load an initial export with ingest",
                 )
                 found = next((batch for batch in self._read(client, "sample", LEAVE_UNPROCESSED) if batch.items), None)
                 yield from sample(found) if found else [Finding("sample read", True, "no patient has changed since the last read")]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from store.db.database import Database
 
 UTF8 = "UTF8"
-OTHER = "the database keeps text as {found}, which has not the letters of all names: create it with {createdb}"
+OTHER = "the database's encoding is {found}, which cannot store all names: create it with {createdb}"
 CREATEDB = "createdb --encoding=UTF8 --template=template0"
 
 

@@ -24,7 +24,9 @@ MOVED = "the database file was deleted, moved or replaced while in use. Reads an
 LOST = "the database file is gone or empty: restore it from a backup, or delete the .created file next to it to start with an empty one"
 CLOCK = "this machine's clock differs from the database's by minutes: set it (NTP). Until then nothing is accepted and EMRs resend"
 PAUSED = "this program stalled during a transaction (paused machine?), so the database ended it: nothing was written"
-WAITED = "a write waited for seconds for a lock that another held: check for frozen programs, long transactions and the database's load"
+WAITED = (
+    "a write waited too long for a lock that another session held: check for frozen programs, long transactions and the database's load"
+)
 LATE = "the database timed out: check its load and its log, then try again"
 DAMAGED = "the database is damaged: stop the service, check the system log and the database log, and restore a backup"
 MEMORY = "the database is out of memory: check its server, then try again"

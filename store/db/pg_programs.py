@@ -21,9 +21,10 @@ from store.errors import BackupFailed
 
 MISSING = "{name} was not found: install the client programs of PostgreSQL {major}, or name their folder with --pg-bin"
 TOO_OLD = (
-    "{name} is of PostgreSQL {own} and the server of {major}: install the client programs of {major}, or name their folder with --pg-bin"
+    "{name} is from PostgreSQL {own}, but the server is PostgreSQL {major}: "
+    "install the client programs of {major}, or name their folder with --pg-bin"
 )
-RESTORE_FAILED = "pg_restore ended with {code}: the file is incomplete or damaged, or of a newer PostgreSQL than the server"
+RESTORE_FAILED = "pg_restore ended with {code}: the file is incomplete or damaged, or from a newer PostgreSQL than the server's"
 VERSION = re.compile(r"\(PostgreSQL\) (\d+)")
 OF_SQLALCHEMY = frozenset({"context", "password"})
 

@@ -37,11 +37,11 @@ NOTHING, REPEATED, REJECTED = "nothing", "repeated", "rejected"
 OUTCOMES = (OPT_OUT, OPT_IN, sms_consent.REVIEW, REFUSAL, NOTHING, REPEATED, REJECTED)
 """What became of an event: a kind of reply, a refusal to send, nothing of the kind, one recorded before, or a rejection."""
 
-NUMBER = "number_unreadable", "the patient's number is no phone number, or may be two"
-LINE = "line_unreadable", "the line is no phone number or short code: an opt-out counts for all lines; add it to line_of"
+NUMBER = "number_unreadable", "the patient's number is not a phone number, or may be read as two"
+LINE = "line_unreadable", "the line is not a phone number or a short code, so an opt-out counts for all lines: add it to line_of"
 TIME = "time_unreadable", "an opt-in needs a time that can be read"
-MESSAGE_ID = "message_id_missing", "an opt-in needs an id, so that a repeat of it never counts"
-WORD = "opt_in_not_recognised", "the provider took this text for an opt-in: if it is one, add its word to opt_in_words and replay"
+MESSAGE_ID = "message_id_missing", "an opt-in needs an id, so that a repeat can be recognized"
+WORD = "opt_in_not_recognised", "the provider treated this text as an opt-in: if it is one, add its word to opt_in_words and replay"
 
 
 @dataclass(frozen=True, slots=True)

@@ -124,7 +124,7 @@ def test_rows_and_chains_that_differ_from_the_manifest_are_reported(emr_sync: Em
     content["chains"] = [[*one[:3], "0" * 64] for one in content["chains"]]
     manifest.write_text(json.dumps(content))
     found = failed(emr_sync, copied)
-    assert found["rows"] == "other counts than in the original: patients"
+    assert found["rows"] == "the row counts differ from the original: patients"
     assert "differs from the noted head" in found["chains"]
 
 
@@ -173,7 +173,7 @@ class TestPostgresqlPrograms:
     def test_a_program_that_is_older_than_the_server_is_not_used(self, emr_sync: EmrSync, used: Path, tmp_path: Path) -> None:
         old = program(tmp_path / "old", "pg_dump", "print('pg_dump (PostgreSQL) 15.18 (Debian)')")
         ended = emr_sync("backup", tmp_path / "copy", "--pg-bin", old)
-        assert "pg_dump is of PostgreSQL 15 and the server of 18" in ended.err
+        assert "pg_dump is from PostgreSQL 15, but the server is PostgreSQL 18" in ended.err
 
     def test_a_program_that_fails_leaves_no_file_and_gets_no_password_as_an_argument(
         self, emr_sync: EmrSync, used: Path, tmp_path: Path, database_url: str

@@ -47,7 +47,7 @@ def test_a_database_in_another_encoding_is_refused_with_the_way_to_create_one(
     ended = emr_sync("-c", config, command)
     assert (ended.code, ended.err) == (
         2,
-        f"emr-sync: {config}: the database keeps text as {encoding}, which has not the letters of all names: "
+        f"emr-sync: {config}: the database's encoding is {encoding}, which cannot store all names: "
         "create it with createdb --encoding=UTF8 --template=template0\n",
     )
 

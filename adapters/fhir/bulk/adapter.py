@@ -225,7 +225,7 @@ class BulkAdapter:
                 yield self._confirmed(client, item, gaps.reasons), body
         if one.defect:
             gaps.add_file(f"{file.locator}: {one.defect}")
-            detail = f"{one.defect}, also after a second download: the next export requests the missing data again"
+            detail = f"{one.defect}, even after a second download: the next export requests the missing data again"
             yield Unmappable("export_file_short", detail, file.locator), b""
 
     def _confirmed(self, client: FhirClient, item: Item, gaps: list[str]) -> Item:

@@ -20,7 +20,7 @@ from store.web.api.wire import one_of, whole_number
 MOST, AT_ONCE = 1_000, 100
 WAITING, DONE = "waiting", "done"
 PARAMETERS = {
-    "state": "waiting (default, the oldest opt-out first) or done (the last tick first)",
+    "state": "waiting (default, the oldest opt-out first) or done (the most recent tick first)",
     "limit": f"maximum number; up to {MOST}",
 }
 
@@ -58,7 +58,7 @@ class WorklistCalls:
 
     def endpoints(self) -> Iterable[Endpoint]:
         """The endpoints."""
-        listed = "Opt-outs to type into EMRs that take no message"
+        listed = "Opt-outs to type into EMRs that accept no messages"
         yield Endpoint("GET", "/v1/worklist", READERS, listed, self.listed, None, list[WorklistOut], PARAMETERS)
         yield Endpoint("POST", "/v1/worklist/done", DECIDERS, "Mark one as typed in", self.done, TickIn, TickOut)
         yield Endpoint("POST", "/v1/worklist/undo", DECIDERS, "Put one back on the list", self.undo, TickIn, TickOut)
@@ -83,7 +83,8 @@ class WorklistCalls:
         body: TickIn = call.body
         patient, enterprise = parsed(body.patient), self.store.enterprises[call.enterprise]
         if patient is None or not change(enterprise, body.source, patient, body.attribute, actor=call.actor, now=call.now):
-            raise NotOnWorklist(f"no such opt-out has the state for this: see GET /v1/worklist?state={WAITING if state == DONE else DONE}")
+            before = WAITING if state == DONE else DONE
+            raise NotOnWorklist(f"this opt-out does not have the state {before}: see GET /v1/worklist?state={before}")
         return ApiResponse(TickOut(state))
 
 

@@ -129,7 +129,7 @@ def test_a_damaged_row_of_nobody_leaves_a_long_file_only_its_refusals(tmp_path: 
     found = read(tmp_path, LONG, SMS_ROW)
     assert found.stated == {"M1": {}, "M2": {}, "M3": {"consent.sms": "denied"}}
     assert len(found.reasons) == 1
-    assert found.notes == ["set 2026-11-28: rows were lost whose patient is unknown, so it refused and permitted nothing"]
+    assert found.notes == ["set 2026-11-28: some rows cannot be read and their patients are unknown, so only its refusals were applied"]
 
 
 def test_a_refusal_counts_beside_a_damaged_row(tmp_path: Path) -> None:
