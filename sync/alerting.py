@@ -16,12 +16,12 @@ from store.runs.alerts import AlertSubject, SentAlert
 FIRST_RETRY, LONGEST_RETRY = timedelta(minutes=1), timedelta(minutes=5)
 """Waits between attempts to deliver: doubled each time. The longest is short enough for readiness to show the failure all the time."""
 SAYS = {
-    "held_changes": "{} patients with changes that await review (emr-sync runs)",
-    "open_rejections": "{} open rejections (emr-sync rejections)",
-    "replies_to_review": "{} replies that await review (emr-sync replies)",
+    "held_changes": "{number} patient{s} with changes that await review (emr-sync runs)",
+    "open_rejections": "{number} open rejection{s} (emr-sync rejections)",
+    "replies_to_review": "replies to review: {number} (emr-sync replies)",
     "silent_sources": "no data for longer than its freshness",
-    "dead_write_backs": "{} opt-outs that the EMR did not take (emr-sync write-backs)",
-    "disabled_webhooks": "a disabled webhook endpoint, {} messages wait (emr-sync webhooks)",
+    "dead_write_backs": "{number} opt-out{s} that the EMR did not accept (emr-sync write-backs)",
+    "disabled_webhooks": "webhook endpoint disabled, {number} message{s} waiting (emr-sync webhooks)",
 }
 
 
@@ -101,6 +101,6 @@ def _may_try(alert: SentAlert, now: datetime) -> bool:
 def _text(line: Line) -> str:
     subject, number = line.alert.subject, line.waiting.number if line.waiting else ""
     whose = ", ".join(name for name in (subject.enterprise, subject.source) if name)
-    what = SAYS[subject.kind].format(number) if line.waiting else subject.kind.replace("_", " ")
+    what = SAYS[subject.kind].format(number=number, s="" if number == 1 else "s") if line.waiting else subject.kind.replace("_", " ")
     since = line.waiting.since if line.waiting else None
     return f"{line.word}: {whose}: {what}" + (f", since {since:%Y-%m-%d %H:%M} UTC" if since else "")

@@ -142,7 +142,7 @@ def _rows(manifest: BackupManifest | None, found: Mapping[str, int]) -> Checked:
         return Checked("rows", True, f"{total} rows in {len(found)} tables, not compared")
     if found != dict(manifest.rows):
         wrong = sorted(name for name in {*found, *manifest.rows} if found.get(name) != manifest.rows.get(name))
-        return Checked("rows", False, f"other counts than in the original: {', '.join(wrong)}")
+        return Checked("rows", False, f"the row counts differ from the original: {', '.join(wrong)}")
     return Checked("rows", True, f"{total} rows in {len(found)} tables, as in the original")
 
 

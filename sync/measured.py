@@ -81,7 +81,7 @@ class Measured(NamedTuple):
         numbers = {source: one.number for source, one in self.rejections.items()}
         oldest = {source: one.oldest for source, one in self.rejections.items()}
         yield by("emr_sync_open_rejections", "Rejections that nobody has resolved", "source", numbers)
-        yield times("emr_sync_oldest_rejection_timestamp_seconds", "When the oldest open rejection last came", "source", oldest)
+        yield times("emr_sync_oldest_rejection_timestamp_seconds", "When the oldest open rejection was last received", "source", oldest)
         found = {key: number for key, number in self.write_backs.items() if key[1] in ("waiting", "dead")}
         yield gauge("emr_sync_write_backs", "Opt-outs that an EMR does not have yet: waiting, or dead", ["source", "state"], found)
         sent = {(name, "waiting"): one.waiting for name, one in self.webhooks.items()}

@@ -9,8 +9,8 @@ from pathlib import Path
 
 LOW = 64 * 1024 * 1024
 """Bytes: as much as checking one password takes."""
-SHORT = "less than 64 MiB of memory is left: raise the limit of this process, or end what else uses the machine's memory"
-FAILED = "a request was not processed for lack of memory: raise the limit of this process, or end what else uses the machine's memory"
+SHORT = "less than 64 MiB of memory is left: raise the limit of this process, or stop other programs on this machine"
+FAILED = "a request was not processed for lack of memory: raise the limit of this process, or stop other programs on this machine"
 GROUPS = Path("/sys/fs/cgroup")
 PROCESSES = Path("/proc")
 

@@ -32,7 +32,7 @@ EVERY = 1.0
 RETRY = timedelta(minutes=1)
 EXPORT = "export"
 DELIVERED, FAILING, LAST = "delivered", "failing", "last"
-FAILED = "a suppression list was not delivered; the sender has the one before"
+FAILED = "a suppression list was not delivered; the sender still has the previous one"
 
 
 class ScheduledExports:

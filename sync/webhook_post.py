@@ -55,7 +55,7 @@ def post(
     try:
         addresses = resolve(host, port)
         if not addresses or not (private or all(map(is_public, addresses))):
-            return PostResult(0, "the name has an address of this network; set private if that is intended")
+            return PostResult(0, "the name resolves to an address that is not public; set 'private: true' if that is intended")
         connection = _Pinned(host, port, addresses[0], _context(ca) if parts.scheme == "https" else None)
         with _ended_after(LONGEST, connection):
             connection.request("POST", path, body, dict(headers))

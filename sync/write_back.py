@@ -26,7 +26,7 @@ EVERY, FILLED_EVERY = 1.0, 3600.0
 LONGEST_PAUSE = timedelta(hours=1)
 PROBABLY_AWAY = 3
 """Failures in a row after which a source is left alone."""
-NOT_CONFIGURED = "the source's write_back no longer has the attribute, or the source has another enterprise"
+NOT_CONFIGURED = "the source's write_back no longer has the attribute, or the source now belongs to another enterprise"
 REFUSED, GAVE_UP = "refused by the EMR: {reason}", "given up after {attempts} attempts: {reason}"
 
 

@@ -83,7 +83,7 @@ def searches(context: typer.Context, enterprise: OfEnterprise = None, limit: Lim
 @audit.command("decision")
 def decision(
     context: typer.Context,
-    number: Annotated[str, typer.Argument(metavar="ID", help="The id of the decision, from the sender's answer.")],
+    number: Annotated[str, typer.Argument(metavar="ID", help="The decision ID, from the answer to the sender.")],
     enterprise: OfEnterprise = None,
     as_json: AsJson = False,
 ) -> None:

@@ -22,7 +22,7 @@ Scratch = Annotated[
         metavar="WHERE", help="Where to restore it: a folder (SQLite; default: that of FILE), or the address of a server (PostgreSQL)."
     ),
 ]
-NO_KEY = "The keys of kept payloads are not in it: keep them in another place (docs/backup.md)."
+NO_KEY = "The backup does not contain the keys of stored payloads: keep them elsewhere (docs/backup.md)."
 
 
 def backup(

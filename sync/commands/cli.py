@@ -28,7 +28,7 @@ CONFIG_HELP = "The configuration file. Default: EMR_SYNC_CONFIG, else ./config.y
 COMMANDS = (
     Lazy("demo", "sync.commands.practice:demo", "Sync a rehearsal EMR and show the result."),
     Lazy("rehearse", "sync.commands.practice:rehearse", "Run only the rehearsal EMR, on loopback."),
-    Lazy("init", "sync.commands.init:init", "Write a first configuration, for HL7 v2 or FHIR."),
+    Lazy("init", "sync.commands.init:init", "Write a first configuration: HL7 v2, FHIR or extracts."),
     Lazy("check-config", "sync.commands.config:check_config", "Check the configuration; list every error and its fix."),
     Lazy("check", "sync.commands.config:check", "Test the connection to an EMR and read a sample."),
     Lazy("explain", "sync.commands.explain:explain", "Show how a source's mapping reads a message or resource."),

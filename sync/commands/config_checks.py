@@ -14,7 +14,7 @@ from sync.config import ConfigProblem, Settings
 from sync.config.settings import SafeguardRule
 from sync.proposing import allows, held_notice
 
-MISSING = "payloads are kept that need {}: restore it here, run emr-sync rejections reseal, and remove it then"
+MISSING = "stored payloads need {}: restore it here, run emr-sync rejections reseal, then remove it"
 REPLACED = "is not the key that encrypted the kept payloads: restore the former key, and give a new one another name"
 
 
@@ -39,8 +39,8 @@ def removed_enterprises(settings: Settings) -> tuple[ConfigProblem, ...]:
     except Exception:  # as above
         return ()
     message = (
-        "removed from the configuration: its patients are kept, but senders get them as unknown. A renamed enterprise is a new one: it "
-        "has no patients, and its sources are read from the beginning. If this is not intended, restore the name"
+        "removed from the configuration: its patients are kept, but senders are told that they are unknown. A renamed enterprise is a new "
+        "one: it has no patients, and its sources are read from the beginning. If this is not intended, restore the name"
     )
     return tuple(ConfigProblem(0, f"enterprises.{name}", message, warning=True) for name in removed)
 
@@ -53,7 +53,7 @@ def to_be_written(settings: Settings) -> tuple[ConfigProblem, ...]:
             found = [pair for one in settings.enterprises.values() for pair in WriteBacks(database).unsent(one).items()]
     except Exception:  # as above
         return ()
-    message = "opt-outs that are in force will be written to this EMR: {}. Remove write_back to write none"
+    message = "opt-outs that are in force will be written to this EMR: {}. To write none, remove write_back"
     return tuple(ConfigProblem(0, f"sources.{name}.write_back", message.format(number), warning=True) for name, number in found if number)
 
 

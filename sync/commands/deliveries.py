@@ -27,8 +27,8 @@ def deliveries(feed: ConfiguredSource, database: Database) -> Iterator[Finding]:
 def _push(source: str, database: Database) -> Finding:
     record, waiting = PushedReads(database).record(source)
     event = f"last event {output.word(record.event)}" if record.event else NO_EVENT
-    missed = f"{output.number(record.missed, 'change')} missed, which a pull brought, last {output.word(record.missed_at)}"
-    gaps = [f"{output.number(record.gaps, 'gap')} in the numbers of events"] if record.gaps else []
+    missed = f"{output.number(record.missed, 'change')} missed and found by a pull, last {output.word(record.missed_at)}"
+    gaps = [f"{output.number(record.gaps, 'gap')} in the event numbers"] if record.gaps else []
     reads = [f"{output.number(waiting, 'patient')} to read"] if waiting else []
     return Finding(PUSH, True, "; ".join([event, missed if record.missed else "nothing missed", *gaps, *reads]))
 
@@ -37,6 +37,6 @@ def _write_back(source: str, sink: str, database: Database) -> Finding:
     """Not in order if the EMR did not take an opt-out, because a person must act then."""
     found = WriteBacks(database).open(source)
     waiting = f"{output.number(found.waiting, 'opt-out')} waiting" if found.waiting else "none waiting"
-    typed = " for staff, on the page EMR worklist" if sink == WORKLIST and found.waiting else ""
+    typed = " for staff, on the EMR worklist page" if sink == WORKLIST and found.waiting else ""
     dead = f"{output.number(found.dead, 'dead letter')}: emr-sync write-backs {source}" if found.dead else "no dead letters"
     return Finding(WRITE_BACK, not found.dead, f"{sink}; {waiting}{typed}; {dead}")

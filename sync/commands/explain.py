@@ -135,7 +135,7 @@ def _names(identifiers: Iterable[Sequence[str]]) -> str:
 def _show_totals(explained: Explained, noun: str, limits: Limits, *, more: bool) -> None:
     """What is found in all of them together: outcomes, unmapped codes, and fields that nothing reads."""
     outcomes = Counter(_item(item)["outcome"] for _, one in explained for item in one.items)
-    rest = "; the file has more, --all reads all" if more else ""
+    rest = "; the file has more: --all reads it all" if more else ""
     output.say(f"{output.number(len(explained), noun)}: {output.counted(outcomes)}{rest}")
     if ranked := _ranked(explained):
         output.say()

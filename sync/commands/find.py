@@ -53,9 +53,9 @@ def _show(found: Found) -> None:
     else:
         output.note("no patient found")
     if found.more:
-        output.note(f"the first {MOST}; others fit too: add more of the name, or the birth date")
+        output.note(f"the first {MOST}; more patients match: add more of the name, or the birth date")
     elif found.unfinished:
-        output.note("not everybody was looked at: add more of the name, or the birth date")
+        output.note("not all patients were checked: add more of the name, or the birth date")
     if found.incomplete:
         output.note("some patients cannot be found by name yet: the index is being built while emr-sync serve runs")
 

@@ -44,16 +44,19 @@ def init(
     private_key: Annotated[Path | None, typer.Option(help="FHIR, SFTP: the file with the client's private key.")] = None,
     level: Annotated[str | None, typer.Option(help="Bulk export: patient, group or system.")] = None,
     group: Annotated[str | None, typer.Option(help="Bulk export: the id of the group.")] = None,
-    path: Annotated[str | None, typer.Option(help="Files: the folder with them, here or on the SFTP server.")] = None,
+    path: Annotated[str | None, typer.Option(help="Files: their folder, on this machine or on the SFTP server.")] = None,
     host: Annotated[str | None, typer.Option(help="SFTP: the server.")] = None,
-    user: Annotated[str | None, typer.Option(help="SFTP: the user there.")] = None,
-    password_file: Annotated[Path | None, typer.Option(help="SFTP: the file with the password, without a private key.")] = None,
+    user: Annotated[str | None, typer.Option(help="SFTP: the user name.")] = None,
+    password_file: Annotated[Path | None, typer.Option(help="SFTP: the file with the password, if there is no private key.")] = None,
     host_key: Annotated[str | None, typer.Option(help="SFTP: the host key of the server, as ssh-keyscan shows it.")] = None,
     file: Annotated[str | None, typer.Option(help="Delimited files: the name of a file, with %Y %m %d for its date.")] = None,
     patient_column: Annotated[str | None, typer.Option(help="Delimited files: the column with the patients' identifier.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Write a small configuration with comments, for HL7 v2, FHIR or CSV files. It asks what is missing, and never overwrites a file."""
+    """Write a small configuration with comments, for HL7 v2, FHIR or delimited files. It asks for what is missing.
+
+    It never overwrites a file.
+    """
     target = configured.file(context)
     if target.exists():
         raise UsageError(f"{target} exists and is never overwritten; name another file: emr-sync -c FILE init")
@@ -78,7 +81,7 @@ def init(
 def _answers(options: Mapping[str, str]) -> dict[str, str]:
     """An answer to each question: the option, the default, or what a person types."""
     kinds = ", ".join(ADAPTERS)
-    kind = _answer(AskedSetting("protocol", f"How the EMR delivers ({kinds})", known, HL7), options)
+    kind = _answer(AskedSetting("protocol", f"How the EMR delivers data ({kinds})", known, HL7), options)
     answers: dict[str, str] = {}
     while left := [one for one in questions(kind, answers) if one.option not in answers]:
         answers[left[0].option] = _answer(left[0], options)

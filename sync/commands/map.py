@@ -19,7 +19,9 @@ def map_codes(
     context: typer.Context,
     source: SourceName,
     files: Annotated[list[Path], typer.Argument(metavar="FILE…", help="Files or folders with sample messages or resources.", exists=True)],
-    least: Annotated[int, typer.Option(help="Show codes that so many patients have. Lower it only for invented samples.", min=1)] = LEAST,
+    least: Annotated[
+        int, typer.Option(help="Show codes that at least this many patients have. Lower it only for invented samples.", min=1)
+    ] = LEAST,
     as_json: AsJson = False,
 ) -> None:
     """Propose lines for a source's configuration, from codes in sample files that it does not know. A person decides what they mean."""

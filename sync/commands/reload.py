@@ -55,7 +55,7 @@ def _reload_all(processes: Processes) -> dict[str, str]:
     alive = [one for one in processes.read() if not is_silent(one, processes.now())]
     before = _reloads(one for one in alive if one.process.startswith(here))
     if elsewhere := sorted({one.process for one in alive} - before.keys()):
-        output.note(f"on other machines, where this has to be run, too: {', '.join(elsewhere)}")
+        output.note(f"also run this on the other machines: {', '.join(elsewhere)}")
     if not before:
         raise UsageError(NOBODY)
     results = {name: _signalled(int(name.removeprefix(here))) for name in before}

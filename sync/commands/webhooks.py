@@ -35,7 +35,7 @@ def enable(context: typer.Context, name: Annotated[str, typer.Argument(metavar="
     if as_json:
         output.emit({"endpoint": name, "waiting": waiting})
     else:
-        output.say(f"enabled: {waiting} messages wait")
+        output.say(f"enabled: {output.number(waiting, 'message')} waiting")
 
 
 def _outbox(runtime: Runtime, name: str) -> Outbox:

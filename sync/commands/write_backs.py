@@ -22,7 +22,7 @@ def write_backs(
     retry: Annotated[bool, typer.Option("--retry", help="Try dead ones again.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Show opt-outs that EMRs do not have (state dead: the EMR refused them, or did not take them for too long)."""
+    """Show opt-outs that EMRs do not have (state dead: the EMR refused them, or did not accept them in time)."""
     with global_options.opened(context) as runtime:
         names, outbox = _sources(runtime.settings, source), WriteBacks(runtime.database)
         if retry:

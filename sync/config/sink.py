@@ -44,7 +44,7 @@ def write_back(document: Document, path: Path, part: WriteBackPart, settings: So
         elif (denying := _denying(part.sink, denial)) is None:
             document.mistake((*where, NEEDS[part.sink]), f"missing; {part.sink} needs it")
         elif not denies(settings, name, denying):
-            document.mistake(where, f"the mapping of this source does not read this as {name} denied; write what it reads so")
+            document.mistake(where, f"the mapping of this source does not read this as a denial of {name}; write a value that it does")
         else:
             found[name] = denying
     options = part.model_dump(include={"connect", "tls", "application", "facility"}, exclude_none=True) if part.sink == A31 else {}

@@ -107,7 +107,7 @@ MLLP_PART = """\
 FOLDER_PART = """\
     # the folder with the files; files that were read move to its subfolders done/ and error/
     path: {path}
-    # how often it is looked at; a file is read when it has not changed for 'settle'
+    # how often the folder is checked; a file is read when it has not changed for 'settle'
     schedule: {{every: 1m}}
     settle: 2s
 """
@@ -115,13 +115,13 @@ FOLDER_PART = """\
 SFTP_PART = """\
     host: {host}
     user: {user}
-    # or a password: 'password: file:PATH'; or a key: 'private_key: file:PATH'
+    # either a password ('password: file:PATH') or a key ('private_key: file:PATH')
     {secret}
-    # the server's host key, as ssh-keyscan shows it; ask the server's administrator whether it is this one
+    # the server's host key, as ssh-keyscan shows it; ask the server's administrator to confirm it
     host_key: {host_key}
     # the folder on the server; files that were read move to its subfolders done/ and error/
     path: {path}
-    # how often it is looked at
+    # how often the folder is checked
     schedule: {{every: 5m}}
 """
 
@@ -175,18 +175,18 @@ FHIR_PART = """\
 """
 
 EXTRACT_PART = """\
-    # delta: a file has the patients that changed; snapshot: it has every patient
+    # delta: a file contains the patients that changed; snapshot: it contains every patient
     semantics: delta
     tables:
       patients:
-        # the name of a file; %Y %m %d %H %M tell when it was stated, * is any text
+        # the name of a file; %Y %m %d %H %M are the time of its data, * is any text
         file: {file}
-        # the column that names the patient
+        # the column that identifies the patient
         patient: {patient_column}
-    # where a row has what; add the other columns of this extract, for example:
+    # which column contains what; add the other columns of this extract, for example:
     # record: {{id: {column}, phones: [{{number: CELL_PHONE, kind: cell}}], emails: [EMAIL], updated: CHANGED}}
     record: {record}
-    # Ask for a last line that counts the rows, or for a marker file: nothing else shows that a file is whole
+    # Ask for a last line that counts the rows, or for a marker file: nothing else shows that a file is complete
     # trailer: {{starts: TRL, field: 2}}
     # done: "{{file}}.done"
     # the column with the identifier by which others know the patient, and its issuer and type

@@ -123,8 +123,8 @@ def test_people_are_told_once_again_each_day_and_at_the_end(runtime: Runtime, we
     at(runtime, NOW + timedelta(hours=2)).once()
     assert [one["title"] for one in webhook.received] == ["emr-sync: 2 new"]
     assert webhook.lines() == [
-        f"new: {ENTERPRISE}, {SOURCE}: 1 open rejections (emr-sync rejections), since 2026-11-30 12:00 UTC",
-        f"new: {ENTERPRISE}: 1 replies that await review (emr-sync replies), since 2026-11-30 12:00 UTC",
+        f"new: {ENTERPRISE}, {SOURCE}: 1 open rejection (emr-sync rejections), since 2026-11-30 12:00 UTC",
+        f"new: {ENTERPRISE}: replies to review: 1 (emr-sync replies), since 2026-11-30 12:00 UTC",
     ]
     heard(runtime, NOW + DAY)
     at(runtime, NOW + DAY).once()
@@ -347,8 +347,8 @@ def test_people_are_told_about_opt_outs_that_an_emr_did_not_take_and_disabled_en
             runtime.database.insert(transaction, WriteBackRow, COLUMNS, [(SOURCE, patient, *row)])
         at(runtime, NOW).once()
         assert webhook.lines() == [
-            f"new: {ENTERPRISE}, {SOURCE}: 1 opt-outs that the EMR did not take (emr-sync write-backs), since 2026-11-30 12:00 UTC",
-            f"new: {ENTERPRISE}, crm: a disabled webhook endpoint, 0 messages wait (emr-sync webhooks), since 2026-11-30 12:00 UTC",
+            f"new: {ENTERPRISE}, {SOURCE}: 1 opt-out that the EMR did not accept (emr-sync write-backs), since 2026-11-30 12:00 UTC",
+            f"new: {ENTERPRISE}, crm: webhook endpoint disabled, 0 messages waiting (emr-sync webhooks), since 2026-11-30 12:00 UTC",
         ]
         found = runtime.metrics.text(measured(runtime)).decode()
         assert 'emr_sync_webhooks{endpoint="crm",state="disabled"} 1.0' in found

@@ -204,7 +204,7 @@ def test_the_pull_brings_what_push_missed_and_counts_it(site: Site) -> None:
     later, waiting = site.reads.record(SOURCE)
     assert (later.missed - record.missed, later.event, waiting) == (len(brought), record.event, 0)
     assert later.missed_at
-    assert f"{later.missed} changes missed, which a pull brought, last" in check_lines(site)["push"]
+    assert f"{later.missed} changes missed and found by a pull, last" in check_lines(site)["push"]
 
 
 def test_what_push_brought_is_not_counted_as_missed(site: Site) -> None:

@@ -209,7 +209,7 @@ def test_explain_prints_words_grouped_and_limited(emr_sync: EmrSync, sqlite_conf
     assert "stated at 2026-11-01 13:30:00Z (C1)" in shown
     assert "cannot be used: ZCP-2: " in shown
     totals = [line.split() for line in shown[shown.index("20 messages: ") :].splitlines()]
-    assert " ".join(totals[0]) == "20 messages: 1 rejected, 19 stated; the file has more, --all reads all"
+    assert " ".join(totals[0]) == "20 messages: 1 rejected, 19 stated; the file has more: --all reads it all"
     assert ["ZCP-2", "MAYBE", "1"] in totals
     assert ["PID-8", "20", "F", "(20)"] in totals
     assert ["deceased", "yes", "PID-30"] in [line.split() for line in shown.splitlines()]
