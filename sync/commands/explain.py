@@ -41,7 +41,7 @@ def explain(
     everything: Annotated[bool, typer.Option("--all", help="Read the whole file, and show every row.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Show how a source's mapping reads messages or resources: values with their paths, unmapped codes, and what nothing reads."""
+    """Show how a source's mapping reads messages or resources: values with their paths, unmapped codes, and what is not read."""
     known = feed(configured.settings(context), source)
     reader = adapter(known)
     payloads = reader.payloads(file)
@@ -146,7 +146,7 @@ def _show_totals(explained: Explained, noun: str, limits: Limits, *, more: bool)
 
 
 def _unused(explained: Explained, limits: Limits) -> Iterator[tuple[object, ...]]:
-    """(path, number of payloads, most frequent values) of what nothing reads."""
+    """(path, number of payloads, most frequent values) of what is not read."""
     found: dict[str, Counter[str]] = {}
     for _, one in explained:
         for path, shape in dict(one.unused).items():

@@ -24,7 +24,7 @@ def map_codes(
     ] = LEAST,
     as_json: AsJson = False,
 ) -> None:
-    """Propose lines for a source's configuration, from codes in sample files that it does not know. A person decides what they mean."""
+    """Propose lines for a source's configuration, for codes in sample files that it does not know. A person decides what they mean."""
     known = feed(configured.settings(context), source)
     reader, survey = adapter(known), Survey(least)
     with output.progress("reading samples") as on_progress:
