@@ -161,7 +161,7 @@ def _keys(database: Database, sealing: Sealing | None) -> Checked:
     if missing:
         return Checked("keys", False, f"this configuration lacks the payload keys {', '.join(missing)}: restore them, too")
     if replaced:
-        return Checked("keys", False, f"{', '.join(replaced)} in payload_keys cannot decrypt the kept payloads: restore the former key")
+        return Checked("keys", False, f"{', '.join(replaced)} in payload_keys cannot decrypt the stored payloads: restore the former key")
     return Checked(
         "keys", True, f"this configuration has the {len(needed)} keys of the kept payloads" if needed else "no payloads are kept"
     )

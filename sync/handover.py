@@ -20,7 +20,7 @@ from sync.config.problems import UsageError
 from sync.config.settings import Settings
 
 Told = Settings | str
-UPGRADED = "the program was upgraded to {found} while the service with {running} runs: restart the service"
+UPGRADED = "the program was upgraded to {found}, but the service still runs {running}: restart the service"
 
 
 def first(settings: Settings) -> bytes:

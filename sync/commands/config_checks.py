@@ -15,7 +15,7 @@ from sync.config.settings import SafeguardRule
 from sync.proposing import allows, held_notice
 
 MISSING = "stored payloads need {}: restore it here, run emr-sync rejections reseal, then remove it"
-REPLACED = "is not the key that encrypted the kept payloads: restore the former key, and give a new one another name"
+REPLACED = "is not the key that encrypted the stored payloads: restore the former key, and give the new one another name"
 
 
 def held_back(settings: Settings) -> tuple[ConfigProblem, ...]:

@@ -140,9 +140,9 @@ def test_a_key_with_the_same_name_that_is_another_is_reported(emr_sync: EmrSync,
     assert "not the key" not in emr_sync("check-config").out
     used.write_text(used.read_text().replace("4b" * 32, "4c" * 32))
     found = failed(emr_sync, copied)
-    assert found == {"keys": "k1 in payload_keys cannot decrypt the kept payloads: restore the former key"}
+    assert found == {"keys": "k1 in payload_keys cannot decrypt the stored payloads: restore the former key"}
     ended = emr_sync("check-config")
-    assert "payload_keys.keys.k1: is not the key that encrypted the kept payloads" in ended.out + ended.err
+    assert "payload_keys.keys.k1: is not the key that encrypted the stored payloads" in ended.out + ended.err
 
 
 def test_a_backup_of_the_other_kind_needs_a_place_to_restore_it(

@@ -35,7 +35,7 @@ def test_messages_arrive_in_order_until_the_connection_ends_even_in_the_middle_o
 
 
 def test_a_program_of_another_version_takes_no_settings(settings: Settings) -> None:
-    with pytest.raises(UsageError, match=r"upgraded to .* while the service with 0\.0\.1 runs: restart the service"):
+    with pytest.raises(UsageError, match=r"upgraded to .* but the service still runs 0\.0\.1: restart the service"):
         handover.read_first(io.BytesIO(pickle.dumps("0.0.1") + handover.told(settings)))
     assert version() != "0.0.1"
 

@@ -83,7 +83,8 @@ class WaitingList:
                 return _silent(one, rules.source(one.source))
             case WaitKind.DEAD_WRITE_BACKS:
                 what = f"{one.number:,} opt-out{'' if one.number == 1 else 's'} that the EMR did not accept"
-                return Waiting(what, "Fix the cause, then try again. They are in force here.", one.since, UNDELIVERED, one.source)
+                to_do = f"Fix the cause, then try again. {'It is' if one.number == 1 else 'They are'} in force here."
+                return Waiting(what, to_do, one.since, UNDELIVERED, one.source)
             case _:
                 return Waiting(
                     f"The webhook endpoint {one.source} is disabled", "Fix the endpoint, then enable it.", one.since, UNDELIVERED

@@ -32,6 +32,7 @@ EXPECTED = {
     errors.ChainBroken: 409,
     errors.FeedRestarted: 410,
     errors.NothingHeld: 409,
+    errors.NotOnWorklist: 409,
     errors.RunActive: 409,
 }
 

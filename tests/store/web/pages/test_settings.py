@@ -130,7 +130,7 @@ def asked_for_approval(pages: Pages) -> str:
     assert (saved.status, saved.where) == (303, "/settings?done=held")
     shown = browser.get(saved.where).text
     assert "What would permit it waits until another person approves it." in shown
-    assert "Asked for by enterprise:enterprise-general" in shown
+    assert "Requested by enterprise:enterprise-general" in shown
     (run,) = held_runs(pages)
     return run
 
