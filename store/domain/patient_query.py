@@ -7,6 +7,7 @@ several parts, like ``ana garcía 3/2/1980``, every part must fit.
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from datetime import date
 from typing import NamedTuple
@@ -31,6 +32,11 @@ _YEAR = re.compile(r"(?:18|19|20)\d\d", re.ASCII)
 _DAY = re.compile(r"(\d{1,2})(?:st|nd|rd|th)?", re.ASCII)
 _NUMBER = re.compile(r"[+\d().\-/]+", re.ASCII)
 _SPACING = re.compile(r"[\s.\-/]+")
+_DASH = re.compile("[\u2010-\u2015\u2212\ufe58\ufe63\uff0d]")
+_DIRECTION = re.compile("[\u00ad\u200b\u200e\u200f\u202a-\u202e\u2060\u2066-\u2069\ufeff]")
+"""Marks of writing direction, and others without a width. Address books copy them with a number."""
+_TEL = re.compile(r"^tel:\s*", re.IGNORECASE)
+_EXTENSION = re.compile(r"(?<=\d)\s*(?:extension|ext\.?|x)\s*\d{1,6}$", re.ASCII | re.IGNORECASE)
 
 ReadNumbers = Callable[[str], Sequence[str]]
 """The numbers (E.164) that a text may mean."""
@@ -61,18 +67,24 @@ class PatientQuery(NamedTuple):
 
 def read(text: str, numbers: ReadNumbers, region: str | None, today: date) -> PatientQuery:
     """The meanings of a text. ``region`` decides about 3/2/1980."""
-    plain = " ".join(text.split())
+    plain = _plain(text)
     if parsed(plain) is not None:
         return PatientQuery(id=plain)
     authority, bar, value = plain.rpartition("|")
     if bar:
         return PatientQuery(authority=authority.strip() or None, values=_spellings(value.strip()))
-    parts = plain.replace(",", " ").split()
+    parts = _TEL.sub("", _EXTENSION.sub("", plain)).replace(",", " ").split()
     born, rest = _dates(parts, region, today)
     persons = [_person(born, rest, numbers)]
     if born and any(map(_COMPACT.fullmatch, parts)) and (other := _person((), parts, numbers)).numbers:
         persons.append(other)  # the date may be a phone number
     return PatientQuery(values=_spellings(plain), persons=tuple(one for one in persons if any(one)))
+
+
+def _plain(text: str) -> str:
+    """The text as a keyboard writes it. What is copied from elsewhere has other dashes and digits, and marks that nobody sees."""
+    seen = _DASH.sub("-", _DIRECTION.sub("", text))
+    return " ".join("".join(str(unicodedata.decimal(one, one)) for one in seen).split())
 
 
 def _person(born: tuple[str, ...], parts: list[str], read_numbers: ReadNumbers) -> Person:
