@@ -51,6 +51,15 @@ def e164(raw: str, region: str | None) -> str | None:
     return f"+1{national}" if _NANP.fullmatch(national) else by_library(raw, region)
 
 
+def is_region(region: str) -> bool:
+    """Whether numbers without a country code can be read in this region. It is not known for ``UK``, which is ``GB``."""
+    if region in NANP_REGIONS:
+        return True
+    import phonenumbers
+
+    return region in phonenumbers.SUPPORTED_REGIONS
+
+
 def by_library(raw: str, region: str | None) -> str | None:
     """:func:`e164` without its fast path for the North American Numbering Plan."""
     text = raw.strip()

@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from pydantic import BeforeValidator
 
 from adapters.address import Address, address
+from adapters.mapping.telecom import is_region
 from store.domain.attributes import ATTRIBUTES
 from store.preference import Channel
 from store.runs.encryption import read_key
@@ -41,6 +42,8 @@ def region(value: object) -> str:
     text = str(value)
     if not (len(text) == 2 and text.isascii() and text.isalpha()):
         raise ValueError("not a country code; use two letters, like US")
+    if not is_region(text.upper()):
+        raise ValueError(f"no phone numbers are known for '{text.upper()}'; use an ISO 3166-1 code, like US or GB")
     return text.upper()
 
 

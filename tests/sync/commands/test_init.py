@@ -139,6 +139,7 @@ def test_a_file_is_never_overwritten(emr_sync: EmrSync, empty_folder: Path) -> N
         (("init", "hl7v2", "--enterprise", "a b"), "--enterprise: not a short name"),
         ((*HL7, "--authority", " "), "--authority: missing"),
         ((*HL7, "--region", "USA"), "--region: not a country code"),
+        ((*HL7, "--region", "UK"), "--region: no phone numbers are known for 'UK'; use an ISO 3166-1 code, like US or GB"),
         ((*HL7, "--time-zone", "Springfield"), "--time-zone: unknown time zone"),
         ((*HL7, "--listen", "2575"), "--listen: not an address"),
         ((*HL7, "--listen", "127.0.0.1:8080"), "port 8080 is already used by api.listen"),
