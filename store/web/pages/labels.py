@@ -44,7 +44,7 @@ def reason_title(code: str) -> str:
 
 def sentence(text: str) -> str:
     """A text that begins with a capital letter, unless it begins with a name such as ``do_not_contact``."""
-    return text[:1].upper() + text[1:] if re.match(r"[a-z]+\b", text) else text
+    return text[:1].upper() + text[1:] if re.match(r"[a-z]+\b(?!\.\w)", text) else text
 
 
 def value(attribute: str, stored: Any) -> str:

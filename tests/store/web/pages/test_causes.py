@@ -100,6 +100,8 @@ def test_titles_and_sentences_begin_with_a_capital_letter_and_acronyms_stay(fres
     assert "Fix It is no resource" in browser.get(f"/rejections/{rejection.id}/cause").text
     one = browser.get(f"/rejections/{rejection.id}").text
     assert "Not FHIR OPEN" in one
+    assert labels.sentence("consent.sms: the code is in no table") == "consent.sms: the code is in no table"
+    assert labels.sentence("no.") == "No."
     assert labels.sentence("do_not_contact: the code is in no table") == "do_not_contact: the code is in no table"
     assert "Reason It is no resource" in one
 
