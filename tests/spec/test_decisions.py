@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from store.domain import reasons as why
 from store.domain.channels import GOVERNS
 from store.domain.decision import decide
+from store.domain.policies import OFFERED, SETTINGS
 from tests.spec.situation import NOW, Case, summary
 from tests.spec.tables import TABLES
 
 ROWS = [pytest.param(case, id=f"{table.title}: {case.situation}") for table in TABLES for case in table.cases]
+
+CASES = [case for table in TABLES for case in table.cases]
+NOT_OF_DECISIONS = {"staff_may_record_opt_in", "search"}
+"""Policies about what people may do. Their rules are tested with the API."""
 
 
 @pytest.mark.parametrize("case", ROWS)
@@ -27,9 +34,22 @@ def test_every_situation_is_described_once() -> None:
 def test_every_reason_code_has_a_row() -> None:
     """A code without a row is a rule that nobody has reviewed. Codes of input validation are tested with the API."""
     border = {why.PATIENT_AMBIGUOUS, why.ASK_INVALID}
-    decisions = [decide(case.ask, case.known, case.policy, NOW) for table in TABLES for case in table.cases]
+    decisions = [decide(case.ask, case.known, case.policy, NOW) for case in CASES]
     shown = {reason for decision in decisions for reason in decision.reasons}
     assert shown == (set(why.REFUSALS) | set(why.SKIPS) | set(why.NOTES)) - border
+
+
+@pytest.mark.parametrize("name", [one.name for one in OFFERED if one.name not in NOT_OF_DECISIONS])
+def test_every_choice_of_a_policy_decides_a_row(name: str) -> None:
+    """A choice without a row is a rule that nobody has reviewed, or one that no code reads."""
+    for choice in SETTINGS[name].choices:
+        rows = [case for case in CASES if getattr(case.policy, name) == choice.value]
+        others = [{name: other.value} for other in SETTINGS[name].choices if other is not choice]
+        assert any(_answer(case, **other) != case.answer for case in rows for other in others), f"{name}: {choice.text}"
+
+
+def _answer(case: Case, **other: object) -> str:
+    return summary(decide(case.ask, case.known, replace(case.policy, **other), NOW))
 
 
 def test_every_message_type_has_rows() -> None:
