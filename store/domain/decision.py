@@ -23,7 +23,6 @@ from msgspec.structs import replace
 
 from store.domain import reasons as why
 from store.domain.channels import (
-    CLOSED_BY_CONSENT,
     EMAIL,
     GOVERNS,
     ORDER,
@@ -166,7 +165,7 @@ def _conclude(
     attributes = _relevant_attributes(request, known, route, skipped, channel, found)
     evidence = _evidence_of(known, (DO_NOT_CONTACT, *attributes) if lifted else attributes)
     for one in skipped if known.opt_outs else ():
-        if one.reason == CLOSED_BY_CONSENT.get(one.channel):
+        if one.reason in why.BY_CONSENT:
             evidence += _opt_out_evidence(one.channel, request, known)
     return _decision(known, channel, found, reasons, skipped, evidence)
 
@@ -215,11 +214,11 @@ def _relevant_attributes(
 
 def _attributes_behind(skipped: Skipped, request: DecisionRequest, known: KnownPatient) -> tuple[str, ...]:
     channel, reason = skipped.channel, skipped.reason
-    if reason in (why.NO_ADDRESS, why.NOT_TEXTABLE):
+    if reason in why.UNREACHABLE:
         return (ADDRESS_ATTRIBUTE[channel],)
     if reason == why.TOPIC_DECLINED:
         return (topic(request.topic or "", channel),)
-    if reason not in (why.SMS_OPTED_OUT, why.VOICE_DENIED, why.EMAIL_DENIED):
+    if reason not in why.BY_CONSENT:
         return ()
     tails = (tail for tail, value in known.contact.consents.items() if value == DENIED and tail.partition("#")[0] == channel)
     return tuple(CONSENT + tail for tail in tails)

@@ -38,6 +38,19 @@ REFUSALS = {
 }
 """Of checks of the whole message: nothing is sent at all."""
 
+BY_CONSENT = {
+    SMS_OPTED_OUT: "The patient opted out of texts by a reply, through staff or in the EMR, or an unclear reply awaits review.",
+    VOICE_DENIED: "The patient denied calls, in general or to every number on file, or opted out of calls.",
+    EMAIL_DENIED: "The patient denied e-mail or unsubscribed from it.",
+}
+"""The patient, or the EMR for them, closed a channel. The evidence has who did."""
+
+UNREACHABLE = {
+    NO_ADDRESS: "No currently valid number or address is on file for this channel.",
+    NOT_TEXTABLE: "None of the numbers on file is known to be a mobile number.",
+}
+"""Nobody refused: there is nothing to send to. The evidence has the numbers or addresses, and no suppression list has any of them."""
+
 SKIPS = {
     NO_COPY: "The message has no text for this channel.",
     NOT_PREFERRED: (
@@ -45,11 +58,8 @@ SKIPS = {
         " or the appointment that lifts Do Not Contact named another."
     ),
     TOPIC_DECLINED: "The patient declined the topic on this channel.",
-    SMS_OPTED_OUT: "The patient opted out of texts by a reply, through staff or in the EMR, or an unclear reply awaits review.",
-    VOICE_DENIED: "The patient denied calls, in general or to every number on file, or opted out of calls.",
-    EMAIL_DENIED: "The patient denied e-mail or unsubscribed from it.",
-    NO_ADDRESS: "No currently valid number or address is on file for this channel.",
-    NOT_TEXTABLE: "None of the numbers on file is known to be a mobile number.",
+    **BY_CONSENT,
+    **UNREACHABLE,
 }
 """One channel is skipped; the next may pass."""
 

@@ -19,9 +19,6 @@ from store.domain.policies import Policy
 from store.domain.sms_consent import OptOut, blocks
 from store.preference import DENIED, ContactPreferences
 
-CANNOT_BE_USED = frozenset({why.NO_ADDRESS, why.NOT_TEXTABLE})
-"""Nobody refused: there is nothing to send to."""
-
 
 class Suppression(NamedTuple):
     """An address that must not be used, with the reason code of the decision. ``since``: of an opt-out; an EMR's denial has none."""
@@ -38,9 +35,9 @@ def of_patient(request: DecisionRequest, known: KnownPatient, policy: Policy, no
     for address, contact in _one_by_one(channel, known.contact):
         decision = decide(request, known._replace(contact=contact), policy, now)
         reason = _reason(channel, decision)
-        if reason in CANNOT_BE_USED and known.contact.consents.get(f"{channel}#{address}") == DENIED:
+        if reason in why.UNREACHABLE and known.contact.consents.get(f"{channel}#{address}") == DENIED:
             reason = CLOSED_BY_CONSENT[channel]  # who has only the list may take a landline for a cell phone
-        if decision.decision != SEND and reason not in CANNOT_BE_USED:
+        if decision.decision != SEND and reason not in why.UNREACHABLE:
             yield Suppression(address, reason, min((one.effective for one in decision.evidence if one.effective), default=None))
 
 

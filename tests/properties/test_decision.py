@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from hypothesis import given
 from hypothesis import strategies as st
 
+from store.domain import reasons as why
 from store.domain.channels import ORDER
 from store.domain.decision import Appointment, DecisionRequest, KnownPatient, decide
 from store.domain.policies import OFFERED, Policy
@@ -127,6 +128,22 @@ def test_do_not_contact_never_permits_a_channel(ask: DecisionRequest, known: Kno
     without = decide(ask, known._replace(contact=replace(known.contact, do_not_contact="unknown")), policy, NOW)
     with_it = decide(ask, known._replace(contact=replace(known.contact, do_not_contact="yes")), policy, NOW)
     assert not (without.decision == "do_not_send" and with_it.decision == "send")
+
+
+@given(contacts, st.sampled_from(ORDER))
+def test_only_the_lack_of_an_address_closes_a_channel_to_a_patient_who_refused_nothing(contact: ContactPreferences, channel: str) -> None:
+    """A code that is not among them would put the patient's numbers on suppression lists, and say on the facesheet that they refused."""
+    willing = ContactPreferences(phones=contact.phones, emails=contact.emails)
+    decision = decide(DecisionRequest(message_type="broadcast", channels=(channel,)), KnownPatient("p1", 1, willing), Policy(), NOW)
+    assert {one.reason for one in decision.skipped} <= {why.NO_COPY, *why.UNREACHABLE}
+
+
+@given(contacts, opt_outs)
+def test_a_patient_who_closed_a_channel_is_told_by_a_code_that_has_the_evidence_of_it(contact: ContactPreferences, opt_out: OptOut) -> None:
+    reached = replace(contact, phones=(Phone(NUMBERS[0], textable=True),), emails=("pat@example.test",), deceased=False, unreadable=())
+    request = DecisionRequest(message_type="broadcast", channels=ORDER)
+    decision = decide(request, KnownPatient("p1", 1, reached, (opt_out,)), Policy(), NOW)
+    assert {one.reason for one in decision.skipped} <= why.BY_CONSENT.keys()
 
 
 @given(asks, known, policies)

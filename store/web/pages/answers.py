@@ -25,12 +25,13 @@ from store.web.pages import labels
 SUBJECTS = {SMS: "Texts", VOICE: "Calls", EMAIL: "E-mail"}
 ANOTHER = "another"
 """A line or topic that no opt-out names. No real line is spelled like this: lines are numbers."""
-NO_ADDRESS = {
+UNREACHABLE = {
     (SMS, why.NO_ADDRESS): "no number on file",
     (SMS, why.NOT_TEXTABLE): "no mobile number on file",
     (VOICE, why.NO_ADDRESS): "no number on file",
     (EMAIL, why.NO_ADDRESS): "no address on file",
 }
+"""In fewer words than the code has, or clearer ones."""
 NOTHING = "Nothing prevents it."
 ALLOWED, BLOCKED, IMPOSSIBLE = "allowed", "blocked", "not possible"
 YES, NO, WARN = "yes", "no", "warn"
@@ -88,7 +89,8 @@ class Answers:
         if decision.decision == SEND:
             return self._allowed(asked.subject, decision, "")
         reason = next((one.reason for one in decision.skipped if one.channel == channel), decision.reasons[0])
-        if (phrase := NO_ADDRESS.get((channel, reason))) is not None:
+        if reason in why.UNREACHABLE:
+            phrase = UNREACHABLE.get((channel, reason), reason.replace("_", " "))
             return Answer(asked.subject, IMPOSSIBLE, WARN, f" ({phrase})", (labels.reason(reason, refuses=False),), (), (), ())
         return self._by_line(asked, decision, self._blocked(asked.subject, decision, (reason,), self._parenthesis(reason, decision)))
 
