@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -15,6 +16,7 @@ from tests.spec.tables import TABLES
 
 ROWS = [pytest.param(case, id=f"{table.title}: {case.situation}") for table in TABLES for case in table.cases]
 
+RULES = (Path(__file__).parents[2] / "docs" / "rules.md").read_text(encoding="utf-8")
 CASES = [case for table in TABLES for case in table.cases]
 NOT_OF_DECISIONS = {"staff_may_record_opt_in", "search"}
 """Policies about what people may do. Their rules are tested with the API."""
@@ -37,6 +39,11 @@ def test_every_reason_code_has_a_row() -> None:
     decisions = [decide(case.ask, case.known, case.policy, NOW) for case in CASES]
     shown = {reason for decision in decisions for reason in decision.reasons}
     assert shown == (set(why.REFUSALS) | set(why.SKIPS) | set(why.NOTES)) - border
+
+
+@pytest.mark.parametrize("code", [*why.REFUSALS, *why.SKIPS, *why.NOTES, *why.CLIENT])
+def test_the_rules_name_every_reason_code(code: str) -> None:
+    assert f"`{code}`" in RULES.partition("## 7. ")[2].partition("## 8. ")[0]
 
 
 @pytest.mark.parametrize("name", [one.name for one in OFFERED if one.name not in NOT_OF_DECISIONS])
