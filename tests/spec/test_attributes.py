@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -32,6 +33,7 @@ VALUES: dict[Kind, set[Any] | None] = {
     Kind.TEXT: None,
 }
 """All values of a kind; ``None`` where a rule reads any text."""
+RULES = (Path(__file__).parents[2] / "docs" / "rules.md").read_text(encoding="utf-8")
 EVERY = pytest.mark.parametrize("row", ATTRIBUTE_ROWS, ids=lambda row: row.attribute)
 REFUSABLE = pytest.mark.parametrize("row", [row for row in ATTRIBUTE_ROWS if row.refuses is not None], ids=lambda row: row.attribute)
 
@@ -48,6 +50,13 @@ def test_the_table_has_every_attribute() -> None:
     assert {row.attribute for row in ATTRIBUTE_ROWS} >= {*ATTRIBUTES}
     assert {family(row.attribute) for row in ATTRIBUTE_ROWS if row.refuses is not None} == REFUSALS.keys()
     assert all(one.title for one in REGISTRY), "every attribute needs a row"
+
+
+@pytest.mark.parametrize("attribute", [*REGISTRY, *PERSONAL, *FAMILIES], ids=lambda one: one.name)
+def test_the_rules_list_every_attribute(attribute: Attribute) -> None:
+    section = RULES.partition("## 3. ")[2].partition("## 4. ")[0]
+    listed = " ".join(line.split("|")[1] for line in section.splitlines() if line.startswith("| "))
+    assert family(attribute.name).strip(".").replace("_", " ") in listed.replace("-", "").lower()
 
 
 @pytest.mark.parametrize("attribute", [*REGISTRY, *PERSONAL, *FAMILIES], ids=lambda one: one.name)
