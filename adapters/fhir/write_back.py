@@ -27,6 +27,7 @@ from adapters.http.retry import TRANSIENT
 FHIR_JSON = "application/fhir+json"
 HEADERS = {"Accept": FHIR_JSON, "Content-Type": FHIR_JSON}
 CONFLICTS, GATEWAYS = (409, 412), (502, 504)
+"""Somebody else changed the resource (R4 3.1.0.5 says 412); a gateway had no answer of the server (RFC 9110, 15.6.3 and 15.6.5)."""
 ATTEMPTS = 3
 """How often a Patient that somebody else changes at the same time is read and changed again at once."""
 OPT_OUT_POLICY = {"coding": [{"system": "http://terminology.hl7.org/CodeSystem/v3-ActCode", "code": "OPTOUT"}]}

@@ -13,7 +13,7 @@ from typing import IO
 from adapters.files.rejected import FileRejected
 
 GZIP, ZIP = b"\x1f\x8b", (b"PK\x03\x04", b"PK\x05\x06")
-"""How files begin; the second zip file has no members."""
+"""How files begin (RFC 1952, 2.3.1; PKWARE APPNOTE 4.3.7). The second zip file has no members (4.3.16)."""
 LONGEST_BEGINNING = 4
 CHUNK = 256 * 1024
 LARGEST = 4 * 1024**3

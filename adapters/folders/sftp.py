@@ -155,7 +155,8 @@ class SftpUpload:
             for file in files:
                 target = f"{self._path}/{file.name}"
                 client.put(str(file), f"{target}.part")
-                with suppress(FileNotFoundError):  # one that arrived before the connection broke: a rename does not overwrite it
+                # one that arrived before the connection broke: a rename never overwrites (draft-ietf-secsh-filexfer-02, 6.5)
+                with suppress(FileNotFoundError):
                     client.remove(target)
                 client.rename(f"{target}.part", target)
 

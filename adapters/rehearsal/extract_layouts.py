@@ -1,6 +1,7 @@
 """The layouts of the rehearsal EMR's extracts: their tables, the rows of a patient in each, and how a source reads them. Pure.
 
-``wide`` has a row for each patient, ``long`` a row for each preference, ``epic`` the tables of Epic's EHI export in one zip file.
+``wide`` has a row for each patient, ``long`` a row for each preference, ``epic`` the tables of Epic's EHI export in one zip file. The
+sources of Epic's names are those of the preset ``epic-ehi``.
 A patient without a statement has an empty field, no row, or a concept without approved media.
 """
 
