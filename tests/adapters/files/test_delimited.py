@@ -310,7 +310,7 @@ def test_check_says_what_waits_and_whether_a_cut_file_would_be_noticed(tmp_path:
     write(tmp_path, "other.txt", "x")
     found = {one.what: one for one in adapter(tmp_path, JOINED, MEDIA).check()}
     assert [name for name, one in found.items() if not one.ok] == ["sets", "names"]
-    assert "cut off is not noticed" in found["completeness"].detail
+    assert "cut off is not detected" in found["completeness"].detail
     assert "other.txt" not in "".join(one.detail for one in found.values())
 
 
