@@ -95,7 +95,7 @@ def test_a_reply_is_decided(tab: Page, fresh_pages: Pages, button: str) -> None:
     unclear(fresh_pages)
     enter(tab, fresh_pages, "staff")
     press(tab, "Replies")
-    write(tab, "Reason for the reply of", "called back")
+    write(tab, "Reason for the decision about the reply of", "called back")
     press(tab, button)
     expect(tab.get_by_text("No replies to review.")).to_be_visible()
     expect(tab.get_by_role("region", name="Decided replies, newest first")).to_contain_text("“called back”")

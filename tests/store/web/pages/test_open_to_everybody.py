@@ -213,7 +213,7 @@ VISITS: Mapping[str, tuple[Visit, ...]] = {
     ),
     "/decisions": (
         Visit("empty", "staff", empty("/decisions")),
-        Visit("error", "auditor", empty("/decisions"), submit_form("Find", Id_of_the_decision="dec_0")),
+        Visit("error", "auditor", empty("/decisions"), submit_form("Find", Decision_ID="dec_0")),
     ),
     DECISION: (
         Visit("full", "enterprise", with_id("decision", "/decisions/{}")),
