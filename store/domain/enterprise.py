@@ -53,6 +53,7 @@ class Source:
     ``patient_id``: authorities and types of the identifiers by which it knows its patients; a type of ``""`` is any. ``contact``: who
     changes a value there, as text for people ("call the registration desk, 555-0100"). ``writes``: the attributes whose refusals are
     written to its EMR. ``echoes``: the sources whose writing it repeats, since they are the same EMR. ``worklist``: staff type them in.
+    ``writes_record_ids``: its EMR is told which record by the record's id, not by ``patient_id``.
     """
 
     name: str
@@ -64,6 +65,7 @@ class Source:
     writes: frozenset[str] = frozenset()
     echoes: frozenset[str] = frozenset()
     worklist: bool = False
+    writes_record_ids: bool = False
 
 
 @dataclass(frozen=True, slots=True)

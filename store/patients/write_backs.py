@@ -1,6 +1,7 @@
 """The outbox of opt-outs for EMRs (``store.domain.write_back``). Written in the transaction that records an opt-out.
 
-There is one row for each patient, source and attribute. A row that waits is taken by one process at a time, for :data:`LEASE`.
+There is one row for each record of a patient, source and attribute: of merged records each is written by itself, and is repeated by the EMR
+by itself. A row that waits is taken by one process at a time, for :data:`LEASE`.
 """
 
 from __future__ import annotations
@@ -15,11 +16,12 @@ from sqlalchemy import Connection
 from store.db.database import Database
 from store.db.tables_records import WriteBackRow
 from store.domain.documents import instant
-from store.domain.enterprise import Enterprise
+from store.domain.enterprise import Enterprise, Source
 from store.domain.identifiers import LEGACY, OWN
 from store.domain.sms_consent import active
-from store.domain.write_back import CHANNELS, WriteBackState, echo, refuses
+from store.domain.write_back import CHANNELS, KEPT, WriteBackState, echo, refuses, to_write, without_row
 from store.patients.opt_out_bindings import Bindings
+from store.patients.write_back_records import PatientRecords
 from store.preference import Identifier, PatientStatements, consent, emr
 
 LEASE = timedelta(minutes=2)
@@ -35,7 +37,6 @@ DUE = """SELECT source, patient_id, attribute, enterprise, attempts, stated, sen
 SENT = """SELECT source, attribute, sent, state FROM write_backs
           WHERE source IN ?? AND patient_id = ? AND state IN ('sent', 'waiting', 'dead') AND sent IS NOT NULL AND attribute IN ??"""
 ONE_WAITING = "SELECT due FROM write_backs WHERE source = ? AND patient_id = ? AND attribute = ? AND state = 'waiting'"
-OWN_NAMES = "SELECT authority, type, value, kind FROM identifiers WHERE enterprise = ? AND patient_id = ?"
 INTO = "SELECT merged_into FROM patients WHERE id = ?"
 BOUND = "SELECT DISTINCT patient_id FROM sms_bindings WHERE enterprise = ? AND until IS NULL AND patient_id > ? ORDER BY patient_id LIMIT ?"
 COUNTS = "SELECT source, state, count(*) FROM write_backs GROUP BY source, state"
@@ -47,7 +48,10 @@ PAGE, EVERYTHING = 500, 2**31 - 1
 
 
 class WriteBack(NamedTuple):
-    """An opt-out to write. ``stated``: when the patient opted out. ``tried``: since when the EMR may have it, though it did not answer."""
+    """An opt-out to write. ``patient``: the record to write it into. ``stated``: when the patient opted out.
+
+    ``tried``: since when the EMR may have it, though it did not answer.
+    """
 
     source: str
     patient: int
@@ -94,11 +98,12 @@ class WriteBacks:
         if not sources or not patients:
             return
         refused = self._refused(transaction, enterprise, patients)
+        records = PatientRecords(self.database, transaction, patients)
         for source in sources:
             for channel in CHANNELS:
                 if consent(channel) in source.writes:
                     by_patient = {patient: refused.get((patient, channel)) for patient in patients}
-                    self._follow(transaction, enterprise, source.name, consent(channel), by_patient, now)
+                    self._follow(transaction, enterprise, source, consent(channel), by_patient, records, now)
 
     def _refused(self, transaction: Connection, enterprise: Enterprise, patients: Collection[int]) -> dict[tuple[int, str], datetime]:
         """(patient, channel) -> since when the patient refuses it."""
@@ -114,24 +119,33 @@ class WriteBacks:
         self,
         transaction: Connection,
         enterprise: Enterprise,
-        source: str,
+        source: Source,
         attribute: str,
         refused: Mapping[int, datetime | None],
+        records: PatientRecords,
         now: datetime,
     ) -> None:
-        known, states = self._known(transaction, source, attribute, refused)
-        kept = (WriteBackState.WAITING, WriteBackState.SENT, WriteBackState.OWN)
-        new = {patient: at for patient, at in refused.items() if at is not None and patient in known and states.get(patient) not in kept}
-        self._add(transaction, enterprise.name, [(source, patient, attribute, at) for patient, at in sorted(new.items())], now)
-        lifted = [patient for patient, at in refused.items() if at is None and states.get(patient) in (*kept, WriteBackState.DEAD)]
-        rows = [(str(WriteBackState.LIFTED), source, patient, attribute) for patient in sorted(lifted)]
+        known, states = self._known(transaction, source.name, attribute, refused, records)
+        new = [
+            (source.name, record, attribute, at)
+            for patient, at in sorted(refused.items())
+            if at is not None and patient in known
+            for record in to_write(patient, records.written(patient, enterprise, source), states)
+        ]
+        self._add(transaction, enterprise.name, new, now)
+        lifted = {record for patient, at in refused.items() if at is None for record in records.all(patient)}
+        open_ones = sorted(record for record in lifted if states.get(record) in (*KEPT, WriteBackState.DEAD))
+        rows = [(str(WriteBackState.LIFTED), source.name, record, attribute) for record in open_ones]
         self.database.update(transaction, WriteBackRow, KEYS, ("state",), rows)
 
-    def _known(self, connection: Connection, source: str, attribute: str, patients: Iterable[int]) -> tuple[set[int], dict[int, str]]:
-        """The patients whom the source has stated, and the states of their rows."""
+    def _known(
+        self, connection: Connection, source: str, attribute: str, patients: Iterable[int], records: PatientRecords
+    ) -> tuple[set[int], dict[int, str]]:
+        """The patients whom the source has stated, and the states of the rows of their records."""
         wanted = sorted(patients)
         known = {row[0] for row in self.database.select(connection, KNOWN, [emr(source), wanted])}
-        return known, dict(self.database.select(connection, STATES, [source, attribute, wanted]))
+        every = sorted({record for patient in wanted for record in records.all(patient)})
+        return known, dict(self.database.select(connection, STATES, [source, attribute, every]))
 
     def _add(self, transaction: Connection, enterprise: str, new: Iterable[tuple[str, int, str, datetime]], now: datetime) -> None:
         rows = [(*key, enterprise, str(WriteBackState.WAITING), at, 0, now, "", None) for *key, at in new]
@@ -164,15 +178,16 @@ class WriteBacks:
     def _without_row(
         self, connection: Connection, enterprise: Enterprise, patients: Sequence[int]
     ) -> Iterator[tuple[str, int, str, datetime]]:
-        """Source, patient, attribute and time of opt-outs that have no row."""
-        refused = self._refused(connection, enterprise, patients)
+        """Source, record, attribute and time of opt-outs that have no row."""
+        refused, records = self._refused(connection, enterprise, patients), PatientRecords(self.database, connection, patients)
         for source in enterprise.sources:
             for channel in CHANNELS:
                 wanted = {patient: at for (patient, by), at in refused.items() if by == channel}
                 if wanted and consent(channel) in source.writes:
-                    known, states = self._known(connection, source.name, consent(channel), wanted)
-                    new = sorted(known - states.keys())
-                    yield from ((source.name, one, consent(channel), wanted[one]) for one in new)
+                    known, states = self._known(connection, source.name, consent(channel), wanted, records)
+                    for one in sorted(known):
+                        new = without_row(one, records.written(one, enterprise, source), states)
+                        yield from ((source.name, record, consent(channel), wanted[one]) for record in new)
 
     def take(self, now: datetime, sources: Sequence[str]) -> list[WriteBack]:
         """The opt-outs of these sources that are due, for this process alone until :data:`LEASE` has passed."""
@@ -187,13 +202,14 @@ class WriteBacks:
         return found
 
     def names(self, one: WriteBack) -> tuple[Identifier, ...]:
-        """The identifiers by which the source knows the patient, or the one that they were merged into."""
+        """The identifiers of the record that an opt-out is written into, also after it was merged."""
         with self.database.read() as connection:
             patient = one.patient
             while into := self.database.select(connection, INTO, [patient])[0][0]:
                 patient = into
-            rows = self.database.select(connection, OWN_NAMES, [one.enterprise, patient])
-        return tuple(Identifier(authority, kind, value) for authority, kind, value, how in rows if how in (OWN, LEGACY))
+            records = PatientRecords(self.database, connection, [patient])
+        known = records.of[patient].get(records.record(patient, one.patient), ())
+        return tuple(Identifier(name.authority, name.type, name.value) for name in known if name.kind in (OWN, LEGACY))
 
     def is_waiting(self, one: WriteBack) -> bool:
         """Whether it is still to be written: the patient may have opted in again meanwhile."""
@@ -257,8 +273,10 @@ class WriteBacks:
         """The attributes in which a payload repeats opt-outs that were written to its EMR. What it contradicts is noted.
 
         ``record``: the one that it is about, of a patient with several; nothing may have been written into the others. Whether the patient
-        still refuses is read here: an opt-in while two records were merged leaves the rows of the one that was merged.
+        still refuses is read here: an opt-in while two records were merged may have left the rows of the one that was merged.
         """
+        if record != patient:
+            record = PatientRecords(self.database, transaction, [patient]).record(patient, record)
         names = [consent(channel) for channel in CHANNELS if consent(channel) in item.statements]
         rows: list[Any] = self.database.select(transaction, SENT, [sorted(sources), record, names]) if names else []
         refused = {consent(channel) for _, channel in self._refused(transaction, enterprise, [patient])} if rows else set()

@@ -23,7 +23,7 @@ from sync.config.problems import Path, dotted, one_of
 from sync.config.scalars import is_attribute, is_mapped
 from sync.config.scheduling import schedule
 from sync.config.settings import ConfiguredSource, ConfiguredWriteBack
-from sync.config.write_back import WORKLIST, WriteBackPart
+from sync.config.write_back import CONSENT, PATIENT, WORKLIST, WriteBackPart
 
 Build = Callable[[SourceSettings], object]
 """Makes the adapter of a source. ``MappingError``, ``ValueError`` and others say what is wrong with its settings."""
@@ -223,5 +223,6 @@ def source(name: str, written: WrittenSource, enterprise: EnterprisePart, echoes
     own = tuple((issuer(names, known_by.authority), kind) for kind in known_by.type or ("",)) if known_by.authority else ()
     writes = frozenset(part.write_back.attributes) if part.write_back else frozenset()
     contact = part.contact_for_changes.strip()
-    by_staff = part.write_back is not None and part.write_back.sink == WORKLIST
-    return Source(name, part.display_name or name, part.freshness, frozenset(part.masters), own, contact, writes, echoes, by_staff)
+    sink = part.write_back.sink if part.write_back else ""
+    how = sink == WORKLIST, sink in (PATIENT, CONSENT)
+    return Source(name, part.display_name or name, part.freshness, frozenset(part.masters), own, contact, writes, echoes, *how)

@@ -7,6 +7,7 @@ from datetime import timedelta
 
 import pytest
 
+from adapters.rehearsal.population import mrn
 from store.audit.audit_log import NOT_TYPED_IN, TYPED_IN, Audit
 from store.domain.ids import shown
 from store.domain.lock import Actor, Role
@@ -14,6 +15,7 @@ from store.patients.worklist import Worklist
 from sync.write_back import WriteBackSender
 from tests.sync.providers import shared_url
 from tests.sync.test_write_back import SENT, SMS, WAITING, Site, serving
+from tests.sync.test_write_back_own_denials import merge
 
 BY_STAFF = {"sink": "worklist", "attributes": {SMS: {}}, "echoed_by": ["adt"]}
 NURSE = Actor(Role.STAFF, "nurse")
@@ -186,3 +188,36 @@ def test_a_tick_is_not_taken_back_after_the_patient_opted_in(site: Site) -> None
     assert not undo(site, index)
     assert (listed(site, index), ticked(site, index)) == ([], [])
     assert site.may_text(index)
+
+
+def test_each_record_of_a_merged_patient_is_on_the_list_and_has_its_own_tick(site: Site) -> None:
+    (survivor, number), (merged, _) = site.patient(), site.patient()
+    for index in (survivor, merged):
+        site.adt(index, site.clock())
+    records = {index: int(site.found(index).id[3:], 16) for index in (survivor, merged)}
+    merge(site, survivor, merged)
+    site.reply(number)
+    enterprise, worklist = site.runtime.preferences.enterprises["general"], Worklist(site.runtime.database)
+    names = {one.patient: {name.value for name in one.names} for one in worklist.waiting(enterprise) if one.patient in records.values()}
+    assert [mrn(index) in names[record] for index, record in records.items()] == [True, True]
+    assert not names[records[survivor]] & names[records[merged]]
+    for record in records.values():
+        assert worklist.done(enterprise, "emr", record, SMS, actor=NURSE, now=site.clock())
+    site.later(timedelta(minutes=5))
+    for index in (survivor, merged):
+        site.adt(index, site.clock(), texting_ok=False)
+    site.reply(number, "START")
+    assert site.may_text(survivor)
+
+
+def test_a_denial_of_a_merged_record_that_nobody_ticked_is_the_emrs_own(site: Site) -> None:
+    (survivor, number), (merged, _) = site.patient(), site.patient()
+    for index in (survivor, merged):
+        site.adt(index, site.clock())
+    merge(site, survivor, merged)
+    site.reply(number)
+    assert tick(site, survivor)
+    site.later(timedelta(minutes=5))
+    site.adt(merged, site.clock(), texting_ok=False)
+    site.reply(number, "START")
+    assert not site.may_text(survivor)
