@@ -87,7 +87,8 @@ class Receiving(PatientBatch):
     ) -> assertions.Merged:
         """Merges what may take effect now. What the gate holds back waits for a person; everything else also goes to the record itself."""
         effective = payload.without_any(self._without_late(patient, item), outdated)
-        effective = payload.without(effective, self._echoed(patient, effective, record)) if self.echoes else effective
+        echoed = self._echoed(patient, effective, record) if self.echoes else frozenset()
+        effective = payload.without(effective, echoed) if self.echoes else effective
         merged, refused = self._with_refusals(patient, effective, record)
         back: frozenset[str] = frozenset()
         if not patient.is_new:
@@ -100,7 +101,8 @@ class Receiving(PatientBatch):
         self.undecided += merged.undecided
         self._keep(patient, effective, merged, digest, seen, outdated)
         self.keep_refusals(patient, refused)
-        self._update_merged_record(patient, payload.without(item, back) if back else item, digest, record, outdated)
+        left_out = back | echoed
+        self._update_merged_record(patient, payload.without(item, left_out) if left_out else item, digest, record, outdated)
         return merged
 
     def _echoed(self, patient: PatientState, item: PatientStatements, record: int | None) -> frozenset[str]:

@@ -24,6 +24,7 @@ from store.patients.opt_out_bindings import Bindings
 from store.patients.patient_state import PatientState
 from store.patients.reader import names
 from store.patients.retired_marks import SavedMarks
+from store.patients.write_backs import WriteBacks
 from store.preference import EMR, STAFF, Assertion
 
 MERGED_INTO = """WITH RECURSIVE gone(id) AS (SELECT id FROM patients WHERE enterprise = ? AND merged_into = ?
@@ -88,6 +89,7 @@ class Unmerging:
             raise MergeRefused("another record was merged into the same survivor later: undo that merge first")
         self._part(Side(seq, survivor), Side(seq, merged), Merge(evidence_id, instant(effective)), instant(at))
         self._part_bindings(survivor, merged, instant(at))
+        WriteBacks(self.database).follow(self.transaction, self.work.enterprise, [survivor, merged], self.work.author.now)
         return UnmergedRecords(survivor, merged)
 
     def _merged(self, ref: PatientRef) -> int:

@@ -114,21 +114,50 @@ def test_consents_that_were_written_for_two_merged_patients_are_the_echo(consent
     assert lifted_by_start(consents, survivor, number)
 
 
-@pytest.mark.parametrize("is_filled", [False, True])
-def test_an_update_of_two_records_is_still_the_echo_of_each_after_they_were_unmerged(updated: Updated, is_filled: bool) -> None:
+@pytest.mark.parametrize("comes", ["while merged", "after", "both"])
+def test_an_update_of_two_records_is_the_echo_of_each_also_when_they_are_unmerged(updated: Updated, comes: str) -> None:
+    site = updated.site
+    (survivor, number), (merged, other_number) = site.patient(), site.patient()
+    for index in (survivor, merged):
+        site.adt(index, site.clock())
+    merge(site, survivor, merged)
+    for one in (number, other_number):
+        site.reply(one)
+    site.sender.once()
+    if comes != "after":
+        comes_back(site, survivor, merged)
+    unmerge(site, merged)
+    site.sender.fill()
+    assert site.sender.once() == 0, "each has it already"
+    if comes != "while merged":
+        comes_back(site, survivor, merged)
+    assert [site.may_text(index) for index in (survivor, merged)] == [False, False]
+    site.reply(number, "START")
+    assert [site.may_text(index) for index in (survivor, merged)] == [True, False]
+    site.reply(other_number, "START")
+    assert [site.may_text(index) for index in (survivor, merged)] == [True, True]
+
+
+def test_an_opt_out_that_waits_at_an_unmerge_is_not_written_for_a_patient_whom_it_does_not_bind(updated: Updated) -> None:
+    site = updated.site
+    survivor, merged, number = two_records(site)
+    merge(site, survivor, merged)
+    site.reply(number)
+    unmerge(site, merged)
+    site.sender.once()
+    assert [site.emr_permits(index) for index in (survivor, merged)] == [False, True]
+
+
+def test_a_denial_of_a_record_whose_patient_does_not_refuse_after_an_unmerge_counts(updated: Updated) -> None:
     site = updated.site
     survivor, merged, number = two_records(site)
     merge(site, survivor, merged)
     site.reply(number)
     site.sender.once()
     unmerge(site, merged)
-    if is_filled:
-        site.sender.fill()
-        assert site.sender.once() == 0, "each has it already"
     comes_back(site, survivor, merged)
-    assert [site.may_text(index) for index in (survivor, merged)] == [False, False]
     site.reply(number, "START")
-    assert [site.may_text(index) for index in (survivor, merged)] == [True, True]
+    assert [site.may_text(index) for index in (survivor, merged)] == [True, False]
 
 
 @pytest.mark.parametrize("written", ["survivor", "merged"])
