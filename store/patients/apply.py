@@ -98,9 +98,12 @@ class Application(Receiving):
             self.receive(patient, refused, payload.digest(refused), self._record(patient, directory, item))
 
     def _record(self, patient: PatientState, directory: Directory, item: PatientStatements) -> int:
-        """The record that a payload is about by its identifiers, where a patient has several; in doubt the patient's first."""
+        """The record that a payload is about by its identifiers, where a patient has several; in doubt the patient's first.
+
+        One that names several patients may find another one's record, which is none of this patient's.
+        """
         found = directory.origin(item.identifiers, self.naming) if patient.lineage is not None else None
-        return patient.id if found is None else found
+        return found if found in patient.records else patient.id
 
 
 def _must_be_read(items: Iterable[PatientStatements]) -> None:

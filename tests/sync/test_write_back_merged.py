@@ -253,6 +253,23 @@ def test_a_record_known_by_its_record_id_alone_is_the_one_whose_other_identifier
     assert patient.contact.consents["sms"] == "granted"
 
 
+def test_a_denial_that_names_two_patients_is_the_echo_only_for_the_one_who_was_written(updated: Updated) -> None:
+    site = updated.site
+    (written, number), (survivor, other_number), (merged, _) = (site.patient() for _ in range(3))
+    for index in (written, survivor, merged):
+        site.adt(index, site.clock())
+    merge(site, survivor, merged)
+    site.reply(number)
+    site.sender.once()
+    site.reply(other_number)
+    site.later(LATER)
+    names = tuple(Identifier("GENHOSP", "MR", value) for value in ("MRN99999", mrn(written), mrn(survivor)))
+    state(site, "adt", names, {SMS: Statement("denied", "t")})
+    for one in (number, other_number):
+        site.reply(one, "START")
+    assert [site.may_text(index) for index in (written, survivor)] == [True, False]
+
+
 def test_an_old_yes_of_either_record_does_not_end_the_stop(updated: Updated) -> None:
     site = updated.site
     survivor, merged, number = two_records(site)
