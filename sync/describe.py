@@ -53,7 +53,7 @@ def described(feed: ConfiguredSource) -> About:
         ("Address", _address(str(options.get("base_url") or ""))),
         *((title, str(options.get(name) or "")) for name, title in PLAIN_OPTIONS.items()),
         ("Authentication", str(auth.get("kind") or "").replace("_", " ") if isinstance(auth, Mapping) else ""),
-        ("Patient identifier", f"{settings.authority} {settings.identifier_type}".strip()),
+        ("Patient identifier", f"{settings.authority} {' or '.join(settings.identifier_types)}".strip()),
         ("Schedule", _times(feed.schedule)),
         ("Full resync", _times(feed.full_resync)),
         ("Time zone", settings.time_zone),

@@ -48,6 +48,11 @@ def test_a_source_is_described_without_secrets() -> None:
     assert about.listens is False
 
 
+def test_several_types_of_the_identifier_are_described_in_words() -> None:
+    types = replace(feed().settings, identifier_type=("MR", "PI"))
+    assert dict(described(replace(feed(), settings=types)).rows)["Patient identifier"] == "CLINIC MR or PI"
+
+
 def test_the_mapping_is_described_rule_by_rule() -> None:
     first, second, third = described(feed()).mapping
     assert first == ("do_not_contact", "ZCP-2", (("DNC", "yes"), ("true", "no")), "absent: no statement, unknown code: most restrictive")
