@@ -140,7 +140,7 @@ class PageAccess:
             secret = request.cookies.get(cookie_name(request), "")
             visitor = self.sessions.visitor(secret, now, active=not is_automatic(request)) if secret else None
             if visitor is None:
-                return self.send(request, Goto("/sign-in?again=1" if secret else "/sign-in", "" if secret else None), None, now)
+                return self.send(request, Goto(_sign_in(page, secret), "" if secret else None), None, now)
             if visitor.provisional and page.path not in FIRST:
                 return self.send(request, Goto("/password"), visitor, now)
             check_texts(request.path_params)
@@ -174,6 +174,13 @@ class PageAccess:
         page = rendered(template, {**self.frame(visitor, now), **reply.values})
         headers = STRICT if reply.secret is None else {**STRICT, "set-cookie": cookie(request, reply.secret)}
         return ASGIResponse(body=page, status_code=reply.status, headers=headers, media_type=HTML)
+
+
+def _sign_in(page: Page, secret: str) -> str:
+    """The form for signing in. Whoever sent something has to know that it was not saved: it may have been a patient's opt-out."""
+    if page.method == "POST" and page.path not in FIRST:
+        return "/sign-in?again=unsaved"
+    return "/sign-in?again=1" if secret else "/sign-in"
 
 
 def is_automatic(request: Request[Any, Any, Any]) -> bool:

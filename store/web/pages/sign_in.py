@@ -27,6 +27,7 @@ REFUSED = "Wrong name or password, or this user may not sign in. After several f
 MOST_BYTES = 16 * 1024
 BEFORE_REFUSAL = 1.0  # seconds: who sends guesses without end waits for each answer, and takes nothing from senders meanwhile
 OVER = "Your session has ended. Sign in again to continue."
+UNSAVED = "Your session has ended. What you just sent was not saved. Sign in and do it again."
 
 
 class SignIn:
@@ -60,8 +61,8 @@ class SignIn:
 
     def form(self, request: Request[Any, Any, Any]) -> ASGIResponse:
         """Shows the form."""
-        message = OVER if request.query_params.get("again") else ""
-        return self._shown(request, message, 200)
+        again = request.query_params.get("again")
+        return self._shown(request, UNSAVED if again == "unsaved" else OVER if again else "", 200)
 
     async def enter(self, request: Request[Any, Any, Any], body: bytes) -> ASGIResponse:
         """Starts a session, or shows the form again. Only the password check itself runs in the threads for passwords."""

@@ -61,7 +61,7 @@ def test_results_show_name_birth_date_identifiers_and_do_not_contact(desk: Pages
 
 def test_operators_and_strangers_cannot_search(desk: Pages) -> None:
     assert desk.signed_in("operator").post("/patients", value="ana").status == 403
-    assert desk.stranger().post("/patients", value="ana").where == "/sign-in"
+    assert desk.stranger().post("/patients", value="ana").where == "/sign-in?again=unsaved"
 
 
 def test_how_a_date_or_number_was_read_is_shown(desk: Pages) -> None:

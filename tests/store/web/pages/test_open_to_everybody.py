@@ -182,6 +182,7 @@ VISITS: Mapping[str, tuple[Visit, ...]] = {
     "/sign-in": (
         Visit("empty", None, empty("/sign-in")),
         Visit("over", None, empty("/sign-in?again=1")),
+        Visit("unsaved", None, empty("/sign-in?again=unsaved")),
         Visit("error", None, empty("/sign-in"), submit_form("Sign in", Name="nobody", Password="wrong")),
     ),
     "/": (Visit("first page", "staff", empty("/")),),

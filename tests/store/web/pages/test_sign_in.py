@@ -102,6 +102,16 @@ def test_a_session_that_expired_by_inactivity_says_so(fresh_pages: Pages) -> Non
     assert "session has ended" in browser.get(seen.where).text
 
 
+@pytest.mark.parametrize("known", [True, False], ids=["cookie left", "cookie gone"])
+def test_what_is_sent_after_the_session_ended_is_said_not_to_be_saved(fresh_pages: Pages, known: bool) -> None:
+    browser = fresh_pages.signed_in("staff")
+    fresh_pages.moment.advance(timedelta(hours=1))
+    sender = browser if known else fresh_pages.stranger()
+    seen = sender.post(f"{fresh_pages.patient()}/sms-consent", csrf=browser.token, value="opted_out", reason="called")
+    assert seen.where == "/sign-in?again=unsaved"
+    assert "was not saved" in browser.get(seen.where).text
+
+
 def test_a_form_without_the_session_s_token_changes_nothing(fresh_pages: Pages) -> None:
     browser, other = fresh_pages.signed_in("enterprise", "local"), fresh_pages.signed_in("enterprise", "local")
     where = f"{fresh_pages.patient(enterprise='local')}/do-not-contact"
