@@ -157,7 +157,8 @@ class SettingsChanges:
     def _plan(self, state: State, enterprise: str, changes: Mapping[str, Any], now: datetime) -> SettingsPlan:
         before, held = state[0].policy, state[1]
         asked = {**(held.changes if held else {}), **changes}
-        impact = _impact(self.effects.permitting(self.store.enterprises[enterprise], before, changed(before, asked), now))
+        effects = self.effects.permitting(self.store.enterprises[enterprise], before, changed(before, asked), now)
+        impact = _impact(effects, self.effects.all_patients(enterprise) if effects else 0)
         waits = {name: asked[name] for name, _ in impact.by_direction}
         if held is None and (not waits or self.permits(enterprise, self.effects.all_patients(enterprise), impact.patients)):
             return SettingsPlan(changes, {}, impact)
@@ -193,7 +194,7 @@ def changed(policy: Policy, changes: Mapping[str, Any]) -> Policy:
     return replace(policy, **{one.name: changes[one.name] for one in OFFERED if one.name in changes and one.takes(changes[one.name])})
 
 
-def _impact(effects: list[PolicyEffect]) -> Impact:
-    """One patient may be counted for several settings: that errs on the safe side."""
+def _impact(effects: list[PolicyEffect], everybody: int) -> Impact:
+    """One patient may be counted for several settings, which errs on the safe side; but there are no more than all patients."""
     counts = Counter({(one.setting.name, f"{one.before.text}->{one.after.text}"): one.patients for one in effects})
-    return Impact(counts.total(), counts)
+    return Impact(min(counts.total(), everybody), counts)

@@ -142,6 +142,12 @@ def test_other_settings_change_while_one_is_held(office: Office) -> None:
     assert (office.policy("when_stale"), office.held.run_id) == ("refuse", run)
 
 
+def test_no_more_patients_are_held_than_the_enterprise_has(office: Office) -> None:
+    office.put(when_preferred_impossible="next", appointment_may_lift_dnc=True)
+    assert office.held.patients == 3
+    assert [one.patients for one in office.review.show(office.held.run_id).impact.counts] == [3, 3]
+
+
 def test_an_invalid_value_changes_and_holds_nothing(office: Office) -> None:
     with pytest.raises(ValueRefused):
         office.put(when_preferred_impossible="next", when_stale="guess")
