@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Annotated, Any
 
 import typer
 
 from store.audit.audit_log import VIEWED, VIEWED_AS_OF, Audit
 from store.domain.decision_request import Appointment, DecisionRequest
+from store.domain.documents import as_tuples
 from store.domain.lock import Role
 from store.domain.message_class import CATEGORIES
 from store.domain.phone_numbers import Numbering
 from store.errors import ValueRefused
 from store.patients.as_of import AsOf
 from store.preference import UNKNOWN, Channel, MessageType, Method
+from store.times import SECOND
 from store.web.api.audit_json import as_of_out
 from store.web.api.facesheet import as_json as plain
-from store.web.api.facesheet import history_line
+from store.web.api.facesheet import as_value, history_line
 from sync.answers import decision_of, reference, sheet_of
 from sync.commands import configured, global_options, output, private
 from sync.commands.configured import OfEnterprise
@@ -47,13 +50,22 @@ def patient(
         found = runtime.preferences.find(owner, reference(number), runtime.clock())
         Audit(runtime.database).note(owner, VIEWED, found.id, actor=global_options.who(), now=runtime.clock(), version=found.version)
         sheet = sheet_of(runtime, found, role)
-        history = [plain(history_line(entry)) for entry in runtime.preferences.history(owner, found.id)]
+        entries = runtime.preferences.history(owner, found.id)
+        history = [plain(history_line(entry)) for entry in entries]
     if as_json:
         output.emit(sheet | {"history": history})
     else:
         show(sheet)
-        rows = [(line["at"], line["attribute"], in_words(line["before"]), in_words(line["after"]), _who(line)) for line in history]
+        rows = [
+            (line["at"], line["attribute"], *(_stored(entry.attribute, one) for one in (entry.before, entry.after)), _who(line))
+            for entry, line in zip(entries, history, strict=True)
+        ]
         output.table(("at", "attribute", "before", "after", "by"), rows, title="History")
+
+
+def _stored(attribute: str, value: Any) -> str:
+    """A value of the history, which keeps phones as lists of their fields."""
+    return in_words(as_value(as_tuples(attribute, value)))
 
 
 def _show_past(runtime: Runtime, enterprise: str, found: AsOf, *, as_json: bool) -> None:
@@ -75,6 +87,8 @@ def _show_past(runtime: Runtime, enterprise: str, found: AsOf, *, as_json: bool)
 def _when(one: dict[str, Any]) -> str:
     """When a value took effect, as precisely as its evidence tells, and whether other evidence may be newer."""
     until, undecided = one.get("effective_latest"), " (order unclear)" if one.get("undecided") else ""
+    if until and datetime.fromisoformat(until) - datetime.fromisoformat(one["effective"]) < SECOND:
+        until = None
     return f"{one['effective']} to {until}{undecided}" if until else f"{one['effective']}{undecided}"
 
 
