@@ -5,6 +5,7 @@ What cannot be used keeps its reason and its content, so that a person can see a
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 import re
@@ -18,6 +19,8 @@ from store.provider_event import REPLY, START, STOP, ProviderEvent
 
 STEP = re.compile(r"([^.\[\]]+)|\[(\d{1,4})\]")
 LONGEST_TEXT = 10_000
+ENCODED = re.compile(r"[A-Za-z0-9+/]{58,}={0,2}", re.ASCII)
+"""A text that may be base64. Nobody writes so many letters without a space."""
 UNKNOWN_EVENT = "event_unknown"
 LATEST_SECONDS = 253_402_300_799  # the end of the year 9999
 NOTIFICATION = "Notification"
@@ -102,7 +105,7 @@ def _event(found: ProviderFormat, rule: EventRule, item: dict[str, Any], payload
         return UnusableEvent("number_missing", f"{rule.patient} is missing or empty", rule.patient, payload)
     if rule.text and isinstance(at_path(item, rule.text), list | dict):
         return UnusableEvent("text_unreadable", f"{rule.text} is a list or an object, not a text", rule.text, payload)
-    text = _storable(value_at(item, rule.text))
+    text = _storable(_decoded(value_at(item, rule.text)))
     if len(text) > LONGEST_TEXT:
         return UnusableEvent("text_too_long", f"{rule.text} is longer than {LONGEST_TEXT} characters", rule.text, payload)
     at, at_unreadable = _time(rule, item)
@@ -116,6 +119,18 @@ def _event(found: ProviderFormat, rule: EventRule, item: dict[str, Any], payload
 def _hint(hint: Hint, item: Mapping[str, Any]) -> str | None:
     word = value_at(item, hint.path).strip().upper()
     return STOP if word in hint.stop else START if word in hint.start else None
+
+
+def _decoded(text: str) -> str:
+    """The text, also if it came in base64, as a long one from Twilio may (nyaruka/courier ``DecodePossibleBase64``)."""
+    found = re.sub(r"[\r\n]", "", text.strip())
+    if ENCODED.fullmatch(found) is None:
+        return text
+    try:
+        decoded = base64.b64decode(found, validate=True).decode()
+    except ValueError:
+        return text
+    return decoded if decoded.replace("\r", "").replace("\n", "").isprintable() else text
 
 
 def _plain(text: str) -> str:

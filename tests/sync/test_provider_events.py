@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import json
 import threading
@@ -80,6 +81,23 @@ def test_no_hint_takes_our_stop_away(general: Clinic, hint: str) -> None:
     number = general.patient()
     general.send(form(From=number, Body="stop texting me", OptOutType=hint))
     assert not general.may_text(number)
+
+
+@pytest.mark.parametrize("width", [1_000, 76])
+def test_a_long_text_in_base64_hides_no_stop(general: Clinic, width: int) -> None:
+    number = general.patient()
+    text = base64.b64encode("Hola, please stop texting me. I do not want any more of these \U0001f64f".encode()).decode()
+    general.send(form(From=number, Body="\r\n".join(text[place : place + width] for place in range(0, len(text), width))))
+    assert not general.may_text(number)
+
+
+@pytest.mark.parametrize("text", ["STOP" * 16, "https://genhosp.example/" + "a" * 60, "a" * 64])
+def test_a_long_text_without_spaces_that_is_no_base64_is_read_as_it_is(general: Clinic, text: str) -> None:
+    """The words around it decide."""
+    for body, may_text in ((text, True), (f"{text} stop texting me", False)):
+        number = general.patient()
+        general.send(form(From=number, Body=body))
+        assert general.may_text(number) is may_text
 
 
 def test_a_providers_start_permits_nothing_and_is_shown_to_a_person(general: Clinic) -> None:
