@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import hashlib
+import hmac
 import json
 import threading
 from collections.abc import Iterator
@@ -47,11 +49,17 @@ OPEN_TO_HERE = {"enterprise": "general", "preset": "telnyx", "verify": {"scheme"
 ELSEWHERE = OPEN_TO_HERE | {"allow_from": ["192.0.2.7"]}
 
 
+MORE = {"here": OPEN_TO_HERE, "elsewhere": ELSEWHERE}
+METHODS = ("", "md5hash", "md5", "sha1", "sha256", "sha512")
+VONAGE = {"enterprise": "general", "preset": "vonage", "secret": SECRET}
+VONAGES = {f"vonage{method or 'default'}": VONAGE | ({"signature_method": method} if method else {}) for method in METHODS}
+
+
 @pytest.fixture(scope="module", params=["sqlite", "postgresql"])
 def general(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clinic]:
     """The clinic, shared by the tests of this module: each has a patient of its own."""
     folder = tmp_path_factory.mktemp("providers")
-    with shared_url(request, folder) as url, clinic(url, folder, providers={"here": OPEN_TO_HERE, "elsewhere": ELSEWHERE}) as found:
+    with shared_url(request, folder) as url, clinic(url, folder, providers=VONAGES | MORE) as found:
         yield found
 
 
@@ -453,6 +461,33 @@ def test_twilio_may_sign_with_the_shared_key_of_a_rule(general: Clinic, settings
     text = f"{PUBLIC}/v1/inbound/twilio" + "".join(f"{name}{value}" for name, value in providers.pairs(body))
     headers = {"content-type": FORM, "X-Twilio-Signature": by_hmac(SHARED, text.encode())}
     assert general.send(Webhook("twilio", body, headers | {"X-Twilio-Webhooks-Signature-Settings": settings})).status == status
+
+
+@pytest.mark.parametrize("right", [True, False])
+def test_a_body_of_twilio_that_is_no_form_is_signed_by_its_hash_in_the_url(general: Clinic, right: bool) -> None:
+    body = json.dumps({"From": general.patient(), "Body": "STOP", "id": next(providers.ids)}).encode()
+    query, before = f"?bodySHA256={hashlib.sha256(body if right else b'').hexdigest()}", general.rejections("twilio")
+    signature = by_hmac(SECRET, f"{PUBLIC}/v1/inbound/twilio{query}".encode(), "sha1")
+    reply = general.send(Webhook("twilio", body, {"content-type": JSON, "X-Twilio-Signature": signature}, query))
+    assert reply.status == (200 if right else 401)
+    assert general.rejections("twilio") == (["body_is_not_a_form", *before] if right else before)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_each_signature_method_of_vonage(general: Clinic, method: str) -> None:
+    """``md5hash`` is the default of an account: a hash of the text and the secret; the others are HMACs."""
+    number, provider = general.patient(), f"vonage{method or 'default'}"
+    body = webhook("vonage", number).body.partition(b"&sig=")[0]
+    text = "".join(f"&{name}={value}" for name, value in providers.pairs(body))
+    if method in ("", "md5hash"):
+        signature = hashlib.md5((text + SECRET).encode(), usedforsecurity=False).hexdigest()
+    else:
+        signature = hmac.new(SECRET.encode(), text.encode(), method).hexdigest().upper()
+    wrong, right = (Webhook(provider, body + f"&sig={one}".encode(), {"content-type": FORM}) for one in (signature[::-1], signature))
+    assert general.send(wrong).status == 401
+    assert general.may_text(number)
+    assert general.send(right).status == 200
+    assert not general.may_text(number)
 
 
 @pytest.mark.parametrize("header", ["\u00e9", "v1,x", " ", "AAAA" * 5_000])
