@@ -16,7 +16,7 @@ from store.runs.processes import Processes
 from sync import handover, logs, process_report
 from sync.child_process import ChildProcess
 from sync.handover import Told
-from sync.process_report import Report
+from sync.process_report import ProcessReport
 from sync.runtime import Runtime
 from sync.signals import CHILD_DRAIN
 
@@ -33,7 +33,7 @@ class Child:
     def __init__(self, runtime: Runtime, roles: Collection[str], fail: Callable[[str], None]) -> None:
         self.runtime, self.roles, self.fail = runtime, sorted(roles), fail
         self.log: Any = logs.logger()
-        self._former, self._report = Report(), Report()
+        self._former, self._report = ProcessReport(), ProcessReport()
         self._process: ChildProcess | None = None
         self._lock, self._ended = threading.Lock(), threading.Event()
         self._thread = threading.Thread(target=self._work, name="child")
@@ -62,7 +62,7 @@ class Child:
             if self._process:
                 self._process.tell(handover.told(what))
 
-    def report(self) -> Report:
+    def report(self) -> ProcessReport:
         """What all children so far have counted, and the state of the one that runs."""
         with self._lock:
             return process_report.added(self._former, self._report)
@@ -97,7 +97,7 @@ class Child:
         code = process.follow()
         with self._lock:
             self._process = None
-            self._former, self._report = process_report.added(self._former, process_report.without_state(self._report)), Report()
+            self._former, self._report = process_report.added(self._former, process_report.without_state(self._report)), ProcessReport()
         if code and not self._ended.is_set():
             self._forget(process.process.pid)
         return code

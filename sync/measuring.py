@@ -11,7 +11,7 @@ from store.web.http.decision_counts import DecisionCounts
 from store.web.http.unknown_patients import LookUps
 from sync import expiry, memory
 from sync.measured import Measured
-from sync.process_report import Report
+from sync.process_report import ProcessReport
 from sync.queue import Depth, Queue
 from sync.runtime import Runtime
 from sync.scheduled_exports import export_states
@@ -50,8 +50,8 @@ def measured(
     )
 
 
-def report(runtime: Runtime, queue: Queue) -> Report:
+def report(runtime: Runtime, queue: Queue) -> ProcessReport:
     """What this process counts and does. Where the queue is in the database, its jobs are left to those who read it there."""
     depth, oldest = (queue.depth(), queue.oldest()) if runtime.database.is_sqlite else (Depth(0, 0), 0.0)
     counts = {name: list(one.values().items()) for name, one in runtime.metrics.families().items()}
-    return Report(counts, {one.kind: one.total for one in runtime.recent()}, runtime.own_failures(), *depth, oldest)
+    return ProcessReport(counts, {one.kind: one.total for one in runtime.recent()}, runtime.own_failures(), *depth, oldest)

@@ -20,7 +20,7 @@ NONE: Mapping[str, int] = MappingProxyType({})
 NO_COUNTS: Counts = MappingProxyType({})
 
 
-class Report(NamedTuple):
+class ProcessReport(NamedTuple):
     """``counts``: of each family, labels and values. ``totals``: failures since the start, by kind; ``failures``: recent ones."""
 
     counts: Counts = NO_COUNTS
@@ -35,29 +35,29 @@ class Report(NamedTuple):
         return Depth(self.waiting, self.running), self.oldest
 
 
-def written(report: Report) -> bytes:
+def written(report: ProcessReport) -> bytes:
     """A report as a line."""
     return documents.write(report).encode() + b"\n"
 
 
-def read(line: bytes) -> Report | None:
+def read(line: bytes) -> ProcessReport | None:
     """A report from its line. ``None`` if it was cut off, by a child that was killed or a parent that stood still; another comes."""
     try:
         counts, totals, failures, *jobs = documents.read(line.decode(errors="replace"))
     except DocumentDamaged:
         return None
     states = tuple(FailureState(**{**one, "since": instant(one["since"]), "last": instant(one["last"])}) for one in failures)
-    return Report({name: [(tuple(labels), value) for labels, value in rows] for name, rows in counts.items()}, totals, states, *jobs)
+    return ProcessReport({name: [(tuple(labels), value) for labels, value in rows] for name, rows in counts.items()}, totals, states, *jobs)
 
 
-def without_state(report: Report) -> Report:
+def without_state(report: ProcessReport) -> ProcessReport:
     """What counts on after a process has ended: counters must not go back."""
-    return Report(report.counts, report.totals)
+    return ProcessReport(report.counts, report.totals)
 
 
-def added(one: Report, other: Report) -> Report:
+def added(one: ProcessReport, other: ProcessReport) -> ProcessReport:
     """Two processes as one."""
-    return Report(
+    return ProcessReport(
         {name: list(_sum((one, other), name).items()) for name in {**one.counts, **other.counts}},
         {kind: one.totals.get(kind, 0) + other.totals.get(kind, 0) for kind in {**one.totals, **other.totals}},
         joined((*one.failures, *other.failures)),
@@ -81,7 +81,7 @@ def _joined(one: FailureState, other: FailureState) -> FailureState:
     return FailureState(one.kind, min(one.since, other.since), last.last, one.count + other.count, last.reason)
 
 
-def _sum(reports: Iterable[Report], name: str) -> Mapping[tuple[str, ...], int]:
+def _sum(reports: Iterable[ProcessReport], name: str) -> Mapping[tuple[str, ...], int]:
     found: dict[tuple[str, ...], int] = {}
     for report in reports:
         for labels, value in report.counts.get(name, ()):

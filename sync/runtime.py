@@ -27,7 +27,7 @@ from sync.engine import Engine
 from sync.intake_health import IntakeHealth
 from sync.metrics import Metrics
 from sync.pace import slow_down_collector
-from sync.process_report import Report, joined
+from sync.process_report import ProcessReport, joined
 from sync.proposing import propose
 from sync.sources import adapter as adapter
 from sync.sources import feed as feed
@@ -66,7 +66,7 @@ class Runtime:
     killed: RecentFailures = field(default_factory=lambda: RecentFailures("process"))
     connections: RecentFailures = field(default_factory=lambda: RecentFailures("connections"))
     undelivered: RecentFailures = field(default_factory=lambda: RecentFailures("alerts"))
-    beside: Callable[[], Report] = Report
+    beside: Callable[[], ProcessReport] = ProcessReport
     """What the processes that this one started report."""
 
     def __post_init__(self) -> None:

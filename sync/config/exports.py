@@ -16,7 +16,7 @@ from sync.config.scheduling import schedule
 from sync.config.settings import ConfiguredExport
 
 
-class ExportPart(SettingsGroup):
+class ExportsPart(SettingsGroup):
     """One list."""
 
     enterprise: str
@@ -45,7 +45,7 @@ def _export(document: Document, name: str, data: Any, zones: dict[str, str]) -> 
     if not isinstance(data, dict):
         document.mistake(path, "must be a group of settings; indent them below it, as 'name: value'")
         return None
-    part = checked(document, path, ExportPart, data)
+    part = checked(document, path, ExportsPart, data)
     if part is None:
         return None
     if part.enterprise not in zones:

@@ -11,7 +11,7 @@ from sync.config.loading import load
 from sync.measured import Measured
 from sync.measuring import report
 from sync.metrics import Metrics
-from sync.process_report import Report
+from sync.process_report import ProcessReport
 from sync.queue import Depth, Job
 from sync.queue_requested import WorkerQueue
 from sync.runtime import Runtime
@@ -38,14 +38,14 @@ def test_a_report_is_read_as_it_was_written(tmp_path: Path, sqlite_url: str) -> 
 
 def test_a_report_that_was_cut_off_is_left_out() -> None:
     line = b'[{"records":[[["a","applied"],3]]},{},[],0,0,0.0]\n'
-    assert process_report.read(line) == Report({"records": [(("a", "applied"), 3)]}, {})
+    assert process_report.read(line) == ProcessReport({"records": [(("a", "applied"), 3)]}, {})
     assert [process_report.read(one) for one in (line[:20], line[:20] + line)] == [None, None]
 
 
 def test_counters_of_two_processes_are_added_and_keep_what_one_that_ended_had_counted() -> None:
-    one = Report({"records": [(("a", "applied"), 3)]}, {"memory": 1}, waiting=2, running=1, oldest=5.0)
-    other = Report({"records": [(("a", "applied"), 4), (("b", "applied"), 1)]}, {"alerts": 2}, waiting=1, oldest=7.0)
-    assert process_report.added(process_report.without_state(one), other) == Report(
+    one = ProcessReport({"records": [(("a", "applied"), 3)]}, {"memory": 1}, waiting=2, running=1, oldest=5.0)
+    other = ProcessReport({"records": [(("a", "applied"), 4), (("b", "applied"), 1)]}, {"alerts": 2}, waiting=1, oldest=7.0)
+    assert process_report.added(process_report.without_state(one), other) == ProcessReport(
         {"records": [(("a", "applied"), 7), (("b", "applied"), 1)]}, {"memory": 1, "alerts": 2}, (), 1, 0, 7.0
     )
 
