@@ -149,7 +149,7 @@ def test_a_decision_in_progress_is_answered_when_the_service_stops(fresh: Servic
     assert not server.thread.is_alive()
 
 
-END_OTHERS = """SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+END_OTHERS = """SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity
  WHERE datname = current_database() AND pid <> pg_backend_pid()"""
 
 
