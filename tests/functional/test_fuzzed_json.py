@@ -39,6 +39,8 @@ BODIES: dict[str, Any] = {
     "/v1/patients/{patient_id}/opt-ins": {"channel": "email", "reason": "asked"},
     "/v1/opt-outs": {"channel": "sms", "address": "+12175550101", "how": "key_press", "line": "+12175550190", "at": "2026-11-02T10:00:00Z"},
     "/v1/opt-outs/links": {"address": "pat@example.org", "topic": "recall"},
+    "/v1/worklist/done": {"patient": "pt_1", "source": "genhosp-adt", "attribute": "consent.sms"},
+    "/v1/worklist/undo": {"patient": "pt_1", "source": "genhosp-adt", "attribute": "consent.sms"},
     "/v1/settings": {"when_stale": "flag", "do_not_contact_toggle": False},
     "/v1/rejections/replay": {"ids": ["rej_0000000000000001"]},
     "/v1/rejections/replay/preview": {"source": "genhosp-adt", "reason": "code_unmapped"},

@@ -62,7 +62,7 @@ def test_what_the_mapping_reads_as_denied_may_be_written(tmp_path: Path, source:
         (HL7 | {"write_back": changed(A31_CONNECTED, code="01|")}, ATTRIBUTE, "without delimiters"),
         (HL7 | {"write_back": changed(A31_CONNECTED, field="PID-30")}, ATTRIBUTE, "field must be"),
         (FHIR | {"write_back": A31_CONNECTED}, "sources.emr.write_back.sink", "not for fhir.rest"),
-        (FHIR | {"mapping": READ, "write_back": changed(IN_PATIENT, value="true")}, ATTRIBUTE, "does not read this as a denial of consent.sms"),
+        (FHIR | {"mapping": READ, "write_back": changed(IN_PATIENT, value="true")}, ATTRIBUTE, "this as a denial of consent.sms"),
         (FHIR | {"mapping": READ, "write_back": changed(IN_PATIENT, extension="http://x")}, ATTRIBUTE, "does not read this"),
         (FHIR | {"write_back": IN_PATIENT}, ATTRIBUTE, "does not read this"),
         (FHIR | {"mapping": READ, "write_back": changed(IN_PATIENT, value="no")}, ATTRIBUTE, "true or false"),
