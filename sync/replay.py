@@ -27,13 +27,14 @@ def replay(engine: Engine, lane: Lane, mapper: Mapper, rejection: Rejection, act
     with engine.database.write(lane.enterprise) as transaction:
         answers = engine.intake.applied(transaction, lane, pieces, now, rejection.run_id, {})
         rows = [row for piece, answer in zip(pieces, answers, strict=True) for row in rejected(piece, answer)]
-        engine.journal.reject(transaction, rows, source=lane.source, enterprise=lane.enterprise, run_id=rejection.run_id, now=now)
+        named = {"source": lane.source, "enterprise": lane.enterprise}
+        engine.journal.reject(transaction, rows, **named, run_id=rejection.run_id, now=now, replayed=rejection)
         same = [row for row in rows if (row.reason, row.path, row.scope) == (rejection.reason, rejection.path, rejection.scope)]
         answer = summary(answers)
         if same:  # the rejected part still cannot be used, whatever the result of the rest
             answer = IngestResult(RecordOutcome.REJECTED, same[0].reason, same[0].detail)
         else:
-            engine.journal.resolve(transaction, rejection.id, now=now)
+            engine.journal.resolve(transaction, rejection.id)
         detail = {"outcome": answer.outcome, "reason": answer.reason}
         Audit(engine.database).changed(transaction, lane.enterprise, REPLAYED, rejection.id, actor=actor, now=now, **detail)
     return answer

@@ -98,7 +98,7 @@ class ProviderEvents:
             done = self._one(transaction, provider, event, now) if event is not None else _Done(NOTHING)
             reason = done.rejected[0].reason if done.rejected else ""
             if done.outcome != REJECTED:
-                self.journal.resolve(transaction, rejection.id, now=now)
+                self.journal.resolve(transaction, rejection.id)
             detail = {"outcome": done.outcome, "reason": reason}
             Audit(self.database).changed(transaction, provider.enterprise, REPLAYED, rejection.id, actor=actor, now=now, **detail)
         return done.outcome, reason

@@ -108,32 +108,37 @@ class RejectionStore:
         self.database, self.sealing, self.room = database, sealing, room
 
     def add(
-        self, transaction: Connection, rows: Sequence[Rejected], *, source: str, enterprise: str, run_id: str | None, now: datetime
+        self,
+        transaction: Connection,
+        rows: Sequence[Rejected],
+        *,
+        source: str,
+        enterprise: str,
+        run_id: str | None,
+        now: datetime,
+        replayed: Rejection | None = None,
     ) -> NotKept:
-        """Stores rejections. The same payload with the same reason is one rejection, however often it arrives."""
+        """Stores rejections. The same payload with the same reason is one rejection, however often it arrives.
+
+        ``replayed``: the rejection whose replay this is. A replay is no receipt: what is known keeps its count and times, and what is new
+        has those of the replayed one.
+        """
         if not rows:
             return NotKept()
         digests = [_digest(row) for row in rows]
         by_digest, times_now = dict(zip(digests, rows, strict=True)), Counter(digests)
         known = self._known(transaction, source, list(by_digest))
-        again = [(times + times_now[digest], now, RejectionStatus.OPEN, number) for digest, (number, times, _) in known.items()]
-        self.database.update(transaction, RejectionRow, ("id",), ("times", "last_at", "status"), again)
+        self._repeat(transaction, known, times_now if replayed is None else None, now)
         fate = self._fates(transaction, by_digest, known, source, enterprise, now)
         newly_kept = [(by_digest[digest], known[digest][0]) for digest, one in fate.items() if one == KEEP and digest in known]
         resealed = [(*self._sealed(row, number), number) for row, number in newly_kept]
         self.database.update(transaction, RejectionRow, ("id",), ("payload", "key_id"), resealed)
+        receipts = {
+            digest: (times_now[digest], now, now) if replayed is None else (replayed.times, replayed.first_at, replayed.last_at)
+            for digest in by_digest
+        }
         new = [
-            (
-                number := token("rej"),
-                source,
-                enterprise,
-                run_id,
-                digest,
-                times_now[digest],
-                now,
-                now,
-                *self._content(row, number, fate[digest]),
-            )
+            (number := token("rej"), source, enterprise, run_id, digest, *receipts[digest], *self._content(row, number, fate[digest]))
             for digest, row in by_digest.items()
             if digest not in known and fate[digest] != LEAVE_OUT
         ]
@@ -190,9 +195,9 @@ class RejectionStore:
             raise PayloadUnreadable(f"the payload is encrypted with the key {key!r}: configure payload_keys")
         return _rejection(summary, self.sealing.open(bytes(payload), number, key))
 
-    def resolve(self, transaction: Connection, number: str, *, now: datetime) -> None:
+    def resolve(self, transaction: Connection, number: str) -> None:
         """Marks a rejection as resolved: it was replayed and its content is applied."""
-        self.database.update(transaction, RejectionRow, ("id",), ("status", "last_at"), [(RejectionStatus.RESOLVED, now, number)])
+        self.database.update(transaction, RejectionRow, ("id",), ("status",), [(RejectionStatus.RESOLVED, number)])
 
     def erase(self, before: datetime) -> int:
         """Erases the payloads that last arrived before that time and returns their number. Reasons and counts are kept."""
@@ -219,6 +224,17 @@ class RejectionStore:
             if len(found) < AT_ONCE:
                 return done
             after = found[-1][0]
+
+    def _repeat(
+        self, transaction: Connection, known: Mapping[str, tuple[str, int, str | None]], received: Mapping[str, int] | None, now: datetime
+    ) -> None:
+        """Opens known rejections. ``received``: how often each came now; ``None`` if none of them came."""
+        if received is None:
+            opened = [(RejectionStatus.OPEN, number) for number, _, _ in known.values()]
+            self.database.update(transaction, RejectionRow, ("id",), ("status",), opened)
+            return
+        again = [(times + received[digest], now, RejectionStatus.OPEN, number) for digest, (number, times, _) in known.items()]
+        self.database.update(transaction, RejectionRow, ("id",), ("times", "last_at", "status"), again)
 
     def _fates(
         self,

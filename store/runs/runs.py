@@ -239,9 +239,11 @@ class Journal:
         enterprise: str,
         run_id: str | None,
         now: datetime,
+        replayed: Rejection | None = None,
     ) -> NotKept:
         """Stores rejections (:meth:`RejectionStore.add`)."""
-        return self.rejection_store.add(transaction, rows, source=source, enterprise=enterprise, run_id=run_id, now=now)
+        add = self.rejection_store.add
+        return add(transaction, rows, source=source, enterprise=enterprise, run_id=run_id, now=now, replayed=replayed)
 
     def rejections(
         self, enterprise: str | None = None, source: str | None = None, status: str | None = RejectionStatus.OPEN, limit: int = 100
@@ -253,9 +255,9 @@ class Journal:
         """One rejection with its payload (:meth:`RejectionStore.rejection`)."""
         return self.rejection_store.rejection(number)
 
-    def resolve(self, transaction: Connection, number: str, *, now: datetime) -> None:
+    def resolve(self, transaction: Connection, number: str) -> None:
         """Marks a rejection as resolved (:meth:`RejectionStore.resolve`)."""
-        self.rejection_store.resolve(transaction, number, now=now)
+        self.rejection_store.resolve(transaction, number)
 
     def close_abandoned(self, transaction: Connection, source: str, now: datetime) -> None:
         """Closes the source's run if its process is gone."""

@@ -130,7 +130,7 @@ def test_people_are_told_once_again_each_day_and_at_the_end(runtime: Runtime, we
     at(runtime, NOW + DAY).once()
     assert [one["title"] for one in webhook.received[1:]] == ["emr-sync: 2 still"]
     with runtime.database.write(ENTERPRISE) as transaction:
-        runtime.journal.resolve(transaction, runtime.journal.rejections()[0].id, now=NOW)
+        runtime.journal.resolve(transaction, runtime.journal.rejections()[0].id)
     at(runtime, NOW + DAY + MINUTE).once()
     at(runtime, NOW + DAY + 2 * MINUTE).once()
     assert webhook.lines()[4:] == [f"resolved: {ENTERPRISE}, {SOURCE}: open rejections"]

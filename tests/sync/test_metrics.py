@@ -129,7 +129,7 @@ def test_what_waits_for_a_person_is_counted_by_source_or_enterprise(runtime: Run
     assert found["emr_sync_replies_to_review", ENTERPRISE] == 2.0
     oldest = runtime.journal.rejections(source=SOURCE)[-1]
     with runtime.database.write(ENTERPRISE) as transaction:
-        runtime.journal.resolve(transaction, oldest.id, now=now)
+        runtime.journal.resolve(transaction, oldest.id)
     found = samples(runtime.metrics.text(measured(runtime)).decode())
     assert found["emr_sync_oldest_rejection_timestamp_seconds", SOURCE] == (now - timedelta(hours=2)).timestamp()
 

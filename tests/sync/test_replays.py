@@ -42,6 +42,11 @@ def service(tmp_path: Path, database_url: str) -> Iterator[Service]:
         yield running
 
 
+def receive(service: Service, text: str) -> None:
+    feed = service.runtime.feed("adt")
+    service.runtime.engine.ingest(lane(feed), adapter(feed).mapper, [Payload(text.encode(), "test:1", service.runtime.clock())])
+
+
 def post(service: Service, path: str, body: Any) -> tuple[int, Any]:
     assert service.address is not None
     key = service.runtime.keys.create("kim", "clinic", "operator", service.runtime.clock())[1]
@@ -102,3 +107,28 @@ def test_replaying_an_unconfigured_source_is_refused(service: Service) -> None:
     for path in ("/v1/rejections/replay", "/v1/rejections/replay/preview"):
         status, problem = post(service, path, {"ids": chosen})
         assert (status, "unknown source" in problem["detail"]) == (422, True)
+
+
+def test_a_replay_is_not_a_receipt_whether_the_rejection_stays_open_or_not(service: Service) -> None:
+    receive(service, adt("MRN5", dnc="HUH", control="MRN5-1"))
+
+    def receipts() -> dict[str, tuple[Any, ...]]:
+        found = service.runtime.journal.rejection_store.rejections("clinic", "adt", None)
+        return {one.id: (one.times, one.first_at, one.last_at) for one in found}
+
+    before = receipts()
+    _, done = post(service, "/v1/rejections/replay", {"source": "adt"})
+    assert (done["replayed"], done["resolved"]) == (5, 4)
+    assert receipts() == before
+
+
+def test_what_a_replay_rejects_for_another_reason_keeps_the_receipts_of_its_message(service: Service) -> None:
+    text = adt("MRN5", dnc="OK", control="MRN5-1").replace("PID|", "PDI|")
+    receive(service, text)
+    receive(service, text)
+    (before,) = [one for one in service.runtime.journal.rejections("clinic", "adt") if one.reason != "code_unmapped"]
+    with service.runtime.database.write("clinic") as transaction:
+        transaction.exec_driver_sql(f"UPDATE rejections SET reason = 'segment_missing', digest = 'before' WHERE id = '{before.id}'")
+    post(service, "/v1/rejections/replay", {"ids": [before.id]})
+    (after,) = [one for one in service.runtime.journal.rejections("clinic", "adt") if one.reason != "code_unmapped"]
+    assert (after.times, after.first_at, after.last_at) == (2, before.first_at, before.last_at)

@@ -70,7 +70,7 @@ def test_what_is_resolved_is_no_cause_any_more(database: Database) -> None:
     assert causes.one("clinic", UNKNOWN_CODE) is not None
     (number,) = causes.rejections("clinic", UNKNOWN_CODE, 9)
     with database.write("clinic") as transaction:
-        journal.resolve(transaction, number, now=NOON)
+        journal.resolve(transaction, number)
     assert (causes.open("clinic"), causes.one("clinic", UNKNOWN_CODE), causes.rejections("clinic", UNKNOWN_CODE, 9)) == ([], None, [])
 
 

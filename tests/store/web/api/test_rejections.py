@@ -76,12 +76,39 @@ def test_a_resolved_rejection_reopens_when_it_recurs(journal: Journal, database:
     reject(journal, BROKEN)
     number = journal.rejections()[0].id
     with database.write(HOSPITAL) as transaction:
-        journal.resolve(transaction, number, now=at(1))
+        journal.resolve(transaction, number)
     assert journal.rejections() == []
     for status in (RejectionStatus.RESOLVED, None):
         assert [one.id for one in journal.rejections(status=status)] == [number]
     reject(journal, BROKEN, seconds=2)
     assert [(one.id, one.times) for one in journal.rejections()] == [(number, 2)]
+
+
+def test_a_replay_changes_no_receipts_of_what_it_rejects_again_or_anew(journal: Journal, database: Database) -> None:
+    for seconds in range(2):
+        reject(journal, BROKEN, seconds=seconds)
+    (replayed,) = journal.rejections()
+    rows = [BROKEN, BROKEN._replace(reason="field_missing")]
+    with database.write(HOSPITAL) as transaction:
+        journal.reject(transaction, rows, source=ADT, enterprise=HOSPITAL, run_id=None, now=at(9), replayed=replayed)
+    assert [(one.times, one.first_at, one.last_at) for one in journal.rejections()] == [(2, at(0), at(1))] * 2
+
+
+def test_a_replay_that_fails_reopens_a_resolved_rejection(journal: Journal, database: Database) -> None:
+    reject(journal, BROKEN)
+    (replayed,) = journal.rejections()
+    with database.write(HOSPITAL) as transaction:
+        journal.resolve(transaction, replayed.id)
+        journal.reject(transaction, [BROKEN], source=ADT, enterprise=HOSPITAL, run_id=None, now=at(9), replayed=replayed)
+    assert journal.rejections() == [replayed]
+
+
+def test_resolving_a_rejection_keeps_the_time_of_its_last_receipt(journal: Journal, database: Database) -> None:
+    reject(journal, BROKEN)
+    with database.write(HOSPITAL) as transaction:
+        journal.resolve(transaction, journal.rejections()[0].id)
+    (kept,) = journal.rejections(status=RejectionStatus.RESOLVED)
+    assert (kept.times, kept.last_at) == (1, at(0))
 
 
 def test_rejections_are_listed_newest_first_up_to_the_limit(journal: Journal) -> None:

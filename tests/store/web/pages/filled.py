@@ -56,7 +56,7 @@ class Filled:
     def _resolved(self) -> str:
         number = rejected(self.pages, "local", "clinic")
         with self.pages.store.database.write("local") as transaction:
-            self.pages.journal.resolve(transaction, number, now=NOW)
+            self.pages.journal.resolve(transaction, number)
         return number
 
     def _unusable(self) -> str:

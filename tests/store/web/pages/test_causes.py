@@ -155,7 +155,7 @@ def test_a_replay_without_a_preview_is_refused(fresh_pages: Pages) -> None:
 def test_a_resolved_cause_has_nothing_to_replay(fresh_pages: Pages) -> None:
     rejection = rejected(fresh_pages)
     with fresh_pages.store.database.write("general") as transaction:
-        fresh_pages.journal.resolve(transaction, rejection, now=NOW)
+        fresh_pages.journal.resolve(transaction, rejection)
     browser = fresh_pages.signed_in("operator")
     seen = browser.get(cause_of(rejection))
     assert "No open rejections have this cause." in seen.text
