@@ -135,13 +135,14 @@ def _rolled_back(engine: Engine, lane: Lane) -> Iterator[Any]:
         return
 
 
-def try_apply(engine: Engine, lane: Lane, pieces: list[Piece], result: DryRun) -> None:
-    """Adds what these pieces would change to the result. Nothing is changed."""
+def try_apply(engine: Engine, lane: Lane, pieces: list[Piece], result: DryRun) -> list[IngestResult]:
+    """Adds what these pieces would change to the result, and returns the result of each, in order. Nothing is changed."""
     with _rolled_back(engine, lane) as transaction:
         answers, patients = _apply(engine, transaction, lane, pieces)
         found = _differences(engine, lane, transaction, patients)
     result.counts.update(answer.outcome for answer in answers)
     result.add([change for one in found for change in result.numbered(one)])
+    return answers
 
 
 def remapped(engine: Engine, lane: Lane, mapper: Mapper, progress: Progress = no_progress, room: int | None = SHOWN) -> DryRun:
@@ -170,12 +171,13 @@ def _differences(engine: Engine, lane: Lane, transaction: Any, patients: Iterabl
 
 
 def _apply(engine: Engine, transaction: Any, lane: Lane, pieces: list[Piece]) -> tuple[list[IngestResult], list[int]]:
-    decided = [answer for piece in pieces if (answer := decided_alone(piece.item)) is not None]
+    decided = [decided_alone(piece.item) for piece in pieces]
     items = [piece.item for piece in pieces if isinstance(piece.item, PatientStatements | PatientMerge)]
     outcomes = engine.preferences.apply_many(transaction, lane.enterprise, lane.source, items, now=engine.clock()) if items else []
     with_changes = (RecordOutcome.APPLIED, RecordOutcome.MERGED)
     changed = {one.patient_id: None for one in outcomes if one.outcome in with_changes and one.patient_id is not None}
-    return [*decided, *(IngestResult(one.outcome, one.reason, one.detail) for one in outcomes)], list(changed)
+    applied = (IngestResult(one.outcome, one.reason, one.detail) for one in outcomes)
+    return [next(applied) if answer is None else answer for answer in decided], list(changed)
 
 
 def _difference(engine: Engine, lane: Lane, reader: PatientReader, patient: str) -> list[Difference]:

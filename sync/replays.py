@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from adapters.base import IngestResult
 from store.errors import PayloadUnreadable
 from store.preference import RecordOutcome
 from store.runs.runs import Rejection
-from sync.dry_run import DryRun
-from sync.replay import preview, replay
+from sync.replay import ReplayPreview, preview, replay
 from sync.runtime import Runtime, UsageError, adapter, lane
 
 
@@ -36,17 +35,24 @@ class Replays:
         """Replays each in its own transaction and returns its result and status. Raises ``UsageError`` for a removed source."""
         return [self._replay(number, actor) for number in numbers]
 
-    def preview(self, numbers: Sequence[str]) -> DryRun:
+    def preview(self, numbers: Sequence[str]) -> ReplayPreview:
         """What replaying would change: the rejections of a source together, so that a patient is counted once. Changes nothing."""
-        result, found = DryRun(), [self.rejection_store.summary(number) for number in numbers]
+        result, found = ReplayPreview(), [self.rejection_store.summary(number) for number in numbers]
         for source in dict.fromkeys(one.source for one in found):
             if source in self.runtime.settings.providers:
                 raise UsageError(f"{source} is a messaging provider: its events are replayed one by one, without a preview")
             feed = self.runtime.feed(source)
             of_source = [one for one in found if one.source == source]
-            chosen = (rejection for one in of_source if (rejection := self._readable(one.id)) is not None)
-            preview(self.runtime.engine, lane(feed), adapter(feed).mapper, chosen, result)
+            preview(self.runtime.engine, lane(feed), adapter(feed).mapper, self._openable(of_source, result), result)
         return result
+
+    def _openable(self, rejections: Iterable[Rejection], result: ReplayPreview) -> Iterator[Rejection]:
+        """The rejections with their payloads. One that cannot be decrypted keeps its status."""
+        for one in rejections:
+            if (rejection := self._readable(one.id)) is not None:
+                yield rejection
+            else:
+                result.statuses[one.status] += 1
 
     def _replay(self, number: str, actor: str) -> dict[str, Any]:
         rejection = self._readable(number)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 import typer
@@ -85,7 +85,10 @@ def replay_some(
         chosen = numbers or [one.id for one in found if one.reason != TRUNCATED]
         if dry:
             replays = Replays(runtime)
-            difference.show(replays.preview(chosen), as_json=as_json)
+            result = replays.preview(chosen)
+            difference.show(result, as_json=as_json)
+            if not as_json:
+                output.say(_statuses(result.statuses))
             _note_unreadable(replays.unopened)
             return
         replays = Replays(runtime)
@@ -98,6 +101,15 @@ def replay_some(
         for reason, times in Counter(one["reason"] for one in done if one["status"] != RejectionStatus.RESOLVED).items():
             output.say(f"{times} still rejected: {reason}")
     _note_unreadable(replays.unopened)
+
+
+def _statuses(statuses: Mapping[str, int]) -> str:
+    resolved, still_open = (statuses.get(one, 0) for one in (RejectionStatus.RESOLVED, RejectionStatus.OPEN))
+    said = f"rejections: {resolved} would be resolved"
+    if not still_open:
+        return said
+    which = "it, or a part of it," if still_open == 1 else "they, or a part of them,"
+    return f"{said}, {still_open} would stay open because {which} still cannot be read"
 
 
 def _note_unreadable(reasons: Sequence[str]) -> None:

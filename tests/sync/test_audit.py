@@ -214,6 +214,7 @@ def test_replay_preview_shows_who_would_change_in_which_direction(emr_sync: EmrS
     preview = emr_sync("rejections", "replay", "--all", "--dry-run", "--json").value
     assert preview["status"] == "dry-run"
     assert preview["flips"] == {"more_contactable": 1, "less_contactable": 2}
+    assert (preview["resolved"], preview["open"]) == (3, 0)
     directions = {(one["before"], one["after"]): one["direction"] for one in preview["changes"] if one["attribute"] == "do_not_contact"}
     assert directions[("yes", "no")] == "more_contactable"
     assert directions[("no", "yes")] == "less_contactable"
@@ -230,6 +231,8 @@ def test_an_erased_payload_does_not_stop_the_other_replays(emr_sync: EmrSync, co
     ingest(emr_sync, tmp_path, adt("MRN2", "FINE", "D"))
     fix_configuration(config, "{FINE: no}")
     assert emr_sync("rejections", "replay", "--all", "--dry-run", "--json").value["counts"]["applied"] == 1
+    said = emr_sync("rejections", "replay", "--all", "--dry-run").out
+    assert "rejections: 1 would be resolved, 1 would stay open because it, or a part of it, still cannot be read" in said
     ended = emr_sync("rejections", "replay", "--all", "--json")
     done = ended.value
     assert (ended.code, "is not stored" in ended.err) == (1, True)

@@ -109,6 +109,27 @@ def test_replaying_an_unconfigured_source_is_refused(service: Service) -> None:
         assert (status, "unknown source" in problem["detail"]) == (422, True)
 
 
+def test_a_preview_says_how_many_stay_open_because_a_part_still_cannot_be_read(service: Service) -> None:
+    receive(service, adt("MRN5", dnc="HUH", control="MRN5-1"))
+    _, found = post(service, "/v1/rejections/replay/preview", {"source": "adt"})
+    assert (found["counts"]["applied"] + found["counts"]["unchanged"], found["resolved"], found["open"]) == (5, 4, 1)
+    _, done = post(service, "/v1/rejections/replay", {"source": "adt"})
+    assert (done["replayed"], done["resolved"]) == (5, 4)
+
+
+def test_a_preview_counts_what_cannot_be_decrypted_by_its_state(service: Service) -> None:
+    first = service.runtime.journal.rejections("clinic", "adt")[0]
+    with service.runtime.database.write("clinic") as transaction:
+        transaction.exec_driver_sql(f"UPDATE rejections SET key_id = NULL WHERE id = '{first.id}'")
+    _, found = post(service, "/v1/rejections/replay/preview", {"source": "adt"})
+    assert (found["resolved"], found["open"]) == (3, 1)
+
+
+def test_a_preview_of_nothing_resolves_nothing(service: Service) -> None:
+    _, found = post(service, "/v1/rejections/replay/preview", {"ids": []})
+    assert (found["resolved"], found["open"]) == (0, 0)
+
+
 def test_a_replay_is_not_a_receipt_whether_the_rejection_stays_open_or_not(service: Service) -> None:
     receive(service, adt("MRN5", dnc="HUH", control="MRN5-1"))
 

@@ -89,7 +89,8 @@ class FlipOut(Struct, frozen=True):
 class PreviewOut(Struct, frozen=True):
     """What a replay would change. ``flips``: patients who would become ``more_contactable`` or ``less_contactable``.
 
-    ``more_changes``: how many changes are not listed. ``left``: as in the replay itself.
+    ``more_changes``: how many changes are not listed. ``left``: as in the replay itself. ``resolved``: how many rejections would be
+    resolved; ``open``: how many would stay open, since they, or a part of them, still cannot be read.
     """
 
     counts: dict[str, int]
@@ -97,6 +98,8 @@ class PreviewOut(Struct, frozen=True):
     changes: list[FlipOut]
     more_changes: int
     left: int
+    resolved: int
+    open: int
 
 
 class RejectionCalls:
@@ -140,7 +143,9 @@ class RejectionCalls:
         chosen, left = self._chosen(call)
         found = self._sync_work().preview(chosen)
         changes = [FlipOut(one["patient"], one["attribute"], one["direction"]) for one in found["changes"]]
-        return ApiResponse(PreviewOut(found["counts"], found["flips"], changes, found["more_changes"], left))
+        return ApiResponse(
+            PreviewOut(found["counts"], found["flips"], changes, found["more_changes"], left, found["resolved"], found["open"])
+        )
 
     def _chosen(self, call: Call) -> tuple[Sequence[str], int]:
         """The ids in a selection, and how many more there are."""

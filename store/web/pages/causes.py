@@ -169,7 +169,8 @@ def _in_words(found: Mapping[str, Any]) -> dict[str, Any]:
     changes = Counter((one["attribute"], one["direction"]) for one in found["changes"])
     flips = [Flip(labels.title(name), direction.replace("_", " "), many) for (name, direction), many in sorted(changes.items())]
     counts = {outcome: many for outcome, many in found["counts"].items() if many}
-    return {"counts": counts, **found["flips"], "changes": flips, "more_changes": found["more_changes"]}
+    statuses = {status: found[status] for status in ("resolved", "open")}
+    return {"counts": counts, **found["flips"], "changes": flips, "more_changes": found["more_changes"], **statuses}
 
 
 def _done(query: Mapping[str, Any]) -> str:

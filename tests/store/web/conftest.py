@@ -167,7 +167,8 @@ class FakeWork:
     def preview(self, numbers: Sequence[str]) -> Mapping[str, Any]:
         change = {"patient": "pt_1", "attribute": "phones", "direction": "other", "before": [CELL], "after": [HOME]}
         flips = {"more_contactable": 0, "less_contactable": 1}
-        return {"counts": {"applied": len(numbers)}, "flips": flips, "changes": [change], "more_changes": 0}
+        statuses = {"resolved": max(len(numbers) - 1, 0), "open": min(len(numbers), 1)}
+        return {"counts": {"applied": len(numbers)}, "flips": flips, "changes": [change], "more_changes": 0, **statuses}
 
 
 @pytest.fixture(scope="module", params=["sqlite"])

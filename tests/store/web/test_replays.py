@@ -33,6 +33,7 @@ def test_a_preview_shows_changes_by_direction_without_values(fresh: Service) -> 
     found = fresh.call("POST", PREVIEW, {"ids": [number]}, role="operator")
     assert found.json["flips"] == {"more_contactable": 0, "less_contactable": 1}
     assert found.json["changes"] == [{"patient": "pt_1", "attribute": "phones", "direction": "other"}]
+    assert (found.json["resolved"], found.json["open"]) == (0, 1)
     assert b"555" not in found.body
     assert fresh.requested == []
 

@@ -125,6 +125,7 @@ def test_a_replay_follows_its_preview(fresh_pages: Pages) -> None:
     seen = browser.post(f"{where}/preview")
     assert seen.status == 200
     assert "Replaying 1 rejection would make 0 patients more contactable and 1 less." in seen.text
+    assert "0 would be resolved, 1 would stay open because it, or a part of it, still cannot be read." in seen.text
     assert "Applied 1" in seen.text
     assert "Phones other 1" in seen.text
     assert fresh_pages.requested == []
