@@ -25,6 +25,7 @@
     ├── NothingHeld             the run holds nothing that waits for a decision
     └── RunActive               the source has a run under way
     BackupFailed                a backup could not be made or restored; the database in use was not changed
+    KeyExists                   this form created its API key already
     DocumentDamaged             what is stored does not read back: the database is damaged
     SchemaOutdated              the database is older than this program: run ``emr-sync migrate``
     └── SchemaNewer             it is newer: install the program that matches it
@@ -142,6 +143,10 @@ class NotOnWorklist(StoreError):
 
 class BackupFailed(Exception):
     """A backup could not be made, or restored into a scratch database. The message says what to do."""
+
+
+class KeyExists(Exception):
+    """A key has this number already: the same form was sent twice."""
 
 
 class NotRepeated(Exception):

@@ -16,7 +16,7 @@ from store.db.tables import ApiKeyRow
 from store.domain.documents import instant
 from store.domain.ids import token
 from store.domain.lock import Actor, Grant, Role
-from store.errors import NotFound, ValueRefused
+from store.errors import KeyExists, NotFound, ValueRefused
 
 PREFIX = "esk"
 COLUMNS = ("id", "name", "enterprise", "role", "digest", "created", "expires", "grants")
@@ -64,20 +64,23 @@ class ApiKeys:
 
     def create(
         self, name: str, enterprise: str, role: str, now: datetime, *,
-        expires: datetime | None = None, grants: Collection[str] = (), by: str = "",
+        expires: datetime | None = None, grants: Collection[str] = (), by: str = "", number: str = "",
     ) -> tuple[str, str]:  # fmt: skip
         """Creates a key. Returns its id and the key itself (256 random bits), which is not kept. ``by`` is who creates it.
 
-        Raises ``ValueRefused`` for an unknown role or grant, and for a grant to a role other than sender.
+        ``number``: its id, for a caller who may repeat the request. Raises ``KeyExists`` if a key has it, ``ValueRefused`` for an unknown
+        role or grant, and for a grant to a role other than sender.
         """
         if role not in KEY_ROLES:
             raise ValueRefused(f"role must be one of {', '.join(KEY_ROLES)}")
         _check_grants(role, grants)
-        number, secret = token("key"), secrets.token_urlsafe(32)
+        number, secret = number or token("key"), secrets.token_urlsafe(32)
         row = (number, name, enterprise, str(role), _digest(secret), now, expires, _grants_text(grants))
         detail = {"name": name, "role": str(role), **({"expires": expires.isoformat()} if expires else {})}
         detail |= {"grants": _grants_text(grants)} if grants else {}
         with self.database.write(enterprise) as transaction:
+            if self.database.select(transaction, f"{KEYS} WHERE id = ?", [number]):
+                raise KeyExists
             self.database.insert(transaction, ApiKeyRow, COLUMNS, [row])
             Audit(self.database).changed(transaction, enterprise, CREATED_KEY, number, actor=by, now=now, **detail)
         return number, f"{PREFIX}.{number}.{secret}"

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 from sqlalchemy import text
 
 from store.audit.audit_log import Audit
 from store.db.database import Database
 from store.domain.lock import Grant, Role
-from store.errors import StoreError, ValueRefused
+from store.errors import KeyExists, StoreError, ValueRefused
 from store.users.api_keys import KEY_ROLES, ApiKeys
 from tests.store.db.test_identity_migration import go
 from tests.store.site import HOSPITAL, at
@@ -36,6 +38,27 @@ def test_the_key_itself_is_not_kept(keys: ApiKeys, database: Database) -> None:
         kept = [str(value) for row in connection.execute(text("SELECT * FROM api_keys")) for value in row]
     assert len(secret) >= 40
     assert not any(secret in value for value in kept)
+
+
+def test_a_number_is_given_to_one_key_only(keys: ApiKeys) -> None:
+    number, key = keys.create("reminders", HOSPITAL, Role.SENDER, at(0), number="key_1")
+    with pytest.raises(KeyExists):
+        keys.create("another", HOSPITAL, Role.SENDER, at(1), number="key_1")
+    assert [(one.id, one.name) for one in keys.list()] == [("key_1", "reminders")]
+    assert (number, keys.verify(key, at(2)) is not None) == ("key_1", True)
+
+
+def test_forms_sent_at_the_same_time_create_one_key(keys: ApiKeys) -> None:
+    def create(_: int) -> bool:
+        try:
+            keys.create("reminders", HOSPITAL, Role.SENDER, at(0), number="key_1")
+        except KeyExists:
+            return False
+        return True
+
+    with ThreadPoolExecutor(4) as threads:
+        assert sum(threads.map(create, range(4))) == 1
+    assert len(keys.list()) == 1
 
 
 def test_a_revoked_key_opens_nothing_and_stays_in_the_list(keys: ApiKeys) -> None:

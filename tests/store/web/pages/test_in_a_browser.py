@@ -289,3 +289,16 @@ def test_wrong_passwords_cause_a_wait_and_inactivity_signs_out(tab: Page, fresh_
     fresh_pages.moment.advance(timedelta(minutes=31))
     tab.reload()
     expect(tab.get_by_role("alert")).to_contain_text("session has ended")
+
+
+def test_reloading_the_page_of_a_new_key_creates_no_second_one(tab: Page, fresh_pages: Pages) -> None:
+    enter(tab, fresh_pages, "administrator")
+    tab.goto(f"{fresh_pages.url}/keys")
+    tab.get_by_label("Who will use it").fill("reminders")
+    tab.get_by_role("button", name="Create", exact=True).click()
+    expect(tab.locator("code.secret")).to_be_visible()
+    tab.reload()
+    expect(tab.get_by_text("This form was sent already")).to_be_visible()
+    expect(tab.locator("code.secret")).to_have_count(0)
+    assert [key.name for key in fresh_pages.keys.list()] == ["reminders"]
+    assert violations(tab) == []

@@ -10,9 +10,16 @@ import pytest
 from store.audit.audit_log import Audit
 from store.domain.lock import Grant
 from store.errors import ValueRefused
-from tests.store.web.pages.conftest import Browser, Pages
+from tests.store.web.pages.conftest import Browser, Pages, Seen
 
 SECRET = re.compile(r'<code class="secret">([^<]+)</code>')
+FORM = re.compile(r'name="form" value="([^"]+)"')
+
+
+def create(browser: Browser, **values: str) -> Seen:
+    """Sends the form of a page that was just opened."""
+    (form,) = FORM.findall(browser.get("/keys").response.text)
+    return browser.post("/keys", form=form, **values)
 
 
 @pytest.fixture
@@ -24,7 +31,7 @@ def browser(fresh_pages: Pages) -> Browser:
 
 def test_a_new_key_is_shown_once_and_works(fresh_pages: Pages, browser: Browser) -> None:
     assert "None. Nobody can call the API." in browser.get("/keys").text
-    seen = browser.post("/keys", name="reminders", role="sender", expires="90", patients="1")
+    seen = create(browser, name="reminders", role="sender", expires="90", patients="1")
     (secret,) = SECRET.findall(seen.response.text)
     assert secret not in browser.get("/keys").response.text
     key = fresh_pages.keys.verify(secret, fresh_pages.moment())
@@ -34,6 +41,41 @@ def test_a_new_key_is_shown_once_and_works(fresh_pages: Pages, browser: Browser)
     (line,) = [one.line for one in Audit(fresh_pages.store.database).newest("general", limit=9) if one.line.action == "created_key"]
     assert (line.actor, line.subject) == ("administrator:administrator-general", key.id)
     assert secret.rpartition(".")[2] not in line.detail
+
+
+def test_a_form_that_is_sent_again_creates_no_second_key(fresh_pages: Pages, browser: Browser) -> None:
+    (form,) = FORM.findall(browser.get("/keys").response.text)
+    values = {"form": form, "name": "reminders", "role": "sender", "expires": ""}
+    (secret,) = SECRET.findall(browser.post("/keys", **values).response.text)
+    for name in ("reminders", "another"):
+        again = browser.post("/keys", **{**values, "name": name})
+        assert (again.status, again.where) == (303, "/keys?done=repeated")
+    assert [one.name for one in fresh_pages.keys.list()] == ["reminders"]
+    assert fresh_pages.keys.verify(secret, fresh_pages.moment()) is not None
+    seen = browser.get("/keys?done=repeated")
+    assert "This form was sent already, and no second key was created." in seen.text
+    assert SECRET.findall(seen.response.text) == []
+
+
+def test_the_next_form_creates_another_key(fresh_pages: Pages, browser: Browser) -> None:
+    values = {"name": "reminders", "role": "sender", "expires": ""}
+    first = create(browser, **values)
+    (form,) = FORM.findall(first.response.text)
+    second = browser.post("/keys", form=form, **values)
+    assert len({*SECRET.findall(first.response.text), *SECRET.findall(second.response.text)}) == 2
+    assert len(fresh_pages.keys.list()) == 2
+
+
+def test_a_form_that_was_refused_may_be_sent_again(fresh_pages: Pages, browser: Browser) -> None:
+    (form,) = FORM.findall(browser.get("/keys").response.text)
+    assert browser.post("/keys", form=form, name="", role="sender", expires="").status == 422
+    assert SECRET.findall(browser.post("/keys", form=form, name="x", role="sender", expires="").response.text)
+
+
+def test_a_form_without_its_token_creates_no_key(fresh_pages: Pages, browser: Browser) -> None:
+    seen = browser.post("/keys", name="reminders", role="sender", expires="")
+    assert (seen.status, "This form is incomplete: send it again" in seen.text) == (422, True)
+    assert fresh_pages.keys.list() == []
 
 
 def test_a_key_is_listed_with_its_use_and_its_end(fresh_pages: Pages, browser: Browser) -> None:
@@ -69,7 +111,7 @@ def test_a_revoked_key_is_refused(fresh_pages: Pages, browser: Browser) -> None:
     ],
 )
 def test_an_odd_new_key_is_refused(fresh_pages: Pages, browser: Browser, form: dict[str, str], refusal: str) -> None:
-    seen = browser.post("/keys", **form)
+    seen = create(browser, **form)
     assert (seen.status, refusal in seen.text) == (422, True)
     assert fresh_pages.keys.list() == []
 

@@ -35,7 +35,7 @@ FORMS: Mapping[str, Mapping[str, str]] = {
     f"{PATIENT}/sms-consent": {"line": LINE, "reason": "asked"},
     "/users": {"name": "a new one", "role": "staff"},
     f"{USER}/role": {"role": "auditor"},
-    "/keys": {"name": "a new one", "role": "sender", "expires": "90"},
+    "/keys": {"form": "one of its own", "name": "a new one", "role": "sender", "expires": "90"},
     "/settings": {"when_stale": "refuse", "do_not_contact_toggle": "false"},
 }
 """A form that would do something, for whoever may."""
