@@ -31,8 +31,9 @@ KEY_ROLES = tuple(role for role in Role if role is not Role.ADMINISTRATOR)
 
 @dataclass(frozen=True, slots=True)
 class ApiKey:
-    """A key without its secret. ``expires``: when it stops working; ``last_used``: the start of the hour in which it was last used.
+    """A key without its secret. ``expires``: when it stops working.
 
+    ``last_used``: it was last used within the hour from this time, the start of an hour of the clock, or of the key if that is later.
     ``grants``: what a sender may do besides decisions, changes and replies.
     """
 
@@ -161,8 +162,11 @@ def _digest(secret: str) -> str:
 
 def _key(row: tuple[Any, ...]) -> ApiKey:
     number, name, enterprise, role, created, revoked, expires, used, grants = row[:9]
-    ends = _optional_time(revoked), _optional_time(expires), _optional_time(used)
-    return ApiKey(number, name, enterprise, role, instant(created), *ends, frozenset(grants.split()))
+    begins, hour = instant(created), _optional_time(used)
+    last_used = hour and max(hour, begins)
+    return ApiKey(
+        number, name, enterprise, role, begins, _optional_time(revoked), _optional_time(expires), last_used, frozenset(grants.split())
+    )
 
 
 def _optional_time(value: Any) -> datetime | None:

@@ -51,7 +51,7 @@ def list_keys(context: typer.Context, enterprise: OfEnterprise = None, as_json: 
     if as_json:
         output.emit([_summary(key) for key in found])
     else:
-        output.table(SHOWN, [list(_summary(key).values()) for key in found])
+        output.table(SHOWN, [list(_row(key).values()) for key in found])
 
 
 @keys.command("grant")
@@ -83,3 +83,8 @@ def revoke(context: typer.Context, number: Annotated[str, typer.Argument(metavar
 
 def _summary(key: ApiKey) -> dict[str, Any]:
     return {name: getattr(key, name) for name in ("id", *SHOWN[1:-1])} | {"grants": sorted(key.grants)}
+
+
+def _row(key: ApiKey) -> dict[str, Any]:
+    """The same for people. A use is known to the hour."""
+    return _summary(key) | {"last_used": f"in the hour from {output.word(key.last_used)}" if key.last_used else None}

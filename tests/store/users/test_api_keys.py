@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from sqlalchemy import text
@@ -59,6 +60,28 @@ def test_forms_sent_at_the_same_time_create_one_key(keys: ApiKeys) -> None:
     with ThreadPoolExecutor(4) as threads:
         assert sum(threads.map(create, range(4))) == 1
     assert len(keys.list()) == 1
+
+
+def test_a_key_is_never_used_before_it_was_created(keys: ApiKeys) -> None:
+    created = datetime(2026, 11, 30, 3, 42, tzinfo=UTC)
+    number, key = keys.create("reminders", HOSPITAL, Role.SENDER, created)
+    for used, expected in ((57, created), (100, created.replace(hour=4, minute=0))):
+        keys.note_use(number, created.replace(minute=0) + timedelta(minutes=used))
+        found = keys.verify(key, created)
+        assert found is not None
+        assert (found.last_used, keys.list()[0].last_used) == (expected, expected)
+
+
+@pytest.mark.parametrize("minutes", range(42, 400, 7))
+def test_the_last_use_lies_within_the_hour_from_the_time_that_is_shown(keys: ApiKeys, minutes: int) -> None:
+    created = datetime(2026, 11, 30, 3, 42, tzinfo=UTC)
+    number, _ = keys.create("reminders", HOSPITAL, Role.SENDER, created)
+    for used in (created + timedelta(minutes=one) for one in range(0, minutes, 13)):
+        if not keys.list()[0].use_is_noted(used):
+            keys.note_use(number, used)
+    shown = keys.list()[0].last_used
+    assert shown is not None
+    assert timedelta() <= used - shown < timedelta(hours=1)
 
 
 def test_a_revoked_key_opens_nothing_and_stays_in_the_list(keys: ApiKeys) -> None:

@@ -159,8 +159,8 @@ def test_a_keys_last_use_is_stored_once_an_hour(fresh: Service) -> None:
     assert fresh.keys.list()[0].last_used is None
     fresh.keys.note_use(number, NOW)
     (found,) = [one for one in fresh.keys.list() if one.id == number]
-    assert found.last_used == NOW.replace(minute=0, second=0, microsecond=0)
-    assert [found.use_is_noted(found.last_used + after) for after in (timedelta(minutes=59), timedelta(hours=1))] == [True, False]
+    assert found.last_used == found.created == NOW
+    assert [found.use_is_noted(NOW + after) for after in (timedelta(minutes=59), timedelta(hours=1))] == [True, False]
     assert fresh.keys.verify(token, NOW) == found
 
 

@@ -12,6 +12,7 @@ import pytest
 from store.db import outage
 from store.db.database import Database
 from store.runs.source_checks import Findings
+from store.users.api_keys import ApiKeys
 from sync.commands.practice import planned_faults
 from sync.config import load
 from sync.runtime import UsageError
@@ -137,6 +138,15 @@ def test_a_key_may_expire_and_the_list_shows_when(emr_sync: EmrSync, config: Pat
     length = datetime.fromisoformat(made["expires"]) - datetime.fromisoformat(listed["created"])
     assert timedelta(days=89) < length <= timedelta(days=90)
     assert ", until " in emr_sync("keys", "create", "another", "--role", "sender", "--expires", "12h").err
+
+
+def test_the_list_shows_the_hour_in_which_a_key_was_used(emr_sync: EmrSync, config: Path) -> None:
+    made = emr_sync("keys", "create", "in use", "--role", "sender", "--json").value
+    (created,) = [datetime.fromisoformat(one["created"]) for one in emr_sync("keys", "list", "--json").value]
+    with closing(Database.open(load(config).database)) as database:
+        ApiKeys(database).note_use(made["id"], created)
+    assert [one["last_used"] == one["created"] for one in emr_sync("keys", "list", "--json").value] == [True]
+    assert f"in the hour from {created:%Y-%m-%d %H:%M:%S}Z" in emr_sync("keys", "list").out
 
 
 def test_the_text_output_has_tables_and_notes_go_to_stderr(emr_sync: EmrSync, sqlite_config: Path, message: Path) -> None:

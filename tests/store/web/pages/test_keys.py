@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from datetime import timedelta
+from zoneinfo import ZoneInfo
 
 import pytest
 
 from store.audit.audit_log import Audit
 from store.domain.lock import Grant
 from store.errors import ValueRefused
+from tests.store.web.conftest import ENTERPRISES, NOW
 from tests.store.web.pages.conftest import Browser, Pages, Seen
 
 SECRET = re.compile(r'<code class="secret">([^<]+)</code>')
@@ -90,6 +92,15 @@ def test_a_key_is_listed_with_its_use_and_its_end(fresh_pages: Pages, browser: B
     assert "Revoked and expired keys" in text
     assert "expired 20" in text
     assert "never" not in text.partition("Revoked and expired keys")[2]
+
+
+def test_the_last_use_is_shown_as_an_hour_that_begins_with_the_key(fresh_pages: Pages, browser: Browser) -> None:
+    zone = ZoneInfo(ENTERPRISES["general"].time_zone)
+    fresh_pages.moment.now = NOW.replace(minute=42)
+    number, _ = fresh_pages.keys.create("feed", "general", "operator", fresh_pages.moment())
+    fresh_pages.keys.note_use(number, fresh_pages.moment() + timedelta(minutes=15))
+    shown = f"{fresh_pages.moment().astimezone(zone):%Y-%m-%d %H:%M %Z}"
+    assert f"operator {shown} in the hour from {shown} never" in fresh_pages.signed_in("administrator").get("/keys").text
 
 
 def test_a_revoked_key_is_refused(fresh_pages: Pages, browser: Browser) -> None:
