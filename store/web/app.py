@@ -14,7 +14,7 @@ from typing import Any
 from litestar import Litestar, Request
 from litestar.handlers import HTTPRouteHandler
 from litestar.response.base import ASGIResponse
-from litestar.types import Message, Scope
+from litestar.types import ExceptionHandlersMap, Message, Scope
 
 from store.db.database import utc_now
 from store.holds.held_settings import SettingsChanges
@@ -53,6 +53,7 @@ from store.web.http.spans import BeginSpan
 from store.web.http.unknown_patients import LookUps
 from store.web.http.work import SyncWork, permits_nobody
 from store.web.pages.site import Access, Site
+from store.web.pages.unknown_addresses import UnknownAddresses
 
 Lifespan = AbstractAsyncContextManager[None]
 
@@ -123,13 +124,15 @@ def create_app(
         *([inbound.handler(inbound.PUSH, push, lanes.push)] if push else []),
     ]
     lifespan: list[Lifespan] = [threads_closed(lanes)]
+    on_error: ExceptionHandlersMap = {Exception: problem.answer, MemoryError: problem.counting(out_of_memory)}
     if access is not None:
         site = Site(store, journal, access, settings, work=work, clock=clock, decisions=decisions, lanes=lanes)
         handlers += site.handlers()
+        on_error[404] = on_error[405] = UnknownAddresses(site.frame, clock).answer
         lifespan.append(pages_running(site))
     framework = Litestar(
         handlers,
-        exception_handlers={Exception: problem.answer, MemoryError: problem.counting(out_of_memory)},
+        exception_handlers=on_error,
         on_startup=[freeze_modules],
         before_send=[add_strict_headers],
         on_shutdown=[decisions.batcher.close],

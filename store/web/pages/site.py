@@ -12,6 +12,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from litestar import Request
+from litestar.exceptions import NotFoundException
 from litestar.handlers import HTTPRouteHandler
 from litestar.response.base import ASGIResponse
 
@@ -25,7 +26,6 @@ from store.users.sessions import Sessions, Visitor
 from store.users.users import Users
 from store.web.api.decisions import Decisions
 from store.web.http.lanes import Lanes
-from store.web.http.problem import ProblemDetails
 from store.web.http.work import SyncWork
 from store.web.pages import audit, console, decisions, opt_outs, patients, replies, settings, users, worklist
 from store.web.pages.about import About
@@ -182,6 +182,6 @@ async def static(request: Request[Any, Any, Any]) -> ASGIResponse:
     """A static file. Its digest is in its URL, so browsers may cache it forever."""
     name = request.path_params["name"]
     if name not in CONTENT:
-        raise ProblemDetails(404, "not_found", "file not found")
+        raise NotFoundException
     headers = {"cache-control": FOREVER, "x-content-type-options": "nosniff"}
     return ASGIResponse(body=CONTENT[name], headers=headers, media_type=STATIC[name])

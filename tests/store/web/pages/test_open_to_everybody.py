@@ -332,6 +332,15 @@ def test_axe_finds_nothing_serious(tab: Page, world: World, visit: Visit) -> Non
     assert problems_of(tab, world, visit) == []
 
 
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("who", [None, "staff"])
+def test_axe_finds_nothing_serious_at_an_address_that_does_not_exist(tab: Page, world: World, who: str | None) -> None:
+    def is_shown(page: Page) -> None:
+        expect(page.get_by_role("heading", name="This page does not exist")).to_be_visible()
+
+    assert problems_of(tab, world, Visit("unknown address", who, empty("/nonsense"), is_shown)) == []
+
+
 def problems_of(tab: Page, world: World, visit: Visit) -> list[Any]:
     """The problems of one page in one state, in every width and color scheme."""
     pages, path = visit.where(world)
