@@ -152,13 +152,19 @@ def test_an_emr_that_never_acknowledges_is_given_up_and_its_echo_is_still_ours(u
     assert updated.start_permits(index, number)
 
 
-def test_an_update_that_is_refused_when_it_is_sent_again_may_have_arrived_the_first_time(updated: Updated) -> None:
-    site = updated.site
+def refused_when_sent_again(updated: Updated) -> tuple[int, str]:
+    """An opt-out that the EMR did not answer, and refused the second time: the index of its patient, and the number."""
     index, number = updated.stop_at()
     updated.listener.codes += [SILENT, "AE"]
     updated.attempt()
-    site.later(timedelta(minutes=5))
+    updated.site.later(timedelta(minutes=5))
     updated.attempt()
+    return index, number
+
+
+def test_an_update_that_is_refused_when_it_is_sent_again_may_have_arrived_the_first_time(updated: Updated) -> None:
+    site = updated.site
+    index, number = refused_when_sent_again(updated)
     assert len(site.states("adt")[DEAD]) == 1
     assert site.adt(index, site.clock()) == "unchanged"
     assert updated.start_permits(index, number)
@@ -166,11 +172,7 @@ def test_an_update_that_is_refused_when_it_is_sent_again_may_have_arrived_the_fi
 
 def test_a_denial_after_a_dead_letter_that_the_emr_contradicted_is_its_own(updated: Updated) -> None:
     site = updated.site
-    index, number = updated.stop_at()
-    updated.listener.codes += [SILENT, "AE"]
-    updated.attempt()
-    site.later(timedelta(minutes=5))
-    updated.attempt()
+    index, number = refused_when_sent_again(updated)
     site.later(timedelta(minutes=5))
     site.adt(index, site.clock(), texting_ok=True)
     assert not site.may_text(index)
