@@ -44,13 +44,14 @@ class ScheduledExports:
 
     def once(self) -> int:
         """Writes and delivers what is due. Returns how many lists that were."""
-        due = [one for one in self.runtime.settings.exports.values() if self._is_due(one)]
+        exports = self.runtime.settings.exports.values()
+        stored = self.times.read() if exports else {}
+        due = [one for one in exports if self._is_due(one, stored.get(_key(one)))]
         return sum(self._run(one) for one in due)
 
-    def _is_due(self, export: ConfiguredExport) -> bool:
+    def _is_due(self, export: ConfiguredExport, stored: Due | None) -> bool:
         """Whether it is due, for this process alone: its next time is set."""
         key, table, now = _key(export), Timetable(export.schedule, at_once=True), self.runtime.clock()
-        stored = self.times.read().get(key)
         due = table.current(stored, now)
         if due == stored and due.due > now:
             return False

@@ -44,9 +44,7 @@ def serve(
     if settings is None:  # the parent has ended in the meantime
         return
     logs.configure(settings.logs)
-    roles = [role.strip() for role in only.split(",") if role.strip()] if only is not None else ROLES
-    if not roles:
-        raise UsageError(f"--only is empty; use {', '.join(ROLES)}")
+    roles = _roles(only) if only is not None else ROLES
     requests: SimpleQueue[Request] = SimpleQueue()
     metrics_at = _address(metrics) if metrics else None
     child = () if one_process else roles_of_child(roles)
@@ -66,6 +64,13 @@ def serve(
     if service.failure:
         output.note(f"emr-sync: {service.failure}")
         raise typer.Exit(1)
+
+
+def _roles(text: str) -> list[str]:
+    roles = [role.strip() for role in text.split(",") if role.strip()]
+    if not roles:
+        raise UsageError(f"--only is empty; use {', '.join(ROLES)}")
+    return roles
 
 
 def _address(text: str) -> Address:
