@@ -7,6 +7,7 @@ import json
 import os
 import platform
 import sys
+from collections.abc import Sequence
 from importlib import import_module
 from typing import Any
 
@@ -32,6 +33,7 @@ BENCHES = {
     "pages": "bench.pages",
     "search": "bench.search",
     "attacks": "bench.attacks",
+    "starts": "bench.starts",
 }
 NUMBERS = ("measured", "floor", "ratio", "processor µs / floor's", "ratio by it")
 HEADINGS = ("bench", "database", "what", "done", *NUMBERS, "goal", "")
@@ -39,32 +41,40 @@ HEADINGS = ("bench", "database", "what", "done", *NUMBERS, "goal", "")
 
 def main() -> int:
     """Runs the benchmarks. Exit code 0 if every goal was reached, 1 if one was missed."""
-    options = _options()
+    chosen = options(sys.argv[1:])
     errors = Console(stderr=True)
-    databases = Databases(tuple(options.database or KINDS))
+    databases = Databases(tuple(chosen.database or KINDS))
     figures: list[Figure] = []
     try:
-        for name in options.only or BENCHES:
+        for name in chosen.only or BENCHES:
             with errors.status(f"{name} …"):
-                for figure in import_module(BENCHES[name]).run(databases, quick=options.quick):
+                for figure in import_module(BENCHES[name]).run(databases, quick=chosen.quick):
                     figures.append(figure)
                     errors.print(f"{figure.bench} {figure.database}: {figure.what}: {_number(figure.value)} {figure.unit}", highlight=False)
     finally:
         databases.close()
-    if options.json:
-        print(json.dumps({"machine": _machine(), "quick": options.quick, "figures": [figure.as_json() for figure in figures]}))
+    if chosen.json:
+        print(json.dumps({"machine": _machine(), "quick": chosen.quick, "figures": [figure.as_json() for figure in figures]}))
     else:
         Console(width=None if sys.stdout.isatty() else 200).print(_table(figures))
     return 0 if all(figure.reached for figure in figures) else 1
 
 
-def _options() -> argparse.Namespace:
+def options(arguments: Sequence[str]) -> argparse.Namespace:
+    """The command line, read. Ends the program if it is wrong."""
     parser = argparse.ArgumentParser(prog="python -m bench", description="Measures emr-sync beside its floors, on this machine.")
     parser.add_argument("--json", action="store_true", help="one JSON value on stdout")
     parser.add_argument("--quick", action="store_true", help="smaller runs: minutes become seconds, figures become rougher")
-    parser.add_argument("--only", action="append", choices=BENCHES, help="only this bench; may be given again")
+    parser.add_argument("--only", action="extend", type=_benches, metavar="BENCH,…", help=f"only these benches: {', '.join(BENCHES)}")
     parser.add_argument("--database", action="append", choices=KINDS, help="only this database; may be given again")
-    return parser.parse_args()
+    return parser.parse_args(arguments)
+
+
+def _benches(text: str) -> list[str]:
+    names = text.split(",")
+    if unknown := [name for name in names if name not in BENCHES]:
+        raise argparse.ArgumentTypeError(f"no bench is called {', '.join(map(repr, unknown))}; there are {', '.join(BENCHES)}")
+    return names
 
 
 def _machine() -> dict[str, Any]:

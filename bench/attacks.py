@@ -17,6 +17,7 @@ import yaml
 from bench import asks, open_loop, site
 from bench.attackers import ATTACKS
 from bench.databases import Databases
+from bench.done import require_decisions
 from bench.figure import Figure
 from bench.load_http import request
 from bench.pages import SEALED, serving
@@ -59,17 +60,31 @@ def _measured(name: str, target: tuple[int, int, str], requests: list[bytes], se
             found = open_loop.result(open_loop.start(target[0], requests, rate=RATE, seconds=seconds))
         finally:
             told, _ = attackers.communicate("")
-    return found, json.loads(told)
+    done = dict[str, int](json.loads(told))
+    if not sum(done.values()):
+        raise RuntimeError(f"{name}: nothing was tried: this would measure the service left alone")
+    return found, done
 
 
 def _figures(kind: str, name: str, found: dict[str, Any], alone: dict[str, Any], done: dict[str, int]) -> Iterator[Figure]:
-    details = {"requests": found["requests"], "most_ms": found["most"], "attack": done}
+    require_decisions(found["decisions"], found["requests"] - found["failures"])
+    counts = {**found["decisions"], "failed": found["failures"], **{f"{name}: {what}": number for what, number in done.items()}}
+    details = {"most_ms": found["most"]}
     for share, most in (("p50", None), ("p99", MOST_MS)):
         floor, told = (alone[share], ALONE) if name != ALONE else (None, "")
-        yield Figure("attacks", f"decision {share}, {name}", found[share], "ms", floor, told, most=most, database=kind, details=details)
-    if name != ALONE:
-        yield Figure("attacks", f"times it was tried, {name}", sum(done.values()), "", database=kind, details=details)
-    yield Figure("attacks", f"decisions that failed, {name}", found["failures"], "", most=0, database=kind, details=details)
+        yield Figure(
+            "attacks",
+            f"decision {share}, {name}",
+            found[share],
+            "ms",
+            floor,
+            told,
+            most=most,
+            database=kind,
+            details=details,
+            counts=counts,
+        )
+    yield Figure("attacks", f"decisions that failed, {name}", found["failures"], "", most=0, database=kind, details=details, counts=counts)
 
 
 def _config(folder: Path, url: str, http: int, mllp: int) -> Path:

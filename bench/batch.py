@@ -1,21 +1,25 @@
-"""Decisions in batch: in process, as JSON arrays of 10,000 and as NDJSON over HTTP, compared with reading one row each by its key."""
+"""Decisions in batch: in process, as JSON arrays of 10,000 and as NDJSON over HTTP, compared with reading one row each by its key.
+
+Over HTTP, processor time is that of the service alone, with all its threads.
+"""
 
 from __future__ import annotations
 
 import gc
-import http.client
-import json
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import msgspec
 
 from bench import api, asks, load_http, load_ndjson, site
 from bench.databases import Databases
+from bench.done import Check, require, require_decisions
 from bench.figure import Figure
-from bench.turns import Rate, in_turns
+from bench.turns import Rate, in_turns, processor_seconds
 from store.db.database import Database, utc_now
 from store.web.api.decisions import Decisions
 from store.web.api.wire import AskIn
@@ -25,7 +29,9 @@ from sync.config.loading import load
 from sync.runtime import Runtime
 
 BATCH = 10_000
+ADDRESS = "/v1/decisions/batch"
 GOAL, LEAST_RATIO = 50_000, 0.3
+TIMES = 4  # that each request is repeated in NDJSON
 ROW = "SELECT i.value, p.contact FROM identifiers i JOIN patients p ON p.id = i.patient_id WHERE i.enterprise = ? AND i.value IN ??"
 
 
@@ -33,19 +39,25 @@ def run(databases: Databases, *, quick: bool) -> Iterator[Figure]:
     patients, seconds = (BATCH, 4.0) if quick else (5 * BATCH, 12.0)
     for kind in databases.kinds:
         floor, real = _in_process(databases, kind, patients, seconds)
-        yield replace(
-            _figure(kind, "in process", real.rate, floor.rate, patients),
-            cpu_us=real.cpu_us,
-            floor_cpu_us=floor.cpu_us,
-            least_cpu_ratio=LEAST_RATIO,
-        )
+        yield replace(_figure(kind, "in process", real, floor, patients), least_cpu_ratio=LEAST_RATIO)
         for what, rate in _over_http(databases, kind, patients, seconds):
-            yield _figure(kind, what, rate, floor.rate, patients)
+            yield _figure(kind, what, rate, floor, patients)
 
 
-def _figure(kind: str, what: str, rate: float, floor: float, patients: int) -> Figure:
+def _figure(kind: str, what: str, real: Rate, floor: Rate, patients: int) -> Figure:
     return Figure(
-        "batch", what, rate, "asks/s", floor=floor, floor_is="read rows by key", least=GOAL, database=kind, details={"patients": patients}
+        "batch",
+        what,
+        real.rate,
+        "asks/s",
+        floor=floor.rate,
+        floor_is="read rows by key",
+        least=GOAL,
+        database=kind,
+        details={"patients": patients},
+        cpu_us=real.cpu_us,
+        floor_cpu_us=floor.cpu_us,
+        counts=real.counts,
     )
 
 
@@ -58,65 +70,67 @@ def _in_process(databases: Databases, kind: str, patients: int, seconds: float) 
         callers = Callers(runtime.keys, runtime.settings.enterprises, lanes, utc_now)
         decisions = Decisions(runtime.preferences, callers, utc_now, lanes)
         batches = _batches([msgspec.json.decode(body, type=AskIn) for body in asks.bodies(patients)])
-        if not any(answer.decision == "send" for answer in decisions.decide_mixed(site.ENTERPRISE, batches[0])):
-            raise RuntimeError("nobody may be sent anything: this would measure refusals")
         gc.collect()
         gc.freeze()  # the data prepared here must not be work for the server's collector
         found = in_turns(
             4,
-            lambda: _rate(lambda batch: _rows(runtime.database, batch), batches, seconds / 12),
-            lambda: _rate(lambda batch: decisions.decide_mixed(site.ENTERPRISE, batch), batches, seconds / 6),
+            lambda: _rate(partial(_rows, runtime.database), batches, seconds / 12, partial(require, outcome="rows")),
+            lambda: _rate(partial(_decided, decisions), batches, seconds / 6, require_decisions),
         )
         gc.unfreeze()
         runtime.close()
     return found
 
 
-def _rows(database: Database, batch: list[AskIn]) -> None:
+def _rows(database: Database, batch: list[AskIn]) -> Counter[str]:
     with database.read() as connection:
-        database.select(connection, ROW, [site.ENTERPRISE, [ask.patient.value for ask in batch]])
+        return Counter(rows=len(database.select(connection, ROW, [site.ENTERPRISE, [ask.patient.value for ask in batch]])))
 
 
-def _over_http(databases: Databases, kind: str, patients: int, seconds: float) -> Iterator[tuple[str, float]]:
-    with api.answering(databases, kind, patients) as (port, _, key):
-        arrays = [b"[" + b",".join(batch) + b"]" for batch in _batches(asks.bodies(patients))]
-        requests = [load_http.request("/v1/decisions/batch", body, key) for body in arrays]
-        _check_answers(port, key, arrays[0])
+def _decided(decisions: Decisions, batch: list[AskIn]) -> Counter[str]:
+    return Counter(answer.decision for answer in decisions.decide_mixed(site.ENTERPRISE, batch))
+
+
+def _over_http(databases: Databases, kind: str, patients: int, seconds: float) -> Iterator[tuple[str, Rate]]:
+    with api.answering(databases, kind, patients) as server:
+        requests = [load_http.request(ADDRESS, b"[" + b",".join(batch) + b"]", server.key) for batch in _batches(asks.bodies(patients))]
         for clients in (1, 2):
-            result = load_http.drive(port, requests, clients=clients, seconds=seconds)
-            if result["failures"]:
-                raise RuntimeError(f"{result['failures']} requests failed")
-            yield f"JSON arrays of {BATCH:,}, {clients} client{'s' * (clients > 1)}", result["rate"] * BATCH
-        yield f"NDJSON, {4 * patients:,} lines, 1 client", _ndjson(port, key, b"\n".join(asks.bodies(patients)) + b"\n", 4, patients)
+            yield f"JSON arrays of {BATCH:,}, {clients} client{'s' * (clients > 1)}", _arrays(server, requests, clients, seconds)
+        yield f"NDJSON, {TIMES * patients:,} lines, 1 client", _ndjson(server, b"\n".join(asks.bodies(patients)) + b"\n", TIMES * patients)
 
 
-def _check_answers(port: int, key: str, body: bytes) -> None:
-    """Checks the answers: one per request, some to send and some not."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
-    connection.request("POST", "/v1/decisions/batch", body, {"Authorization": f"Bearer {key}", "Content-Type": "application/json"})
-    found = json.loads(connection.getresponse().read())
-    connection.close()
-    if len(found) != BATCH or {one["decision"] for one in found} != {"send", "do_not_send"}:
-        raise RuntimeError("the batch was not answered as it should be")
+def _arrays(server: api.Server, requests: list[bytes], clients: int, seconds: float) -> Rate:
+    used = processor_seconds(server.pid)
+    result = load_http.drive(server.port, requests, clients=clients, seconds=seconds)
+    used, number = processor_seconds(server.pid) - used, result["answered"] * BATCH
+    if result["failures"]:
+        raise RuntimeError(f"{result['failures']} requests failed")
+    require_decisions(result["decisions"], number)
+    return Rate(result["rate"] * BATCH, 1e6 * used / number, result["decisions"])
 
 
-def _ndjson(port: int, key: str, lines: bytes, times: int, patients: int) -> float:
+def _ndjson(server: api.Server, lines: bytes, number: int) -> Rate:
     """Lines sent and answered per second, streamed both ways."""
-    result = load_ndjson.drive(port, "/v1/decisions/batch", key, lines, times=times)
-    if result["lines"] != times * patients:
-        raise RuntimeError(f"{times * patients} lines were sent, {result['lines']} answered")
-    return float(result["lines"] / result["seconds"])
+    used = processor_seconds(server.pid)
+    result = load_ndjson.drive(server.port, ADDRESS, server.key, lines, times=TIMES)
+    used = processor_seconds(server.pid) - used
+    if result["lines"] != number:
+        raise RuntimeError(f"{number} lines were sent, {result['lines']} answered")
+    require_decisions(result["decisions"], number)
+    return Rate(number / result["seconds"], 1e6 * used / number, result["decisions"])
 
 
 def _batches(everything: list[Any]) -> list[list[Any]]:
     return [everything[start : start + BATCH] for start in range(0, len(everything), BATCH)]
 
 
-def _rate(work: Callable[[list[Any]], object], batches: list[list[Any]], seconds: float) -> Rate:
-    """Requests per second in whole batches, measured for about that long."""
-    began, used, done = time.perf_counter(), time.process_time(), 0
+def _rate(work: Callable[[list[Any]], Counter[str]], batches: list[list[Any]], seconds: float, check: Check) -> Rate:
+    """Requests per second in whole batches, measured for about that long. ``work`` tells what became of a batch."""
+    began, used, done, counts = time.perf_counter(), time.process_time(), 0, Counter[str]()
     while time.perf_counter() < began + seconds:
         batch = batches[done // BATCH % len(batches)]
-        work(batch)
+        counts += work(batch)
         done += len(batch)
-    return Rate(done / (time.perf_counter() - began), 1e6 * (time.process_time() - used) / done)
+    took, used = time.perf_counter() - began, time.process_time() - used
+    check(counts, done)
+    return Rate(done / took, 1e6 * used / done, counts)

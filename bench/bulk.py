@@ -13,7 +13,6 @@ import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 import psutil
 import yaml
@@ -25,8 +24,10 @@ from adapters.fhir.bulk.export import Export, ExportReady
 from adapters.rehearsal.emr import RehearsalEmr
 from bench import site
 from bench.databases import Databases
+from bench.done import require
 from bench.figure import Figure
 from bench.memory import COMMAND, SAMPLE, resident, thinned
+from bench.turns import Rate, ended_seconds
 
 BULK = "bench-bulk"
 FILE_SIZE = 50_000
@@ -39,9 +40,18 @@ def run(databases: Databases, *, quick: bool) -> Iterator[Figure]:
         floor = _floor(emr, count)
         for kind in databases.kinds:
             with tempfile.TemporaryDirectory() as folder, databases.fresh(kind) as url:
-                seconds, memory = _read(emr, Path(folder), url, count)
+                real, memory = _read(emr, Path(folder), url, count)
             yield Figure(
-                "bulk", f"{count:,} exported patients", count / seconds, "patients/s", floor=floor, floor_is="fetch", database=kind
+                "bulk",
+                f"{count:,} exported patients",
+                real.rate,
+                "patients/s",
+                floor=floor.rate,
+                floor_is="fetch",
+                database=kind,
+                cpu_us=real.cpu_us,
+                floor_cpu_us=floor.cpu_us,
+                counts=real.counts,
             )
             yield Figure(
                 "bulk", "resident memory, highest", max(memory), "MB", most=300, database=kind, details={"over_time": thinned(memory)}
@@ -52,31 +62,31 @@ def run(databases: Databases, *, quick: bool) -> Iterator[Figure]:
                 yield Figure("bulk", "memory, last quarter / second quarter", growth, "", most=1.1, database=kind)
 
 
-def _read(emr: RehearsalEmr, folder: Path, url: str, count: int) -> tuple[float, list[float]]:
-    """The seconds taken, and resident memory over time in MB."""
+def _read(emr: RehearsalEmr, folder: Path, url: str, count: int) -> tuple[Rate, list[float]]:
+    """The command's rate with its start, and resident memory over time in MB."""
     config = site.write(folder, url)
     document = yaml.safe_load(config.read_text())
     document["sources"][BULK] = emr.bulk_source(enterprise=site.ENTERPRISE)
     config.write_text(yaml.safe_dump(document, sort_keys=False))
-    began, memory = time.perf_counter(), []
+    began, used, memory = time.perf_counter(), ended_seconds(), []
     with subprocess.Popen([*COMMAND, "-c", str(config), "resync", BULK, "--json"], stdout=subprocess.PIPE) as process:
         watched = psutil.Process(process.pid)
         while process.poll() is None:
             memory.append(resident(watched))
             time.sleep(SAMPLE)
         assert process.stdout is not None
-        answer: dict[str, Any] = json.loads(process.stdout.read())
-    if answer["counts"].get("applied") != count:
-        raise RuntimeError(f"not every patient was applied: {answer['counts']}")
-    return time.perf_counter() - began, [one for one in memory if one]
+        counts = dict[str, int](json.loads(process.stdout.read())["counts"])
+    took, used = time.perf_counter() - began, ended_seconds() - used
+    require(counts, count, "applied")
+    return Rate(count / took, 1e6 * used / count, counts), [one for one in memory if one]
 
 
-def _floor(emr: RehearsalEmr, count: int) -> float:
-    """Patients per second if the files are only fetched."""
+def _floor(emr: RehearsalEmr, count: int) -> Rate:
+    """The rate if the files are only fetched. Processor time is that of this thread: the EMR has others."""
     source = emr.bulk_source(enterprise=site.ENTERPRISE)
     options = {name: source[name] for name in ("base_url", "auth", "export")}
     adapter = BulkAdapter(SourceSettings("floor", "fhir.bulk", options=options))
-    began = time.perf_counter()
+    began, used = time.perf_counter(), time.thread_time()
     with closing(adapter.rest.client()) as client:
         export = Export(client)
         status, *_ = export.request("Patient/$export", {"_type": "Patient"})
@@ -86,4 +96,4 @@ def _floor(emr: RehearsalEmr, count: int) -> float:
         export.delete(status)
     if lines != count:
         raise RuntimeError("not every patient was exported")
-    return count / (time.perf_counter() - began)
+    return Rate(count / (time.perf_counter() - began), 1e6 * (time.thread_time() - used) / count)

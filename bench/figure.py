@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from bench.done import listed
+
 
 @dataclass(frozen=True, slots=True)
 class Figure:
@@ -32,6 +34,11 @@ class Figure:
     floor_cpu_us: float | None = None
     least_cpu_ratio: float | None = None
     counts: Mapping[str, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Refuses a rate that does not tell what was done."""
+        if self.unit.endswith("/s") and not sum(self.counts.values()):
+            raise ValueError(f"{self.bench}: {self.what}: a rate without counts of what was done")
 
     @property
     def ratio(self) -> float | None:
@@ -69,7 +76,7 @@ class Figure:
     @property
     def done(self) -> str:
         """What was done, as text."""
-        return ", ".join(f"{number:,} {outcome}" for outcome, number in self.counts.items())
+        return listed(self.counts)
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self) | {"ratio": self.ratio, "cpu_ratio": self.cpu_ratio, "goal": self.goal, "reached": self.reached}

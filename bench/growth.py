@@ -26,6 +26,7 @@ from adapters.rehearsal.hl7 import message
 from adapters.rehearsal.population import Population
 from bench import asks, scans, site
 from bench.databases import Databases
+from bench.done import NEARLY_ALL, Check, require, require_decisions
 from bench.figure import Figure
 from bench.load_mllp import START
 from bench.people import People
@@ -125,21 +126,23 @@ class _Store:
         self.decisions, self.kept = Decisions(runtime.preferences, callers, utc_now, lanes), KeptConnection(runtime.database)
 
     def measured(self, load_of: _Load, size: int, times: int) -> Iterator[tuple[str, Measured]]:
-        for what, prepare, work, group in (
-            ("new patient", load_of.new, self._take, GROUP),
-            ("changed patient, name too", load_of.changed, self._take, GROUP),
-            ("decision", load_of.asked, self._decide, 1),
+        applied = partial(require, outcome="applied")
+        for what, prepare, work, group, check in (
+            ("new patient", load_of.new, self._take, GROUP, applied),
+            ("changed patient, name too", load_of.changed, self._take, GROUP, partial(applied, share=NEARLY_ALL)),
+            ("decision", load_of.asked, self._decide, 1, require_decisions),
         ):
             bodies = prepare(size, times + WARM_UP)
             found = scans.whole_tables(self.runtime.database, partial(_in_groups, work, bodies[:WARM_UP], group))
-            yield what, Measured(self._rate(work, bodies[WARM_UP:], group), found)
+            yield what, Measured(self._rate(work, bodies[WARM_UP:], group, check), found)
 
-    def _rate(self, work: Work, bodies: Sequence[bytes], group: int) -> Rate:
+    def _rate(self, work: Work, bodies: Sequence[bytes], group: int, check: Check) -> Rate:
         gc.collect()
         began, used, served = time.perf_counter(), time.process_time(), self.databases.server_seconds(self.kind)
         counts = _in_groups(work, bodies, group)
         seconds, own = time.perf_counter() - began, time.process_time() - used
         server = self.databases.server_seconds(self.kind) - served
+        check(counts, len(bodies))
         return Rate(len(bodies) / seconds, 1e6 * (own + server) / len(bodies), dict(counts), 1e6 * server / len(bodies))
 
     def _take(self, bodies: Sequence[bytes]) -> Counter[str]:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from bench import load_mllp
 from bench.databases import Databases
+from bench.done import NEARLY_ALL, require
 from bench.figure import Figure
 from bench.receiver import Receiver, receiving
 from bench.turns import Rate, middle, processor_seconds
@@ -59,4 +60,6 @@ def _rate(server_seconds: Callable[[], float], receiver: Receiver, count: int, r
     if result["accepted"] != count:
         raise RuntimeError(f"{count} messages were sent, {result['accepted']} accepted: {result['codes']}")
     own, server = processor_seconds(receiver.pid) - own, server_seconds() - server
-    return Rate(result["rate"], 1e6 * (own + server) / count, receiver.counts() - before, 1e6 * server / count)
+    counts = receiver.counts() - before
+    require(counts, count, "applied", NEARLY_ALL if revision else 1.0)
+    return Rate(result["rate"], 1e6 * (own + server) / count, counts, 1e6 * server / count)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from http.client import HTTPConnection
 from pathlib import Path
@@ -20,6 +21,7 @@ from adapters.rehearsal.emr import RehearsalEmr
 from bench import asks, load_http, open_loop, site
 from bench.bulk import BULK
 from bench.databases import Databases
+from bench.done import require, require_decisions
 from bench.figure import Figure
 from bench.pages import SEALED, serving
 from store.users.api_keys import ApiKeys
@@ -28,6 +30,8 @@ from sync.config.loading import load
 from sync.runtime import Runtime
 
 SHARES, CLIENTS, WARM_UP, PATIENCE = (0.25, 0.5, 0.75), 16, 1.0, 60.0
+MOST = 0.5
+"""The share of requests that must be answered: below that, the latency is that of failures."""
 MOST_TIMES = 1.5
 """Target: as many times as long while a run works as when idle."""
 
@@ -61,12 +65,15 @@ def _figures(kind: str, port: int, requests: list[bytes], seconds: float, operat
 
 def _loop(port: int, requests: list[bytes], rate: float, seconds: float) -> dict[str, Any]:
     open_loop.result(open_loop.start(port, requests, rate=rate, seconds=WARM_UP))
-    return open_loop.result(open_loop.start(port, requests, rate=rate, seconds=seconds))
+    found = open_loop.result(open_loop.start(port, requests, rate=rate, seconds=seconds))
+    require_decisions(found["decisions"], found["requests"] - found["failures"])
+    require({"answered": found["requests"] - found["failures"]}, found["requests"], "answered", MOST)
+    return found
 
 
 def _counts(found: dict[str, Any]) -> dict[str, int]:
-    counts = {"answered": found["requests"] - found["failures"], "failed": found["failures"]}
-    return counts | ({"applied by the run": found["applied"]} if "applied" in found else {})
+    run = {f"{outcome} by the run": number for outcome, number in found.get("run", {}).items()}
+    return {**found["decisions"], "failed": found["failures"], **run}
 
 
 class _Service:
@@ -79,22 +86,23 @@ class _Service:
         """Starts the run, and returns when it has applied its first records."""
         self._asked("POST", f"/v1/sources/{BULK}/resync", 202)
         until = time.monotonic() + PATIENCE
-        while not self._applied():
+        while not self._done()["applied"]:
             if time.monotonic() > until:
                 raise RuntimeError(f"the run does not work: {self._run()}")
             time.sleep(0.1)
 
     def beside_its_run(self, measure: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-        """What was measured, with the number of records that the run applied meanwhile. Raises if there were none."""
-        before = self._applied()
+        """What was measured, with what the run did meanwhile. Raises ``RuntimeError`` unless it applied records all the time."""
+        before = self._done()
         found = measure()
-        applied = self._applied() - before
-        if not applied or self._run()["status"] != "running":
+        run = self._done() - before
+        if not run or self._run()["status"] != "running":
             raise RuntimeError("the run ended too early: this would measure an idle service")
-        return found | {"applied": applied}
+        require(run, run.total(), "applied")
+        return found | {"run": run}
 
-    def _applied(self) -> int:
-        return int(self._run()["counts"].get("applied", 0))
+    def _done(self) -> Counter[str]:
+        return Counter(self._run()["counts"])
 
     def _run(self) -> dict[str, Any]:
         sources = {one["name"]: one for one in self._asked("GET", "/v1/sources", 200)}

@@ -1,7 +1,8 @@
 """A load generator as a separate process: n clients that each keep one connection busy with POST requests.
 
 ``python -m bench.load_http PORT CLIENTS SECONDS`` reads the requests (JSON list of base64) from stdin and prints one JSON
-value: counted requests, seconds, rate, all answered ones, failures (any status except 2xx, and lost connections) and latencies in ms.
+value: counted requests, seconds, rate, all answered ones with their decisions, failures (any status except 2xx, and lost connections) and
+latencies in ms.
 """
 
 from __future__ import annotations
@@ -12,9 +13,12 @@ import json
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import cycle
 from typing import Any
+
+from bench.done import decisions_in
 
 WARM_UP = 0.2  # the share of time that is not counted
 HOST = "127.0.0.1"
@@ -49,15 +53,17 @@ class _Tally:
         self.end = time.perf_counter() + seconds
         self.latencies: list[float] = []
         self.answered, self.failures, self.last = 0, 0, self.start
+        self.decisions = Counter[str]()
 
     @property
     def over(self) -> bool:
         return time.perf_counter() >= self.end
 
-    def count(self, began: float, *, ok: bool) -> None:
+    def count(self, began: float, answer: bytes) -> None:
         now = time.perf_counter()
         self.answered += 1
-        if not ok:
+        self.decisions += decisions_in(answer)
+        if answer[9:10] != b"2":
             self.failures += 1
         elif began >= self.start:
             self.latencies.append(now - began)
@@ -68,7 +74,8 @@ class _Tally:
         shares = {name: 1000 * ordered[int(len(ordered) * share)] for name, share in (("p50", 0.5), ("p99", 0.99)) if ordered}
         seconds = self.last - self.start
         rate = len(ordered) / seconds if ordered else 0.0
-        return {"requests": len(ordered), "seconds": seconds, "rate": rate, "answered": self.answered, "failures": self.failures, **shares}
+        counts = {"answered": self.answered, "failures": self.failures, "decisions": self.decisions}
+        return {"requests": len(ordered), "seconds": seconds, "rate": rate, **counts, **shares}
 
 
 class _Client(asyncio.Protocol):
@@ -78,7 +85,7 @@ class _Client(asyncio.Protocol):
         self._requests, self._tally = requests, tally
         self._transport: Any = None
         self._began = 0.0
-        self._answer, self._missing = bytearray(), -1
+        self._answer, self._missing = bytearray(), -1  # bytes that are still to come; below 0 until the headers tell
         self.done = asyncio.get_running_loop().create_future()
 
     def connection_made(self, transport: Any) -> None:
@@ -86,8 +93,8 @@ class _Client(asyncio.Protocol):
         self._send()
 
     def data_received(self, data: bytes) -> None:
+        self._answer += data
         if self._missing < 0:
-            self._answer += data
             end = self._answer.find(b"\r\n\r\n")
             if end < 0:
                 return
@@ -95,7 +102,7 @@ class _Client(asyncio.Protocol):
         else:
             self._missing -= len(data)
         if self._missing == 0:
-            self._tally.count(self._began, ok=self._answer[9:10] == b"2")
+            self._tally.count(self._began, bytes(self._answer))
             self._send()
 
     def connection_lost(self, exc: Exception | None) -> None:

@@ -1,7 +1,7 @@
 """A load generator as a separate process: one long request of NDJSON, sent while the response is read.
 
 ``python -m bench.load_ndjson PORT PATH KEY TIMES`` reads the lines from stdin, sends them TIMES times in one body and
-prints one JSON value: lines answered, and seconds from the first byte sent to the last one read.
+prints one JSON value: status, lines answered with their decisions, and seconds from the first byte sent to the last one read.
 """
 
 from __future__ import annotations
@@ -12,9 +12,11 @@ import subprocess
 import sys
 import threading
 import time
+from collections import Counter
 from http.client import HTTPResponse
 from typing import Any
 
+from bench.done import decisions_in
 from bench.load_http import HOST, head
 
 CHUNK = 256 * 1024
@@ -37,11 +39,13 @@ def _stream(port: int, path: str, key: str, lines: bytes, times: int) -> dict[st
         sending.start()
         response = HTTPResponse(connection, method="POST")
         response.begin()
-        answered = 0
+        answered, decisions, begun = 0, Counter[str](), b""
         while chunk := response.read(CHUNK):
-            answered += chunk.count(b"\n")
+            complete, end, begun = (begun + chunk).rpartition(b"\n")
+            answered += complete.count(b"\n") + len(end)
+            decisions += decisions_in(complete)
         sending.join()
-        return {"status": response.status, "lines": answered, "seconds": time.perf_counter() - began}
+        return {"status": response.status, "lines": answered, "decisions": decisions, "seconds": time.perf_counter() - began}
 
 
 def _send(connection: socket.socket, opening: bytes, lines: bytes, times: int) -> None:

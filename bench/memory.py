@@ -19,6 +19,7 @@ import psutil
 from adapters.rehearsal.emr import RehearsalEmr
 from bench import site
 from bench.databases import Databases
+from bench.done import require
 from bench.figure import Figure
 
 SAMPLE = 0.25
@@ -36,8 +37,8 @@ def run(databases: Databases, *, quick: bool) -> Iterator[Figure]:
 
 def _figures(databases: Databases, kind: str, folder: Path, file: Path, count: int, *, quick: bool) -> Iterator[Figure]:
     with databases.fresh(kind) as url:
-        seconds, memory = _ingest(folder, url, file, count)
-    yield Figure("memory", f"ingest {count:,} NDJSON patients", count / seconds, "patients/s", database=kind, counts={"applied": count})
+        seconds, memory, counts = _ingest(folder, url, file, count)
+    yield Figure("memory", f"ingest {count:,} NDJSON patients", count / seconds, "patients/s", database=kind, counts=counts)
     yield Figure("memory", "resident memory, highest", max(memory), "MB", most=300, database=kind, details={"over_time": thinned(memory)})
     if quick:
         return  # too short to have settled
@@ -46,8 +47,8 @@ def _figures(databases: Databases, kind: str, folder: Path, file: Path, count: i
     yield Figure("memory", "memory, last quarter / second quarter", growth, "", most=1.1, database=kind)
 
 
-def _ingest(folder: Path, url: str, file: Path, count: int) -> tuple[float, list[float]]:
-    """The seconds taken, and resident memory over time in MB."""
+def _ingest(folder: Path, url: str, file: Path, count: int) -> tuple[float, list[float], dict[str, int]]:
+    """The seconds taken, resident memory over time in MB, and the outcomes."""
     config = site.write(folder, url, sources=(site.FHIR,))
     began, memory = time.perf_counter(), []
     command = [*COMMAND, "-c", str(config), "ingest", site.FHIR, str(file), "--json"]
@@ -57,11 +58,10 @@ def _ingest(folder: Path, url: str, file: Path, count: int) -> tuple[float, list
             memory.append(resident(watched))
             time.sleep(SAMPLE)
         assert process.stdout is not None
-        answer = json.loads(process.stdout.read())
+        counts = dict[str, int](json.loads(process.stdout.read())["counts"])
     seconds = time.perf_counter() - began
-    if answer["counts"].get("applied") != count:
-        raise RuntimeError(f"not every patient was applied: {answer['counts']}")
-    return seconds, [one for one in memory if one]
+    require(counts, count, "applied")
+    return seconds, [one for one in memory if one], counts
 
 
 def resident(process: psutil.Process) -> float:

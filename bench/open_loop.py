@@ -1,8 +1,8 @@
 """A load generator of its own process that asks at fixed times, whether or not the answers to earlier requests have come.
 
 ``python -m bench.open_loop PORT RATE SECONDS`` reads the requests (JSON list of base64) from stdin and prints one JSON value: requests
-asked, failures (any status but 2xx, lost connections, no answer within :data:`PATIENCE`) and latencies in milliseconds. A latency
-counts from the time at which the request was due, so a service that stops for a second is not measured by one request alone.
+asked, failures (any status but 2xx, lost connections, no answer within :data:`PATIENCE`), decisions and latencies in milliseconds. A
+latency counts from the time at which the request was due, so a service that stops for a second is not measured by one request alone.
 """
 
 from __future__ import annotations
@@ -13,8 +13,11 @@ import json
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
+
+from bench.done import decisions_in
 
 HOST, PATIENCE = "127.0.0.1", 30.0
 Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
@@ -46,7 +49,7 @@ class _Loop:
     def __init__(self, port: int) -> None:
         self.port, self.idle = port, list[Connection]()
         self.latencies: list[float] = []
-        self.failures = 0
+        self.failures, self.decisions = 0, Counter[str]()
 
     async def ask(self, request: bytes, due: float) -> None:
         try:
@@ -61,7 +64,7 @@ class _Loop:
         try:
             writer.write(request)
             head = await reader.readuntil(b"\r\n\r\n")
-            await reader.readexactly(_length(head))
+            self.decisions += decisions_in(await reader.readexactly(_length(head)))
         except BaseException:
             writer.close()
             raise
@@ -71,7 +74,8 @@ class _Loop:
     def found(self) -> dict[str, Any]:
         ordered = sorted(self.latencies)
         shares = {name: 1000 * ordered[int(len(ordered) * share)] for name, share in (("p50", 0.5), ("p99", 0.99))}
-        return {"requests": len(ordered), "failures": self.failures, "most": 1000 * ordered[-1], **shares}
+        counts = {"requests": len(ordered), "failures": self.failures, "decisions": self.decisions}
+        return {**counts, "most": 1000 * ordered[-1], **shares}
 
 
 def _length(head: bytes) -> int:

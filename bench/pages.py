@@ -11,7 +11,8 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -87,6 +88,23 @@ def run(databases: Databases, *, quick: bool) -> Iterator[Figure]:
 
 
 @dataclass(slots=True)
+class Took:
+    """The requests of a page: the time of each, the seconds of the service's processor for all of them, and how they were answered."""
+
+    milliseconds: list[float] = field(default_factory=list)
+    seconds: float = 0.0
+    counts: Counter[str] = field(default_factory=Counter)
+
+    def share(self, share: float) -> float:
+        """The time that so large a share of the requests did not exceed."""
+        return sorted(self.milliseconds)[int(share * len(self.milliseconds))]
+
+    @property
+    def cpu_us(self) -> float:
+        return 1e6 * self.seconds / len(self.milliseconds)
+
+
+@dataclass(slots=True)
 class Browsers:
     """A browser per role, each with its own connection."""
 
@@ -97,10 +115,10 @@ class Browsers:
     tokens: dict[Role, str] = field(default_factory=dict)
     connections: dict[Role, http.client.HTTPConnection] = field(default_factory=dict)
 
-    def sign_in(self, role: Role) -> None:
-        """Signs in, and keeps the CSRF token of the forms."""
+    def sign_in(self, role: Role, name: str = "") -> None:
+        """Signs in as the user of that name, which is the role's unless it is given, and keeps the CSRF token of the forms."""
         self.connections[role] = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
-        reply, _ = self._reply(role, "POST", FORM, {"name": role, "password": self.passwords[role]})
+        reply, _ = self._reply(role, "POST", FORM, {"name": name or role, "password": self.passwords[role]})
         self.cookies[role] = (reply.getheader("set-cookie") or "").partition(";")[0]
         place = reply.getheader("location") or "/"
         while reply.status == 303:
@@ -111,19 +129,31 @@ class Browsers:
     def settle(self, page: PageRequest) -> None:
         """Requests once, on a new connection (the server closed the idle one): the first read comes from disk."""
         self.connections[page.role].close()
-        self.milliseconds(page)
+        self.request(page)
 
-    def milliseconds(self, page: PageRequest) -> float:
-        """The time of one page in milliseconds, with the page that it leads to if ``follows``. ``RuntimeError`` if it fails."""
+    def measure(self, page: PageRequest, took: Took) -> None:
+        """Requests one page, and adds what it took."""
+        used = processor_seconds(self.pid)
+        milliseconds, status = self.request(page)
+        took.seconds += processor_seconds(self.pid) - used
+        took.milliseconds.append(milliseconds)
+        took.counts[f"HTTP {status}"] += 1
+
+    def request(self, page: PageRequest) -> tuple[float, int]:
+        """The time of one page in milliseconds, with the page that it leads to if ``follows``, and its status.
+
+        ``RuntimeError`` if it fails, or leads to the sign-in form.
+        """
         method, form = ("GET", None) if page.form is None else ("POST", {"csrf": self.tokens[page.role], **page.form})
         began = time.perf_counter()
         reply, _ = self._reply(page.role, method, page.path, form)
+        place = reply.getheader("location") or ""
         if page.follows and reply.status == 303:
-            reply, _ = self._reply(page.role, "GET", reply.getheader("location") or "/")
-        took = 1000 * (time.perf_counter() - began)
-        if reply.status not in (200, 303, *page.accepts):
-            raise RuntimeError(f"{page.name}: HTTP {reply.status}")
-        return took
+            reply, _ = self._reply(page.role, "GET", place)
+        milliseconds = 1000 * (time.perf_counter() - began)
+        if reply.status not in (200, 303, *page.accepts) or place.startswith(FORM):
+            raise RuntimeError(f"{page.name}: HTTP {reply.status} {place}")
+        return milliseconds, reply.status
 
     def _reply(self, role: Role, method: str, path: str, form: Mapping[str, str] | None = None) -> tuple[http.client.HTTPResponse, str]:
         headers = {"content-type": "application/x-www-form-urlencoded"} if form else {}
@@ -139,29 +169,33 @@ def _measured(kind: str, size: Size, browsers: Browsers, subjects: Subjects, tim
     for role in browsers.passwords:
         browsers.sign_in(role)
     for page in page_requests(subjects):
-        empty, real = PageRequest("empty", page.role, FORM), page
-        browsers.settle(real)
-        floor, took, used = [], [], 0.0
-        for _ in range(times):
-            floor.append(browsers.milliseconds(empty))
-            before = processor_seconds(browsers.pid)
-            took.append(browsers.milliseconds(real))
-            used += processor_seconds(browsers.pid) - before
-        details = {"patients": size.patients, "times": times}
-        yield Figure("pages", f"{page.name}, processor of the service", 1000 * used / times, "ms", database=kind, details=details)
-        for what, share, most in (("median", 0.5, MOST_MS), ("p99", 0.99, MOST_P99_MS)):
-            value, least = (sorted(one)[int(share * times)] for one in (took, floor))
-            yield Figure(
-                "pages",
-                f"{page.name}, {what}",
-                value,
-                "ms",
-                floor=least,
-                floor_is="empty page",
-                most=most,
-                database=kind,
-                details=details,
-            )
+        yield from figures("pages", kind, browsers, page.name, [page] * times, {"patients": size.patients, "times": times})
+
+
+def figures(
+    bench: str, kind: str, browsers: Browsers, name: str, requests: Sequence[PageRequest], details: Mapping[str, int]
+) -> Iterator[Figure]:
+    """The median and the 99th percentile of the requests, each in turn with the empty page."""
+    empty, real, floor = PageRequest("empty", requests[0].role, FORM), Took(), Took()
+    browsers.settle(requests[0])
+    for one in requests:
+        browsers.measure(empty, floor)
+        browsers.measure(one, real)
+    for what, share, most in (("median", 0.5, MOST_MS), ("p99", 0.99, MOST_P99_MS)):
+        yield Figure(
+            bench,
+            f"{name}, {what}",
+            real.share(share),
+            "ms",
+            floor=floor.share(share),
+            floor_is="empty page",
+            most=most,
+            database=kind,
+            details=details,
+            cpu_us=real.cpu_us,
+            floor_cpu_us=floor.cpu_us,
+            counts=real.counts,
+        )
 
 
 def sealed_config(folder: Path, url: str) -> Path:

@@ -45,7 +45,7 @@ class Receiver:
         return self.process.pid
 
     def counts(self) -> Counter[str]:
-        """What became of the messages so far, by outcome; empty for the floor."""
+        """What became of the messages so far, by outcome; the floor's are applied when their row is stored."""
         assert self.process.stdin is not None
         assert self.process.stdout is not None
         self.process.stdin.write(b"\n")
@@ -96,6 +96,11 @@ def _floor(database: Database) -> Ingest:
     return ingest
 
 
+def _stored(database: Database) -> int:
+    with database.read() as connection:
+        return int(database.select(connection, "SELECT count(*) FROM bench_messages", [])[0][0])
+
+
 def _fail(why: str) -> None:
     print(why, file=sys.stderr)
 
@@ -115,7 +120,7 @@ def main() -> None:
         serving = threading.Thread(target=listener.serve, args=(_floor(runtime.database),))
         serving.start()
         for _ in sys.stdin:
-            print("{}", flush=True)
+            print(json.dumps({"applied": _stored(runtime.database)}), flush=True)
         listener.stop()
         serving.join()
     runtime.close()

@@ -14,9 +14,8 @@ from bench import asks, site
 from bench.crowd import NOW
 from bench.databases import Databases
 from bench.figure import Figure
-from bench.pages import FORM, MOST_MS, MOST_P99_MS, Browsers, PageRequest, sealed_config, serving
+from bench.pages import Browsers, PageRequest, figures, sealed_config, serving
 from bench.people import FAMILY, GIVEN, SEED, People, Person, names, people
-from bench.turns import processor_seconds
 from store.domain.lock import Role
 from store.users.users import Users
 from sync.config.loading import load
@@ -24,6 +23,7 @@ from sync.runtime import Runtime
 
 MANY, FEW = 1_000_000, 20_000
 LOOKED_FOR = 40
+NOBODY = "nobody"
 
 
 def run(databases: Databases, *, quick: bool) -> Iterator[Figure]:
@@ -66,7 +66,7 @@ def searches(count: int) -> Mapping[str, Sequence[str]]:
         "“s ma”": ["s ma"],
         "“s” and a year": [f"s {_year(one)}" for one in found],
         "a year": [_year(one) for one in found],
-        "nobody": ["zzyzx", "q zzyzx", "ma zzyzx", "s 1899"],
+        NOBODY: ["zzyzx", "q zzyzx", "ma zzyzx", "s 1899"],
     }
 
 
@@ -75,18 +75,6 @@ def _year(one: Person) -> str:
 
 
 def _measured(kind: str, browsers: Browsers, name: str, texts: Sequence[str], times: int, details: Mapping[str, int]) -> Iterator[Figure]:
-    requests = [PageRequest(name, Role.STAFF, "/patients", {"value": text}, (404,), follows=True) for text in texts]
-    empty = PageRequest("empty", Role.STAFF, FORM)
-    browsers.settle(requests[0])
-    floor, took, used = [], [], 0.0
-    for one in islice(cycle(requests), times):
-        floor.append(browsers.milliseconds(empty))
-        before = processor_seconds(browsers.pid)
-        took.append(browsers.milliseconds(one))
-        used += processor_seconds(browsers.pid) - before
-    yield Figure("search", f"{name}, processor of the service", 1000 * used / times, "ms", database=kind, details=details)
-    for what, share, most in (("median", 0.5, MOST_MS), ("p99", 0.99, MOST_P99_MS)):
-        value, least = (sorted(each)[int(share * times)] for each in (took, floor))
-        yield Figure(
-            "search", f"{name}, {what}", value, "ms", floor=least, floor_is="empty page", most=most, database=kind, details=details
-        )
+    accepts = (404,) if name == NOBODY else ()
+    requests = [PageRequest(name, Role.STAFF, "/patients", {"value": text}, accepts, follows=True) for text in texts]
+    yield from figures("search", kind, browsers, name, list(islice(cycle(requests), times)), details)

@@ -13,6 +13,7 @@ from pathlib import Path
 from adapters.rehearsal import certificate
 from bench import load_mllp
 from bench.databases import Databases
+from bench.done import require
 from bench.figure import Figure
 from bench.receiver import Receiver, receiving
 from bench.turns import Rate, in_turns, processor_seconds
@@ -62,4 +63,6 @@ def _rate(receiver: Receiver, count: int, *, bad_every: int, ca: str) -> Rate:
     bad = count // bad_every if bad_every else 0
     if (result["accepted"], result["given_up"]) != (count, bad):
         raise RuntimeError(f"of {count} messages and {bad} bad frames {result['accepted']} were accepted, {result['given_up']} cut off")
-    return Rate(result["rate"], 1e6 * (processor_seconds(receiver.pid) - used) / count, receiver.counts())
+    used, counts = processor_seconds(receiver.pid) - used, receiver.counts()
+    require(counts, count, "applied")
+    return Rate(result["rate"], 1e6 * used / count, counts)

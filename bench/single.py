@@ -12,6 +12,7 @@ from http.client import HTTPConnection
 
 from bench import api, asks, load_http
 from bench.databases import Databases
+from bench.done import require_decisions
 from bench.figure import Figure
 from bench.turns import Rate, in_turns, processor_seconds
 from store.web.api.decisions import ADDRESS
@@ -25,7 +26,7 @@ def run(databases: Databases, *, quick: bool) -> Iterator[Figure]:
     for kind in databases.kinds:
         with api.answering(databases, kind, patients) as server:
             clients = _Clients(server, asks.bodies(patients), seconds)
-            bare, real = in_turns(rounds, partial(clients.load, api.BARE + str(clients.answer_bytes())), partial(clients.load, ADDRESS))
+            bare, real = in_turns(rounds, partial(clients.load, api.BARE + str(clients.answer_bytes())), clients.ask)
         yield Figure(
             "single",
             f"POST /v1/decisions, {CLIENTS} clients",
@@ -38,17 +39,19 @@ def run(databases: Databases, *, quick: bool) -> Iterator[Figure]:
             cpu_us=real.cpu_us,
             floor_cpu_us=bare.cpu_us,
             least_cpu_ratio=LEAST[kind],
+            counts=real.counts,
         )
 
 
 @dataclass(slots=True)
 class _Clients:
-    """The clients of one server. ``latency`` is that of the last load."""
+    """The clients of one server. ``latency`` and ``answered`` are those of the last load."""
 
     server: api.Server
     bodies: list[bytes]
     seconds: float
     latency: dict[str, float] = field(default_factory=dict)
+    answered: int = 0
 
     def answer_bytes(self) -> int:
         """The size of an answer."""
@@ -58,11 +61,19 @@ class _Clients:
         connection.close()
         return size
 
+    def ask(self) -> Rate:
+        """Asks for decisions. Raises ``RuntimeError`` if not every request was decided, or all alike."""
+        found = self.load(ADDRESS)
+        require_decisions(found.counts, self.answered)
+        return found
+
     def load(self, path: str) -> Rate:
         server, used = self.server, processor_seconds(self.server.pid)
         requests = [load_http.request(path, body, server.key) for body in self.bodies]
         result = load_http.drive(server.port, requests, clients=CLIENTS, seconds=self.seconds)
         if result["failures"]:
             raise RuntimeError(f"{result['failures']} requests failed")
-        self.latency = {"ms_p50": result["p50"], "ms_p99": result["p99"]}
-        return Rate(result["rate"], 1e6 * (processor_seconds(server.pid) - used) / result["answered"])
+        if not result["requests"]:
+            raise RuntimeError("nothing was answered in time")
+        self.latency, self.answered = {"ms_p50": result["p50"], "ms_p99": result["p99"]}, result["answered"]
+        return Rate(result["rate"], 1e6 * (processor_seconds(server.pid) - used) / result["answered"], result["decisions"])
