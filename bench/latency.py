@@ -96,8 +96,10 @@ class _Service:
         before = self._done()
         found = measure()
         run = self._done() - before
-        if not run or self._run()["status"] != "running":
+        if self._run()["status"] != "running":
             raise RuntimeError("the run ended too early: this would measure an idle service")
+        if not run:
+            raise RuntimeError("the run did nothing meanwhile: this would measure an idle service")
         require(run, run.total(), "applied")
         return found | {"run": run}
 

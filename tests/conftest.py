@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
 DATA = "EMR_SYNC_TEST_PGDATA"
 GIVEN = "EMR_SYNC_TEST_POSTGRES"
+MEMORY, ENOUGH_MEMORY = Path("/dev/shm"), 4 * 1024**3
 WITHOUT_WAITING = "without waiting for the disk"
 CONFIGURED = ("emr_sync", "uvicorn", "uvicorn.error", "uvicorn.access")
 SLOW = ("tests/functional/", "tests/properties/")
@@ -56,13 +57,24 @@ hypothesis.settings.load_profile(os.environ.get("EMR_SYNC_TEST_PROFILE", "repeat
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Names the server's folder before the workers start, so that they inherit it. Starts nothing."""
+    """Names the folders of the run before the workers start, so that they inherit them. Starts nothing."""
     if DATA not in os.environ:
-        os.environ[DATA] = tempfile.mkdtemp(prefix="emr-sync-pg-")
+        root = _memory()
+        os.environ[DATA] = tempfile.mkdtemp(prefix="emr-sync-pg-", dir=root)
         runtime = Path(os.environ[DATA]) / "run"
         runtime.mkdir(mode=0o700)
         os.environ["XDG_RUNTIME_DIR"] = str(runtime)  # where the wheel keeps its lock
+        if root is not None:
+            os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(root))
         config.add_cleanup(_stop_server)
+
+
+def _memory() -> Path | None:
+    """A folder in memory with room for the run, if there is one: a journaling disk takes longer for a test's files than most tests do."""
+    if not MEMORY.is_dir() or not os.access(MEMORY, os.W_OK):
+        return None
+    found = os.statvfs(MEMORY)
+    return MEMORY if found.f_bavail * found.f_frsize > ENOUGH_MEMORY and not found.f_flag & os.ST_NOEXEC else None
 
 
 @pytest.hookimpl(wrapper=True)

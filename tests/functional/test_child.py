@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -22,15 +20,20 @@ from store.runs.processes import Processes
 from sync.config import load
 from sync.demo import ADT, ENTERPRISE, FHIR, configuration
 from sync.runtime import Runtime
+from tests.functional.forked import ONE_PROCESS, Program, start
 from tests.functional.program import free_port
 
 PATIENTS = 60
 WITHIN = 150.0
-PROGRAM = (sys.executable, "-P", "-m", "sync")
+
+
+def with_child() -> None:
+    """The program starts a child, which is a new interpreter."""
+    del os.environ[ONE_PROCESS]
 
 
 class Site:
-    """A service that was started as an operator starts it, and what can be seen of it from outside."""
+    """A service, and what can be seen of it from outside."""
 
     def __init__(self, emr: RehearsalEmr, folder: Path, database: str) -> None:
         self.emr, self.port = emr, free_port()
@@ -44,7 +47,7 @@ class Site:
         self.runtime = Runtime.open(load(self.file, {}))
         self.operator = self.runtime.keys.create("operator", ENTERPRISE, "operator", self.runtime.clock())[1]
         self.sender = self.runtime.keys.create("sender", ENTERPRISE, "sender", self.runtime.clock())[1]
-        self.process: subprocess.Popen[bytes]
+        self.process: Program
 
     def add_source(self, name: str) -> None:
         self.document["sources"][name] = {**self.document["sources"][FHIR]}
@@ -59,15 +62,19 @@ class Site:
 
     @contextmanager
     def served(self) -> Iterator[None]:
-        with (self.file.parent / "log").open("ab") as log:
-            before = len(self.started())
-            self.process = subprocess.Popen([*PROGRAM, "-c", str(self.file), "serve"], stdout=log, stderr=log)
+        log = self.file.parent / "log"
+        log.touch()
+        before = len(self.started())
+        self.process = start(["-c", str(self.file), "serve"], log, log, with_child)
         try:
-            until(lambda: self.answers("/readyz") and self.child() and len(self.started()) == before + 2, self)
+            until(lambda: len(self.started()) == before + 2 and self.child() and self.answers("/readyz"), self)
             yield
         finally:
-            self.process.kill()
-            self.process.wait()
+            self.kill()
+
+    def kill(self) -> None:
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait()
 
     def child(self) -> int | None:
         """The process with the role work."""
@@ -80,7 +87,7 @@ class Site:
         child, before = self.child(), len(self.started())
         assert child is not None
         os.kill(child, signal.SIGKILL)
-        until(lambda: self.child() not in (None, child) and len(self.started()) > before, self)
+        until(lambda: len(self.started()) > before and self.child() not in (None, child), self)
 
     def started(self) -> list[dict[str, Any]]:
         lines = [json.loads(line) for line in self.log.splitlines() if line.startswith("{") and line.endswith("}")]
@@ -140,10 +147,12 @@ def is_alive(pid: int) -> bool:
 
 
 def until(condition: Callable[[], object], site: Site) -> None:
-    deadline = time.monotonic() + WITHIN
+    """Looks less and less often: what it looks at costs the service and its database more than the waiting costs."""
+    deadline, pause = time.monotonic() + WITHIN, 0.02
     while not condition():
         assert time.monotonic() < deadline, site.log[-3000:]
-        time.sleep(0.02)
+        time.sleep(pause)
+        pause = min(1.2 * pause, 0.2)
 
 
 @pytest.fixture
@@ -198,8 +207,7 @@ def test_killing_the_process_of_the_api_ends_its_child_and_the_next_start_goes_o
         in_the_middle(site)
         child = site.child()
         assert child is not None
-        site.process.kill()
-        site.process.wait()
+        site.kill()
         until(lambda: not is_alive(child), site)
     with site.served():
         until(lambda: "done" in site.statuses(), site)
