@@ -140,6 +140,7 @@ class Wait(NamedTuple):
 class Batch(NamedTuple):
     """Items that are committed together. ``cursor`` may be saved once they are committed; ``None`` keeps the previous one.
 
+    An item may be a :class:`Payload` that the adapter did not read: whoever commits the batch reads or recognizes it.
     ``payloads`` are the raw bytes of each item (same length), stored only for rejected items.
     ``total`` is the number of items in the whole read, if the EMR reports it.
     A batch with ``wait`` contains only a cursor: the EMR has no data yet. The next batch is requested after the wait, or by a later run
@@ -147,7 +148,7 @@ class Batch(NamedTuple):
     ``everybody_since``: the batch ends a list of all patients of the source, all of whom were delivered since that time.
     """
 
-    items: Sequence[Item]
+    items: Sequence[Item | Payload]
     cursor: str | None = None
     payloads: Sequence[bytes] = ()
     total: int | None = None

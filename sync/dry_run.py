@@ -18,7 +18,8 @@ from store.patients.reader import PatientReader
 from store.preference import PatientMerge, PatientStatements, RecordOutcome
 from store.web.api.facesheet import as_value
 from sync.engine import Engine
-from sync.intake import Piece, decided_alone, grouped, pieces
+from sync.intake import Piece, decided_alone, grouped
+from sync.recognition import PayloadReader
 from sync.run import Lane, Progress, no_progress
 
 SHOWN = 1000
@@ -112,13 +113,13 @@ def dry_run(
 
 
 def _read(engine: Engine, lane: Lane, adapter: Adapter, request: Fetch, progress: Progress, result: DryRun) -> None:
-    done = 0
+    done, reading = 0, PayloadReader(adapter.mapper, is_worth_it=False)
     for batch in adapter.fetch(request):
         result.note = batch.note or result.note
         if batch.wait is not None:
             progress(done, batch.total, batch.wait.what)
             engine.stop.wait(batch.wait.seconds)
-        for group in grouped(pieces(batch), engine.batch_size, engine.batch_bytes):
+        for group in grouped(reading.of_batch(batch), engine.batch_size, engine.batch_bytes):
             try_apply(engine, lane, group, result)
         done += len(batch.items)
         progress(done, batch.total)

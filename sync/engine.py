@@ -24,7 +24,7 @@ from store.runs.runs import READ_AGAIN, Journal, Run, RunKind, RunStatus
 from sync import logs, retry
 from sync.config.settings import Backoff, SafeguardRule
 from sync.heartbeat import alive
-from sync.intake import Intake, grouped, pieces, read, records, summary
+from sync.intake import Intake, grouped, read, records, summary
 from sync.metrics import Metrics
 from sync.recognition import PayloadReader
 from sync.run import Lane, Progress, Tally, always, no_progress
@@ -131,8 +131,9 @@ class Engine:
         The safeguard treats what it brings like a live feed. Raises ``AdapterError`` and errors of the database.
         """
         self.preferences.reads_by(lane.source, adapter.mapper)
+        reading = PayloadReader(adapter.mapper, is_worth_it=False)
         for batch in adapter.fetch(request):
-            self.intake.commit(lane, pieces(batch), None, None, partial=True)
+            self.intake.commit(lane, list(reading.of_batch(batch)), None, None, partial=True)
 
     def remap(self, lane: Lane, mapper: Mapper, progress: Progress = no_progress) -> Run:
         """Applies the current mapping to the kept codes of a source's patients, as one run. If it ends early, the next run continues."""
@@ -197,7 +198,7 @@ class Engine:
 
     def _fetch_all(self, tally: Tally, lane: Lane, adapter: Adapter, request: Fetch, progress: Progress, patience: float) -> bool:
         """Reads to the end, with retries. Returns ``False`` if it was stopped early."""
-        attempt, done, broke_off = 1, 0, False
+        attempt, done, broke_off, reading = 1, 0, False, PayloadReader(adapter.mapper)
         while not self._stops(tally):
             started = self._from_cursor(lane, request)
             try:
@@ -205,7 +206,7 @@ class Engine:
                     if batch.wait is not None:
                         patience = self._wait(tally, batch, batch.wait, progress, patience)
                     else:
-                        done += self._commit_batch(tally, lane, batch)
+                        done += self._commit_batch(tally, lane, batch, reading)
                         progress(done, batch.total)
                     tally.note(batch.note)
                     tally.everybody_since = batch.everybody_since or tally.everybody_since
@@ -255,11 +256,11 @@ class Engine:
             return request
         return replace(request, cursor=self.journal.cursor(lane.source))
 
-    def _commit_batch(self, tally: Tally, lane: Lane, batch: Batch) -> int:
+    def _commit_batch(self, tally: Tally, lane: Lane, batch: Batch, reading: PayloadReader) -> int:
         """Commits a batch in parts of at most ``batch_size`` and ``batch_bytes``. The cursor is committed with the last part."""
-        parts = list(grouped(pieces(batch), self.batch_size, self.batch_bytes)) or [[]]
+        parts = list(grouped(reading.of_batch(batch), self.batch_size, self.batch_bytes)) or [[]]
         for part in parts:
-            self.intake.commit(lane, part, tally, batch.cursor if part is parts[-1] else None)
+            reading.learn(self.intake.commit(lane, part, tally, batch.cursor if part is parts[-1] else None))
         return len(batch.items)
 
     def _feed_all(self, tally: Tally, lane: Lane, mapper: Mapper, payloads: Iterable[Payload], progress: Progress) -> bool:

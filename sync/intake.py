@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from adapters.base import AdapterError, Batch, Filtered, IngestResult, Item, Mapper, Payload, Unmappable, in_groups
+from adapters.base import AdapterError, Filtered, IngestResult, Item, Mapper, Payload, Unmappable, in_groups
 from adapters.files.loading import DETAILS as ROW_REASONS
 from adapters.mapping.evidence import message_name
 from store.db import clock_skew
@@ -71,11 +71,6 @@ def read_after_all(pieces: Iterable[Piece], items: Iterable[object]) -> Iterator
     wanted = {id(item) for item in items}
     for piece in pieces:
         yield from [piece] if piece.read is None or id(piece.item) not in wanted else piece.read()
-
-
-def pieces(batch: Batch) -> list[Piece]:
-    """The items of a batch with the bytes they came from."""
-    return [Piece(item, payload) for item, payload in zip(batch.items, batch.payloads or [b""] * len(batch.items), strict=True)]
 
 
 def decided_alone(item: Item) -> IngestResult | None:

@@ -7,10 +7,10 @@ transaction that commits it (``store.patients.apply``). If not, that transaction
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 
-from adapters.base import IngestResult, Mapper, Payload, Recognizes
+from adapters.base import Batch, IngestResult, Mapper, Payload, Recognizes
 from store.preference import PatientStatements, RecordOutcome
 from sync.intake import Piece, read
 
@@ -20,22 +20,33 @@ LEAST_REPEATED = 0.5
 
 @dataclass(slots=True)
 class PayloadReader:
-    """How the payloads of one source are read."""
+    """How the payloads of one source are read. If it is not ``is_worth_it`` to recognize them, each is mapped."""
 
     mapper: Mapper
     is_worth_it: bool = True
+    _recognizer: Recognizes | None = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._recognizer = self.mapper if isinstance(self.mapper, Recognizes) else None
 
     def pieces(self, payloads: Iterable[Payload]) -> Iterator[Piece]:
         """The pieces of all payloads, in order. Call :meth:`learn` after each commit."""
-        mapper = self.mapper if isinstance(self.mapper, Recognizes) else None
         for payload in payloads:
-            found = _glance(mapper, payload) if mapper and self.is_worth_it else None
-            yield from read(self.mapper, payload) if found is None else [Piece(found, payload.body, partial(read, self.mapper, payload))]
+            yield from self._read(payload)
+
+    def of_batch(self, batch: Batch) -> Iterator[Piece]:
+        """The pieces of a batch, in order, with the bytes that they came from."""
+        for item, body in zip(batch.items, batch.payloads or [b""] * len(batch.items), strict=True):
+            yield from self._read(item) if isinstance(item, Payload) else [Piece(item, body)]
 
     def learn(self, answers: Sequence[IngestResult]) -> None:
         """Looks at what became of a group."""
         repeated = sum(answer.outcome == RecordOutcome.UNCHANGED for answer in answers)
         self.is_worth_it = repeated >= LEAST_REPEATED * len(answers)
+
+    def _read(self, payload: Payload) -> Sequence[Piece]:
+        found = _glance(self._recognizer, payload) if self._recognizer and self.is_worth_it else None
+        return read(self.mapper, payload) if found is None else [Piece(found, payload.body, partial(read, self.mapper, payload))]
 
 
 def _glance(mapper: Recognizes, payload: Payload) -> PatientStatements | None:

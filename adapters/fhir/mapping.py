@@ -72,6 +72,10 @@ class FhirMapper:
         except RecursionError:
             return [Unmappable("nested_too_deep", "it is nested too deeply", payload.locator, payload.body)]
 
+    def unread(self, payload: Payload) -> list[Item | Payload]:
+        """The payload itself if it is a Patient, so that whoever commits it may recognize it. Otherwise :meth:`read_unconfirmed`."""
+        return [payload] if repeat_keys.is_patient(payload.body) else [*self.read_unconfirmed(payload)]
+
     def glance(self, payload: Payload) -> PatientStatements | None:
         """What tells a Patient that may have come before, byte for byte, without what it states. ``None`` for anything else."""
         resource = repeat_keys.head(payload.body)

@@ -26,6 +26,12 @@ PERIOD, ESCAPED_O, ESCAPED_P = b'"period"', b"\\u006", b"\\u007"
 NOT_READ_BY = ("options", "adapter", "preset")
 
 
+class Kind(msgspec.Struct, rename={"kind": "resourceType"}):
+    """The part of a resource that says what it is."""
+
+    kind: str
+
+
 class PatientHead(msgspec.Struct, rename={"kind": "resourceType"}):
     """The part of a resource that says whom it is about and when it changed."""
 
@@ -35,7 +41,16 @@ class PatientHead(msgspec.Struct, rename={"kind": "resourceType"}):
     identifier: Any = None
 
 
+_kind = msgspec.json.Decoder(Kind).decode
 _head = msgspec.json.Decoder(PatientHead).decode
+
+
+def is_patient(body: bytes) -> bool:
+    """Whether the bytes are a Patient. ``False`` also if only their repair would tell."""
+    try:
+        return _kind(body.removeprefix(BYTE_ORDER_MARK)).kind == "Patient"
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        return False
 
 
 def head(body: bytes) -> dict[str, Any] | None:

@@ -131,15 +131,11 @@ class RestAdapter:
         return headers.read_since(since, self.clock(), self.options.overlap)
 
     def _batch(self, page: SearchPage, where: str, seen: dict[bytes, None], cursor: str | None) -> Batch:
-        items: list[Item] = []
+        items: list[Item | Payload] = []
         payloads: list[bytes] = []
         for index, body in enumerate(page.page.resources):
             locator = f"{where}#{index}"
-            found = (
-                [Filtered("came_again", locator)]
-                if is_repeated(body, seen)
-                else self.mapper.read_unconfirmed(Payload(body, locator, page.at))
-            )
+            found = [Filtered("came_again", locator)] if is_repeated(body, seen) else self.mapper.unread(Payload(body, locator, page.at))
             items.extend(found)
             payloads.extend([body] * len(found))
         # With several resource types, the total of one is not that of the run.
@@ -195,7 +191,7 @@ class RestAdapter:
         """The batch, in which no record permits what another record of its patient refuses, if the most restrictive counts."""
         return batch._replace(items=[self.without_refused(client, kind, item, incomplete) for item in batch.items])
 
-    def without_refused(self, client: FhirClient, kind: str, item: Item, incomplete: list[str]) -> Item:
+    def without_refused(self, client: FhirClient, kind: str, item: Item | Payload, incomplete: list[str]) -> Item | Payload:
         """The item without what another record of its patient refuses. If the others are incomplete, only what does not depend on them."""
         choose = self.mapper.options.consent.choose
         if not isinstance(item, PatientStatements) or not needs_confirmation(item, choose):

@@ -190,7 +190,7 @@ class BulkAdapter:
         assert state.job is not None
         downloads = FileDownloads(client, self.options.file_origins, self.rest.options.limits.parallel)
         stated, seen = instant(ready.transaction_time), dict[bytes, None]()
-        pending, size = list[tuple[Item, bytes]](), 0
+        pending, size = list[tuple[Item | Payload, bytes]](), 0
         safe: str | None = None
         with closing(downloads.files(files[state.job.done :])) as fetched:
             for one in fetched:
@@ -211,7 +211,7 @@ class BulkAdapter:
 
     def _read_file(
         self, client: FhirClient, one: DownloadedFile, stated: datetime | None, seen: dict[bytes, None], gaps: Gaps
-    ) -> Iterator[tuple[Item, bytes]]:
+    ) -> Iterator[tuple[Item | Payload, bytes]]:
         """The items of the lines of one file, with their bytes. Reasons for missing data are added to ``gaps``."""
         file, received = one.file, self.clock()
         for number, body in one.lines():
@@ -228,7 +228,7 @@ class BulkAdapter:
             detail = f"{one.defect}, even after a second download: the next export requests the missing data again"
             yield Unmappable("export_file_short", detail, file.locator), b""
 
-    def _confirmed(self, client: FhirClient, item: Item, gaps: list[str]) -> Item:
+    def _confirmed(self, client: FhirClient, item: Item | Payload, gaps: list[str]) -> Item | Payload:
         """The item without what another record of its patient refuses, if the most restrictive counts. If unknown, it permits nothing."""
         if not isinstance(item, PatientStatements) or (kind := item.evidence_id.partition("/")[0]) == "Patient":
             return item
@@ -272,7 +272,7 @@ def _cursor_only(state: BulkState) -> Batch:
     return Batch((), state.text(), wait=Wait(0.0, PREPARED))
 
 
-def _batch(pending: list[tuple[Item, bytes]], cursor: str | None, total: int | None, note: str = "") -> Batch:
+def _batch(pending: list[tuple[Item | Payload, bytes]], cursor: str | None, total: int | None, note: str = "") -> Batch:
     return Batch([item for item, _ in pending], cursor, [body for _, body in pending], total, note=note)
 
 

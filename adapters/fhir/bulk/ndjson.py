@@ -31,13 +31,15 @@ from adapters.mapping.legible import BYTE_ORDER_MARK
 LINE_NAMED = b"OperationOutcome"  # searched for first, because parsing each line twice takes time
 
 
-def items(mapper: FhirMapper, file: ExportFile, body: bytes, locator: str, received: datetime, stated: datetime | None) -> list[Item]:
+def items(
+    mapper: FhirMapper, file: ExportFile, body: bytes, locator: str, received: datetime, stated: datetime | None
+) -> list[Item | Payload]:
     """The items of one line. ``stated``: the transactionTime, which is the time of a resource without a time of its own."""
     if file.part == OUTCOME or (LINE_NAMED in body and outcome.severities(body)):
         return [_outcome(body, locator)]
     if file.part == DELETED:
         return list(_deletions(mapper, body, locator))
-    return mapper.read_unconfirmed(Payload(body, locator, received, stated))
+    return mapper.unread(Payload(body, locator, received, stated))
 
 
 def _outcome(body: bytes, locator: str) -> Item:
@@ -49,12 +51,12 @@ def _outcome(body: bytes, locator: str) -> Item:
     return Unmappable("export_error", f"the server could not export everything ({issues}): check the server", locator, body)
 
 
-def gap_reason(item: Item) -> str:
+def gap_reason(item: Item | Payload) -> str:
     """The reason of a gap, for the run."""
     return item.detail if isinstance(item, Unmappable) else ""
 
 
-def is_gap(item: Item) -> bool:
+def is_gap(item: Item | Payload) -> bool:
     """Whether the item means that the export has gaps."""
     return isinstance(item, Unmappable) and item.reason in ("export_error", "export_file_short")
 

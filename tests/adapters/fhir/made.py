@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from typing import Any
 
-from adapters.base import Item, Payload, SourceSettings
+from adapters.base import Batch, Fetch, Item, Mapper, Payload, SourceSettings
+from adapters.fhir.bulk.adapter import BulkAdapter
 from adapters.fhir.mapping import FhirMapper
+from adapters.fhir.rest import RestAdapter
 from store.preference import PatientStatements, Statement
+from sync.recognition import PayloadReader
 
 RECEIVED = datetime(2026, 11, 1, 12, 0, tzinfo=UTC)
 MRN = "https://hospital.example/mrn"
@@ -71,3 +75,24 @@ def telecom(**changes: Any) -> dict[str, Statement]:
 
 def reasons(resource: Any, **changes: Any) -> list[tuple[str, str]]:
     return [(problem.reason, problem.path) for problem in said(resource, **changes).problems]
+
+
+class ReadRest(RestAdapter):
+    """The polling adapter, and its batches read as whoever commits them reads them."""
+
+    def fetch(self, request: Fetch) -> Iterator[Batch]:
+        return read_whole(self.mapper, super().fetch(request))
+
+
+class ReadBulk(BulkAdapter):
+    """The adapter of exports, and its batches read as whoever commits them reads them."""
+
+    def fetch(self, request: Fetch) -> Iterator[Batch]:
+        return read_whole(self.mapper, super().fetch(request))
+
+
+def read_whole(mapper: Mapper, batches: Iterable[Batch]) -> Iterator[Batch]:
+    reading = PayloadReader(mapper, is_worth_it=False)
+    for batch in batches:
+        pieces = list(reading.of_batch(batch))
+        yield batch._replace(items=[one.item for one in pieces], payloads=[one.payload for one in pieces])

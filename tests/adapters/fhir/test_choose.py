@@ -9,9 +9,8 @@ import pytest
 
 from adapters.base import Fetch, Filtered, Item, Payload
 from adapters.fhir.mapping import FhirMapper
-from adapters.fhir.rest import RestAdapter
 from store.preference import PatientStatements
-from tests.adapters.fhir.made import RECEIVED, read, settings
+from tests.adapters.fhir.made import RECEIVED, ReadRest, read, settings
 from tests.adapters.fhir.server import Answer, Scripted, capability, found, serving
 
 CONSENT = {"attribute": "consent.sms"}
@@ -37,7 +36,7 @@ def answered(options: dict[str, Any], *changed: dict[str, Any], others: tuple[di
         return found() if place.startswith("Patient") else capability()
 
     with serving(script) as server:
-        reader = RestAdapter(settings(options={"base_url": server.base_url, "consent": options}))
+        reader = ReadRest(settings(options={"base_url": server.base_url, "consent": options}))
         batches = list(reader.fetch(Fetch()))
         return list(batches[-1].items), server.asked
 

@@ -142,3 +142,35 @@ def test_anything_but_a_patient_that_can_be_told_is_left_to_be_read(body: bytes)
 def test_a_byte_order_mark_is_no_obstacle() -> None:
     body = b"\xef\xbb\xbf" + json.dumps(patient()).encode()
     assert repeat_key(mapper(), body) == glanced(mapper(), body) != ""
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"resourceType":"Consent","id":"c1","patient":{"reference":"Patient/p1"}}',
+        b'{"resourceType":"Patient","id":"p1","resourceType":"Consent"}',
+        b'{"resourceType":"Bundle","entry":[{"resource":{"resourceType":"Patient","id":"p1"}}]}',
+        b'{"resourceType":"Patient"',
+        b'{"resourceType":7}',
+        b'["Patient"]',
+        b"",
+    ],
+    ids=["consent", "two types", "bundle", "cut", "no text", "list", "empty"],
+)
+def test_an_adapter_hands_over_what_is_no_patient_as_it_reads_it(body: bytes) -> None:
+    received = Payload(body, "Patient/page-1#0", RECEIVED)
+    assert mapper().unread(received) == mapper().read_unconfirmed(received) != []
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        json.dumps(patient()).encode(),
+        b"\xef\xbb\xbf" + json.dumps(patient()).encode(),
+        json.dumps(patient(name=[{"text": "Jos\xe9"}]), ensure_ascii=False).encode("latin-1"),
+    ],
+    ids=["usual", "byte order mark", "invalid bytes"],
+)
+def test_an_adapter_hands_a_patient_over_unread(body: bytes) -> None:
+    received = Payload(body, "Patient/page-1#0", RECEIVED)
+    assert mapper().unread(received) == [received]

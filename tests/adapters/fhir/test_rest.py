@@ -16,7 +16,7 @@ from adapters.fhir.rest import RestAdapter
 from adapters.registry import build
 from adapters.rehearsal.emr import RehearsalEmr
 from store.preference import PatientStatements
-from tests.adapters.fhir.made import patient, settings
+from tests.adapters.fhir.made import ReadRest, patient, settings
 from tests.adapters.fhir.server import Answer, Script, Scripted, capability, found, serving
 
 Items = list[Any]
@@ -27,11 +27,11 @@ def adapter(emr: RehearsalEmr, slept: list[float] | None = None, **options: Any)
     authorities = {alias: name for name, aliases in emr.authorities.items() for alias in aliases}
     joined = {"base_url": source["base_url"], "auth": source["auth"], "page_size": 10, **options}
     waits = [] if slept is None else slept
-    return RestAdapter(settings(mapping=source["mapping"], options=joined, authorities=authorities), sleep=waits.append)
+    return ReadRest(settings(mapping=source["mapping"], options=joined, authorities=authorities), sleep=waits.append)
 
 
 def plain(server: Scripted, **others: Any) -> RestAdapter:
-    return RestAdapter(settings(options={"base_url": server.base_url, **others.pop("options", {})}, **others), sleep=lambda _: None)
+    return ReadRest(settings(options={"base_url": server.base_url, **others.pop("options", {})}, **others), sleep=lambda _: None)
 
 
 def items(batches: list[Batch]) -> Items:

@@ -11,8 +11,8 @@ import pytest
 
 from adapters.base import Fetch, Payload, SourceSettings
 from adapters.fhir.mapping import FhirMapper
-from adapters.fhir.rest import RestAdapter
 from store.preference import Codes, PatientMerge, PatientStatements, Statement
+from tests.adapters.fhir.made import ReadRest
 from tests.adapters.fhir.server import Answer, Scripted, capability, found, serving
 from tests.store.site import ADT, FHIR, Site, at, says
 
@@ -280,7 +280,7 @@ def test_it_is_the_same_over_rest(site: Site, named: dict[str, Any], choose: str
             return found(patient()) if place.startswith("Patient") else found() if place.startswith("Flag") else capability()
 
         with serving(script) as server:
-            reader = RestAdapter(replace(SETTINGS, options=options | {"base_url": server.base_url}))
+            reader = ReadRest(replace(SETTINGS, options=options | {"base_url": server.base_url}))
             items = [item for batch in reader.fetch(Fetch()) for item in batch.items]
         site.apply(*(one for one in items if isinstance(one, PatientStatements)), source=FHIR)
         values.append(site.value("1", "consent.sms"))

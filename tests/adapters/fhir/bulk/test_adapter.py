@@ -17,7 +17,7 @@ from adapters.fhir.dates import instant
 from adapters.registry import build
 from adapters.rehearsal.emr import RehearsalEmr
 from store.preference import PatientStatements
-from tests.adapters.fhir.made import settings
+from tests.adapters.fhir.made import ReadBulk, settings
 
 PATIENTS = 55
 SECOND = timedelta(seconds=1)  # as precise as a Date header
@@ -29,7 +29,7 @@ def adapter(emr: RehearsalEmr, group: str | None = None, **options: Any) -> Bulk
     given = {name: source[name] for name in ("base_url", "auth", "export", "ca") if name in source}
     joined = given | options | {"export": {**given["export"], **options.pop("export", {})}}
     made = settings(adapter="fhir.bulk", mapping=source["mapping"], options=joined, authorities=authorities)
-    return BulkAdapter(made, sleep=lambda _: None)
+    return ReadBulk(made, sleep=lambda _: None)
 
 
 def taken(batches: Iterator[Batch], until: int | None = None) -> tuple[list[Any], str | None, list[str]]:

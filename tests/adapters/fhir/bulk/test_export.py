@@ -15,7 +15,7 @@ from adapters.base import AdapterError, Batch, Fetch, Filtered, Item, Unmappable
 from adapters.fhir.bulk import job
 from adapters.fhir.bulk.adapter import FAILURES, BulkAdapter
 from store.preference import PatientStatements
-from tests.adapters.fhir.made import patient, settings
+from tests.adapters.fhir.made import ReadBulk, patient, settings
 from tests.adapters.fhir.server import Answer, Scripted, serving
 
 TIME = "2026-11-01T10:00:00.123Z"
@@ -64,7 +64,7 @@ def exporting(pages: dict[str, Page]) -> Iterator[Scripted]:
 
 def adapter(server: Scripted, **options: Any) -> BulkAdapter:
     auth = {"kind": "bearer", "token": "secret"}
-    return BulkAdapter(settings(adapter="fhir.bulk", options={"base_url": server.base_url, "auth": auth, **options}), sleep=lambda _: None)
+    return ReadBulk(settings(adapter="fhir.bulk", options={"base_url": server.base_url, "auth": auth, **options}), sleep=lambda _: None)
 
 
 def read(server: Scripted, cursor: str | None = None, **options: Any) -> tuple[list[Item], list[Batch]]:
