@@ -363,9 +363,11 @@ class SourceSettings:
     contact: Mapping[str, Any] = field(default_factory=dict)
     languages: Mapping[str, str] = field(default_factory=dict)
     _issuers: dict[str, str] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _types: dict[str, str] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "authorities", issuers(self.authorities))
+        object.__setattr__(self, "_types", {kind.casefold(): kind for kind in reversed(self.identifier_types)})
 
     @property
     def codes(self) -> tuple[Mapping[str, Any], ...]:
@@ -376,6 +378,14 @@ class SourceSettings:
     def identifier_types(self) -> tuple[str, ...]:
         """The configured types of the source's own identifier; empty if any type is accepted."""
         return tuple(kind for kind in ((self.identifier_type,) if isinstance(self.identifier_type, str) else self.identifier_type) if kind)
+
+    def configured_type(self, kind: str) -> str | None:
+        """The configured type of the source's own identifier that is this one, without regard to case."""
+        return self._types.get(kind.casefold())
+
+    def takes_type(self, kind: str) -> bool:
+        """Whether the source's own identifier may have this type."""
+        return not self._types or kind.casefold() in self._types
 
     @property
     def own_authority(self) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
+from operator import itemgetter
 from typing import Any
 
 from adapters.fhir.contact_points import Point
@@ -28,6 +29,7 @@ from adapters.mapping.contact_tables import (
 )
 from store.preference import EMAIL, FAX, PHONES, Phone, PhoneKind, Problem
 
+OTHER = PhoneKind.OTHER.value
 KINDS = {"mobile": PhoneKind.CELL.value, "home": PhoneKind.HOME.value, "work": PhoneKind.WORK.value}
 PHONE_SYSTEMS = ("phone", "sms")
 FAXES = ("fax", "pager", "other")
@@ -53,17 +55,18 @@ class Contacts:
 
     def numbers(self) -> tuple[Phone, ...]:
         """All phones and faxes."""
-        return (*self.phones.values(), *(fax for number, fax in self.faxes.items() if number not in self.phones))
+        phones = tuple(self.phones.values())
+        return (*phones, *(fax for number, fax in self.faxes.items() if number not in self.phones)) if self.faxes else phones
 
     def ordered_emails(self) -> tuple[str, ...]:
         """The addresses, the most preferred first; equal ranks in the order sent."""
-        return tuple(dict.fromkeys(address for _, address in sorted(self.emails, key=lambda one: one[0])))
+        return tuple(dict.fromkeys([address for _, address in sorted(self.emails, key=itemgetter(0))]))
 
     def preferred(self) -> str | None:
         """The phone with the lowest rank, if only one has it."""
-        ranked = [phone for phone in self.phones.values() if phone.rank is not None]
-        lowest = min((phone.rank or 0 for phone in ranked), default=0)
-        found = [phone.number for phone in ranked if phone.rank == lowest]
+        ranked = [(phone.rank, phone.number) for phone in self.phones.values() if phone.rank is not None]
+        lowest = min(ranked, default=(0, ""))[0]
+        found = [number for rank, number in ranked if rank == lowest]
         return found[0] if len(found) == 1 else None
 
     def add_unusable(self, system: str, problem: Problem) -> None:
@@ -92,8 +95,8 @@ def change_days(points: Sequence[Point], today: str) -> list[tuple[str, str]]:
     """The ISO dates after ``today`` on which a phone or address of the list comes into use or goes out of use; with the attribute."""
     found: set[tuple[str, str]] = set()
     for entry, _, _ in points:
-        attribute = _attribute_of(system(entry)) if type(entry) is dict else None
-        if attribute is not None and type(period := entry.get("period")) is dict:
+        period = entry.get("period") if type(entry) is dict else None
+        if type(period) is dict and (attribute := _attribute_of(system(entry))) is not None:
             start, end = first_day(period.get("start")), last_day(period.get("end"))
             found |= {(day, attribute) for day in (start and _day(start), end and _day(end, later=1)) if day and day > today}
     return sorted(found)
@@ -107,7 +110,7 @@ def system(entry: dict[str, Any]) -> str | None:
 
 def _attribute_of(system: str | None) -> str | None:
     """The attribute for contact points of a system."""
-    return PHONES if system in (*PHONE_SYSTEMS, *FAXES) else EMAIL if system == "email" else None
+    return PHONES if system in PHONE_SYSTEMS or system in FAXES else EMAIL if system == "email" else None
 
 
 def _day(day: str, later: int = 0) -> str | None:
@@ -169,9 +172,10 @@ def _phones(contacts: Contacts, entry: dict[str, Any], path: str, region: str | 
 
 
 def _phone(contacts: Contacts, entry: dict[str, Any], number: str) -> None:
-    use = entry["use"].strip().casefold() if isinstance(entry.get("use"), str) else ""
+    use = entry.get("use")
+    use = use.strip().casefold() if isinstance(use, str) else ""
     textable = use == "mobile" or system(entry) == "sms" or telecom.is_mobile(number)
-    phone = Phone(number, KINDS.get(use, PhoneKind.OTHER.value), entry["value"], _rank(entry.get("rank")), textable, *_days(entry))
+    phone = Phone(number, KINDS.get(use, OTHER), entry["value"], _rank(entry.get("rank")), textable, *_days(entry))
     known = contacts.phones.get(number)
     contacts.phones[number] = _joined(known, phone) if known else phone
 
@@ -225,5 +229,7 @@ def _emails(contacts: Contacts, entry: dict[str, Any], path: str, today: str, ta
 
 def _rank(value: Any) -> int | None:
     """A positive number; Oracle Health sends it as text."""
+    if value is None:
+        return None
     number = int(value) if isinstance(value, str) and value.isascii() and value.isdigit() else value
     return number if type(number) is int and 0 < number < LAST else None

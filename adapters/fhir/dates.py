@@ -47,9 +47,8 @@ def _day(value: Any, month: str, day: str) -> str | None:
 
 def ended(holder: dict[str, Any], today: str) -> bool:
     """Whether an element's ``use`` is old or its period ended before ``today`` (ISO date)."""
-    use = holder.get("use")
+    use, period = holder.get("use"), holder.get("period")
     if isinstance(use, str) and use.strip().casefold() == "old":
         return True
-    period = holder.get("period")
     end = last_day(period.get("end")) if type(period) is dict else None
     return end is not None and end < today

@@ -30,7 +30,7 @@ class NotReadable(ValueError):
 
 def decode(body: bytes) -> dict[str, Any]:
     """The resource. Raises :class:`NotReadable`."""
-    if b"\\u0000" in body:
+    if b"\\" in body and b"\\u0000" in body:
         raise NotReadable("nul_character", "it contains U+0000, which FHIR does not allow")
     try:
         resource = _decode(body.removeprefix(BYTE_ORDER_MARK))

@@ -9,7 +9,9 @@ from typing import Any
 from adapters.fhir import fhirpath_nodes as nodes
 from adapters.mapping.rules import Find, FoundValue
 
-EXTENSION = re.compile(r"Patient\.extension\('([^'\\]+)'\)\.(value[A-Z]\w*)", re.ASCII)
+EXTENSION = re.compile(r"Patient\.extension\('([^'\\]+)'\)((?:\.[a-z]\w*)+)", re.ASCII)
+"""Elements of an extension. A function, an index or an operator may find something where there is no such extension."""
+VALUE = re.compile(r"\.value[A-Z]\w*", re.ASCII)
 PLAIN = (str, bool, int)
 
 
@@ -18,8 +20,9 @@ def shortened(expression: str, find: Find) -> Find:
     match = EXTENSION.fullmatch(expression)
     if match is None:
         return find
-    url, name = match.groups()
-    shadow = "_" + name
+    url, path = match.groups()
+    name, shadow = path[1:], "_" + path[1:]
+    is_value = VALUE.fullmatch(path) is not None
 
     def find_directly(resource: dict[str, Any]) -> Sequence[FoundValue]:
         entries = resource.get("extension", ())
@@ -29,7 +32,7 @@ def shortened(expression: str, find: Find) -> Find:
         for index, entry in enumerate(entries):
             if type(entry) is dict and entry.get("url") == url:
                 value = entry.get(name)
-                if type(value) not in PLAIN or shadow in entry:
+                if not is_value or type(value) not in PLAIN or shadow in entry:
                     return find(resource)
                 found.append(FoundValue(nodes.text(value), f"Patient.extension[{index}].{name}"))
         return found

@@ -38,7 +38,8 @@ def identifiers(resource: dict[str, Any], settings: SourceSettings, today: str) 
         own.append(resource_id(settings, resource["id"]))
     if not own and not settings.authority:
         own = best_guess(stated)
-    return PatientIdentifiers(tuple(dict.fromkeys([*own, *(one for one in stated if one not in others)])) if own else (), tuple(others))
+    kept = [one for one in stated if one not in others] if others else stated
+    return PatientIdentifiers(tuple(dict.fromkeys(own + kept)) if own else (), tuple(others))
 
 
 def described(resource: dict[str, Any], settings: SourceSettings, today: str) -> str:
@@ -58,10 +59,11 @@ def _stated(resource: dict[str, Any], settings: SourceSettings, today: str) -> l
 
 def _known_by(stated: Sequence[Identifier], settings: SourceSettings) -> list[Identifier]:
     """The identifiers of the configured issuer: with a configured type, else without a type."""
-    types = {kind.casefold() for kind in settings.identifier_types}
-    own = settings.own_authority.casefold() if settings.authority else ""
-    issued = [one for one in stated if one.authority.casefold() == own] if settings.authority else []
-    return [one for one in issued if one.type.casefold() in types or not types] or [one for one in issued if not one.type]
+    if not settings.authority:
+        return []
+    own = settings.own_authority.casefold()
+    issued = [one for one in stated if one.authority.casefold() == own]
+    return [one for one in issued if settings.takes_type(one.type)] or [one for one in issued if not one.type]
 
 
 def resource_id(settings: SourceSettings, value: str) -> Identifier:
@@ -86,21 +88,24 @@ def _identifier(entry: Any, settings: SourceSettings, today: str) -> Identifier 
         return None
     kind = _type(entry.get("type"))
     system, value = entry.get("system"), entry["value"].strip()
-    configured = settings.identifier_types
-    kind = next((one for one in configured if one.casefold() == kind.casefold()), kind)
-    if (kind in NOT_KEPT and kind not in configured) or is_placeholder(value, settings.placeholders):
+    configured = settings.configured_type(kind)
+    kind = configured or kind
+    if (kind in NOT_KEPT and not configured) or is_placeholder(value, settings.placeholders):
         return None
     if _is_text(system):
         return None if system in SYSTEMS_NOT_KEPT else Identifier(settings.issuer(str(system)), kind, value)
     # Without a system, only a configured type means the configured authority: the same value of two issuers is two patients.
-    return Identifier(settings.own_authority, kind, value) if settings.authority and kind in configured else None
+    return Identifier(settings.own_authority, kind, value) if settings.authority and configured else None
 
 
 def _type(concept: Any) -> str:
-    codings = concept.get("coding") if type(concept) is dict else None
-    codes = [one for one in codings if type(one) is dict and _is_text(one.get("code"))] if type(codings) is list else []
-    # Oracle Health lists its own code set before table 0203.
-    return str(next((one["code"] for one in codes if TYPE_SYSTEM in str(one.get("system"))), codes[0]["code"] if codes else ""))
+    codings, first = concept.get("coding") if type(concept) is dict else None, ""
+    for one in codings if type(codings) is list else ():
+        if type(one) is dict and _is_text(code := one.get("code")):
+            if TYPE_SYSTEM in str(one.get("system")):  # Oracle Health lists its own code set before table 0203
+                return str(code)
+            first = first or str(code)
+    return first
 
 
 def _is_text(value: Any) -> bool:

@@ -33,7 +33,7 @@ def not_understood(element: Any, path: str, known: Understood) -> list[str]:
 
 def may_be_in(body: bytes) -> bool:
     """Whether the bytes of a resource may contain a modifier: by its name, or by a name of which a letter is written as an escape."""
-    return b"modifierE" in body or b"implicitR" in body or b"\\u00" in body
+    return b"modifierE" in body or b"implicitR" in body or (b"\\" in body and b"\\u00" in body)
 
 
 def reads(rule: Rule, element: str) -> bool:

@@ -41,6 +41,7 @@ TRUTH = {"true": True, "false": False}
 VALUES, LEFT_OUT = "ObservationValue", ("SUBSETTED", "REDACTED", "MASKED", "ABSTRACTED")  # FHIR R4 3.1.1.5.8 (summary), v3-ObservationValue
 MOST_DAYS = 50
 NAME_USES = ("official", "usual")
+ANY_SYSTEM = frozenset({""})
 
 Stated = dict[str, Statement]
 
@@ -52,7 +53,9 @@ def restriction(resource: dict[str, Any], problems: list[Problem]) -> Statement 
     if (meta is not None and type(meta) is not dict) or (labels is not None and type(labels) is not list):
         problems.append(Problem("label_unreadable", "Patient.meta.security", "it is not a list of labels", RESTRICTED))
         return None
-    found = [one for index, label in enumerate(labels or ()) if (one := _label(label, f"Patient.meta.security[{index}]", problems))]
+    if not labels:
+        return None
+    found = [one for index, label in enumerate(labels) if (one := _label(label, f"Patient.meta.security[{index}]", problems))]
     return max(found, key=lambda one: one.value is True, default=None)
 
 
@@ -69,8 +72,8 @@ def _label(label: Any, path: str, problems: list[Problem]) -> Statement | None:
 def is_incomplete(resource: dict[str, Any]) -> bool:
     """Whether the server states that it omitted something: the record is a summary, masked or redacted."""
     meta = resource.get("meta")
-    labels = [one for name in ("tag", "security") for one in _dicts(meta.get(name))] if type(meta) is dict else []
-    return any(one.get("code") in LEFT_OUT and VALUES in str(one.get("system")) for one in labels)
+    labels = [*_dicts(meta.get("tag")), *_dicts(meta.get("security"))] if type(meta) is dict else []
+    return bool(labels) and any(one.get("code") in LEFT_OUT and VALUES in str(one.get("system")) for one in labels)
 
 
 def statements(
@@ -122,13 +125,12 @@ def later(points: ContactPoints, region: str | None, today: str, tables: Contact
 
 
 def _lists(stated: Stated, found: contact.Contacts, points: ContactPoints, restricted: bool) -> None:
-    withheld = found.withheld if points.is_whole and not restricted else {""}
-    for attribute, values, systems, holds in (
-        (PHONES, found.numbers(), contact.PHONE_SYSTEMS, found.phones),
-        (EMAIL, found.ordered_emails(), ("email",), found.emails),
-    ):
-        if holds or not withheld.intersection(("", *systems)):  # a list without usable entries clears, unless entries were withheld
-            stated[attribute] = Statement(values or None, points.path)
+    withheld = found.withheld if points.is_whole and not restricted else ANY_SYSTEM
+    # a list without usable entries clears, unless entries were withheld
+    if found.phones or withheld.isdisjoint(("", *contact.PHONE_SYSTEMS)):
+        stated[PHONES] = Statement(found.numbers() or None, points.path)
+    if found.emails or withheld.isdisjoint(("", "email")):
+        stated[EMAIL] = Statement(found.ordered_emails() or None, points.path)
 
 
 def _preferred(stated: Stated, found: contact.Contacts, points: Sequence[Point], by: str) -> None:
@@ -167,10 +169,10 @@ def _tag(concept: Any, languages: Languages) -> str | None:
         return None
     listed, text = _dicts(concept.get("coding")), _text(concept.get("text"))
     by_standard = listed if len(listed) < 2 else sorted(listed, key=lambda one: not is_standard(_text(one.get("system"))))
-    coded = (
-        languages.coded(_text(one.get("code")), _text(one.get("display")) or text, _text(one.get("system")) or "") for one in by_standard
-    )
-    return next((tag for tag in coded if tag), None) or languages.tag(text)
+    for one in by_standard:
+        if tag := languages.coded(_text(one.get("code")), _text(one.get("display")) or text, _text(one.get("system"))):
+            return tag
+    return languages.tag(text)
 
 
 def _text(value: Any) -> str:

@@ -89,7 +89,8 @@ class PatientMapper:
         item = self.mapping.statements(
             resource, identifiers, stated, source, problems + several, restricted=withheld, codes=codes, is_whole=is_whole
         )
-        if not _is_in(modified, PHONES) and (later := patient.later(points, self._region, source.day, self._tables, restricted=withheld)):
+        later = patient.later(points, self._region, source.day, self._tables, restricted=withheld)
+        if later and not _is_in(modified, PHONES):
             item = replace(item, later=later)
         items: list[Item] = self._linked(resource, item, source) if "link" in resource and REST not in modified else [item]
         return [*items, *for_others(item, others)] if others else items
@@ -117,7 +118,8 @@ class PatientMapper:
             leave_out_illegible(ruled, self.rules, resource, problems, points)
         restricted = ruled.get(RESTRICTED) or patient.restriction(resource, problems)
         is_restricted = restricted is not None and restricted.value is True
-        withheld = is_restricted or patient.is_incomplete(resource) or any(one.attribute == RESTRICTED for one in problems)
+        is_unread = bool(problems) and any(one.attribute == RESTRICTED for one in problems)
+        withheld = is_restricted or is_unread or patient.is_incomplete(resource)
         if withheld:
             _drop_removals(ruled, codes)
         of_standard: list[Problem] = []
@@ -139,8 +141,7 @@ class PatientMapper:
         ruled = with_texts(ruled, phones, self._region, self._languages, problems)
         # a rule replaces the standard reading with its problems, but not those of a refusal
         problems += [one for one in of_standard if one.attribute not in ruled or refusal(one.attribute) is not None]
-        stated |= ruled | denied
-        return stated, withheld
+        return stated | ruled | denied, withheld
 
     def _linked(self, resource: dict[str, Any], item: PatientStatements, source: ResourceSource) -> list[Item]:
         """The statements, and the merges of the links. Of a merged record, only the refusals are kept.

@@ -21,7 +21,7 @@ from adapters.fhir.options import MapperOptions
 from adapters.mapping.legible import BYTE_ORDER_MARK
 from adapters.mapping.program import program
 
-PERIOD, ESCAPED_O, ESCAPED_P = b'"period"', b"\\u006", b"\\u007"
+PERIOD, ESCAPED_O, ESCAPED_P = b"period", b"\\u006", b"\\u007"
 """A record with a period has the name of the element, or a letter of it as an escape: "a" to "o", or "p" and following."""
 NOT_READ_BY = ("options", "adapter", "preset")
 
@@ -78,7 +78,7 @@ class RepeatKeys:
 
     def of(self, body: bytes, day: str) -> str:
         """The key of a record received on an ISO date."""
-        has_period = PERIOD in body or ESCAPED_O in body or ESCAPED_P in body
+        has_period = PERIOD in body or (b"\\" in body and (ESCAPED_O in body or ESCAPED_P in body))
         until = day if has_period else ""
         return blake2b(body, digest_size=12, key=self._reading, person=until.encode()).hexdigest()
 

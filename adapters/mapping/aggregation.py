@@ -24,7 +24,9 @@ Aggregate = Callable[[Sequence[Statement], Any], Statement | None]
 
 def most_restrictive(statements: Sequence[Statement], worst: Any) -> Statement:
     """The most restrictive statement, else the first. If one permits and another clears, the result clears."""
-    return statements[0] if worst is None else min(statements, key=lambda one: (one.value != worst, one.value is not None))
+    if worst is None or len(statements) == 1:
+        return statements[0]
+    return min(statements, key=lambda one: (one.value != worst, one.value is not None))
 
 
 def all_denied(statements: Sequence[Statement], worst: Any) -> Statement:

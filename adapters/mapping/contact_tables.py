@@ -106,7 +106,7 @@ class ContactTables:
 
 def has_words(text: str) -> bool:
     """Whether there is a letter in the text."""
-    return _LETTER.search(text) is not None
+    return text.lower() != text.upper() if text.isascii() else _LETTER.search(text) is not None
 
 
 def _is_one_digit(digits: str) -> bool:

@@ -12,8 +12,7 @@ from typing import Any
 
 from adapters.mapping.aggregation import MOST_RESTRICTIVE
 from adapters.mapping.legible import marks
-from adapters.mapping.rules import EACH, FoundValue, Read, Rule, RuleRejection
-from adapters.mapping.texts import TEXTS
+from adapters.mapping.rules import EACH, NO_STATEMENT, FoundValue, Read, Rule, RuleRejection
 from store.preference import Codes, Problem, Statement, base, is_opt_out
 
 MAX_REPORTED = 20  # illegible places reported per record
@@ -24,7 +23,10 @@ Stated = dict[str, Statement]
 
 def apply_rule(rule: Rule, record: Any, problems: list[Problem], codes: Read) -> Statement | None:
     """The statement of a rule about a record. The codes that a rule with a table read are added to ``codes``."""
-    return _read(rule, rule.attribute, rule.read(record), problems, codes)
+    found = rule.read(record)
+    if not found and rule.on_absent == NO_STATEMENT:
+        return None
+    return _read(rule, rule.attribute, found, problems, codes)
 
 
 def judge(rule: Rule, found: Sequence[FoundValue], problems: list[Problem]) -> Statement | None:
@@ -36,7 +38,7 @@ def judge(rule: Rule, found: Sequence[FoundValue], problems: list[Problem]) -> S
 def read_again(rules: Sequence[Rule], attribute: str, codes: Codes) -> tuple[Statement | None, Problem | None] | None:
     """Applies the rules to codes that were read earlier; ``None`` if no rule reads the attribute at that path."""
     each = f"{base(attribute)}{EACH}"
-    rule = next((one for one in rules if one.attribute in (attribute, each) and one.path == codes.place and _keeps(one)), None)
+    rule = next((one for one in rules if one.attribute in (attribute, each) and one.path == codes.place and one.keeps_codes), None)
     if rule is None:
         return None
     problems: list[Problem] = []
@@ -48,15 +50,10 @@ def _read(rule: Rule, attribute: str, found: Sequence[FoundValue], problems: lis
     known = len(problems)
     statement = judge(rule, found, problems)
     has_result = found or statement is not None or len(problems) > known
-    if has_result and _keeps(rule) and not any(one.flaw for one in found):
+    if has_result and rule.keeps_codes and not any(one.flaw for one in found):
         kept = tuple([(one.text if one.text is None else rule.stored_form(one.text), one.path) for one in found])
         codes[attribute] = Codes(rule.path, kept, silent=statement is None and len(problems) == known)
     return statement
-
-
-def _keeps(rule: Rule) -> bool:
-    """Whether the codes of a rule are stored: it has a table, and its outcome is the value of the attribute."""
-    return rule.values is not None and base(rule.attribute) not in TEXTS
 
 
 def apply_per_number(rule: Rule, record: Any, number_of: Callable[[str], str | None], problems: list[Problem], codes: Read) -> Stated:

@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 
 from adapters.mapping import allow_list, unknown_codes
 from adapters.mapping.aggregation import AGGREGATES, MOST_RESTRICTIVE, Aggregate
+from adapters.mapping.texts import TEXTS
 from store.preference import (
     ACTIVE,
     CONSENT,
@@ -35,6 +36,7 @@ from store.preference import (
     Codes,
     Method,
     Statement,
+    base,
     family,
     opt_out,
 )
@@ -108,6 +110,7 @@ class Rule:
     """The rule for one attribute. ``values`` is ``None`` if the text found is the value itself.
 
     ``finds`` are the compiled ``paths``. A rule with several paths reads the attribute in several places.
+    ``keeps_codes``: the codes that it reads are stored; it has a table, and its outcome is the value of the attribute.
     """
 
     attribute: str
@@ -118,6 +121,7 @@ class Rule:
     on_unknown: str = "reject"
     aggregate: str = MOST_RESTRICTIVE
     reduce: Aggregate = AGGREGATES[MOST_RESTRICTIVE]
+    keeps_codes: bool = False
 
     @property
     def path(self) -> str:
@@ -153,11 +157,13 @@ class Rule:
         """The outcome for the values found. One value that must be rejected rejects the payload."""
         if not found:
             return self._fallback(self.on_absent, "value_absent", self.path, "")
-        outcomes = [self._translate(one) for one in found]
-        refusal = next((one for one in outcomes if isinstance(one, RuleRejection)), None)
-        if refusal is not None:
-            return refusal
-        statements = [one for one in outcomes if isinstance(one, Statement)]
+        statements = []
+        for one in found:
+            outcome = self._translate(one)
+            if isinstance(outcome, RuleRejection):
+                return outcome
+            if outcome is not None:
+                statements.append(outcome)
         return self.reduce(statements, opt_out(self.attribute)) if statements else None
 
     def _translate(self, found: FoundValue) -> Statement | RuleRejection | None:
@@ -240,7 +246,8 @@ def compile_rule(attribute: str, rule: Mapping[str, Any], compile_path: CompileP
     table = None if values is None else allow_list.table(values) if "allows" in rule else _table(attribute, values)
     absent, unknown = rule.get("on_absent") or NO_STATEMENT, rule.get("on_unknown") or "reject"
     finds = tuple(_found_by(named, path, compile_path) for path in paths(rule))
-    return Rule(attribute, paths(rule), finds, table, absent, unknown, aggregate, reduce)
+    keeps_codes = table is not None and base(attribute) not in TEXTS
+    return Rule(attribute, paths(rule), finds, table, absent, unknown, aggregate, reduce, keeps_codes)
 
 
 def _found_by(attribute: str, path: str, compile_path: CompilePath) -> Find:

@@ -72,10 +72,11 @@ def written_out(expression: str) -> str:
 URL = "https://hospital.example/texting-ok"
 VALUE = st.one_of(st.none(), st.booleans(), st.integers(), st.floats(allow_nan=False), TEXTS, st.lists(TEXTS), st.just({"coding": []}))
 HIDDEN = st.just({"extension": [{"url": "http://hl7.org/fhir/StructureDefinition/data-absent-reason", "valueCode": "masked"}]})
+CODING = st.one_of(VALUE, st.fixed_dictionaries({}, optional={"code": VALUE, "_code": HIDDEN}), HIDDEN)
 ODD_EXTENSION = st.one_of(
     st.fixed_dictionaries(
         {"url": st.sampled_from([URL, "a", 7])},
-        optional={"valueCode": VALUE, "valueBoolean": VALUE, "_valueCode": HIDDEN, "extension": VALUE},
+        optional={"valueCode": VALUE, "valueBoolean": VALUE, "_valueCode": HIDDEN, "valueCoding": CODING, "extension": VALUE},
     ),
     VALUE,
 )
@@ -85,7 +86,7 @@ ODD_PATIENT = st.fixed_dictionaries(
 )
 
 
-@given(ODD_PATIENT, st.sampled_from(["valueCode", "valueBoolean", "valueQuantity"]))
+@given(ODD_PATIENT, st.sampled_from(["valueCode", "valueBoolean", "valueQuantity", "valueCoding.code", "value.code", "value", "code"]))
 def test_the_short_way_to_an_extension_finds_the_same_as_fhirpath(resource: dict[str, Any], name: str) -> None:
     expression = f"Patient.extension('{URL}').{name}"
     assert list(compile_path(expression)(resource)) == list(compile_whole(expression)(resource))
