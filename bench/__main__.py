@@ -16,6 +16,7 @@ from rich.table import Table
 
 from bench.databases import KINDS, Databases
 from bench.figure import Figure
+from bench.turns import Range
 
 BENCHES = {
     "mapping": "bench.mapping",
@@ -88,12 +89,18 @@ def _table(figures: list[Figure]) -> Table:
     for one in figures:
         floor = f"{_number(one.floor)} ({one.floor_is})" if one.floor else ""
         ratio = f"{one.ratio:.2f}" if one.ratio else ""
-        cpu = f"{_number(one.cpu_us)} / {_number(one.floor_cpu_us)}" if one.cpu_us and one.floor_cpu_us else ""
+        cpu = f"{_used(one.cpu_us, one.cpu_range)} / {_used(one.floor_cpu_us, one.floor_cpu_range)}" if one.cpu_ratio else ""
         cpu_ratio = f"{one.cpu_ratio:.2f}" if one.cpu_ratio else ""
         verdict = "" if not one.goal else "[green]reached[/]" if one.reached else "[red]missed[/]"
         measured = f"{_number(one.value)} {one.unit}"
         table.add_row(one.bench, one.database, one.what, one.done, measured, floor, ratio, cpu, cpu_ratio, one.goal, verdict)
     return table
+
+
+def _used(cpu_us: float | None, spread: Range | None) -> str:
+    """Processor time, and its range if it varied."""
+    varied = f" ({_number(spread[0])} to {_number(spread[1])})" if spread and spread[0] < spread[1] else ""
+    return _number(cpu_us or 0.0) + varied
 
 
 def _number(value: float) -> str:

@@ -69,20 +69,9 @@ def _round(databases: Databases, kind: str, enterprises: Mapping[str, Enterprise
 
 
 def _figure(kind: str, what: str, real: Rate, floor: Rate, count: int) -> Figure:
-    return Figure(
-        "applying",
-        f"apply_many, {what}",
-        real.rate,
-        "patients/s",
-        floor=floor.rate,
-        floor_is="executemany" if kind == "sqlite" else "COPY",
-        least=None if what == "all changed" else 10_000,
-        database=kind,
-        details={"patients": count, "batch": BATCH},
-        cpu_us=real.cpu_us,
-        floor_cpu_us=floor.cpu_us,
-        counts=real.counts,
-    )
+    least, floor_is = None if what == "all changed" else 10_000, "executemany" if kind == "sqlite" else "COPY"
+    details = {"patients": count, "batch": BATCH}
+    return Figure.of("applying", f"apply_many, {what}", real, "patients/s", floor, floor_is, least=least, database=kind, details=details)
 
 
 def _items(mapper: Hl7Mapper, count: int, revision: int) -> Items:

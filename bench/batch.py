@@ -45,20 +45,8 @@ def run(databases: Databases, *, quick: bool) -> Iterator[Figure]:
 
 
 def _figure(kind: str, what: str, real: Rate, floor: Rate, patients: int) -> Figure:
-    return Figure(
-        "batch",
-        what,
-        real.rate,
-        "asks/s",
-        floor=floor.rate,
-        floor_is="read rows by key",
-        least=GOAL,
-        database=kind,
-        details={"patients": patients},
-        cpu_us=real.cpu_us,
-        floor_cpu_us=floor.cpu_us,
-        counts=real.counts,
-    )
+    details = {"patients": patients}
+    return Figure.of("batch", what, real, "asks/s", floor, "read rows by key", least=GOAL, database=kind, details=details)
 
 
 def _in_process(databases: Databases, kind: str, patients: int, seconds: float) -> list[Rate]:

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from bench.done import listed
+from bench.turns import Range, Rate
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,6 +16,7 @@ class Figure:
 
     ``cpu_us`` and ``floor_cpu_us`` are the processor time of one in microseconds, with that of PostgreSQL's processes where noted: it
     says more than a rate while the machine has other work. ``counts`` says what was done, so that no rate counts work that was not.
+    ``range``, ``cpu_range`` and ``floor_cpu_range`` are the lowest and highest of several rounds.
     ``least`` is the smallest acceptable value, ``least_ratio`` the smallest ``value / floor``, ``least_cpu_ratio`` the smallest
     ``floor_cpu_us / cpu_us``, ``most`` the largest value.
     """
@@ -34,6 +36,17 @@ class Figure:
     floor_cpu_us: float | None = None
     least_cpu_ratio: float | None = None
     counts: Mapping[str, int] = field(default_factory=dict)
+    range: Range | None = None
+    cpu_range: Range | None = None
+    floor_cpu_range: Range | None = None
+
+    @classmethod
+    def of(cls, bench: str, what: str, real: Rate, unit: str, floor: Rate, floor_is: str, **more: Any) -> Figure:
+        """The figure of a rate that was measured in turns with its floor. ``more``: other fields."""
+        return cls(
+            bench, what, real.rate, unit, floor.rate, floor_is, cpu_us=real.cpu_us, floor_cpu_us=floor.cpu_us, counts=real.counts,
+            range=real.range, cpu_range=real.cpu_range, floor_cpu_range=floor.cpu_range, **more,
+        )  # fmt: skip
 
     def __post_init__(self) -> None:
         """Refuses a rate that does not tell what was done."""

@@ -76,12 +76,9 @@ class Measured(NamedTuple):
 
 
 def _figure(kind: str, what: str, measured: Measured, floor: Rate) -> Figure:
-    rate = measured.rate
-    return Figure(
-        "growth", what, rate.rate, "/s", floor=floor.rate, floor_is="in the smallest store", database=kind, cpu_us=rate.cpu_us,
-        floor_cpu_us=floor.cpu_us, least_cpu_ratio=LEAST, counts=rate.counts,
-        details={"server_us": rate.server_us, "reads whole tables": list(measured.whole_tables)},
-    )  # fmt: skip
+    details = {"server_us": measured.rate.server_us, "reads whole tables": list(measured.whole_tables)}
+    floor_is = "in the smallest store"
+    return Figure.of("growth", what, measured.rate, "/s", floor, floor_is, database=kind, details=details, least_cpu_ratio=LEAST)
 
 
 @dataclass

@@ -57,20 +57,9 @@ def lines(count: int, revision: int) -> Iterator[bytes]:
 
 
 def _figure(kind: str, what: str, real: Rate, floor: Rate, least: float | None = None) -> Figure:
-    return Figure(
-        "ingest",
-        what,
-        real.rate,
-        "patients/s",
-        floor=floor.rate,
-        floor_is="decode, one row",
-        database=kind,
-        details={"server_us": real.server_us, "floor_server_us": floor.server_us},
-        cpu_us=real.cpu_us,
-        floor_cpu_us=floor.cpu_us,
-        least_cpu_ratio=least,
-        counts=real.counts,
-    )
+    details = {"server_us": real.server_us, "floor_server_us": floor.server_us}
+    is_floor = "decode, one row"
+    return Figure.of("ingest", what, real, "patients/s", floor, is_floor, database=kind, details=details, least_cpu_ratio=least)
 
 
 def _round(databases: Databases, kind: str, revisions: Sequence[list[bytes]]) -> list[Rate]:

@@ -28,20 +28,12 @@ def run(databases: Databases, *, quick: bool) -> Iterator[Figure]:
         found = [_round(databases, kind, count) for _ in range(rounds)]
         floor, new, changed = (middle(each) for each in zip(*found, strict=True))
         for what, real, least in (("new patients", new, LEAST[kind][0]), ("changed patients", changed, LEAST[kind][1])):
-            yield Figure(
-                "intake",
-                f"MLLP, {CONNECTIONS} connections, {what}",
-                real.rate,
-                "messages/s",
-                floor=floor.rate,
-                floor_is="frame, insert, ACK",
-                database=kind,
-                details={"messages": count, "server_us": real.server_us, "floor_server_us": floor.server_us},
-                cpu_us=real.cpu_us,
-                floor_cpu_us=floor.cpu_us,
-                least_cpu_ratio=least,
-                counts=real.counts,
-            )
+            details = {"messages": count, "server_us": real.server_us, "floor_server_us": floor.server_us}
+            named = f"MLLP, {CONNECTIONS} connections, {what}"
+            yield Figure.of(
+                "intake", named, real, "messages/s", floor, "frame, insert, ACK",
+                database=kind, details=details, least_cpu_ratio=least,
+            )  # fmt: skip
 
 
 def _round(databases: Databases, kind: str, count: int) -> list[Rate]:

@@ -36,19 +36,9 @@ def run(databases: Databases, *, quick: bool) -> Iterator[Figure]:
     require(counts, len(payloads), "mapped")
     sample = [payload.body.decode() for payload in payloads[:60]]
     mapped, parsed = in_turns(2 if quick else 5, lambda: _rate(mapper.read, payloads), lambda: _rate(_parse, sample))
-    yield Figure(
-        "mapping",
-        "read and map one ADT^A08",
-        mapped.rate,
-        "messages/s",
-        floor=parsed.rate,
-        floor_is="hl7apy parse_message",
-        details={"bytes": sum(map(len, bodies)) / len(bodies)},
-        cpu_us=mapped.cpu_us,
-        floor_cpu_us=parsed.cpu_us,
-        least_cpu_ratio=500,
-        counts=counts,
-    )
+    found, details = mapped._replace(counts=counts), {"bytes": sum(map(len, bodies)) / len(bodies)}
+    what, floor_is = "read and map one ADT^A08", "hl7apy parse_message"
+    yield Figure.of("mapping", what, found, "messages/s", parsed, floor_is, details=details, least_cpu_ratio=500)
 
 
 def _parse(text: str) -> Any:

@@ -27,19 +27,9 @@ def run(databases: Databases, *, quick: bool) -> Iterator[Figure]:
         with api.answering(databases, kind, patients) as server:
             clients = _Clients(server, asks.bodies(patients), seconds)
             bare, real = in_turns(rounds, partial(clients.load, api.BARE + str(clients.answer_bytes())), clients.ask)
-        yield Figure(
-            "single",
-            f"POST /v1/decisions, {CLIENTS} clients",
-            real.rate,
-            "asks/s",
-            floor=bare.rate,
-            floor_is="bare ASGI application",
-            database=kind,
-            details={"patients": patients, **clients.latency},
-            cpu_us=real.cpu_us,
-            floor_cpu_us=bare.cpu_us,
-            least_cpu_ratio=LEAST[kind],
-            counts=real.counts,
+        what, details = f"POST /v1/decisions, {CLIENTS} clients", {"patients": patients, **clients.latency}
+        yield Figure.of(
+            "single", what, real, "asks/s", bare, "bare ASGI application", database=kind, details=details, least_cpu_ratio=LEAST[kind]
         )
 
 

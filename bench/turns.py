@@ -11,25 +11,30 @@ from typing import NamedTuple
 
 import psutil
 
+Range = tuple[float, float]
+
 
 class Rate(NamedTuple):
     """Items per second, and the processor time per item in microseconds. ``counts``: what became of the items.
 
-    ``server_us`` is the part of it that PostgreSQL's processes used, where it was measured.
+    ``server_us`` is the part of it that PostgreSQL's processes used, where it was measured. ``range`` and ``cpu_range`` are the lowest and
+    the highest of the rounds of which this is the median.
     """
 
     rate: float
     cpu_us: float
     counts: Mapping[str, int] = MappingProxyType({})
     server_us: float = 0.0
+    range: Range | None = None
+    cpu_range: Range | None = None
 
 
 def middle(rates: Sequence[Rate]) -> Rate:
     """The median of several rounds, with the counts of all of them."""
     counts = sum((Counter(one.counts) for one in rates), Counter[str]())
-    return Rate(
-        median(one.rate for one in rates), median(one.cpu_us for one in rates), dict(counts), median(one.server_us for one in rates)
-    )
+    found, used = [one.rate for one in rates], [one.cpu_us for one in rates]
+    server = median(one.server_us for one in rates)
+    return Rate(median(found), median(used), dict(counts), server, (min(found), max(found)), (min(used), max(used)))
 
 
 def in_turns(rounds: int, *measures: Callable[[], Rate]) -> list[Rate]:
