@@ -16,6 +16,7 @@ from adapters.mapping.rules import EACH, NO_STATEMENT, FoundValue, Read, Rule, R
 from store.preference import Codes, Problem, Statement, base, is_opt_out
 
 MAX_REPORTED = 20  # illegible places reported per record
+MAX_SETTLED = 1_000  # codes of a rule, and the places where they stood
 MAX_PATH = 200  # characters; a longer path is not that of a single element
 
 Stated = dict[str, Statement]
@@ -26,7 +27,14 @@ def apply_rule(rule: Rule, record: Any, problems: list[Problem], codes: Read) ->
     found = rule.read(record)
     if not found and rule.on_absent == NO_STATEMENT:
         return None
-    return _read(rule, rule.attribute, found, problems, codes)
+    known = rule.settled.get(found[0]) if len(found) == 1 else None
+    if known is not None:
+        statement, codes[rule.attribute] = known
+        return statement
+    statement = _read(rule, rule.attribute, found, problems, codes)
+    if len(found) == 1 and rule.keeps_codes and rule.reads(found[0]) and len(rule.settled) < MAX_SETTLED:
+        rule.settled[found[0]] = statement, codes[rule.attribute]
+    return statement
 
 
 def judge(rule: Rule, found: Sequence[FoundValue], problems: list[Problem]) -> Statement | None:

@@ -14,7 +14,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from adapters.mapping import allow_list, unknown_codes
@@ -110,7 +110,8 @@ class Rule:
     """The rule for one attribute. ``values`` is ``None`` if the text found is the value itself.
 
     ``finds`` are the compiled ``paths``. A rule with several paths reads the attribute in several places.
-    ``keeps_codes``: the codes that it reads are stored; it has a table, and its outcome is the value of the attribute.
+    ``keeps_codes``: the codes that it reads are stored; it has a table, and its outcome is the value of the attribute. ``settled``: the
+    outcomes of codes in the table that were read before (``adapters.mapping.partial``).
     """
 
     attribute: str
@@ -122,6 +123,7 @@ class Rule:
     aggregate: str = MOST_RESTRICTIVE
     reduce: Aggregate = AGGREGATES[MOST_RESTRICTIVE]
     keeps_codes: bool = False
+    settled: dict[FoundValue, tuple[Statement | None, Codes]] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @property
     def path(self) -> str:
@@ -151,7 +153,9 @@ class Rule:
     def read(self, payload: Any) -> Sequence[FoundValue]:
         """The values for :meth:`judge`: all values found, or none if the rule needs a value in each path and one is missing."""
         found = self.find(payload)
-        return () if self.aggregate == "all_denied" and not all(find(payload) for find in self.finds) else found
+        if len(self.finds) == 1 or self.aggregate != "all_denied":
+            return found
+        return found if all(find(payload) for find in self.finds) else ()
 
     def judge(self, found: Sequence[FoundValue]) -> Statement | RuleRejection | None:
         """The outcome for the values found. One value that must be rejected rejects the payload."""

@@ -6,8 +6,11 @@ from typing import Any
 
 import pytest
 
+from adapters.mapping import partial
 from adapters.mapping.rules import FoundValue, MappingError, Rule, RuleRejection, compile_mapping
-from store.preference import Statement
+from store.preference import Codes, Problem, Statement
+
+DETAIL = "do_not_contact: the code is not in any 'values' table of the mapping: add it, or set 'on_unknown'"
 
 
 def compile_path(path: str) -> Any:
@@ -114,3 +117,34 @@ def test_a_code_may_state_nothing() -> None:
 def test_an_invalid_rule_names_the_error(changes: dict[str, Any], words: str) -> None:
     with pytest.raises(MappingError, match=words):
         rule(**changes)
+
+
+def applied(one: Rule, found: list[str | None]) -> tuple[Statement | None, list[Problem], dict[str, Codes]]:
+    problems: list[Problem] = []
+    codes: dict[str, Codes] = {}
+    return partial.apply_rule(one, found, problems, codes), problems, codes
+
+
+@pytest.mark.parametrize("found", [["DNC"], ["dnc"], [None], [], ["X"], ["DNC", "X"], ["OK", "X"]])
+def test_a_rule_says_the_same_of_the_same_codes_every_time(found: list[str | None]) -> None:
+    used = rule()
+    assert [applied(used, found) for _ in range(3)] == [applied(rule(), found)] * 3
+
+
+def test_an_unknown_code_is_a_problem_every_time() -> None:
+    used = rule()
+    assert [applied(used, ["X"])[1] for _ in range(2)] == [[Problem("code_unmapped", "Z-1[0]", DETAIL, "do_not_contact")]] * 2
+    assert not used.settled, "a text that is in no table may be anything"
+
+
+def test_a_code_is_read_at_the_place_where_it_stands() -> None:
+    used = compile_mapping({"do_not_contact": {"from": "Z-1", "values": {"DNC": "yes"}}}, lambda _: lambda found: [FoundValue(*found)])[0]
+    for path in ("Z-1[1]", "Z-1[2]", "Z-1[1]"):
+        assert partial.apply_rule(used, ("DNC", path), [], {}) == Statement("yes", path)
+
+
+def test_only_so_many_places_of_codes_are_remembered() -> None:
+    used = compile_mapping({"do_not_contact": {"from": "Z-1", "values": {"DNC": "yes"}}}, lambda _: lambda found: [FoundValue(*found)])[0]
+    for number in range(partial.MAX_SETTLED + 10):
+        assert partial.apply_rule(used, ("DNC", f"Z-1[{number}]"), [], {}) == Statement("yes", f"Z-1[{number}]")
+    assert len(used.settled) == partial.MAX_SETTLED
