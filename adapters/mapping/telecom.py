@@ -34,7 +34,6 @@ _EMAIL = re.compile(r"[^\s@,;<>\"()\[\]\\:]+@(?:[^\s@.,;<>\"()\[\]\\:]+\.)+[^\s@
 _EMAIL_LIMIT = 254  # RFC 5321 4.5.3.1.3, less the angle brackets
 
 
-@lru_cache(maxsize=65536)
 def e164(raw: str, region: str | None) -> str | None:
     """The number in E.164, or ``None`` when it is not usable.
 
@@ -60,6 +59,7 @@ def is_region(region: str) -> bool:
     return region in phonenumbers.SUPPORTED_REGIONS
 
 
+@lru_cache(maxsize=65536)
 def by_library(raw: str, region: str | None) -> str | None:
     """:func:`e164` without its fast path for the North American Numbering Plan."""
     text = raw.strip()
