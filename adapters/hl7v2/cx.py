@@ -13,7 +13,6 @@ from typing import NamedTuple
 
 from adapters.base import SourceSettings
 from adapters.hl7v2 import timestamp
-from adapters.hl7v2.delimiters import Delimiters
 from adapters.hl7v2.errors import UnusableMessage
 from adapters.hl7v2.reader import DELETE, Message
 from adapters.mapping.identifiers import best_guess, describe, is_placeholder, one_each
@@ -27,14 +26,10 @@ ACCOUNTS = ("AN", "ANC", "ANT", "VN", "AC", "ACSN")
 GOVERNMENT_NUMBERS = ("SS", "SSN", "DL", "PPN", "TAX", "TN", "BR")
 PAYERS = ("MA", "MB", "MC", "NIIP", "HC", "SN", "GN", "BC", "CC")
 NEVER = frozenset((*ACCOUNTS, *GOVERNMENT_NUMBERS, *PAYERS, "XX", "XV"))
+IN_PID = (("PID-3", 3), ("PID-2", 2), ("PID-4", 4))
+IN_MRG = (("MRG-1", 1), ("MRG-4", 4), ("MRG-2", 2))
+MOST_KINDS = 10_000
 NO_PATIENT = "does not identify a patient"
-
-
-class CxField(NamedTuple):
-    """A field with a list of identifiers, and its path."""
-
-    path: str
-    field: str
 
 
 class MessageSubject(NamedTuple):
@@ -46,6 +41,16 @@ class MessageSubject(NamedTuple):
     identifiers: tuple[Identifier, ...]
     others: tuple[Identifier, ...] = ()
     problems: tuple[Problem, ...] = ()
+
+
+class _Kind(NamedTuple):
+    """What authority and type make of an identifier. ``code`` is its type as received, ``type`` as it is used."""
+
+    authority: str
+    code: str
+    type: str
+    is_usual: bool
+    is_patient: bool
 
 
 class _Cx(NamedTuple):
@@ -67,33 +72,35 @@ class IdentifierReader:
         self._type = next(iter(settings.identifier_types), "")
         self._usual = PATIENT_TYPES | {kind.upper() for kind in settings.identifier_types}
         self._by_universal_id = frozenset(name for name in settings.authorities.values() if _has_universal_id(name, settings.authorities))
-        self._known: dict[tuple[str, Delimiters], str] = {}
+        self._kinds: dict[tuple[str, str, str], _Kind] = {}
 
     def of_pid(self, message: Message, pid: Sequence[str], today: date) -> MessageSubject:
-        """The patient of a PID segment: from PID-3, otherwise from PID-2 or PID-4, which older versions use. Raises as :meth:`read`."""
-        return self.read(message, _places("PID", pid, (3, 2, 4)), today)
+        """The patient of a PID segment: from PID-3, otherwise from PID-2 or PID-4, which older versions use. Raises as :meth:`_read`."""
+        return self._read(message, pid, IN_PID, today)
 
     def of_mrg(self, message: Message, mrg: Sequence[str], today: date) -> MessageSubject:
-        """The retired record of an MRG segment: from MRG-1, otherwise from MRG-4 or MRG-2. Raises as :meth:`read`."""
-        return self.read(message, _places("MRG", mrg, (1, 4, 2)), today, retired=True)
+        """The retired record of an MRG segment: from MRG-1, otherwise from MRG-4 or MRG-2. Raises as :meth:`_read`."""
+        return self._read(message, mrg, IN_MRG, today, retired=True)
 
-    def read(self, message: Message, places: Sequence[CxField], today: date, *, retired: bool = False) -> MessageSubject:
+    def _read(
+        self, message: Message, fields: Sequence[str], places: Sequence[tuple[str, int]], today: date, *, retired: bool = False
+    ) -> MessageSubject:
         """The patient's identifiers, from the first place with a value.
 
         ``retired`` (for MRG) also accepts ended identifiers, and a record that is identified only by a linking identifier.
         Raises :class:`UnusableMessage`: patient_id_missing, identifier_without_authority, or undecodable if the first of the source's own
         identifiers cannot be read. ``others`` of that error are the other patients that the message is about.
         """
-        place = next((one for one in places if _holds_any(message, one.field)), places[0])
+        path, field = _place(message, fields, places)
         found: list[_Cx] = []
         illegible: list[UnusableMessage] = []
         unreadable_own: UnusableMessage | None = None
         without_authority = False
-        for number, repetition in enumerate(place.field.split(message.delimiters.repetition), 1):
+        for number, repetition in enumerate(field.split(message.delimiters.repetition), 1):
             try:
                 one = self._repetition(message, repetition, today)
             except UnusableMessage as error:
-                illegible.append(error.at(f"{place.path}[{number}]"))
+                illegible.append(error.at(f"{path}[{number}]"))
                 is_first = retired or not self._own(_usable(found))[0]  # in MRG every identifier counts
                 if unreadable_own is None and is_first and self._may_be_own(message, repetition, today):
                     unreadable_own = illegible[-1]
@@ -103,6 +110,8 @@ class IdentifierReader:
             elif one is not None:
                 found.append(one)
         usable = _usable(found, retired=retired)
+        if len(usable) == 1 and not illegible and self._is_own(usable[0]):  # the usual case
+            return MessageSubject((usable[0],))
         spare = [one.identifier for one in found if not one.is_usual and not one.flaw]
         own, others = self._own(usable or spare[:1])
         if not own and retired:
@@ -110,7 +119,7 @@ class IdentifierReader:
         if unreadable_own is not None or (not own and illegible):
             raise (unreadable_own or illegible[0]).with_others((*own, *others))
         if not own:
-            raise self._unusable(found, places[0].path, without_authority=without_authority and place is places[0])
+            raise self._unusable(found, places[0][0], without_authority=without_authority and path == places[0][0])
         identifiers = tuple(dict.fromkeys([*own, *(one for one in usable if one not in others)]))
         return MessageSubject(identifiers, tuple(others), tuple([one.problem(one.path) for one in illegible]))
 
@@ -126,16 +135,32 @@ class IdentifierReader:
 
     def _repetition(self, message: Message, repetition: str, today: date) -> _Cx | None:
         parts = repetition.split(message.delimiters.component)
-        value = message.unescape(parts[0]).strip()
+        value = (parts[0] if message.plain else message.unescape(parts[0])).strip()
         if not value or value == DELETE:
             return None
-        kind, authority = self._kind_and_issuer(message, parts)
-        usual = kind.upper() in self._usual or self._settings.links(authority)
-        if not usual and kind.upper() in NEVER:
-            return _Cx(Identifier(authority, kind, value), usual, NO_PATIENT)
+        kind = self._kind(message, parts)
+        if not kind.is_patient:
+            return _Cx(Identifier(kind.authority, kind.code, value), kind.is_usual, NO_PATIENT)
         flaw = "ended" if len(parts) > 7 and parts[7] and _ended(parts[7], today) else ""
         flaw = "placeholder" if is_placeholder(value, self._settings.placeholders) else flaw
-        return _Cx(Identifier(authority, self._type_of(kind, authority), value), usual, flaw)
+        return _Cx(Identifier(kind.authority, kind.type, value), kind.is_usual, flaw)
+
+    def _kind(self, message: Message, parts: list[str]) -> _Kind:
+        """The meaning of components 4 and 5. A source writes few different ones, so each is worked out once."""
+        if not message.plain:
+            return self._new_kind(message, parts)
+        key = (parts[3] if len(parts) > 3 else "", parts[4] if len(parts) > 4 else "", message.delimiters.subcomponent)
+        known = self._kinds.get(key)
+        if known is None:
+            known = self._new_kind(message, parts)
+            if len(self._kinds) < MOST_KINDS:
+                self._kinds[key] = known
+        return known
+
+    def _new_kind(self, message: Message, parts: list[str]) -> _Kind:
+        code, authority = self._kind_and_issuer(message, parts)
+        is_usual = code.upper() in self._usual or self._settings.links(authority)
+        return _Kind(authority, code, self._type_of(code, authority), is_usual, is_usual or code.upper() not in NEVER)
 
     def _kind_and_issuer(self, message: Message, parts: list[str]) -> tuple[str, str]:
         kind = message.unescape(parts[4]).strip() if len(parts) > 4 and parts[4] != DELETE else ""
@@ -167,12 +192,7 @@ class IdentifierReader:
         return UnusableMessage("patient_id_missing", f"no patient identifier{received}", path)
 
     def _issuer(self, text: str, message: Message) -> str:
-        known = self._known.get((text, message.delimiters))
-        if known is None:
-            known = self._canonical([message.unescape(part).strip() for part in text.split(message.delimiters.subcomponent)])
-            if len(self._known) < 10_000:
-                self._known[(text, message.delimiters)] = known
-        return known
+        return self._canonical([message.unescape(part).strip() for part in text.split(message.delimiters.subcomponent)])
 
     def _canonical(self, parts: list[str]) -> str:
         """The configured name of an HD (namespace & universal ID & its type), otherwise its universal ID, otherwise its namespace.
@@ -200,8 +220,13 @@ class IdentifierReader:
         return found if found in self._issuers.values() else ""
 
 
-def _places(segment: str, fields: Sequence[str], numbers: Sequence[int]) -> list[CxField]:
-    return [CxField(f"{segment}-{number}", fields[number] if number < len(fields) else "") for number in numbers]
+def _place(message: Message, fields: Sequence[str], places: Sequence[tuple[str, int]]) -> tuple[str, str]:
+    """Path and text of the first of these fields with a value; otherwise of the first."""
+    for path, number in places:
+        if number < len(fields) and _holds_any(message, fields[number]):
+            return path, fields[number]
+    path, number = places[0]
+    return path, fields[number] if number < len(fields) else ""
 
 
 def _usable(found: Sequence[_Cx], *, retired: bool = False) -> list[Identifier]:

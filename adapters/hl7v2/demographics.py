@@ -25,7 +25,7 @@ def read_language(
         return
     first = field.split(message.delimiters.repetition, 1)[0]
     try:
-        parts = [message.unescape(part).strip() if part != DELETE else "" for part in first.split(message.delimiters.component)]
+        parts = message.texts(first.split(message.delimiters.component))
     except UnusableMessage as error:
         problems.append(error.problem("PID-15", LANGUAGE))
         return
@@ -47,7 +47,7 @@ def read_death(message: Message, when: str, indicator: str, statements: dict[str
     _read_death(message, when, indicator, statements, problems)
     if earlier is not None and (earlier.value or DECEASED not in statements):
         statements[DECEASED] = earlier
-    if DECEASED in statements and not statements[DECEASED].value and any(one.attribute == DECEASED for one in problems):
+    if problems and DECEASED in statements and not statements[DECEASED].value and any(one.attribute == DECEASED for one in problems):
         del statements[DECEASED]
 
 
@@ -71,11 +71,11 @@ def read_flag(message: Message, attribute: str, field: str, path: str, statement
     if field == DELETE:
         statements[attribute] = Statement(None, path)
         return
-    answers = {_answer(part, message.delimiters.component) for part in field.split(message.delimiters.repetition) if part}
-    if "" in answers:
+    answer, is_readable = _answers(field, message.delimiters.component, message.delimiters.repetition)
+    if not is_readable:
         problems.append(Problem("flag_unusable", path, _words(), attribute))
-    if "yes" in answers or ("no" in answers and "" not in answers):
-        statements[attribute] = Statement("yes" in answers, path)
+    if answer is not None:
+        statements[attribute] = Statement(answer, path)
 
 
 @cache
@@ -86,6 +86,13 @@ def _words() -> str:
 
 
 @lru_cache(maxsize=1024)
+def _answers(field: str, component: str, repetition: str) -> tuple[bool | None, bool]:
+    """The answer of the repetitions together, ``None`` if there is none; and whether all of them are in the table."""
+    answers = {_answer(part, component) for part in field.split(repetition) if part}
+    is_readable = "" not in answers
+    return True if "yes" in answers else False if "no" in answers and is_readable else None, is_readable
+
+
 def _answer(text: str, component: str) -> str:
     """yes, no or unknown, from the code, otherwise from its text; empty if the table contains neither."""
     words = [word for part in text.split(component)[:2] if (word := part.strip().upper()) and word != DELETE]
@@ -99,11 +106,12 @@ def read_name(message: Message, field: str, statements: dict[str, Statement], pr
         statements[DISPLAY_NAME] = Statement(None, "PID-5")
         return
     component, subcomponent = message.delimiters.component, message.delimiters.subcomponent
-    names = [one.split(component) for one in field.split(message.delimiters.repetition)]
-    parts = next((one for one in names if len(one) > 6 and one[6] == "L"), names[0])
+    parts, *others = [one.split(component) for one in field.split(message.delimiters.repetition)]
+    if others:
+        parts = next((one for one in (parts, *others) if len(one) > 6 and one[6] == "L"), parts)
     words = (*parts[1:3], parts[0].split(subcomponent, 1)[0], *parts[3:4])
     try:
-        text = " ".join([message.unescape(word).strip() for word in words if word and word != DELETE])
+        text = " ".join(message.texts([word for word in words if word and word != DELETE]))
     except UnusableMessage as error:
         problems.append(error.problem("PID-5", DISPLAY_NAME))
         return
@@ -116,12 +124,14 @@ def read_birth_date(message: Message, field: str, today: date, statements: dict[
     if field == DELETE:
         statements[BIRTH_DATE] = Statement(None, "PID-7")
         return
-    first = field.split(message.delimiters.repetition, 1)[0].split(message.delimiters.component, 1)[0]
-    try:
-        text = message.unescape(first).strip()
-    except UnusableMessage as error:
-        problems.append(error.problem("PID-7", BIRTH_DATE))
-        return
+    text = field
+    if not _is_day(field):
+        first = field.split(message.delimiters.repetition, 1)[0].split(message.delimiters.component, 1)[0]
+        try:
+            text = message.unescape(first).strip()
+        except UnusableMessage as error:
+            problems.append(error.problem("PID-7", BIRTH_DATE))
+            return
     if not text.strip("0-"):
         return
     found = _birth_date(text, today)
@@ -131,7 +141,15 @@ def read_birth_date(message: Message, field: str, today: date, statements: dict[
         statements[BIRTH_DATE] = Statement(found, "PID-7")
 
 
+def _is_day(text: str) -> bool:
+    """Whether it has the usual form, YYYYMMDD."""
+    return len(text) == 8 and text.isdigit() and text.isascii()
+
+
 def _birth_date(text: str, today: date) -> str | None:
-    if len(text) == 8 and text.isascii() and text.isdigit():  # the usual form: twenty times as fast
-        return birth_date.on(timestamp.day(text), today)
-    return birth_date.written(timestamp.time(text, UTC), timestamp.offset(text) or UTC, today)
+    if not _is_day(text):
+        return birth_date.written(timestamp.time(text, UTC), timestamp.offset(text) or UTC, today)
+    try:
+        return birth_date.on(date.fromisoformat(text), today)  # twenty times as fast
+    except ValueError:
+        return None

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from functools import cache, lru_cache
+from typing import NamedTuple
 
 from adapters.hl7v2.errors import UnusableMessage
 from adapters.hl7v2.reader import NO_TEXT, Message
@@ -53,10 +54,12 @@ def kind(message: Message) -> tuple[str, str]:
 
     Raises :class:`UnusableMessage` if either is missing: nothing is guessed. The event may be non-standard, see :func:`is_known`.
     """
-    field = message.field("MSH", 9)
-    kind, event, is_structure = _spelled(field, message.delimiters.component)
+    field = message.header[9]
+    kind, event, is_structure, is_settled = _spelled(field, message.delimiters.component)
+    if is_settled:
+        return kind, event
     if not _TYPE.fullmatch(kind):
-        kind, event, is_structure = _spelled(_legible(message, field, "MSH-9"), message.delimiters.component)
+        kind, event, is_structure, _ = _spelled(_legible(message, field, "MSH-9"), message.delimiters.component)
     if not _TYPE.fullmatch(kind):
         raise UnusableMessage("message_type_missing", "MSH-9 does not contain the message type", "MSH-9")
     if kind == "ADT" and (not event or is_structure or not is_known(event)):
@@ -82,7 +85,7 @@ def processing(message: Message) -> str:
 
     MSH-11.2 (processing mode: archive, restore, interval) is ignored.
     """
-    field = message.field("MSH", 11)
+    field = message.header[11]
     if field in (PRODUCTION, ""):
         return PRODUCTION
     component, repetition = message.delimiters.component, message.delimiters.repetition
@@ -101,15 +104,24 @@ def _legible(message: Message, field: str, path: str) -> str:
         raise UnusableMessage(UNDECODABLE, NO_TEXT, path) from None
 
 
+class _Spelled(NamedTuple):
+    """Type and event of MSH-9. ``is_structure``: the event may only be that of a structure name. ``is_settled``: EVN-1 is not needed."""
+
+    kind: str
+    event: str
+    is_structure: bool
+    is_settled: bool
+
+
 @lru_cache(maxsize=1024)
-def _spelled(field: str, component: str) -> tuple[str, str, bool]:
-    """Type and event from ``ADT^A08``, ``adt^a8``, ``ADT_A08`` and similar, and whether the event may only be a structure name."""
+def _spelled(field: str, component: str) -> _Spelled:
+    """Type and event from ``ADT^A08``, ``adt^a8``, ``ADT_A08`` and similar."""
     parts = [_cleaned(part) for part in field.split(component)]
     joined = _JOINED.fullmatch(parts[0])
-    event = parts[1] if len(parts) > 1 else ""
-    if joined:
-        return joined[1], _event(event) or _event(joined[2]), not event
-    return parts[0], _event(event), False
+    kind, second = joined[1] if joined else parts[0], parts[1] if len(parts) > 1 else ""
+    event, is_structure = _event(second) or (_event(joined[2]) if joined else ""), joined is not None and not second
+    is_settled = _TYPE.fullmatch(kind) is not None and (kind != "ADT" or (not is_structure and is_known(event)))
+    return _Spelled(kind, event, is_structure, is_settled)
 
 
 @lru_cache(maxsize=1024)

@@ -55,7 +55,7 @@ class Hl7Mapper:
             return [Unmappable(reason, detail, payload.locator, HEAD_ONLY + body)]
         try:
             message = read(body, self._charset, self._fallback)
-            if len(message.segments("MSH")) > 1:
+            if message.count("MSH") > 1:
                 parts = list(counted(split(body)))
                 if len(parts) > 1:
                     return [item for n, part in enumerate(parts, 1) for item in self.read(envelope.part(payload, part, n))]
@@ -112,6 +112,9 @@ class Hl7Mapper:
 
     def _of_event(self, message: Message, event: str, payload: Payload) -> list[Item]:
         """An ADT message."""
+        if event in events.UPDATES:
+            item = self._patients.read(message, payload)
+            return self._with_others(message, _added(item) if event == events.ADDED else item, payload)
         if event in events.MERGES or event == events.RENAMED:
             return self._merged(message, payload, renamed=event == events.RENAMED)
         if event in events.QUIET:
@@ -120,13 +123,12 @@ class Hl7Mapper:
             return self._with_others(message, _deleted(self._patients.read_contact(message, payload)), payload)
         if event == events.MOVED:
             return self._moved(message, payload)
-        if event not in events.UPDATES and not message.segments("PID"):
+        if not message.count("PID"):
             return [self._about_nobody(message, "event_not_used", payload)]
-        if not events.is_known(event) and message.segments("MRG"):
+        if message.count("MRG") and not events.is_known(event):
             wrong = UnusableMessage("event_unknown", "MSH-9.2 has no known event, but MRG indicates a merge: correct it", "MSH-9.2")
             return self._with_contact([_rejected(wrong, payload)], message, payload)
-        item = self._patients.read(message, payload)
-        return self._with_others(message, _added(item) if event == events.ADDED else item, payload)
+        return self._with_others(message, self._patients.read(message, payload), payload)
 
     def _each(self, message: Message, payload: Payload, *, present: bool) -> list[Item]:
         """What is stated about each patient of a message that may have several."""
@@ -200,7 +202,7 @@ class Hl7Mapper:
 
     def _with_others(self, message: Message, item: PatientStatements, payload: Payload) -> list[Item]:
         """The item, and what refuses in it for each further own identifier of the message."""
-        if not any(one.reason == SEVERAL_OWN for one in item.problems):
+        if not item.problems or not any(one.reason == SEVERAL_OWN for one in item.problems):
             return [item]
         today = payload.received.date()
         return [item, *for_others(item, self._patients.subject(message, self._patients.pids(message, today)[0], today).others)]

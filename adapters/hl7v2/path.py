@@ -47,12 +47,16 @@ def compile_path(text: str) -> Find:
     path = parse(text)
     starred = "*" in text.partition("-")[2]
     plain = "*" not in text and path.occurrence is None and path.repetition is None and path.segment != "MSH"
-    at = _concrete(path, f"{path.segment}-{path.field}")
+    segment, field, at = path.segment, path.field, _concrete(path, f"{path.segment}-{path.field}")
 
     def find(message: Message) -> Sequence[FoundValue]:
-        segments = message.segments(path.segment)
+        segments = message.segments(segment)
+        if not segments:
+            return ()
         if plain and len(segments) == 1:  # the usual case
-            text = segments[0][path.field] if path.field < len(segments[0]) else ""
+            text = segments[0][field] if field < len(segments[0]) else ""
+            if not text:
+                return ()
             if message.delimiters.repetition not in text:
                 found = _element(message, path, text, at)
                 return (found,) if found is not None else ()
@@ -83,9 +87,10 @@ def _in_field(message: Message, path: Path, field: str, at: str, starred: bool) 
 
 def _element(message: Message, path: Path, text: str, at: str) -> FoundValue | None:
     """The value of the element; ``None`` if it is absent."""
-    part = _part(text, path.component, message.delimiters.component)
-    if part != DELETE:
-        part = _part(part, path.subcomponent, message.delimiters.subcomponent)
+    delimiters = message.delimiters
+    part = _part(text, path.component, delimiters.component)
+    if part != DELETE and (path.subcomponent is not None or delimiters.subcomponent in part):
+        part = _part(part, path.subcomponent, delimiters.subcomponent)
     if part == DELETE:
         return FoundValue(None, at)
     try:

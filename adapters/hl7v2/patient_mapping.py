@@ -78,7 +78,7 @@ class PatientMapper:
         remarks = self._telecoms.read(message, pid, today, statements, problems)
         self._demographics(message, pids, today, statements, problems)
         self._apply_rules(message, statements, problems, codes, present=present)
-        if LANGUAGE in statements:  # a rule read it elsewhere
+        if problems and LANGUAGE in statements:  # a rule read it elsewhere
             problems = [one for one in problems if (one.path, one.attribute) != ("PID-15", LANGUAGE)]
         if remarks.refused:
             statements |= {name: Statement(DENIED, path) for name, path in remarks.refused}
@@ -163,7 +163,7 @@ def _content(body: bytes) -> str:
 def evidence(message: Message, payload: Payload) -> str:
     """The control id; without one a hash of the content, so that the message can still be told from others."""
     try:
-        control = message.unescape(message.field("MSH", 10)).strip()
+        control = message.unescape(message.header[10]).strip()
     except UnusableMessage:
         control = ""
     return control if control and control != DELETE else f"sha256:{hashlib.sha256(payload.body).hexdigest()[:16]}"

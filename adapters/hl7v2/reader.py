@@ -16,8 +16,11 @@ separately (``adapters.hl7v2.torn``).
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import cache
+from itertools import product
+from operator import itemgetter
+from string import ascii_uppercase, digits
 
 from adapters.hl7v2 import charset as charsets
 from adapters.hl7v2 import escapes
@@ -26,47 +29,46 @@ from adapters.hl7v2.errors import UnusableMessage
 from adapters.mapping.tables import table
 
 DELETE = '""'
+_HEADERS = ("MSH", "FHS", "BHS")
 ENVELOPE = ("FHS", "BHS", "BTS", "FTS")
 _BLANK = b"\x00\x09\x0a\x0b\x0c\x0d\x1c\x20"  # framing bytes, line ends and spaces that senders leave around a message
 _BLANK_TEXT = _BLANK.decode()
 _LOST = re.compile("[\x00\udc80-\udcff]")  # undecodable bytes (PEP 383), and NUL, which databases do not accept
 SEGMENTS = frozenset(table("segments")["standard"].split())
+_NAMES = SEGMENTS | {f"Z{second}{third}" for second, third in product(ascii_uppercase + digits, repeat=2)}
 NO_TEXT = "bytes do not match any permitted character set: set 'charset' or 'charset_fallback' of the source"
 TORN = "torn"  # a line that is not a segment: probably the rest of a field that contains a carriage return
 DOUBTFUL = "doubtful"  # a segment with a non-standard name: local to the site, or the rest of a field
+_NAME, _SEPARATOR = itemgetter(slice(3)), itemgetter(slice(3, 4))  # of a line; a loop would take twice as long
 _LONGEST = 12  # characters of a name including invisible characters around it
+_PADDING = [""] * 26  # MSH has as many fields, and one for its name
 _HEADER = re.compile(rb"[\r\n\x0b]MSH[^A-Za-z0-9\s]")
 
 
 class Message:
-    """One message. ``lines`` are its segments as text, in order. Fields are counted from 1 as in the standard.
+    """One message. ``lines`` are its segments as text, in order. Fields are counted from 1 as in the standard. ``header`` is MSH, padded.
 
     If some lines are not segments or have a non-standard name, ``oddity`` is :data:`TORN` or :data:`DOUBTFUL`, ``raw`` are all lines, and
-    ``odd`` are the lines that are not segments. ``damaged``: the message contains undecodable bytes or NUL.
+    ``odd`` are the lines that are not segments. ``damaged``: the message contains undecodable bytes or NUL. ``plain``: it does not, and no
+    element needs :meth:`unescape`.
     """
 
-    __slots__ = ("_fields", "_names", "codec", "damaged", "delimiters", "lines", "odd", "oddity", "raw")
+    __slots__ = ("_fields", "_names", "codec", "damaged", "delimiters", "header", "lines", "odd", "oddity", "plain", "raw")
 
-    def __init__(self, lines: list[str], delimiters: Delimiters, codec: str, *, damaged: bool = False) -> None:
-        self.lines, self.delimiters, self.codec, self.damaged = lines, delimiters, codec, damaged
+    def __init__(self, lines: list[str], delimiters: Delimiters, codec: str, *, damaged: bool = False, plain: bool = False) -> None:
+        self.lines, self.delimiters, self.codec, self.damaged, self.plain = lines, delimiters, codec, damaged, plain
+        fields = self.fields(lines[0])
+        self.header = fields + _PADDING[len(fields) :]
         self.oddity, self.raw = "", lines
         self.odd: tuple[str, ...] = ()
         self._fields: dict[str, list[list[str]]] = {}
-        self._names: dict[str, list[str]] = {}
-        names, field = self._names, delimiters.field
-        for line in lines:
-            name = line[:3]
-            if line[3:4] != field or not (name in SEGMENTS or (name[0] == "Z" and name.isupper() and name.isalnum() and name.isascii())):
-                self._classify(lines)
-                break
-            if name in names:
-                names[name].append(line)
-            else:
-                names[name] = [line]
+        self._names = [*map(_NAME, lines)]
+        if not _NAMES.issuperset(self._names) or {*map(_SEPARATOR, lines)} != {delimiters.field}:
+            self._classify([line if line[0] > " " else line.lstrip() for line in lines if not line.isspace()])
 
     def _classify(self, lines: list[str]) -> None:
         """Separates segments from other lines, for a message in which some lines are not standard segments."""
-        self.lines, self._names = [], {}
+        self.lines, self.raw, self._names = [], lines, []
         for line in lines:
             kind = line_kind(line, self.delimiters.field)
             if kind:
@@ -77,35 +79,46 @@ class Message:
                 name, rest = _split_name(line, self.delimiters.field)
                 segment = name.upper() + rest
                 self.lines.append(segment)
-                self._names.setdefault(segment[:3], []).append(segment)
+                self._names.append(segment[:3])
 
     def part(self, lines: list[str]) -> Message:
         """A message that consists of some of the lines."""
-        found = Message(lines, self.delimiters, self.codec, damaged=self.damaged)
+        found = Message(lines, self.delimiters, self.codec, damaged=self.damaged, plain=self.plain)
         found.odd = self.odd
         return found
 
     @property
     def names(self) -> Sequence[str]:
         """The names of the segments in the message, each once, in order."""
-        return tuple(self._names)
+        return tuple(dict.fromkeys(self._names))
 
-    @property
-    def strange(self) -> list[str]:
-        """The segment names that are not in the standard."""
-        return [name for name in self._names if name not in SEGMENTS]
+    def names_besides(self, known: frozenset[str]) -> list[str]:
+        """The names of the segments in the message that are not among the known ones."""
+        return [] if known.issuperset(self._names) else [name for name in self.names if name not in known]
+
+    def count(self, name: str) -> int:
+        """The number of segments of that name."""
+        return self._names.count(name)
 
     def segments(self, name: str) -> list[list[str]]:
         """The fields of every segment of that name; ``fields[13]`` is field 13, still escaped."""
         found = self._fields.get(name)
         if found is None:
-            found = self._fields[name] = [self.fields(line) for line in self._names.get(name, ())]
+            found = self._fields[name] = self._split(name)
         return found
+
+    def _split(self, name: str) -> list[list[str]]:
+        names, bar = self._names, self.delimiters.field
+        if name not in names:
+            return []
+        if names.count(name) == 1 and name not in _HEADERS:  # the usual case
+            return [self.lines[names.index(name)].split(bar)]
+        return [self.fields(line) for one, line in zip(names, self.lines, strict=True) if one == name]
 
     def fields(self, line: str) -> list[str]:
         """The fields of one segment."""
         fields = line.split(self.delimiters.field)
-        if line[:3] in ("MSH", "FHS", "BHS"):
+        if line[:3] in _HEADERS:
             fields.insert(1, self.delimiters.field)  # the field separator is field 1
         return fields
 
@@ -121,6 +134,12 @@ class Message:
         if self.delimiters.escape not in text:
             return text
         return escapes.unescape(text, self.delimiters, self.codec)
+
+    def texts(self, parts: Iterable[str]) -> list[str]:
+        """The texts of elements, unescaped and without blanks around them; a deleted one is empty. Raises as :meth:`unescape`."""
+        if self.plain:
+            return ["" if part == DELETE else part.strip() for part in parts]
+        return ["" if part == DELETE else self.unescape(part).strip() for part in parts]
 
 
 def read(body: bytes, charset: str | None = None, fallback: str | None = None) -> Message:
@@ -138,7 +157,8 @@ def read(body: bytes, charset: str | None = None, fallback: str | None = None) -
     delimiters = delimiters_of(text)
     if codec == "ascii" and delimiters.escape + "X" in text:
         codec = _declared(raw, charset) or codec  # the text is ASCII, but hexadecimal escapes may be in the declared character set
-    return Message(_lines(text, delimiters.field), delimiters, codec, damaged=damaged)
+    plain = not damaged and text.count(delimiters.escape) < 2  # it is in MSH-2
+    return Message(_lines(text, delimiters.field), delimiters, codec, damaged=damaged, plain=plain)
 
 
 def line_kind(line: str, field: str) -> str:
@@ -165,7 +185,7 @@ def header(body: bytes) -> tuple[Delimiters, list[str]] | None:
     """Delimiters and MSH fields, read without knowing the character set; ``None`` if there is no usable MSH."""
     try:
         raw, codec = (body, "latin-1") if body.startswith(b"MSH") else _of_any_width(body)
-        line = re.split(r"[\r\n]", raw[:65536].decode(codec, "ignore").lstrip("\ufeff"), maxsplit=1)[0]
+        line = raw[:65536].decode(codec, "ignore").lstrip("\ufeff").split("\r", 1)[0].split("\n", 1)[0]
         if not line.startswith("MSH"):
             return None
         delimiters = delimiters_of(line)
@@ -220,7 +240,7 @@ def _lines(text: str, field: str) -> list[str]:
         lines = text.split("\n")
     else:
         lines = _mixed(field).split(text)
-    return [line if line[0] > " " else line.lstrip() for line in lines if line and not line.isspace()]
+    return [line for line in lines if line] if "" in lines else lines
 
 
 @cache

@@ -11,7 +11,7 @@ from typing import Any
 
 from adapters.hl7v2 import look_alike
 from adapters.hl7v2.path import Path, parse
-from adapters.hl7v2.reader import Message
+from adapters.hl7v2.reader import SEGMENTS, Message
 from adapters.hl7v2.xtn import TelecomReader
 from adapters.mapping import contact_tables, language, partial, telecom
 from adapters.mapping.contact_tables import ContactTables
@@ -88,7 +88,7 @@ class SiteRules:
         self._steps = tuple((rule, base(rule.attribute) in TEXTS) for rule in ordered if not rule.attribute.endswith(EACH))
         self._each = EachNumber(self._rules, TelecomReader(region, self._tables))
         self._readers = _readers([*self.paths_by_attribute(), (RESTRICTED, parse("PD1-12"))])
-        self._segments = frozenset(path.segment for path in self.paths)
+        self._known = SEGMENTS | {path.segment for path in self.paths}
 
     def paths_by_attribute(self) -> list[tuple[str, Path]]:
         """Every path that is read, with its attribute."""
@@ -96,7 +96,7 @@ class SiteRules:
 
     def unread(self, message: Message) -> dict[str, str]:
         """Attributes that can refuse -> their segment, if a line of the message may be that segment with a misspelled name."""
-        strange = [name for name in message.strange if name not in self._segments]
+        strange = message.names_besides(self._known)
         if not message.odd and not strange:
             return {}  # as usual: the rules read every segment whose name is the site's own
         lines = [(line, line.partition(message.delimiters.field)[0][: look_alike.LONGEST]) for line in message.odd]

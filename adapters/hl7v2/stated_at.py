@@ -20,6 +20,7 @@ from store.times import Time
 EVENT, SENT, UPDATED = "EVN-2", "MSH-7", "PID-33"
 ORDER = (EVENT, SENT)
 UNREADABLE = "it is not a timestamp (YYYYMMDDHHMMSS[+-ZZZZ]); only refusals apply"
+NO_TIME = {"", DELETE}
 _EAST, _WEST = timezone(timedelta(hours=14)), timezone(timedelta(hours=-12))
 _ABSENT = times.unknown(times.BEGINNING)
 
@@ -35,19 +36,22 @@ class StatedAt(NamedTuple):
 def read(message: Message, payload: Payload, updated: str, zone: tzinfo, order: Sequence[str] = ORDER) -> StatedAt:
     """The time of a message. ``updated`` is PID-33 as received."""
     component = message.delimiters.component
+    changed = updated.partition(component)[0]
     texts = {
         EVENT: message.field("EVN", 2).partition(component)[0].strip(),
-        SENT: message.field("MSH", 7).partition(component)[0].strip(),
-        UPDATED: updated.partition(component)[0].strip("0 ") and updated.partition(component)[0],  # zeros: how some write an empty one
+        SENT: message.header[7].partition(component)[0].strip(),
+        UPDATED: changed if changed.strip("0 ") else "",  # zeros: how some write an empty one
     }
     zone = timestamp.offset(texts[SENT]) or zone
-    by_text = {text: timestamp.time(text, zone) for text in {*texts.values()} if text and text != DELETE}  # they are often the same
-    found = {place: by_text[text] for place, text in texts.items() if text in by_text}
-    problems = [Problem("time_unreadable", place, UNREADABLE) for place, time in found.items() if time is None]
-    effective = _effective(_in_any_zone(found, texts) if found.get(SENT, _ABSENT) is None else found, order, payload)
+    read = {text: timestamp.time(text, zone) for text in {*texts.values()} - NO_TIME}  # they are often the same
+    effective, problems = read.get(texts[order[0]]), []
+    if effective is None or not all(read.values()):
+        found = {place: read[text] for place, text in texts.items() if text in read}
+        problems = [Problem("time_unreadable", place, UNREADABLE) for place, time in found.items() if time is None]
+        effective = _effective(_in_any_zone(found, texts) if found.get(SENT, _ABSENT) is None else found, order, payload)
     if times.is_ahead(effective, payload.received):
         problems.append(Problem("time_in_future", "", "the sender's clock or time zone, or ours, is wrong; only refusals apply"))
-    return StatedAt(effective, _version(found.get(UPDATED)), tuple(problems))
+    return StatedAt(effective, _version(read.get(texts[UPDATED])), tuple(problems))
 
 
 def _effective(found: Mapping[str, Time | None], order: Sequence[str], payload: Payload) -> Time:

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import re
-from datetime import date, datetime, tzinfo
+from datetime import UTC, date, datetime, timedelta, tzinfo
 from functools import lru_cache
 
 from adapters.mapping import iso_time
-from store.times import SECOND, Time, written
+from store.times import SECOND, STEP, Time, written
 
 _TIME = re.compile(r"(\d{4})(?:(\d\d)(?:(\d\d)(?:(\d\d)(?:(\d\d)(?:(\d\d)(?:\.(\d{1,9}))?)?)?)?)?)?\s*(Z|z|[+-]\d\d(?::?\d\d)?)?", re.ASCII)
+# The usual form, to the second or better. In the year 9999 it may end after the last time that Python can hold.
+_USUAL = re.compile(r"(?!9999)\d{8}(?:[01]\d|2[0-3])\d{4}(?:\.\d{1,6})?([+-](?:0\d|1[0-3])[0-5]\d)?", re.ASCII)
+_WIDTHS = {14: SECOND} | {15 + digits: timedelta(microseconds=10 ** (6 - digits)) for digits in range(1, 7)}
 _ISO_OFFSET = re.compile(r"[T ][\d:.,]+\s*(Z|z|[+-]\d\d(?::?\d\d)?)", re.ASCII)  # a time and its offset in ISO 8601 form
 
 
 def time(text: str, zone: tzinfo) -> Time | None:
     """The time with the precision of the text, or ``None`` if it is not a time. A time without an offset is in ``zone``."""
     try:
-        if len(text) == 14 and text.isascii() and text.isdigit():  # the usual form
-            start = datetime(int(text[:4]), int(text[4:6]), int(text[6:8]), int(text[8:10]), int(text[10:12]), int(text[12:14]))
-            return written(start, start + SECOND, zone)
+        usual = _USUAL.fullmatch(text)
+        if usual:
+            return _usual(text, usual[1], zone)
         match = _matched(text)
         if match is None:
             return iso_time.read(text, zone) if "-" in text else None  # some interface engines write ISO 8601 into HL7 fields
@@ -28,10 +31,21 @@ def time(text: str, zone: tzinfo) -> Time | None:
         return None
 
 
+def _usual(text: str, offset: str | None, zone: tzinfo) -> Time:
+    start = datetime.fromisoformat(f"{text[:8]}T{text[8:]}")
+    if offset is None:
+        return written(start, start + _WIDTHS[len(text)], zone)
+    begins = start.astimezone(UTC)
+    return Time(begins, begins + (_WIDTHS[len(text) - len(offset)] - STEP))
+
+
 def offset(text: str) -> tzinfo | None:
     """The offset in the text; ``None`` if there is none or it is unreadable."""
     if text.isdigit():
         return None
+    usual = _USUAL.fullmatch(text)
+    if usual:
+        return iso_time.tzinfo_of(usual[1])
     match = _matched(text)
     iso = None if match else _ISO_OFFSET.search(text.strip())
     if iso and iso.end() != len(text.strip()):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta, timezone
 from zoneinfo import ZoneInfo
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -26,6 +27,37 @@ def test_a_written_time_includes_its_moment(moment: datetime, zone: ZoneInfo, fo
     found = timestamp.time(moment.astimezone(zone).strftime(form).zfill(len(moment.strftime(form))), zone)
     assert found is not None
     assert found.earliest <= moment <= found.latest
+
+
+@given(moments, st.integers(-14 * 60, 14 * 60), st.integers(0, 9))
+def test_an_hl7_time_with_an_offset_is_as_long_as_its_last_digit(moment: datetime, offset: int, digits: int) -> None:
+    written = moment.astimezone(timezone(timedelta(minutes=offset)))
+    fraction = f".{written.microsecond:06}000"[: digits + 1] if digits else ""
+    found = timestamp.time(f"{written:%Y%m%d%H%M%S}{fraction}{written:%z}", UTC)
+    width = timedelta(microseconds=10 ** max(6 - digits, 0))
+    assert found is not None
+    assert found.earliest <= moment < found.earliest + width
+    assert found.latest - found.earliest == width - times.STEP
+    assert timestamp.offset(f"{written:%Y%m%d%H%M%S}{fraction}{written:%z}") == written.tzinfo
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "20261101240000",
+        "20261101083060",
+        "20261301083000",
+        "20261101083000+0060",
+        "20261101083000+1401",
+        "20261101083000.+0000",
+        "00010101000000+0100",
+        "99991231235959",
+        "99991231235959-0100",
+        "\uff12\uff10\uff12\uff161101083000",
+    ],
+)
+def test_a_time_that_no_clock_shows_is_none(text: str) -> None:
+    assert timestamp.time(text, UTC) is None
 
 
 @given(moments, ZONES, st.sampled_from(ISO_FORMS))

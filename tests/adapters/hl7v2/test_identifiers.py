@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from adapters.base import Payload
+from adapters.hl7v2.mapping import Hl7Mapper
 from adapters.mapping.identifiers import folded
 from store.preference import Identifier, PatientStatements
-from tests.adapters.hl7v2.messages import adt, items, refused, stated
+from tests.adapters.hl7v2.messages import RECEIVED, adt, items, refused, settings, stated
 
 OWN = Identifier("GENHOSP", "MR", "10001")
 
@@ -223,3 +225,30 @@ def test_with_several_own_identifiers_the_first_active_one_is_used_and_refusals_
 def test_with_several_own_identifiers_and_no_refusal_only_the_first_is_used() -> None:
     item = stated(adt(f3="2^^^GENHOSP^MR~3^^^GENHOSP^MR", f15="es"))
     assert [one.reason for one in item.problems] == ["several_own_identifiers"]
+
+
+def test_an_issuer_in_hexadecimal_is_read_in_the_character_set_of_its_own_message() -> None:
+    def message(charset: str) -> bytes:
+        header = f"MSH|^~\\&|ADT|GENHOSP|SYNC|HUB|20261101083000||ADT^A08|MSG00001|P|2.5.1||||||{charset}"
+        return adt(header=header, f3="10001^^^M\\XFC\\NCHEN^MR")
+
+    mapper = Hl7Mapper(settings(authority="", identifier_type=""))
+    (latin, cyrillic) = (mapper.read(Payload(message(charset), "test#1", RECEIVED))[0] for charset in ("8859/1", "8859/5"))
+    assert isinstance(latin, PatientStatements)
+    assert isinstance(cyrillic, PatientStatements)
+    assert latin.identifiers == (Identifier("M\u00fcNCHEN", "MR", "10001"),)
+    assert cyrillic.identifiers == (Identifier("M\u045cNCHEN", "MR", "10001"),)
+
+
+@pytest.mark.parametrize(
+    "pid_3",
+    [
+        "10001^^^GENHOSP^MR~555^^^SSA^SS~777^^^GENHOSP^AN",
+        "555^^^SSA^SS~10001^^^GENHOSP^MR",
+        "~10001^^^GENHOSP^MR",
+        "9^^^GENHOSP^MR^^20200101^20210101~10001^^^GENHOSP^MR",
+        "0000^^^GENHOSP^MR~10001^^^GENHOSP^MR",
+    ],
+)
+def test_identifiers_that_are_no_patient_s_beside_the_only_usable_one_change_nothing(pid_3: str) -> None:
+    assert stated(adt(f3=pid_3)).identifiers == (OWN,)

@@ -221,3 +221,21 @@ def test_utf_16_is_read_even_if_each_byte_is_ascii(codec: str) -> None:
     body = ("MSH|^~\\&|A|B|||20261101||ADT^A08|1|P|2.5\rPID|||1\r").encode(codec)
     assert body.isascii()
     assert read(body).field("PID", 3) == "1"
+
+
+def test_blank_lines_and_lines_that_begin_with_blanks_are_segments_like_others() -> None:
+    message = read(f"{MSH}\r\r  \r PID|1||7\r\tZCP|1|DNC\r".encode())
+    assert (message.lines[1:], message.oddity) == (["PID|1||7", "ZCP|1|DNC"], "")
+    assert (message.field("PID", 3), message.field("ZCP", 2)) == ("7", "DNC")
+
+
+def test_segments_of_one_name_are_found_wherever_they_stand() -> None:
+    message = read(f"{MSH}\rNK1|1|A\rPID|1||7\rNK1|2|B\r".encode())
+    assert [fields[2] for fields in message.segments("NK1")] == ["A", "B"]
+    assert (message.count("NK1"), message.count("MSH"), message.count("MRG")) == (2, 1, 0)
+    assert message.names == ("MSH", "NK1", "PID")
+
+
+@pytest.mark.parametrize(("text", "unescaped"), [("a\\F\\b ", "a|b"), ("\\E\\", "\\"), ("a\\b", "a\\b"), ('""', ""), (" a ", "a")])
+def test_texts_are_unescaped_and_trimmed(text: str, unescaped: str) -> None:
+    assert read(f"{MSH}\rPID|||{text}\r".encode()).texts([text]) == [unescaped]
