@@ -41,6 +41,9 @@ class TelecomRemarks(NamedTuple):
     turns: tuple[Turning, ...]
 
 
+NO_REMARKS = TelecomRemarks((), ())
+
+
 class PatientTelecoms:
     """Reads PID-13, PID-14 and PID-40 the way one source is configured. ``paths`` are those that its rules read."""
 
@@ -72,13 +75,14 @@ class PatientTelecoms:
             refused += found.refused
             wrong |= found.wrong
             problems += found.problems
-            turns += [Turning(day, path, one, field, kind) for day, one in found.turns if one not in self._ruled]
+            if found.turns:
+                turns += [Turning(day, path, one, field, kind) for day, one in found.turns if one not in self._ruled]
         agree(statements, wrong)
         if self._first_is_preferred:
             self._prefer_first(message, pid[13], today, statements)
         elif preferred:
             _prefer(preferred, statements)
-        return TelecomRemarks(tuple(refused), tuple(sorted(turns)[:MOST_DAYS]))
+        return TelecomRemarks(tuple(refused), tuple(sorted(turns)[:MOST_DAYS])) if refused or turns else NO_REMARKS
 
     def _prefer_first(self, message: Message, field: str, today: date, statements: Stated) -> None:
         """The primary number is the first repetition of PID-13; an empty one before others is a primary number that was not sent."""
@@ -92,7 +96,7 @@ def _prefer(preferred: Sequence[tuple[int, str, str]], statements: Stated) -> No
     """XTN.18. Its scope may be a type of number only, so two different numbers at the top leave the matter open."""
     top = min(preferred)[0]
     first = [one for one in preferred if one[0] == top]
-    if len({number for _, number, _ in first}) == 1:
+    if len(first) == 1 or len({number for _, number, _ in first}) == 1:
         statements[PREFERRED_PHONE] = Statement(first[0][1], first[0][2])
 
 

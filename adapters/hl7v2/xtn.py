@@ -57,7 +57,7 @@ class Telecoms(NamedTuple):
     phones: tuple[Phone, ...]
     emails: tuple[str, ...]
     preferred: tuple[tuple[int, str, str], ...]
-    problems: tuple[Problem, ...]
+    problems: tuple[Problem, ...] = ()
     refused: tuple[tuple[str, str], ...] = ()
     turns: frozenset[tuple[date, str]] = frozenset()
     wrong: frozenset[str] = frozenset()
@@ -80,26 +80,26 @@ class TelecomReader:
 
     def read(self, message: Message, field: str, path: str, kind: str, today: date) -> Telecoms:
         """Reads a field. ``kind`` is the default kind of its numbers; entries that ended before ``today`` are dropped."""
-        contents = _Contents(path)
-        plain = DELETE not in field and message.delimiters.escape not in field and not message.damaged
-        for number, repetition in enumerate(field.split(message.delimiters.repetition), 1):
+        contents, delimiters = _Contents(path), message.delimiters
+        plain = DELETE not in field and (message.plain or (delimiters.escape not in field and not message.damaged))
+        for contents.number, repetition in enumerate(field.split(delimiters.repetition), 1):
             if repetition:
-                parts = repetition.split(message.delimiters.component)
-                cleaned = parts + _ABSENT[len(parts) :] if plain else _cleaned(message, parts, contents, number, is_text=self._is_text)
+                parts = repetition.split(delimiters.component)
+                cleaned = parts + _ABSENT[len(parts) :] if plain else _cleaned(message, parts, contents, is_text=self._is_text)
                 if cleaned is not None:
-                    self._add(contents, number, cleaned, kind, today)
+                    self._add(contents, cleaned, kind, today)
         return contents.result()
 
     def number(self, message: Message, repetition: str) -> str | None:
         """The number of one repetition in E.164, whether or not its period is current; ``None`` if it has no or several usable numbers."""
-        parts = _cleaned(message, repetition.split(message.delimiters.component), _Contents(""), 1, is_text=False)
+        parts = _cleaned(message, repetition.split(message.delimiters.component), _Contents(""), is_text=False)
         if parts is None:
             return None
         coded = self._tables.codes(parts[1], parts[2])
         found = self._numbers(parts) if coded.is_phone and not coded.is_mail else ()
         return found[0][1] if len(found) == 1 else None
 
-    def _add(self, contents: _Contents, number: int, parts: list[str], kind: str, today: date) -> None:
+    def _add(self, contents: _Contents, parts: list[str], kind: str, today: date) -> None:
         """Adds the numbers and addresses of one repetition."""
         texts = f"{parts[0]}{parts[3]}{parts[6]}{parts[11]}"
         if not texts:
@@ -112,16 +112,15 @@ class TelecomReader:
             if parts[13] and _ended(parts[13], today):
                 return
         order = int(parts[17]) if parts[17].isdecimal() and len(parts[17]) < 10 else None
-        path = f"{contents.path}[{number}]"
         if mail and not _begins_later(parts[12], today):
             for address in telecom.addresses(mail):
-                contents.email(address, order, path, self._tables)
+                contents.email(address, order, self._tables)
         if coded.is_phone and (not mail or (not coded.is_mail and _has_number(parts))):
-            self._add_numbers(contents, parts, coded.kind or kind, order, path)
+            self._add_numbers(contents, parts, coded.kind or kind, order)
         elif not coded.is_phone:
             self._add_faxes(contents, parts)
 
-    def _add_numbers(self, contents: _Contents, parts: list[str], kind: str, order: int | None, path: str) -> None:
+    def _add_numbers(self, contents: _Contents, parts: list[str], kind: str, order: int | None) -> None:
         """Adds the numbers of one repetition. A remark applies to each of them."""
         found = self._numbers(parts)
         text_around = parts[6]
@@ -132,21 +131,21 @@ class TelecomReader:
         for raw, number in found:
             if number is None or self._tables.is_placeholder(number):
                 written = raw or parts[6] or parts[11] or parts[0]
-                contents.unusable(PLACEHOLDER if self._tables.is_placeholder(written) else UNUSABLE, path, remark)
+                contents.unusable(PLACEHOLDER if self._tables.is_placeholder(written) else UNUSABLE, remark)
             elif remark == WRONG_NUMBER:
                 contents.wrong.add(number)
-                contents.problem(REMARKED[remark], path)
+                contents.problem(REMARKED[remark])
             else:
                 textable = kind == CELL or (number[:2] != "+1" and telecom.is_mobile(number))
-                contents.phone(Phone(number, kind, raw, order, textable, _iso(parts[12]), _iso(parts[13])), path)
+                contents.phone(Phone(number, kind, raw, order, textable, *_period(parts)))
                 if remark:
-                    contents.remark(number, remark, path)
+                    contents.remark(number, remark)
 
     def _add_faxes(self, contents: _Contents, parts: list[str]) -> None:
         """Adds the numbers of a fax, a pager or the like."""
         for raw, number in self._numbers(parts):
             if number is not None and not self._tables.is_placeholder(number):
-                contents.faxes[number] = Phone(number, FAX, raw, None, False, _iso(parts[12]), _iso(parts[13]))
+                contents.faxes[number] = Phone(number, FAX, raw, None, False, *_period(parts))
 
     def _numbers(self, parts: list[str]) -> list[tuple[str, str | None]]:
         """The numbers as written and in E.164, from the first component that gives a usable one."""
@@ -165,12 +164,12 @@ class TelecomReader:
 
 
 class _Contents:
-    """Collects the contents of the repetitions of the field at ``path``."""
+    """Collects the contents of the repetitions of the field at ``path``. ``number`` is the repetition that is read."""
 
-    __slots__ = ("emails", "faxes", "path", "phones", "preferred", "problems", "refused", "stated", "turns", "wrong")
+    __slots__ = ("emails", "faxes", "number", "path", "phones", "preferred", "problems", "refused", "stated", "turns", "wrong")
 
     def __init__(self, path: str) -> None:
-        self.path, self.stated = path, False
+        self.path, self.number, self.stated = path, 1, False
         self.phones: dict[tuple[str, str | None, str | None], Phone] = {}
         self.faxes: dict[str, Phone] = {}
         self.emails: list[tuple[int, str]] = []
@@ -180,10 +179,15 @@ class _Contents:
         self.turns: set[tuple[date, str]] = set()
         self.wrong: set[str] = set()
 
-    def email(self, text: str, order: int | None, path: str, tables: ContactTables) -> None:
+    @property
+    def at(self) -> str:
+        """The path of the repetition."""
+        return f"{self.path}[{self.number}]"
+
+    def email(self, text: str, order: int | None, tables: ContactTables) -> None:
         address = telecom.email(text)
         if address is None or tables.is_placeholder(address):
-            self.problem(NO_ADDRESS if address is None else PLACEHOLDER_ADDRESS, path)
+            self.problem(NO_ADDRESS if address is None else PLACEHOLDER_ADDRESS)
         else:
             self.emails.append((UNORDERED if order is None else order, address))
 
@@ -191,24 +195,24 @@ class _Contents:
         self.stated = True
         self.problems.append(problem)
 
-    def phone(self, phone: Phone, path: str) -> None:
+    def phone(self, phone: Phone) -> None:
         known = self.phones.setdefault((phone.number, phone.start, phone.end), phone)
         if known is not phone and phone.kind == CELL and known.kind != CELL:
             self.phones[phone.number, phone.start, phone.end] = known._replace(kind=CELL, textable=True)
         if phone.rank is not None:
-            self.preferred.append((phone.rank, phone.number, f"{path}.18"))
+            self.preferred.append((phone.rank, phone.number, f"{self.at}.18"))
 
-    def remark(self, number: str, remark: str, path: str) -> None:
-        self.refused += [(f"{consent}#{number}", path) for consent in REFUSES.get(remark, ())]
-        self.problem(REMARKED.get(remark, REFUSED), path)
+    def remark(self, number: str, remark: str) -> None:
+        self.refused += [(f"{consent}#{number}", self.at) for consent in REFUSES.get(remark, ())]
+        self.problem(REMARKED.get(remark, REFUSED))
 
-    def unusable(self, problem: Problem, path: str, remark: str) -> None:
+    def unusable(self, problem: Problem, remark: str) -> None:
         """Records an unusable number. A refusal in its remark is a problem of the consent for all numbers."""
-        self.problem(problem, path)
-        self.problems += [Problem("phone_refused", path, REFUSED_UNUSABLE, consent) for consent in REFUSES.get(remark, ())]
+        self.problem(problem)
+        self.problems += [Problem("phone_refused", self.at, REFUSED_UNUSABLE, consent) for consent in REFUSES.get(remark, ())]
 
-    def problem(self, problem: Problem, path: str) -> None:
-        self.problems.append(problem._replace(path=path))
+    def problem(self, problem: Problem) -> None:
+        self.problems.append(problem._replace(path=self.at))
 
     def turn(self, parts: list[str], attribute: str, today: date) -> None:
         start, end = timestamp.day(parts[12]), timestamp.day(parts[13])
@@ -219,6 +223,8 @@ class _Contents:
         if len(self.emails) > 1:
             self.emails.sort(key=lambda one: one[0])  # stable: entries without a preference order stay in the order sent
         phones, emails = tuple(self.phones.values()), tuple([address for _, address in self.emails])
+        if not (self.problems or self.refused or self.turns or self.wrong or self.faxes):  # the usual case
+            return Telecoms(self.stated, self.stated, phones, emails, tuple(self.preferred))
         unread = {one.attribute for one in self.problems if one.reason != "phone_wrong"} if self.problems else ()
         clears = self.stated and (not unread or bool(phones or emails))
         return Telecoms(
@@ -237,6 +243,8 @@ class _Contents:
 
 def _mail(parts: list[str], coded: ContactCodes) -> str:
     """The text of the address, from any component. If the codes say e-mail, also a text that is not an address."""
+    if "@" in parts[3]:
+        return parts[3]
     found = next((parts[at] for at in MAILED if "@" in parts[at]), "")
     return found or (parts[3] or parts[0] if coded.is_mail else "")
 
@@ -266,7 +274,7 @@ def _put_together(country: str, area: str, text: str, region: str | None) -> tup
     return raw, number
 
 
-def _cleaned(message: Message, parts: list[str], contents: _Contents, number: int, *, is_text: bool) -> list[str] | None:
+def _cleaned(message: Message, parts: list[str], contents: _Contents, *, is_text: bool) -> list[str] | None:
     """The 18 components, unescaped; a deleted component is empty. ``None`` if a component that is read here is undecodable.
 
     Senders write ``""`` inside components (github.com/muccg/rdrf issue 2152). Deleting a number or an address (``^PRN^PH^""``) states the
@@ -279,7 +287,7 @@ def _cleaned(message: Message, parts: list[str], contents: _Contents, number: in
             try:
                 out[at] = message.unescape(parts[at])
             except UnusableMessage as error:
-                contents.illegible(error.problem(f"{contents.path}[{number}].{at + 1}", EMAIL if _is_mail(parts) else PHONES))
+                contents.illegible(error.problem(f"{contents.at}.{at + 1}", EMAIL if _is_mail(parts) else PHONES))
                 if at != REMARK:
                     return None
     return out
@@ -298,6 +306,10 @@ def _ended(text: str, today: date) -> bool:
 def _begins_later(text: str, today: date) -> bool:
     start = timestamp.day(text) if text else None
     return start is not None and start > today
+
+
+def _period(parts: list[str]) -> tuple[str | None, str | None]:
+    return (_iso(parts[12]), _iso(parts[13])) if parts[12] or parts[13] else (None, None)
 
 
 def _iso(text: str) -> str | None:
