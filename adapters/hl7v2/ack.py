@@ -18,8 +18,9 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import lru_cache
 from hashlib import blake2b
-from typing import Any
+from typing import Any, NamedTuple
 
 from adapters.base import IngestResult
 from adapters.hl7v2.delimiters import NOWHERE, Delimiters
@@ -62,7 +63,7 @@ _BARE = ["MSH", "|", "^~\\&"]
 def is_acknowledgement(kind: str, message: bytes, separator: str) -> bool:
     """Whether the message is a response: by its type, or because it has an MSA segment, like responses to queries."""
     mark = b"MSA" + separator.encode("latin-1", "replace")
-    return kind in ("ACK", "MCF") or b"\r" + mark in message or b"\n" + mark in message
+    return kind in ("ACK", "MCF") or (mark in message and (b"\r" + mark in message or b"\n" + mark in message))
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,8 +123,7 @@ class Acknowledger:
         return answers
 
 
-@dataclass(frozen=True, slots=True)
-class _AckRequest:
+class _AckRequest(NamedTuple):
     """The parts of a message that its acknowledgement needs."""
 
     delimiters: Delimiters
@@ -148,13 +148,13 @@ def _reply(request: _AckRequest, code: str, message: bytes) -> bytes:
 def _segments(request: _AckRequest, code: str, control_id: str) -> list[str]:
     delimiters, fields, kind = request.delimiters, request.fields, request.kind
     bar = delimiters.field
-    answered = ["ACK", *kind[1:2], *(["ACK"] if len(kind) > 2 else [])]
-    reply = ["MSH", fields[2], fields[5], fields[6], fields[3], fields[4], f"{request.now.astimezone(UTC):%Y%m%d%H%M%S}+0000", ""]
-    reply += [delimiters.component.join(answered), control_id, fields[11] or "P", fields[12] or "2.5"]
+    answered = delimiters.component.join(["ACK", *kind[1:2], *(["ACK"] if len(kind) > 2 else [])])
+    reply = ["MSH", fields[2], fields[5], fields[6], fields[3], fields[4], _written(request.now), ""]
+    reply += [answered, control_id, fields[11] or "P", fields[12] or "2.5"]
     if fields[18]:
         reply += ["", "", "", "", "", fields[18]]
     problems = request.answer.problems if CODES.get(request.answer.outcome) == ACCEPT else ()
-    old = fields[12].split(delimiters.component)[0] < "2.5"  # as text: '2.3.1' < '2.5' <= '2.5.1'
+    old = fields[12].split(delimiters.component, 1)[0] < "2.5"  # as text: '2.3.1' < '2.5' <= '2.5.1'
     text = _escaped(PARTLY, delimiters) if problems and old else ""
     expected = [] if request.expected is None else [str(request.expected)]
     msa = ["MSA", code, fields[10], *([text, *expected] if text or expected else [])]
@@ -164,6 +164,12 @@ def _segments(request: _AckRequest, code: str, control_id: str) -> list[str]:
     elif code[1] != "A":
         lines.append(_error(delimiters, request.answer, old=old))
     return lines
+
+
+@lru_cache(maxsize=1)
+def _written(now: datetime) -> str:
+    """The time of an answer. Those of a group have the same."""
+    return f"{now.astimezone(UTC):%Y%m%d%H%M%S}+0000"
 
 
 def _warning(problem: Problem, delimiters: Delimiters) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
@@ -43,6 +43,20 @@ def test_it_works() -> None:
 def test_a_duplicate_message_gets_the_same_acknowledgement() -> None:
     assert answered(adt()) == answered(adt())
     assert answered(adt()) != answered(adt("A31"))
+
+
+def test_an_acknowledgement_states_its_own_time_in_utc() -> None:
+    chicago = timezone(timedelta(hours=-6))
+    for now in (NOW, NOW + timedelta(seconds=1), NOW, datetime(2026, 11, 1, 9, 0, 2, tzinfo=chicago)):
+        (reply,) = Acknowledger().replies(adt(), APPLIED, now)
+        assert read(reply).field("MSH", 7) == f"{now.astimezone(UTC):%Y%m%d%H%M%S}+0000"
+
+
+@pytest.mark.parametrize("end", ["\r", "\n", "\r\n"])
+def test_a_message_that_answers_another_one_is_not_answered(end: str) -> None:
+    query = adt(header="MSH|^~\\&|A|B|C|D|2026||RSP^K22|7|P|2.5").decode()
+    assert replies(query.replace("\r", f"{end}MSA|AA|7{end}", 1).encode()) == []
+    assert replies(query.replace("PID|", "PID|MSA|").encode()) != [], "MSA in a field is text"
 
 
 def test_a_refused_message_that_is_later_accepted_gets_a_new_acknowledgement() -> None:
