@@ -162,11 +162,12 @@ def in_groups(stream: Iterable[T], count: int, size: int, size_of: Callable[[T],
     group: list[T] = []
     room = size
     for element in stream:
-        if group and (len(group) == count or size_of(element) > room):
+        needed = size_of(element)
+        if group and (len(group) == count or needed > room):
             yield group
             group, room = [], size
         group.append(element)
-        room -= size_of(element)
+        room -= needed
     if group:
         yield group
 

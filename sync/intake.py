@@ -244,6 +244,7 @@ class Intake:
         rows_by_position = [
             (position, row)
             for position, (piece, answer) in enumerate(zip(pieces, answers, strict=True))
+            if answer.outcome == RecordOutcome.REJECTED or problems(piece)
             for row in rejected(piece, answer, answered=run_id is None)
         ]
         if not rows_by_position:

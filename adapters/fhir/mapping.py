@@ -6,6 +6,7 @@ are filtered.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any, TypeGuard
 from zoneinfo import ZoneInfo
 
@@ -91,7 +92,9 @@ class FhirMapper:
         return explain.explain(resource, items, self.rules, self.options, Languages(self.settings.languages))
 
     def _source(self, payload: Payload, flaw: NotReadable | None) -> ResourceSource:
-        return ResourceSource(payload.locator, payload.received, payload.body, payload.stated, self._server, flaw)
+        received = payload.received
+        day = _iso(received.year, received.month, received.day)
+        return ResourceSource(payload.locator, received, day, payload.body, payload.stated, self._server, flaw)
 
     def _resource(self, resource: dict[str, Any], source: ResourceSource) -> list[Item]:
         kind = resource["resourceType"]
@@ -130,6 +133,11 @@ class FhirMapper:
         if not isinstance(resource.get("resourceType"), str):
             return [source.unmappable("not_fhir", "the entry's resource has no resourceType", resource)]
         return self._resource(resource, source)
+
+
+@lru_cache(maxsize=64)
+def _iso(year: int, month: int, day: int) -> str:
+    return f"{year:04d}-{month:02d}-{day:02d}"
 
 
 def _is_of_consent(item: Item) -> TypeGuard[PatientStatements]:

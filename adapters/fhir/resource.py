@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from functools import lru_cache
 from hashlib import blake2b
 from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
@@ -29,22 +28,18 @@ from store.times import Time
 class ResourceSource(NamedTuple):
     """Where a resource came from. ``body`` is empty for an entry of a Bundle, which is encoded again if it is rejected.
 
-    ``undated``: its time, if it has none of its own. ``flaw``: why the payload is legible only in part. ``modifiers``: the paths of
-    those in the enclosing Bundle that are not understood.
+    ``day``: the ISO date on which it was received. ``undated``: its time, if it has none of its own. ``flaw``: why the payload is legible
+    only in part. ``modifiers``: the paths of those in the enclosing Bundle that are not understood.
     """
 
     locator: str
     received: datetime
+    day: str
     body: bytes
     undated: Time
     context: ReferenceContext
     flaw: NotReadable | None
     modifiers: tuple[str, ...] = ()
-
-    @property
-    def day(self) -> str:
-        """The ISO date on which it was received."""
-        return _iso(self.received.year, self.received.month, self.received.day)
 
     def unmappable(self, reason: str, detail: str, resource: Any) -> Unmappable:
         return Unmappable(reason, detail, self.locator, self.body or encode(resource))
@@ -167,8 +162,3 @@ def _id(kind: str, resource: dict[str, Any]) -> Any:
         return found
     content = {element: resource[element] for element in sorted(resource) if element not in ("id", "meta", "status", "text")}
     return f"#{blake2b(encode(content), digest_size=8).hexdigest()}"
-
-
-@lru_cache(maxsize=64)
-def _iso(year: int, month: int, day: int) -> str:
-    return f"{year:04d}-{month:02d}-{day:02d}"

@@ -171,7 +171,7 @@ class RestAdapter:
         response = client.read("Patient", patient) if RESOURCE_ID.fullmatch(patient) else None
         if response is not None:
             _is_patient(response.body)
-            items = self.mapper.read(Payload(response.body, "Patient", response.at))
+            items = self.mapper.unread(Payload(response.body, "Patient", response.at))
             yield Batch(items, None, [response.body] * len(items), 1)
 
     def _by_identifier(self, client: FhirClient, patient: str, incomplete: list[str]) -> Iterator[Batch]:

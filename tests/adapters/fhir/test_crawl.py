@@ -11,7 +11,7 @@ import pytest
 from adapters.base import AdapterError, Fetch, Filtered, Unmappable
 from adapters.fhir.rest import RestAdapter
 from store.preference import PatientStatements
-from tests.adapters.fhir.made import patient, settings
+from tests.adapters.fhir.made import ReadRest, patient, settings
 from tests.adapters.fhir.server import Answer, Script, Scripted, found, serving
 
 MEMBERS = [f"p{number}" for number in range(250)]
@@ -42,7 +42,7 @@ def epic(members: list[str], gone: frozenset[str] = frozenset()) -> Script:
 
 
 def adapter(server: Scripted, **options: Any) -> RestAdapter:
-    return RestAdapter(settings(options={"base_url": server.base_url, "group": "reminders", **options}), sleep=lambda _: None)
+    return ReadRest(settings(options={"base_url": server.base_url, "group": "reminders", **options}), sleep=lambda _: None)
 
 
 def test_a_server_without_search_is_crawled() -> None:
@@ -101,7 +101,7 @@ def test_one_whose_consents_cannot_be_read_is_left_out_in_that_and_stops_nobody(
     rule = {"consent.sms": {"from": "Consent.decision", "values": {"deny": "denied"}}}
     with serving(script) as server:
         own = {"base_url": server.base_url, "group": "reminders", "consent": {"category": ["https://x|sms"]}}
-        (batch,) = RestAdapter(settings(options=own, mapping=rule), sleep=lambda _: None).fetch(Fetch())
+        (batch,) = ReadRest(settings(options=own, mapping=rule), sleep=lambda _: None).fetch(Fetch())
     stated = [item.evidence_id.partition("/_")[0] for item in batch.items if isinstance(item, PatientStatements)]
     assert sorted(stated) == ["Consent/c-p0", "Consent/c-p2", "Patient/p0", "Patient/p1", "Patient/p2"]
     assert [(item.reason, item.locator) for item in batch.items if isinstance(item, Unmappable)] == [
