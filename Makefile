@@ -40,8 +40,8 @@ serve: $(STAMP)
 
 # What the tests of the pages drive. They skip, and say so, where there is none.
 browser:
-	@command -v chromium >/dev/null || { sudo=; [ "$$(id -u)" -eq 0 ] || sudo=sudo; \
-		$$sudo apt-get update -qq && $$sudo apt-get install -y -qq --no-install-recommends chromium; }
+	@command -v chromium-headless-shell >/dev/null || { sudo=; [ "$$(id -u)" -eq 0 ] || sudo=sudo; \
+		$$sudo apt-get update -qq && $$sudo apt-get install -y -qq --no-install-recommends chromium-headless-shell; }
 
 # Upgrades within the ranges of pyproject.toml and writes down what was installed.
 pins: $(STAMP)

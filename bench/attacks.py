@@ -68,7 +68,7 @@ def _measured(name: str, target: tuple[int, int, str], requests: list[bytes], se
 
 def _figures(kind: str, name: str, found: dict[str, Any], alone: dict[str, Any], done: dict[str, int]) -> Iterator[Figure]:
     require_decisions(found["decisions"], found["requests"] - found["failures"])
-    counts = {**found["decisions"], "failed": found["failures"], **{f"{name}: {what}": number for what, number in done.items()}}
+    counts = {**found["decisions"], "failed": found["failures"], **{f"attack: {what}": number for what, number in done.items()}}
     details = {"most_ms": found["most"]}
     for share, most in (("p50", None), ("p99", MOST_MS)):
         floor, told = (alone[share], ALONE) if name != ALONE else (None, "")

@@ -42,6 +42,7 @@ WRITE_BACK: dict[str, Any] = {
     demo.ADT: {"sink": "worklist", "attributes": {"consent.sms": {}}},
 }
 PATIENCE = 60.0
+BROWSERS = ("chromium-headless-shell", "chromium")
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
 ARGUMENTS += ["--disable-component-update", "--disable-sync"]
 
@@ -59,7 +60,7 @@ class Picture(NamedTuple):
 
 def main() -> None:
     """Runs the demo on loopback and looks at it."""
-    chromium = shutil.which("chromium") or sys.exit("no Chromium on this machine: make browser installs it")
+    chromium = next(filter(None, map(shutil.which, BROWSERS)), None) or sys.exit("no Chromium on this machine: make browser installs it")
     FOLDER.mkdir(exist_ok=True)
     with (
         tempfile.TemporaryDirectory() as folder,

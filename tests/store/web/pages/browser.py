@@ -1,4 +1,7 @@
-"""A real headless Chromium (Debian's) for the tests of the pages. Without it the tests are skipped; in CI they fail."""
+"""A real headless Chromium (Debian's) for the tests of the pages. Without it the tests are skipped; in CI they fail.
+
+The headless shell is preferred: the same engine without the windows of a browser, for half of the processor time.
+"""
 
 from __future__ import annotations
 
@@ -19,6 +22,7 @@ ARGUMENTS = (
     "--disable-component-update",
     "--disable-sync",
 )
+NAMES = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
 PATIENCE_MS = 60_000
 """What a machine that is busy with everything else may take for a page."""
 
@@ -27,7 +31,7 @@ MISSING = "no Chromium on this machine: make browser installs it"
 
 def chromium() -> str:
     """The path of Chromium. Skips the test without it; fails in CI."""
-    found = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    found = next(filter(None, map(shutil.which, NAMES)), None)
     if found is None:
         if os.environ.get("CI") == "true":
             pytest.fail(MISSING)
