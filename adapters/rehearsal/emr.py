@@ -25,7 +25,7 @@ from adapters.rehearsal.extract import SNAPSHOT, Extracts
 from adapters.rehearsal.extract_layouts import LAYOUTS
 from adapters.rehearsal.faults import Faults
 from adapters.rehearsal.fhir_server import Clinic, FhirServer
-from adapters.rehearsal.mllp_sender import MllpSender, OnAck, Report
+from adapters.rehearsal.mllp_sender import PAUSE, MllpSender, OnAck, Report
 from adapters.rehearsal.population import Population
 from adapters.rehearsal.subscription import Subscription
 from adapters.rehearsal.token import ClientKey, TokenDesk
@@ -149,9 +149,13 @@ class RehearsalEmr:
         connections: int = 4,
         on_ack: OnAck | None = None,
         tls: SSLContext | None = None,
+        pause: float = PAUSE,
     ) -> Report:
-        """Sends messages (default: one A08 per patient) over MLLP, optionally with TLS, and waits for every acknowledgement."""
-        sender = MllpSender(host, port, connections=connections, on_ack=on_ack, lose_every=self.faults.lost_acks, tls=tls)
+        """Sends messages (default: one A08 per patient) over MLLP, optionally with TLS, and waits for every acknowledgement.
+
+        ``pause``: seconds before a message is sent again.
+        """
+        sender = MllpSender(host, port, connections=connections, pause=pause, on_ack=on_ack, lose_every=self.faults.lost_acks, tls=tls)
         return sender.send(self._disordered(self.messages() if messages is None else messages))
 
     def _disordered(self, messages: Iterable[bytes]) -> Iterable[bytes]:

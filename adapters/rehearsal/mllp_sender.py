@@ -15,7 +15,7 @@ from ssl import SSLContext
 
 START, END = b"\x0b", b"\x1c\r"
 LONGEST_ACK = 1024 * 1024
-CLOSE_WITHIN = 2.0  # seconds
+CLOSE_WITHIN, PAUSE = 2.0, 0.2  # seconds
 ACCEPTED, FAILED, REFUSED = ("AA", "CA"), ("AE", "CE"), ("AR", "CR")
 
 OnAck = Callable[[str, str], None]
@@ -59,7 +59,7 @@ class MllpSender:
     connections: int = 1
     timeout: float = 30.0
     attempts: int = 5
-    pause: float = 0.2
+    pause: float = PAUSE
     on_ack: OnAck | None = None
     lose_every: int = 0
     tls: SSLContext | None = None

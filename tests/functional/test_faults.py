@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -64,9 +65,16 @@ def runtime(emr: RehearsalEmr, tmp_path: Path, database_url: str) -> Iterator[Ru
     opened.close()
 
 
+class NeverWaits(threading.Event):
+    """Whether the engine should stop, for an engine that has no time to wait for it."""
+
+    def wait(self, timeout: float | None = None) -> bool:
+        return self.is_set()
+
+
 def run(runtime: Runtime, source: str, request: Fetch = Fetch()) -> Run:  # noqa: B008 - frozen
-    """Runs a source whose adapter does not wait between attempts."""
-    feed = runtime.feed(source)
+    """Runs a source. Neither its adapter nor the engine waits between attempts."""
+    feed, runtime.engine.stop = runtime.feed(source), NeverWaits()
     adapter: Any = runtime.polled(feed)
     getattr(adapter, "rest", adapter).sleep = lambda seconds: None
     return runtime.engine.run(lane(feed), adapter, request, "incremental")
@@ -231,7 +239,7 @@ def service(emr: RehearsalEmr, tmp_path: Path, database_url: str) -> Iterator[Se
 def send(emr: RehearsalEmr, service: Service) -> Any:
     listener: Any = service.listeners[0].listener
     assert listener.bound.wait(30)
-    return emr.send(*listener.address, connections=1)
+    return emr.send(*listener.address, connections=1, pause=0)
 
 
 def changes_of(runtime: Runtime) -> int:
