@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from store.audit.audit_log import ASKED_FOR_RESYNC, VIEWED_PAYLOAD, Audit
+from store.db.second_cache import SecondCache
 from store.domain.lock import Role
 from store.errors import ValueRefused
 from store.runs.runs import Run, RunKind
 from store.users.sessions import Sessions
+from store.users.throttle import Throttle
 from store.users.users import Users
+from store.web.api.health import Health, OfService, Readiness, nobody_else
 from store.web.app import create_app, create_monitoring
 from store.web.http.decision_counts import DecisionCounts
-from store.web.http.unknown_patients import LookUps, UnknownPatients
+from store.web.http.problem import ProblemDetails
+from store.web.http.unknown_patients import LookUps, UnknownPatients, no_notification
 from store.web.http.work import SyncWork, UnmappedCode
 from store.web.pages.provider import Provider
 from store.web.pages.site import Access
 from sync import logs, memory
+from sync.api_report import ApiCounts
 from sync.config.settings import SafeguardRule
 from sync.describe import described
 from sync.inbound import Inbound
@@ -25,6 +32,7 @@ from sync.mapping_fix import fix
 from sync.measuring import measured
 from sync.proposing import allows
 from sync.push import Push
+from sync.questions import Shared
 from sync.queue import Job, Queue
 from sync.replays import Replays, replay_one
 from sync.runtime import Runtime, UsageError
@@ -95,20 +103,57 @@ class OnRequest:
         return {"outcome": answer.outcome, "reason": answer.reason, "detail": answer.detail}
 
 
-def _look_ups(runtime: Runtime) -> LookUps:
+def api_counts(runtime: Runtime, *, is_first: bool) -> ApiCounts:
+    """Counters for the API of a process. The log of unknown patients is that of the first one, which hears of all look-ups."""
     log = logs.logger()
 
     def notify(found: UnknownPatients) -> None:
         log.warning("an API key asks about many unknown patients", key=found.key, asked=found.asked, unknown=found.unknown)
 
-    return LookUps(runtime.settings.unknown, runtime.clock, notify)
+    return ApiCounts(LookUps(runtime.settings.unknown, runtime.clock, notify if is_first else no_notification), DecisionCounts())
 
 
-def build_api(runtime: Runtime, queue: Queue) -> Any:
-    """The ASGI application over a runtime."""
+def share(runtime: Runtime, queue: Queue, counts: ApiCounts) -> Shared:
+    """What the first process of the API has for all of them."""
+    health = Health(
+        runtime.preferences,
+        None,
+        runtime.clock,
+        intake=runtime.intake_health.failing,
+        unknown=counts.look_ups.ringing,
+        failures=runtime.failures,
+    )
+    throttle = Throttle()
+    return Shared(scraped(runtime, queue, counts), partial(health.kept.get, None), throttle.admit, throttle.accept)
+
+
+def scraped(runtime: Runtime, queue: Queue, counts: ApiCounts | None = None) -> Callable[[], bytes]:
+    """The text of all metrics, read once a second at most. One caller after the other, so that no counter goes back."""
+    kept, lock = SecondCache[None, bytes](lambda _: runtime.metrics.text(measured(runtime, queue, counts))), threading.Lock()
+
+    def text() -> bytes:
+        with lock:
+            return kept.get(None)
+
+    return text
+
+
+def asked_readiness(shared: Shared) -> OfService:
+    """The readiness that the first process tells; ``None`` if it does not answer."""
+
+    def ask() -> Readiness | None:
+        try:
+            return shared.readiness()
+        except ProblemDetails:
+            return None
+
+    return ask
+
+
+def build_api(runtime: Runtime, queue: Queue, counts: ApiCounts, shared: Shared, of_service: OfService = nobody_else) -> Any:
+    """The ASGI application over a runtime. ``shared``: what it has together with the other processes of the API."""
     on_request = OnRequest(runtime, queue)
     sessions = Sessions(runtime.database, idle=runtime.settings.session_idle, longest=runtime.settings.session_longest)
-    look_ups, counts = _look_ups(runtime), DecisionCounts()
     openid = runtime.settings.openid
     work = SyncWork(
         on_request.resync,
@@ -126,14 +171,14 @@ def build_api(runtime: Runtime, queue: Queue) -> Any:
         runtime.journal,
         runtime.keys,
         work=work,
-        metrics=lambda: runtime.metrics.text(measured(runtime, queue, look_ups, counts)),
+        metrics=shared.metrics,
         clock=runtime.clock,
         closing=runtime.engine.stop.is_set,
         intake=runtime.intake_health.failing,
         failures=runtime.failures,
         out_of_memory=lambda: runtime.memory.add(memory.FAILED),
-        look_ups=look_ups,
-        counts=counts,
+        look_ups=counts.look_ups,
+        counts=counts.decisions,
         begin_span=runtime.tracing.asked if runtime.tracing else None,
         public_url=runtime.settings.public_url,
         receive=Inbound(runtime).receive if runtime.settings.providers else None,
@@ -144,7 +189,9 @@ def build_api(runtime: Runtime, queue: Queue) -> Any:
             sessions,
             lambda source: described(runtime.feed(source)),
             Provider(openid) if openid else None,
+            shared,
         ),
+        of_service=of_service,
     )
 
 
@@ -153,7 +200,7 @@ def build_monitoring(runtime: Runtime, queue: Queue) -> Any:
     return create_monitoring(
         runtime.preferences,
         runtime.keys,
-        lambda: runtime.metrics.text(measured(runtime, queue)),
+        scraped(runtime, queue),
         runtime.clock,
         intake=runtime.intake_health.failing,
         failures=runtime.failures,

@@ -1,4 +1,4 @@
-"""Keeps the process that does the runs: starts it, starts it again when it ends, and has it end with this one.
+"""Keeps a child process, such as the one that does the runs: starts it, starts it again when it ends, and has it end with this one.
 
 It gets the settings of this process (``sync.handover``), not those that the configuration file has by then.
 """
@@ -15,6 +15,7 @@ from typing import Any
 from store.runs.processes import Processes
 from sync import handover, logs, process_report
 from sync.child_process import ChildProcess
+from sync.config import Settings
 from sync.handover import Told
 from sync.process_report import ProcessReport
 from sync.runtime import Runtime
@@ -24,11 +25,13 @@ FIRST_PAUSE, LONGEST_PAUSE, STEADY = 0.5, 60.0, 60.0
 """Seconds until a child is started again: doubling, and as at first after it has lived for ``STEADY``."""
 MARGIN = 2.0
 """Seconds after which a child is killed that should have ended by itself."""
-ENDED = "the process that does the runs ended and is started again: see its log, and the machine's memory"
+ENDED = "{what} ended and is started again: see its log, and the machine's memory"
 
 
 class Child:
     """Keeps one child running until it is stopped. ``fail`` is called with a sentence for people when it cannot."""
+
+    what = "the process that does the runs"
 
     def __init__(self, runtime: Runtime, roles: Collection[str], fail: Callable[[str], None]) -> None:
         self.runtime, self.roles, self.fail = runtime, sorted(roles), fail
@@ -42,13 +45,17 @@ class Child:
         """Starts the child. It is ready when it has recorded its first heartbeat."""
         self._thread.start()
 
-    def stop(self) -> None:
-        """Has the child drain and end; returns when it has. One that takes too long is killed, which loses nothing."""
+    def end(self) -> ChildProcess | None:
+        """Has the child drain and end, and no other start. Returns it at once."""
         with self._lock:
             self._ended.set()
-            process = self._process
-        if process:
-            process.end()
+            if self._process:
+                self._process.end()
+            return self._process
+
+    def stop(self) -> None:
+        """The same; returns when it has ended. One that takes too long is killed, which loses nothing."""
+        process = self.end()
         if self._thread.is_alive():
             self._thread.join(CHILD_DRAIN + MARGIN)
         if process and self._thread.is_alive():
@@ -71,7 +78,7 @@ class Child:
         try:
             self._keep_running()
         except Exception as error:
-            self.fail(f"the process that does the runs cannot be kept ({logs.place(error)}); please report this line")
+            self.fail(f"{self.what} cannot be kept ({logs.place(error)}); please report this line")
 
     def _keep_running(self) -> None:
         pause = FIRST_PAUSE
@@ -108,10 +115,16 @@ class Child:
             if self._ended.is_set():
                 return None
             settings = self.runtime.settings
-            found = ChildProcess(["--config", settings.file, "serve", "--only", ",".join(self.roles)], self._reported)
+            found = self._child(settings)
             found.tell(handover.first(settings))
             self._process = found
         return found
+
+    def _child(self, settings: Settings) -> ChildProcess:
+        return ChildProcess(self._arguments(settings), self._reported)
+
+    def _arguments(self, settings: Settings) -> list[str]:
+        return ["--config", settings.file, "serve", "--only", ",".join(self.roles)]
 
     def _reported(self, line: bytes) -> None:
         if found := process_report.read(line):
@@ -127,5 +140,5 @@ class Child:
         if code == 0:  # somebody stopped it
             self.log.warning("a process was stopped and is started again", roles=self.roles, seconds=pause)
             return
-        self.runtime.killed.add(ENDED)
+        self.runtime.killed.add(ENDED.format(what=self.what))
         self.log.error("a process ended and is started again", roles=self.roles, exit=code, seconds=pause)

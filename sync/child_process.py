@@ -14,22 +14,27 @@ import threading
 from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from queue import SimpleQueue
+from types import MappingProxyType
 
 from sync.signals import CHILD_DRAIN
 
-NOT_FOR_CHILDREN = ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "EMR_SYNC_METRICS")
-"""Of the environment: what the service manager tells one process, and the address that only one can have."""
+NO_FILES: Mapping[str, int] = MappingProxyType({})
+NOT_FOR_CHILDREN = ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "EMR_SYNC_METRICS", "EMR_SYNC_WORKERS")
+"""Of the environment: what the service manager tells one process, what only one can have, and how many children to start."""
 
 
 class ChildProcess:
-    """A process that runs. Raises ``OSError`` if it cannot be started. ``reported`` is called with each line of the child."""
+    """A process that runs. Raises ``OSError`` if it cannot be started. ``reported`` is called with each line of the child.
 
-    def __init__(self, arguments: Collection[str], reported: Callable[[bytes], None]) -> None:
+    ``files``: options of the child that are numbers of files, which it inherits.
+    """
+
+    def __init__(self, arguments: Collection[str], reported: Callable[[bytes], None], files: Mapping[str, int] = NO_FILES) -> None:
         self.reported = reported
         self._connection, theirs = socket.socketpair()
         try:
             with theirs:
-                self.process = _started(arguments, theirs.fileno())
+                self.process = _started(arguments, {"--parent": theirs.fileno(), **files})
         except OSError:
             self._connection.close()
             raise
@@ -76,13 +81,13 @@ class ChildProcess:
             self._connection.shutdown(socket.SHUT_WR)  # its last report is still read
 
 
-def _started(arguments: Collection[str], connection: int) -> subprocess.Popen[bytes]:
+def _started(arguments: Collection[str], files: Mapping[str, int]) -> subprocess.Popen[bytes]:
     """``-P``: modules of the current folder are not imported. A group of its own: Ctrl-C in a terminal is for the parent."""
     return subprocess.Popen(
-        [sys.executable, "-P", "-m", "sync", *arguments, "--parent", str(connection)],
+        [sys.executable, "-P", "-m", "sync", *arguments, *(text for name, number in files.items() for text in (name, str(number)))],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
-        pass_fds=(connection,),
+        pass_fds=tuple(files.values()),
         env=environment(os.environ),
         process_group=0,
     )

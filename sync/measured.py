@@ -30,7 +30,7 @@ class ExportState(NamedTuple):
 class Measured(NamedTuple):
     """What was read for one scrape. Counts of this process are here, too, where others than ``sync`` keep them.
 
-    ``beside``: the counters of the process that this one started.
+    ``beside``: the counters of the processes that this one started.
     """
 
     heard: Mapping[str, datetime] = NONE
@@ -47,14 +47,14 @@ class Measured(NamedTuple):
     failures: Mapping[str, int] = NONE
     memory: int | None = None
     look_ups: Mapping[str, tuple[int, int]] = NONE
-    decisions: Mapping[tuple[str, str], int] = NONE
+    decisions: Mapping[tuple[str, str], float] = NONE
     latencies: Mapping[int, Latency] = NONE
     certificates: Mapping[str, datetime] = NONE
     keys: Mapping[str, datetime] = NONE
     write_backs: Mapping[tuple[str, str], int] = NONE
     webhooks: Mapping[str, EndpointState] = NONE
     exports: Mapping[str, ExportState] = NONE
-    beside: Mapping[str, Iterable[tuple[tuple[str, ...], int]]] = NONE
+    beside: Mapping[str, Iterable[tuple[tuple[str, ...], float]]] = NONE
 
     def families(self) -> Iterator[Any]:
         """The metrics as the library writes them."""

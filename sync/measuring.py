@@ -7,20 +7,17 @@ from store.patients.write_backs import WriteBacks
 from store.runs.failed_runs import last_runs
 from store.runs.open_rejections import open_rejections
 from store.runs.processes import Processes, standing
-from store.web.http.decision_counts import DecisionCounts
-from store.web.http.unknown_patients import LookUps
-from sync import expiry, memory
+from sync import api_report, expiry, memory
+from sync.api_report import ApiCounts
 from sync.measured import Measured
-from sync.process_report import ProcessReport
-from sync.queue import Depth, Queue
+from sync.process_report import Counts, ProcessReport
+from sync.queue import Depth, LocalQueue, Queue
 from sync.runtime import Runtime
 from sync.scheduled_exports import export_states
 
 
-def measured(
-    runtime: Runtime, queue: Queue | None = None, look_ups: LookUps | None = None, counts: DecisionCounts | None = None
-) -> Measured:
-    """The state as it is now. ``look_ups`` and ``counts``: those of the API, in a process that has it."""
+def measured(runtime: Runtime, queue: Queue | None = None, api: ApiCounts | None = None) -> Measured:
+    """The state as it is now. ``api``: what the API counts, in a process that has it."""
     database, settings, preferences, now = runtime.database, runtime.settings, runtime.preferences, runtime.clock()
     processes, writing = Processes(database), {name for name, feed in settings.feeds.items() if feed.write_back}
     beside = runtime.beside()
@@ -39,9 +36,9 @@ def measured(
         failures={one.kind: one.total + beside.totals.get(one.kind, 0) for one in runtime.recent()},
         beside=beside.counts,
         memory=memory.available(),
-        look_ups=look_ups.totals() if look_ups else {},
-        decisions=counts.outcomes() if counts else {},
-        latencies=counts.latencies() if counts else {},
+        look_ups=api.look_ups.totals() if api else {},
+        decisions=api_report.outcomes(api.decisions, beside.counts) if api else {},
+        latencies=api_report.latencies(api.decisions, beside.counts) if api else {},
         certificates=expiry.certificates(settings),
         keys=runtime.keys.expiring(now),
         webhooks=endpoint_states(database, settings.webhooks),
@@ -50,8 +47,9 @@ def measured(
     )
 
 
-def report(runtime: Runtime, queue: Queue) -> ProcessReport:
-    """What this process counts and does. Where the queue is in the database, its jobs are left to those who read it there."""
-    depth, oldest = (queue.depth(), queue.oldest()) if runtime.database.is_sqlite else (Depth(0, 0), 0.0)
-    counts = {name: list(one.values().items()) for name, one in runtime.metrics.families().items()}
+def report(runtime: Runtime, queue: LocalQueue | None = None, api: ApiCounts | None = None) -> ProcessReport:
+    """What this process counts and does. ``queue``: that of its own jobs; a queue in the database is left to those who read it there."""
+    depth, oldest = (queue.depth(), queue.oldest()) if queue else (Depth(0, 0), 0.0)
+    counts: Counts = {name: list(one.values().items()) for name, one in runtime.metrics.families().items()}
+    counts = {**counts, **(api_report.rows(api) if api else {})}
     return ProcessReport(counts, {one.kind: one.total for one in runtime.recent()}, runtime.own_failures(), *depth, oldest)

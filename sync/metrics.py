@@ -27,9 +27,9 @@ class Count:
         with self._lock:
             return Counter(self._values)
 
-    def family(self, beside: Iterable[tuple[tuple[str, ...], int]] = ()) -> Any:
-        """The counters as the library writes them, with those of a process beside this one."""
-        values = self.values()
+    def family(self, beside: Iterable[tuple[tuple[str, ...], float]] = ()) -> Any:
+        """The counters as the library writes them, with those of the processes beside this one."""
+        values: Counter[tuple[str, ...]] = self.values()
         values.update(dict(beside))
         return counter(f"emr_sync_{self.name}", self.about, list(self.labels), values)
 

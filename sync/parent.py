@@ -79,12 +79,13 @@ class Parent:
 
 
 @contextmanager
-def reporting_to(parent: Parent | None, reloads: SimpleQueue[Request]) -> Iterator[Parent | None]:
-    """The connection to the parent process during the block; ``None`` for a process without one."""
+def reporting_to(parent: Parent | None, reloads: SimpleQueue[Request], *, can_wait: bool) -> Iterator[Parent | None]:
+    """The connection to the parent process during the block; ``None`` for a process without one. ``can_wait``: nobody waits for it."""
     if parent is None:
         yield None
         return
-    os.nice(NICENESS)
+    if can_wait:
+        os.nice(NICENESS)
     parent.start(reloads)
     try:
         yield parent

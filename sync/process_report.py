@@ -15,7 +15,7 @@ from store.domain.documents import instant
 from store.errors import DocumentDamaged
 from sync.queue import Depth
 
-Counts = Mapping[str, Iterable[tuple[tuple[str, ...], int]]]
+Counts = Mapping[str, Iterable[tuple[tuple[str, ...], float]]]
 NONE: Mapping[str, int] = MappingProxyType({})
 NO_COUNTS: Counts = MappingProxyType({})
 
@@ -81,8 +81,8 @@ def _joined(one: FailureState, other: FailureState) -> FailureState:
     return FailureState(one.kind, min(one.since, other.since), last.last, one.count + other.count, last.reason)
 
 
-def _sum(reports: Iterable[ProcessReport], name: str) -> Mapping[tuple[str, ...], int]:
-    found: dict[tuple[str, ...], int] = {}
+def _sum(reports: Iterable[ProcessReport], name: str) -> Mapping[tuple[str, ...], float]:
+    found: dict[tuple[str, ...], float] = {}
     for report in reports:
         for labels, value in report.counts.get(name, ()):
             found[labels] = found.get(labels, 0) + value

@@ -126,14 +126,23 @@ class ListenRole:
 class WebRole:
     """The HTTP API, or the address of metrics, in its own thread. ``option`` names the address in errors.
 
-    ``refused`` is called for each connection that is refused because there are too many.
+    ``refused`` is called for each connection that is refused because there are too many. ``listening``: a socket to accept from that
+    another process has too; without it, one of its own.
     """
 
-    def __init__(self, app: Any, settings: Settings, fail: Fail, refused: Callable[[], None], option: str = "api.listen") -> None:
+    def __init__(
+        self,
+        app: Any,
+        settings: Settings,
+        fail: Fail,
+        refused: Callable[[], None],
+        option: str = "api.listen",
+        listening: socket.socket | None = None,
+    ) -> None:
         self.fail, self.scheme, address = fail, "https" if settings.tls else "http", settings.listen
         self._tls = api_tls.context(settings)
-        self._socket = _listening_socket(address, option)
-        self.address = Address(*self._socket.getsockname()[:2])
+        self.socket = listening or _listening_socket(address, option)
+        self.address = Address(*self.socket.getsockname()[:2])
         config = uvicorn.Config(
             api_tls.strict(app) if settings.tls or settings.trusted_proxies else app,
             http=bounded(settings.connections, refused),
@@ -162,11 +171,11 @@ class WebRole:
         self._server.should_exit = True
         if self._thread.is_alive():
             self._thread.join()
-        self._socket.close()
+        self.socket.close()
 
     def _serve(self) -> None:
         try:
-            self._server.run(sockets=[self._socket])
+            self._server.run(sockets=[self.socket])
         except (Exception, SystemExit) as error:
             self.fail(f"the API stopped ({logs.place(error)}); please report this line")
 

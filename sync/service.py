@@ -8,13 +8,16 @@ Runs take the interpreter from those who wait for an answer, so ``serve`` does t
 
 from __future__ import annotations
 
+import socket
 import threading
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
+from functools import reduce
 from queue import SimpleQueue
+from typing import NamedTuple
 
 from adapters.address import Address
 from adapters.registry import LISTENERS
@@ -22,7 +25,7 @@ from store.runs.processes import Place
 from store.runs.schedule_times import ScheduleTimes
 from sync import alerts, descriptors, logs, pace, process_report, scheduled_exports, service_manager, tracing, webhooks, write_back
 from sync.alerts import alerting
-from sync.api import build_api, build_monitoring
+from sync.api import api_counts, asked_readiness, build_api, build_monitoring, share
 from sync.child import Child
 from sync.config import Settings, plain
 from sync.config.database import is_open_to_others
@@ -47,7 +50,9 @@ from sync.housekeeping import (
 from sync.listening import Listening
 from sync.measuring import report
 from sync.presence import Presence
+from sync.process_report import ProcessReport
 from sync.push_reader import PushReader
+from sync.questions import Questions
 from sync.queue import Depth, Job, LocalQueue, Queue
 from sync.queue_requested import RequestQueue, RequestTaker, WorkerQueue
 from sync.reload import Reloading, Request
@@ -58,6 +63,7 @@ from sync.scheduled_exports import exports_written
 from sync.signals import sleep_until
 from sync.webhooks import webhooks_sent
 from sync.worker import Watch, Worker
+from sync.workers import Workers
 from sync.write_back import write_backs_sent
 
 API = "api"
@@ -72,6 +78,13 @@ def roles_of_child(roles: Collection[str]) -> frozenset[str]:
     return wanted & WORKING if "work" in wanted and wanted & ANSWERING else frozenset()
 
 
+class Inherited(NamedTuple):
+    """What a further process of the API has from the first one: the socket to accept from, and whom to ask (``sync.workers``)."""
+
+    listening: socket.socket
+    questions: Questions
+
+
 class Service:
     """All roles of this process. ``start``, then ``wait``, then ``stop``."""
 
@@ -84,6 +97,8 @@ class Service:
         reloads: SimpleQueue[Request] | None = None,
         metrics_at: Address | None = None,
         child: Collection[str] = (),
+        workers: int = 1,
+        inherited: Inherited | None = None,
     ) -> None:
         self.runtime, self.wanted, self.metrics_at = runtime, frozenset(roles).difference(child), metrics_at
         if unknown := self.wanted.difference(ROLES):
@@ -94,8 +109,10 @@ class Service:
         self.worker = Worker(runtime, watch)
         self._queue_worker: ServiceRole | None = None
         self.child = Child(runtime, child, self.fail) if child else None
-        if self.child:
-            runtime.beside = self.child.report
+        self.inherited, self.api_counts = inherited, api_counts(runtime, is_first=inherited is None)
+        self.workers = Workers(runtime, workers - 1, self.fail, self.api_counts.look_ups) if workers > 1 else None
+        self._children = [one for one in (self.child, self.workers) if one]
+        runtime.beside = lambda: reduce(process_report.added, (one.report() for one in self._children), ProcessReport())
         self.queue = self._queue()
         self.listening = Listening(runtime, self.fail) if "listen" in self.wanted else None
         self.web: WebRole | None = None
@@ -155,8 +172,8 @@ class Service:
         if self.listening:
             self.listening.check(settings)
         self.runtime.reload(settings)
-        if self.child:
-            self.child.tell(settings)
+        for one in self._children:
+            one.tell(settings)
         if self.listening:
             self.listening.reload(self._shares)
         for web in (self.web, self.monitoring):
@@ -185,7 +202,8 @@ class Service:
 
     def report(self) -> bytes:
         """What this process tells the one that started it."""
-        return process_report.written(report(self.runtime, self.queue))
+        own_jobs = self.queue if isinstance(self.queue, LocalQueue) else None
+        return process_report.written(report(self.runtime, own_jobs, self.api_counts if API in self.wanted else None))
 
     def fail(self, why: str) -> None:
         """Called when a role cannot continue: the process ends, so that its supervisor notices."""
@@ -209,15 +227,14 @@ class Service:
     def _roles(self) -> Iterator[ServiceRole]:
         settings = self.runtime.settings
         yield Housekeeping(database_watch(self.runtime), LOOKED_EVERY)
-        yield Housekeeping({**source_watch(self.runtime), **failure_watch(self.runtime)}, FAILURES_EVERY)
+        sources_watched = {} if self.inherited else source_watch(self.runtime)  # once, however many answer
+        yield Housekeeping({**sources_watched, **failure_watch(self.runtime)}, FAILURES_EVERY)
         yield self.presence
         shares = self.listening.limit(self._shares) if self.listening else self._shares({})
         if self.listening:
             yield self.listening
         if "api" in self.wanted:
-            limits = settings.connections.narrowed(shares[API])
-            self.web = WebRole(build_api(self.runtime, self.queue), replace(settings, connections=limits), self.fail, self._refused)
-            yield self.web
+            yield from self._api(settings.connections.narrowed(shares[API]))
         if self.metrics_at:
             own = replace(settings, listen=self.metrics_at, connections=FOR_METRICS)
             self.monitoring = WebRole(build_monitoring(self.runtime, self.queue), own, self.fail, self._refused, "--metrics")
@@ -247,6 +264,19 @@ class Service:
             yield self.child
         yield self.reloading
 
+    def _api(self, limits: ConnectionLimits) -> Iterator[ServiceRole]:
+        settings = replace(self.runtime.settings, connections=limits)
+        if self.inherited:
+            shared, listening = self.inherited.questions.shared(), self.inherited.listening
+            app = build_api(self.runtime, self.queue, self.api_counts, shared, asked_readiness(shared))
+            self.web = WebRole(app, settings, self.fail, self._refused, listening=listening)
+        else:
+            shared = share(self.runtime, self.queue, self.api_counts)
+            self.web = WebRole(build_api(self.runtime, self.queue, self.api_counts, shared), settings, self.fail, self._refused)
+        yield self.web
+        if self.workers:
+            yield self.workers.accept_from(self.web.socket, shared)
+
     def _jobs_beside(self) -> tuple[Depth, float]:
         return self.runtime.beside().depth()
 
@@ -254,8 +284,8 @@ class Service:
         self.runtime.connections.add(REFUSED.format(reason="api"))
 
     def _reloaded(self, why_not: str) -> None:
-        if self.child and why_not:
-            self.child.tell(why_not)
+        for one in self._children if why_not else ():
+            one.tell(why_not)
         self.presence.reloaded(self._places(), why_not)
 
     def _shares(self, wanted: Mapping[str, int]) -> Mapping[str, int]:
@@ -290,16 +320,19 @@ def serving(
     reloads: SimpleQueue[Request] | None = None,
     metrics_at: Address | None = None,
     child: Collection[str] = (),
+    workers: int = 1,
+    inherited: Inherited | None = None,
 ) -> Iterator[Service]:
     """A started service over the configured database, stopped at the end of the block.
 
     ``ended`` tells it to stop; ``True`` in ``reloads`` to read the configuration again. ``metrics_at``: an address of this process alone
-    for metrics and readiness. ``child``: those of the roles that a child process has.
+    for metrics and readiness. ``child``: those of the roles that a child process has. ``workers``: the number of processes that answer;
+    ``inherited``: what this one has from the first of them.
     """
     runtime = Runtime.open(settings)
     try:
         runtime.tracing = tracing.configured(runtime.database)
-        service = Service(runtime, roles, watch, ended, reloads, metrics_at, child)
+        service = Service(runtime, roles, watch, ended, reloads, metrics_at, child, workers, inherited)
         service.start()
         try:
             yield service

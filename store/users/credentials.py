@@ -19,7 +19,7 @@ from store.users.passwords import LONGEST, refusal
 from store.users.refused_sign_ins import Refusals
 from store.users.roles import LONGEST_NAME
 from store.users.sessions import digest
-from store.users.throttle import Throttle
+from store.users.throttle import AdmitsAttempts, Throttle
 from store.users.users import (
     DISABLED,
     ELSEWHERE,
@@ -52,9 +52,11 @@ class Try(NamedTuple):
 class Credentials:
     """Checks credentials of users who have a role in one of the service's enterprises. ``address`` is where an attempt comes from."""
 
-    def __init__(self, database: Database, enterprises: Collection[str], refusals: Refusals | None = None) -> None:
+    def __init__(
+        self, database: Database, enterprises: Collection[str], refusals: Refusals | None = None, throttle: AdmitsAttempts | None = None
+    ) -> None:
         self.database, self.enterprises = database, enterprises
-        self.users, self.log, self.throttle = Users(database), UserLog(database), Throttle()
+        self.users, self.log, self.throttle = Users(database), UserLog(database), throttle or Throttle()
         self.refusals = refusals or Refusals(database, enterprises)
 
     def check(self, name: str, password: str, now: datetime, address: str = "") -> User | None:

@@ -1,4 +1,4 @@
-"""Slows down password guessing by address, by name, and by both together, with growing waits. In the memory of one process.
+"""Slows down password guessing by address, by name, and by both together, with growing waits. It is kept in memory.
 
 Waits that a stranger could cause for somebody else are short: knowing a name must not be enough to lock its user out. A user who has signed
 in from an address before is not slowed down there by the attempts of others, made there or elsewhere. An attempt that has to wait is
@@ -13,7 +13,7 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from hashlib import blake2b
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 FORGOTTEN = timedelta(hours=1)
 KNOWN_FOR = timedelta(days=30)
@@ -80,6 +80,14 @@ class Counter:
     def _found(self, key: bytes, now: datetime) -> WrongTries:
         found = self._kept.get(key)
         return found if found is not None and now - found.last < FORGOTTEN else WrongTries(0, now)
+
+
+class AdmitsAttempts(Protocol):
+    """Whoever admits attempts: a :class:`Throttle` here or in another process."""
+
+    def admit(self, name: str, address: str, now: datetime) -> timedelta: ...
+
+    def accept(self, name: str, address: str, now: datetime) -> None: ...
 
 
 class Throttle:

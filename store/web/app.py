@@ -32,7 +32,7 @@ from store.web.api.decisions import Decisions
 from store.web.api.endpoint import JSON, Endpoint
 from store.web.api.feed import ChangeFeed
 from store.web.api.front import Front
-from store.web.api.health import Failed, Health, Intake, nothing_failed, nothing_fails
+from store.web.api.health import Failed, Health, Intake, OfService, nobody_else, nothing_failed, nothing_fails
 from store.web.api.inbound import Receive
 from store.web.api.openapi import document
 from store.web.api.operations import Operations
@@ -88,6 +88,7 @@ def create_app(
     public_url: str | None = None,
     receive: Receive | None = None,
     push: Receive | None = None,
+    of_service: OfService = nobody_else,
 ) -> Front:
     """The application. ``work`` is what ``sync`` does on request; without it those endpoints do not exist.
 
@@ -96,7 +97,8 @@ def create_app(
     ``failures`` what failed within the last minutes. ``out_of_memory`` is called for each request that failed for lack of memory.
     ``look_ups`` counts the patients that keys ask about, ``counts`` decisions; ``begin_span`` traces them. ``ticks`` is a clock in seconds
     for caches. ``public_url``: how mailbox providers reach this service. ``receive`` handles webhooks of messaging providers, ``push``
-    notifications of EMRs; without them those endpoints do not exist.
+    notifications of EMRs; without them those endpoints do not exist. ``of_service``: the readiness of the whole service, from another
+    process.
     """
     lanes = lanes or Lanes.create()
     callers = Callers(keys, store.enterprises, lanes, clock)
@@ -117,7 +119,7 @@ def create_app(
         *decisions.handlers(),
         *(row.handler(callers, clock) for row in rows),
         ChangeFeed(store, callers, clock, closing).handler(),
-        *Health(store, metrics, clock, ticks, intake, look_ups.ringing, failures).handlers(callers, lanes),
+        *Health(store, metrics, clock, ticks, intake, look_ups.ringing, failures, of_service).handlers(callers, lanes),
         *OneClick(store, links, clock).handlers(),
         _schema(rows),
         *([inbound.handler(inbound.PROVIDERS, receive, lanes.inbound)] if receive else []),

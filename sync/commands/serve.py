@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import socket
+from collections.abc import Collection
 from queue import SimpleQueue
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -13,6 +15,11 @@ from sync.commands import configured, output
 from sync.commands.output import AsJson
 from sync.config.problems import UsageError
 from sync.runtime import ROLES
+
+if TYPE_CHECKING:
+    from sync.service import Inherited
+
+MOST_WORKERS = 64
 
 
 def serve(
@@ -30,7 +37,15 @@ def serve(
         bool,
         typer.Option("--one-process", envvar="EMR_SYNC_ONE_PROCESS", help="Do runs in this process: needs less memory, delays answers."),
     ] = False,
+    workers: Annotated[
+        int,
+        typer.Option(
+            "--workers", metavar="N", min=1, max=MOST_WORKERS, envvar="EMR_SYNC_WORKERS", help="Answer with N processes on one address."
+        ),
+    ] = 1,
     parent: Annotated[int | None, typer.Option(hidden=True)] = None,
+    api_socket: Annotated[int | None, typer.Option(hidden=True)] = None,
+    questions: Annotated[int | None, typer.Option(hidden=True)] = None,
     as_json: AsJson = False,
 ) -> None:
     """Run the service: API, schedules and listeners. SIGTERM or Ctrl-C stops it cleanly; SIGHUP reloads the configuration."""
@@ -48,22 +63,53 @@ def serve(
     requests: SimpleQueue[Request] = SimpleQueue()
     metrics_at = _address(metrics) if metrics else None
     child = () if one_process else roles_of_child(roles)
+    _check_workers(workers, roles, one_process=one_process)
     with (
         ended_by_signals(drain=CHILD_DRAIN if started_by else DRAIN, reloads=None if started_by else requests) as ended,
-        reporting_to(started_by, requests) as connection,
-        serving(settings, roles, ended=ended, reloads=requests, metrics_at=metrics_at, child=child) as service,
+        reporting_to(started_by, requests, can_wait="api" not in roles) as connection,
+        serving(
+            settings,
+            roles,
+            ended=ended,
+            reloads=requests,
+            metrics_at=metrics_at,
+            child=child,
+            workers=workers,
+            inherited=_inherited(api_socket, questions),
+        ) as service,
     ):
         if connection:
             connection.report = service.report
         url = service.url
         if as_json:
             output.emit({"address": url, "roles": sorted(roles)})
-        elif url:
+        elif url and not started_by:
             output.note(f"serving at {url}")
         service.wait()
     if service.failure:
         output.note(f"emr-sync: {service.failure}")
         raise typer.Exit(1)
+
+
+def _check_workers(workers: int, roles: Collection[str], *, one_process: bool) -> None:
+    if workers == 1:
+        return
+    if "api" not in roles:
+        raise UsageError("--workers are processes of the role api, which --only leaves out; leave out --workers, too")
+    if one_process:
+        raise UsageError("--workers and --one-process exclude each other; leave out one of them")
+
+
+def _inherited(api_socket: int | None, questions: int | None) -> Inherited | None:
+    """What a further process of the API inherits from the one that started it."""
+    if api_socket is None or questions is None:
+        return None
+    from multiprocessing.connection import Connection
+
+    from sync.questions import Questions
+    from sync.service import Inherited
+
+    return Inherited(socket.socket(fileno=api_socket), Questions(Connection(questions)))
 
 
 def _roles(text: str) -> list[str]:

@@ -67,5 +67,5 @@ def test_failures_of_one_kind_are_one_state_since_the_first_with_the_last_reason
 
 
 def test_a_child_has_the_environment_but_for_what_is_told_to_one_process_only() -> None:
-    ours = {"PATH": "/bin", "NOTIFY_SOCKET": "/run/x", "WATCHDOG_USEC": "9", "EMR_SYNC_METRICS": "127.0.0.1:9464"}
+    ours = {"PATH": "/bin", "NOTIFY_SOCKET": "/run/x", "WATCHDOG_USEC": "9", "EMR_SYNC_METRICS": "127.0.0.1:9464", "EMR_SYNC_WORKERS": "4"}
     assert child_process.environment(ours) == {"PATH": "/bin"}

@@ -131,7 +131,13 @@ def nobody_asks() -> tuple[UnknownPatients, ...]:
     return ()
 
 
+def nobody_else() -> Readiness | None:
+    """For a process that asks no other."""
+    return None
+
+
 Intake = Callable[[], tuple[IntakeState, ...]]
+OfService = Callable[[], "Readiness | None"]
 Failed = Callable[[], tuple[FailureState, ...]]
 Run = Callable[[Callable[[], "Readiness"]], Awaitable["Readiness"]]
 """Has a look taken in another thread."""
@@ -157,7 +163,10 @@ async def _caller(request: Request[Any, Any, Any], callers: Callers) -> ApiKey |
 
 
 class Health:
-    """The answers. ``metrics`` gives the text of all metrics, where there are any; ``intake`` the sources that fail now."""
+    """The answers. ``metrics`` gives the text of all metrics, where there are any; ``intake`` the sources that fail now.
+
+    ``of_service``: the readiness as another process sees it, which knows more; ``None`` where that one does not say.
+    """
 
     def __init__(
         self,
@@ -168,11 +177,12 @@ class Health:
         intake: Intake = nothing_fails,
         unknown: Callable[[], tuple[UnknownPatients, ...]] = nobody_asks,
         failures: Failed = nothing_failed,
+        of_service: OfService = nobody_else,
     ) -> None:
         self.store, self.clock, self.intake, self.unknown, self.failures = store, clock, intake, unknown, failures
         self.processes = Processes(store.database)
-        self.kept = SecondCache[None, Readiness](lambda _: self.readiness(), ticks)
-        self.metrics = SecondCache[None, bytes](lambda _: metrics(), ticks) if metrics else None
+        self.kept = SecondCache[None, Readiness](lambda _: of_service() or self.readiness(), ticks)
+        self.metrics = metrics
         self._looking: asyncio.Future[Readiness] | None = None
 
     def handlers(self, callers: Callers, lanes: Lanes) -> list[HTTPRouteHandler]:
@@ -189,7 +199,7 @@ class Health:
         async def metrics(request: Request[Any, Any, Any]) -> ASGIResponse:
             if self.metrics is None:
                 raise ProblemDetails(404, "not_found", "this process has no metrics")
-            return ASGIResponse(body=await lanes.probes.run(partial(self.metrics.get, None)), media_type=PROMETHEUS)
+            return ASGIResponse(body=await lanes.probes.run(self.metrics), media_type=PROMETHEUS)
 
         named = {"/healthz": alive, "/readyz": ready, "/metrics": metrics}
         return [HTTPRouteHandler(path, http_method="GET", status_code=200)(function) for path, function in named.items()]

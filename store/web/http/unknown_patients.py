@@ -1,6 +1,7 @@
 """Counts the unknown patients that each API key asks about. This reveals guessed identifiers, and a sender with wrong ones.
 
-Counts are by key and in this process, within a sliding window. Nothing is refused because of them.
+Counts are by key, within a sliding window. The first API process of a service adds those of the others. Nothing is refused because of
+them.
 """
 
 from __future__ import annotations
@@ -34,7 +35,8 @@ class UnknownPatients(Struct, frozen=True):
 class _Key:
     """The counts of one key, in total and per part of the window, and since when the alarm rings."""
 
-    key: ApiKey
+    enterprise: str
+    id: str
     asked: int = 0
     unknown: int = 0
     parts: deque[tuple[int, int, int]] = field(default_factory=deque)
@@ -56,10 +58,14 @@ class LookUps:
 
     def count(self, key: ApiKey, asked: int, unknown: int) -> None:
         """Counts patients that a key asked about, and how many of them are unknown."""
+        self.add(key.enterprise, key.id, asked, unknown)
+
+    def add(self, enterprise: str, key: str, asked: int, unknown: int) -> None:
+        """The same for the id of a key."""
         if not asked:
             return
         with self._lock:
-            one = self._keys.setdefault(key.id, _Key(key))
+            one = self._keys.setdefault(key, _Key(enterprise, key))
             one.asked, one.unknown = one.asked + asked, one.unknown + unknown
             self._add(one, asked, unknown)
             found = self._ringing(one, self.clock()) if unknown else None
@@ -70,6 +76,11 @@ class LookUps:
         """By key: the number of patients asked about, and of unknown ones among them, since the process started."""
         with self._lock:
             return {key: (one.asked, one.unknown) for key, one in self._keys.items()}
+
+    def totals_by_enterprise(self) -> Mapping[tuple[str, str], tuple[int, int]]:
+        """The same by (enterprise, key)."""
+        with self._lock:
+            return {(one.enterprise, key): (one.asked, one.unknown) for key, one in self._keys.items()}
 
     def ringing(self) -> tuple[UnknownPatients, ...]:
         """The keys that currently ask about too many."""
@@ -92,7 +103,7 @@ class LookUps:
             one.since = one.notified = None
             return None
         one.since = one.since or now
-        return UnknownPatients(one.key.enterprise, one.key.id, one.since, asked, unknown)
+        return UnknownPatients(one.enterprise, one.id, one.since, asked, unknown)
 
     def _is_notification_due(self, one: _Key) -> bool:
         with self._lock:

@@ -14,6 +14,7 @@ from litestar.response.base import ASGIResponse
 from store.users.credentials import Credentials
 from store.users.federation import Federation
 from store.users.refused_sign_ins import Refusals
+from store.users.throttle import AdmitsAttempts
 from store.users.users import User, Users
 from store.web.http.body import whole
 from store.web.http.problem import problem_of
@@ -33,10 +34,17 @@ UNSAVED = "Your session has ended. What you just sent was not saved. Sign in and
 class SignIn:
     """The pages for signing in, signing out and switching the enterprise."""
 
-    def __init__(self, users: Users, page_access: PageAccess, enterprises: Collection[str], provider: Provider | None = None) -> None:
+    def __init__(
+        self,
+        users: Users,
+        page_access: PageAccess,
+        enterprises: Collection[str],
+        provider: Provider | None = None,
+        throttle: AdmitsAttempts | None = None,
+    ) -> None:
         self.refusals = Refusals(users.database, enterprises)
         self.page_access, self.enterprises = page_access, enterprises
-        self.credentials = Credentials(users.database, enterprises, self.refusals)
+        self.credentials = Credentials(users.database, enterprises, self.refusals, throttle)
         self.provider, self.federation = provider, Federation(users.database, enterprises, self.refusals)
 
     def handlers(self) -> list[HTTPRouteHandler]:

@@ -23,6 +23,7 @@ from store.patients.preferences import Preferences
 from store.runs.runs import Journal
 from store.users.api_keys import ApiKeys
 from store.users.sessions import Sessions, Visitor
+from store.users.throttle import AdmitsAttempts
 from store.users.users import Users
 from store.web.api.decisions import Decisions
 from store.web.http.lanes import Lanes
@@ -82,7 +83,8 @@ FOREVER = "public, max-age=31536000, immutable"
 class Access:
     """Who may sign in and for how long, and the description of sources for operators (without secrets).
 
-    ``provider``: the OpenID Connect provider for sign-in, if any, besides names and passwords.
+    ``provider``: the OpenID Connect provider for sign-in, if any, besides names and passwords. ``throttle`` slows down guesses of
+    passwords; the pages have their own without it.
     """
 
     users: Users
@@ -90,6 +92,7 @@ class Access:
     sessions: Sessions
     describe: Describe = lambda source: About()
     provider: Provider | None = None
+    throttle: AdmitsAttempts | None = None
 
 
 class Site:
@@ -109,7 +112,7 @@ class Site:
     ) -> None:
         self.store, self.clock, self.lanes = store, clock, lanes
         self.page_access = PageAccess(access.sessions, self.frame, clock, lanes)
-        self.sign_in = SignIn(access.users, self.page_access, store.enterprises, access.provider)
+        self.sign_in = SignIn(access.users, self.page_access, store.enterprises, access.provider, access.throttle)
         self._pages: list[Page] = [
             Page("GET", "/", ALL, self.front),
             *self.sign_in.pages(),

@@ -312,6 +312,8 @@ def test_check_results_are_stored_for_the_console(emr_sync: EmrSync, config: Pat
         (["decide", "NOBODY", "--type", "automation", "--channels", "pigeon"], 2, "--channels must be one or more of"),
         (["decide", "NOBODY", "--channels", "sms"], 2, "Missing option '--type'"),
         (["serve", "--only", "cook"], 2, "unknown role 'cook'"),
+        (["serve", "--workers", "2", "--only", "work,listen"], 2, "leave out --workers, too"),
+        (["serve", "--workers", "2", "--one-process"], 2, "--workers and --one-process exclude each other"),
         (["explain", "adt", "nowhere.hl7"], 2, "does not exist"),
         (["frobnicate"], 2, "No such command"),
     ],
