@@ -7,8 +7,9 @@ a microsecond, so a time that was written to the second ends 999,999 microsecond
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
+
+from msgspec import Struct
 
 BEGINNING = datetime(1900, 1, 1, tzinfo=UTC)
 """Where a time of which nothing is known begins."""
@@ -19,9 +20,11 @@ AHEAD = timedelta(minutes=15)
 """How far ahead of ours an EMR's clock may reasonably be."""
 
 
-@dataclass(frozen=True, slots=True)
-class Time:
-    """Some moment from ``earliest`` to ``latest``, both included."""
+class Time(Struct, frozen=True):
+    """Some moment from ``earliest`` to ``latest``, both included.
+
+    A payload makes and compares dozens. A Struct does both in a tenth of a dataclass's time.
+    """
 
     earliest: datetime
     latest: datetime
@@ -36,7 +39,7 @@ class Time:
 
     def is_newer(self, other: Time) -> bool | None:
         """Whether it is the later of the two; ``None`` where they overlap, so that nobody can tell."""
-        return True if self.is_after(other) else False if self.is_before(other) else None
+        return True if self.earliest > other.latest else False if self.latest < other.earliest else None
 
     @property
     def end(self) -> datetime | None:
@@ -68,6 +71,8 @@ def newest(one: Time, other: Time) -> Time:
     """The later of two times at which the same was stated. Where they overlap it is later than either may have been."""
     if one.earliest >= other.earliest and one.latest >= other.latest:
         return one
+    if other.earliest >= one.earliest and other.latest >= one.latest:
+        return other
     return Time(max(one.earliest, other.earliest), max(one.latest, other.latest))
 
 
