@@ -34,9 +34,13 @@ def numbers(values: Sequence[int | None]) -> str:
     return f"{{{','.join(['NULL' if value is None else str(value) for value in values])}}}"
 
 
-def times(values: Sequence[datetime | None]) -> str:
-    """A list of aware times; ``None`` is NULL. The rows of a batch share most of their times, so each is converted once."""
-    known: dict[datetime | None, str] = {None: "NULL"}
+def times(values: Sequence[datetime | None], known: dict[datetime | None, str] | None = None) -> str:
+    """A list of aware times; ``None`` is NULL. The rows of a batch share most of their times, so each is converted once.
+
+    ``known``: those of other columns, converted.
+    """
+    known = {} if known is None else known
+    known[None] = "NULL"
     for value in values:
         if value is not None and value not in known:
             known[value] = f'"{value.astimezone(UTC).isoformat()}"'
@@ -186,7 +190,9 @@ def _by_column(table: Table, columns: Columns) -> Callable[[Rows], Sequence[str]
     writers = [next(write for kind, write in _ARRAYS if isinstance(table.c[name].type, kind)) for name in columns]
 
     def by_column(rows: Rows) -> Sequence[str]:
-        return [write(column) for write, column in zip(writers, zip(*rows, strict=True), strict=True)]
+        known: dict[datetime | None, str] = {}
+        columns = zip(writers, zip(*rows, strict=True), strict=True)
+        return [times(column, known) if write is times else write(column) for write, column in columns]
 
     return by_column
 

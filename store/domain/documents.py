@@ -193,7 +193,7 @@ def as_tuples(attribute: str, value: Any) -> Any:
         return None
     name = base(attribute)
     if name == PHONES:
-        return tuple(Phone(*phone) for phone in value)
+        return tuple([Phone(*phone) for phone in value])
     return tuple(value) if name == EMAIL else value
 
 

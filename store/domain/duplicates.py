@@ -33,7 +33,7 @@ def knows_evidence(seen: str, payload: str) -> bool:
 
 def first_receipt(seen: str, content: str, effective: Time, evidence_id: str) -> datetime | None:
     """When a payload was first received, whatever mapping read it. Known only if its time ended at its receipt."""
-    if not seen:
+    if RECEIPT not in seen:
         return None
     start = f"{RECEIPT}{content}.{_time(effective, evidence_id)}."
     found = next((one for one in seen.split() if one.startswith(start)), "") if content else ""

@@ -36,6 +36,8 @@ from store.preference import (
 )
 from store.times import Time
 
+_new = tuple.__new__  # see ``store.domain.assertions``
+
 Ranked = list[tuple[str, Mapping[str, Assertion]]]
 """(authority, its assertions), by precedence."""
 
@@ -62,12 +64,13 @@ def _under_rules(by_authority: Mapping[str, Mapping[str, Assertion]], enterprise
     result: dict[str, Preference] = {}
     for authority, assertions in ranked:
         emr_has_effect = enterprise.syncs or not authority.startswith(EMR)
-        for attribute, assertion in sorted(assertions.items()):  # so that slots join in one order, whichever was stated first
+        for attribute in sorted(assertions):  # so that slots join in one order, whichever was stated first
+            assertion = assertions[attribute]
             value = assertion.value
             if value is None or not (emr_has_effect or not entry(attribute).needs_sync):
                 continue
             value = for_contact(value) if attribute.startswith(PHONES) else value
-            candidate = Preference(value, authority, assertion)
+            candidate = _new(Preference, (value, authority, assertion))
             if attribute not in result and "#" not in attribute:
                 result[attribute] = candidate  # the usual case
             else:
@@ -138,13 +141,13 @@ def contact(preferences: Mapping[str, Preference], unreadable: tuple[str, ...] =
     """The preferences in force for a decision. An attribute without a value gets a default, which never permits contact."""
     values: dict[str, Any] = {}
     consents, topics = dict[str, str](), dict[str, str]()
-    for name, one in preferences.items():
-        if name.startswith(CONSENT):
-            consents[name[len(CONSENT) :]] = one.value
+    for name, (value, _, _) in preferences.items():
+        if "." not in name:
+            values[name] = value
+        elif name.startswith(CONSENT):
+            consents[name[len(CONSENT) :]] = value
         elif name.startswith(TOPIC):
-            topics[name[len(TOPIC) :]] = one.value
-        else:
-            values[name] = one.value
+            topics[name[len(TOPIC) :]] = value
     phones, preferred = values.get(PHONES, ()), values.get(PREFERRED_PHONE)
     return ContactPreferences(
         do_not_contact=values.get(DO_NOT_CONTACT, UNKNOWN),

@@ -76,7 +76,7 @@ class Naming:
     def kind(self, one: Identifier) -> str:
         """The kind of one identifier, regardless of its position in the payload."""
         authority, kind = one.authority.casefold(), one.type.casefold()
-        if self.is_record_id(one) or (authority, kind) in self.own or (authority, "") in self.own:
+        if (kind == RECORD_ID and authority == self.source) or (authority, kind) in self.own or (authority, "") in self.own:
             return OWN
         return LINKING if authority in self.linking else LOOKUP
 
@@ -105,12 +105,9 @@ class Directory:
 
     def add(self, row: KnownIdentifier) -> None:
         """Adds one identifier of a patient, or replaces its kind."""
-        known = self._by_value.setdefault(row.value, [])
-        known[:] = [one for one in known if (one[:3], one.origin) != (row[:3], row.origin)]
-        known.append(row)
+        _put(self._by_value.setdefault(row.value, []), row)
         if row.kind in DECIDING:
-            own = self._own.setdefault(row.patient, [])
-            own[:] = [*(one for one in own if (one[:3], one.origin) != (row[:3], row.origin)), row]
+            _put(self._own.setdefault(row.patient, []), row)
 
     def move(self, patient: int, survivor: int) -> None:
         """Moves all identifiers of a merged patient to the survivor."""
@@ -166,7 +163,7 @@ class Directory:
         kinds = naming.kinds(identifiers)
         own = [one for one, kind in zip(identifiers, kinds, strict=True) if kind == OWN]
         by_own = {patient for patient in map(self.find, own) if patient is not None}
-        links = [one for one in identifiers if one.authority.casefold() in naming.linking]
+        links = [one for one in identifiers if one.authority.casefold() in naming.linking] if naming.linking else []
         by_link = {row.patient for one in links for row in self._matching(one, None)} if not by_own else set()
         for found, by in ((by_own, own), (by_link, links)):
             if len(found) > 1:
@@ -185,8 +182,9 @@ class Directory:
         """The identifiers that the patient does not have yet, each once with its kind; and those with a weaker kind, with their row."""
         found: dict[Identifier, tuple[Identifier, str, KnownIdentifier | None]] = {}
         for one, kind in zip(identifiers, kinds, strict=True):
-            rows = [row for row in self._matching(one, None) if row.patient == patient]
-            if kind == OWN and self.others(patient, [one]):
+            matching = self._matching(one, None)
+            rows = [row for row in matching if row.patient == patient]
+            if matching and kind == OWN and self.others(patient, [one]):
                 continue  # it stays with the patient who has it
             if not rows:
                 found.setdefault(one, (one, kind, None))
@@ -234,14 +232,24 @@ class Directory:
 
     def _matching(self, identifier: Identifier, kinds: frozenset[str] | None) -> list[KnownIdentifier]:
         """Rows of that authority and value, of these kinds (``None``: any): with exactly that type, else with a missing type."""
+        found = self._by_value.get(identifier.value)
+        if found is None:
+            return []
         exact, untyped = [], []
-        for row in self._by_value.get(identifier.value, ()):
+        for row in found:
             if (kinds is None or row.kind in kinds) and _same(row.authority, identifier.authority):
                 if _same(row.type, identifier.type):
                     exact.append(row)
                 elif not row.type or not identifier.type:
                     untyped.append(row)
         return exact or untyped
+
+
+def _put(rows: list[KnownIdentifier], row: KnownIdentifier) -> None:
+    """Adds a row, or replaces that of the same identifier and record."""
+    if rows:
+        rows[:] = [one for one in rows if (one[:3], one.origin) != (row[:3], row.origin)]
+    rows.append(row)
 
 
 def is_alike(one: KnownIdentifier | Identifier, other: KnownIdentifier | Identifier) -> bool:

@@ -6,11 +6,12 @@ The one whose time is entirely later counts. Where times overlap, a refusal wins
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from store import times
 from store.domain.contactability import is_refusable, more_restrictive
 from store.preference import RESTRICTED, Assertion, PatientStatements, Statement, refuses
+from store.times import Time
 
 APART = ("Consent/", "Flag/")
 """FHIR resources of which a patient has several at once. The end of one says nothing about another."""
@@ -21,6 +22,25 @@ VERSION = "/_history/"
 """Separates the version in the evidence id of a FHIR resource."""
 
 
+class Order(NamedTuple):
+    """How a payload relates to the evidence of an assertion of its authority, whatever the attribute.
+
+    ``newest``: the later of their times. ``records`` and ``resources``: whether they are of two records, of two resources.
+    """
+
+    newer: bool | None
+    newest: Time
+    records: bool
+    resources: bool
+
+
+def order(item: PatientStatements, old: Assertion) -> Order:
+    """The order of a payload and an assertion."""
+    resources = of_two_resources(old.evidence_id, item.evidence_id)
+    newest = times.newest(old.effective, item.effective)
+    return Order(_is_newer(item, old, resources=resources), newest, of_two_records(old.evidence_id, item.evidence_id), resources)
+
+
 def is_newer(item: PatientStatements, old: Assertion) -> bool | None:
     """Whether a payload is newer evidence than an assertion of its authority; ``None`` where their times overlap and nothing else tells.
 
@@ -28,8 +48,12 @@ def is_newer(item: PatientStatements, old: Assertion) -> bool | None:
     times say. A lower version with a later time comes from a server that restarted its count: nobody can tell. HL7's PID-33 breaks ties
     within one second.
     """
+    return _is_newer(item, old, resources=of_two_resources(item.evidence_id, old.evidence_id))
+
+
+def _is_newer(item: PatientStatements, old: Assertion, *, resources: bool) -> bool | None:
     by_time = item.effective.is_newer(old.effective)
-    if item.version == old.version or of_two_resources(item.evidence_id, old.evidence_id):
+    if item.version == old.version or resources:
         return by_time
     if _resource(item.evidence_id) and _resource(old.evidence_id):
         return True if item.version > old.version else None if by_time else False

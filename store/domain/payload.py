@@ -83,7 +83,7 @@ def permitting(
 
 
 def _only(attributes: set[str], among: Mapping[str, Assertion]) -> Mapping[str, Assertion]:
-    return {name: one for name, one in among.items() if base(name) in attributes}
+    return {name: one for name, one in among.items() if (base(name) if "#" in name else name) in attributes}
 
 
 def outdated(item: PatientStatements, known: assertions.SourceAssertions) -> frozenset[str]:

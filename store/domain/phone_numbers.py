@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 
 from store.errors import ValueRefused
-from store.preference import EMAIL, FAX, PHONES, Assertion, ContactPreferences, Phone, base
+from store.preference import EMAIL, FAX, LISTS, PHONES, Assertion, ContactPreferences, Phone, base
 
 
 def numbers_on_file(by_authority: Iterable[Mapping[str, Assertion]]) -> frozenset[str]:
@@ -21,9 +21,11 @@ def numbers_on_file(by_authority: Iterable[Mapping[str, Assertion]]) -> frozense
     found: set[str] = set()
     for assertions in by_authority:
         for name, one in assertions.items():
-            if one.value and name.startswith(PHONES) and base(name) == PHONES:
+            if not name.startswith(LISTS) or not one.value:
+                continue
+            if base(name) == PHONES:
                 found.update([phone.number for phone in one.value])
-            elif one.value and name.startswith(EMAIL) and base(name) == EMAIL:
+            elif base(name) == EMAIL:
                 found.update([mailbox(address) for address in one.value])
     return frozenset(found)
 

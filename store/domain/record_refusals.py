@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 from store import times
 from store.domain.assertions import Merged, SourceAssertions
 from store.domain.ordering import PATIENT, is_newer, refuser, stated
-from store.preference import FACTS, Assertion, PatientStatements, RecordOutcome, refuses
+from store.preference import FACTS, Assertion, PatientStatements, RecordOutcome, opt_out, refuses
 from store.times import Time
 
 
@@ -45,7 +45,11 @@ class RecordRefusal(NamedTuple):
 def may_change(item: PatientStatements, asserted: SourceAssertions | None) -> bool:
     """Whether a payload of a record (``ordering.refuser``) may change its refusals, for a patient without any so far."""
     before = asserted.assertions if asserted is not None else {}
-    return any(refuses(name, one.value) or _is_refused(name, before) for name, one in item.statements.items() if _is_kept(name))
+    for name, one in item.statements.items():
+        worst = opt_out(name)
+        if worst is not None and (one.value == worst or (name in before and before[name].value == worst)):
+            return True
+    return False
 
 
 def known(kept: Sequence[RecordRefusal], asserted: SourceAssertions | None, patient: int, authority: str) -> list[RecordRefusal]:
@@ -74,10 +78,11 @@ def after(
     for attribute, statement in stated(item).items() if name else ():
         if not _is_kept(attribute):
             continue
+        former = [one for one in found if one[1:4] == (authority, name, attribute)]
+        if not former and (not refuses(attribute, statement.value) or _comes_late(attribute, item, asserted)):
+            continue
         new = RecordRefusal(patient, authority, name, attribute, origin, statement.value, statement.path, *_evidence(item))
-        former = [one for one in found if one[1:4] == new[1:4]]
-        is_late = any(_is_older(new, one, item, replaces=replaces) for one in former)
-        if is_late or (not former and (not new.refuses or _comes_late(attribute, item, asserted))):
+        if any(_is_older(new, one, item, replaces=replaces) for one in former):
             continue
         found = [one for one in found if one not in former] + [new]
     return found
@@ -158,11 +163,6 @@ def without_earlier(
 def _is_kept(attribute: str) -> bool:
     """Whether refusals of the attribute are kept by record: a death or a restriction is a fact about the patient."""
     return attribute not in FACTS
-
-
-def _is_refused(attribute: str, assertions: Mapping[str, Assertion]) -> bool:
-    one = assertions.get(attribute)
-    return one is not None and refuses(attribute, one.value)
 
 
 def _is_same_patient(record: str, evidence_id: str) -> bool:

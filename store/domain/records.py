@@ -13,7 +13,7 @@ from datetime import datetime
 
 from store.domain import payload, source_codes
 from store.domain.assertions import SourceAssertions
-from store.domain.ordering import record_of, stated
+from store.domain.ordering import APART, record_of, stated
 from store.domain.source_codes import Readings
 from store.preference import Assertion, PatientStatements, Statement
 
@@ -24,15 +24,12 @@ def decided(asserted: SourceAssertions | None, item: PatientStatements, now: dat
 
 
 def decided_as_received(
-    asserted: SourceAssertions | None, item: PatientStatements, now: datetime, joined: datetime | None
+    asserted: SourceAssertions, before: Mapping[str, Assertion], item: PatientStatements, now: datetime, joined: datetime | None
 ) -> dict[str, Assertion]:
-    """The same for a payload on its way to the safeguard, which holds what a present reading would permit.
+    """The same for a payload on its way to the safeguard, which holds what a present reading would permit. ``before``: what is current.
 
     Nothing else may read codes again: the safeguard does not see what a record itself keeps beside its patient, or what falls due.
     """
-    if asserted is None:
-        return {}
-    before = asserted.current()
     return _of_records(asserted, before, item, now, joined) | _as_read_now(asserted, before, item, now, joined)
 
 
@@ -40,7 +37,7 @@ def _of_records(
     asserted: SourceAssertions, before: Mapping[str, Assertion], item: PatientStatements, now: datetime, joined: datetime | None
 ) -> dict[str, Assertion]:
     record, statements = record_of(item.evidence_id), stated(item)
-    if not any(name in before and (record or record_of(before[name].evidence_id)) for name in statements):
+    if not any(name in before and (record or before[name].evidence_id.startswith(APART)) for name in statements):
         return {}
     by, kept = payload.codes_of(asserted)
     former, readings = kept or {}, source_codes.after(kept or {}, item, now, asserted, asserted.unreadable)

@@ -48,6 +48,8 @@ class Reading(NamedTuple):
     restricted: bool
 
 
+_new = tuple.__new__  # see ``store.domain.assertions``
+
 Readings = Mapping[str, tuple[Reading, ...]]
 """By attribute, the codes of one authority about one patient, in order of receipt."""
 
@@ -75,7 +77,7 @@ Folded = dict[str, tuple[Reading, ...]]
 
 def after(readings: Readings, item: PatientStatements, recorded: datetime, before: SourceAssertions | None, marks: Marks) -> Folded:
     """The codes after one more payload of an authority. ``before``: what it held. ``marks``: with those of this payload."""
-    kept = {name: tuple([one for one in ones if not _is_read_now(name, one, item, marks)]) for name, ones in readings.items()}
+    kept = {name: _still_unread(name, ones, item, marks) for name, ones in readings.items()}
     if record_of(item.evidence_id):
         names = [name for name in item.statements if refusal(name) is not None or name in kept]
         return kept | {name: _with_record(name, kept.get(name) or _from_before(name, before), item, recorded) for name in names}
@@ -96,12 +98,15 @@ def _coded(item: PatientStatements) -> list[str]:
 
 def _stated_again(item: PatientStatements, kept: Readings) -> list[str]:
     """The attributes with kept codes that the payload states, unless it is known: an approved change, applied after it was held."""
-    return [name for name in item.statements if name in kept and not _is_known(kept[name], item)]
+    return [name for name, ones in kept.items() if name in item.statements and not _is_known(ones, item)]
 
 
-def _is_read_now(name: str, one: Reading, item: PatientStatements, marks: Marks) -> bool:
-    """Whether a reading could not be read from this very payload before, and can be now."""
-    return one.outcome == UNREAD and name not in marks and (one.evidence_id, one.effective) == (item.evidence_id, item.effective)
+def _still_unread(name: str, readings: tuple[Reading, ...], item: PatientStatements, marks: Marks) -> tuple[Reading, ...]:
+    """The readings without those that could not be read from this very payload before, and can be now."""
+    if name in marks or all(one.outcome != UNREAD for one in readings):
+        return readings
+    this = item.evidence_id, item.effective
+    return tuple([one for one in readings if one.outcome != UNREAD or (one.evidence_id, one.effective) != this])
 
 
 def current(readings: Readings, asserted: SourceAssertions) -> Folded:
@@ -269,17 +274,20 @@ def _again(name: str, one: Reading, reader: CodeReader) -> Reading:
 
 
 def _mapped(one: Reading, statement: Statement | None, problem: Problem | None) -> Reading:
+    outcome, value, path = _outcome(statement, problem, one.path)
+    return one._replace(outcome=outcome, value=value, path=path)
+
+
+def _outcome(statement: Statement | None, problem: Problem | None, path: str) -> tuple[str, Any, str]:
     if statement is not None:
-        return one._replace(outcome=STATED, value=statement.value, path=statement.path)
-    if problem is not None:
-        return one._replace(outcome=UNREAD, value=problem.reason, path=problem.path)
-    return one._replace(outcome=SILENT, value=None)
+        return STATED, statement.value, statement.path
+    return (UNREAD, problem.reason, problem.path) if problem is not None else (SILENT, None, path)
 
 
 def _reading(name: str, item: PatientStatements, recorded: datetime) -> Reading:
-    statement = item.statements.get(name)
+    outcome = _outcome(item.statements.get(name), _problem(name, item), "")
     evidence = (item.effective, recorded, item.evidence_id, item.version, ordering.withholds(item))
-    return _mapped(Reading(item.codes.get(name), SILENT, None, "", *evidence), statement, _problem(name, item))
+    return _new(Reading, (item.codes.get(name), *outcome, *evidence))
 
 
 def _is_known(readings: tuple[Reading, ...], item: PatientStatements) -> bool:
@@ -314,14 +322,17 @@ def _with(name: str, readings: tuple[Reading, ...], new: Reading) -> tuple[Readi
 
     Past :data:`MOST` the oldest is dropped: first of those that state nothing, last of those that refuse or could.
     """
-    same = next((one for one in readings if _key(one) == _key(new)), None)
+    key = _key(new)
+    same = next((one for one in readings if _key(one) == key), None)
     if same is not None and _is_no_news(new, same, is_last=readings[-1] is same):
         return readings
     others = [one for one in readings if one is not same]
     if same is not None:
         evidence = same if not readings or readings[-1] is same else new
-        new = new._replace(effective=times.newest(same.effective, new.effective), evidence_id=evidence.evidence_id)
-        new = new._replace(version=max(same.version, new.version), recorded=max(same.recorded, new.recorded))
+        new = new._replace(
+            effective=times.newest(same.effective, new.effective), recorded=max(same.recorded, new.recorded),
+            evidence_id=evidence.evidence_id, version=max(same.version, new.version),
+        )  # fmt: skip
     if len(others) >= MOST:
         others.remove(min(others, key=lambda one: (_weight(name, one), one.effective.latest)))
     return (*others, new)
@@ -367,4 +378,4 @@ def _joined(name: str, readings: tuple[Reading, ...], one: Reading) -> tuple[Rea
 
 def _current(one: Reading, asserted: SourceAssertions) -> Reading:
     """A code of the last payload counts at the time that payload was confirmed."""
-    return one._replace(effective=asserted.confirmed) if one.effective == asserted.effective else one
+    return _new(Reading, (*one[:4], asserted.confirmed, *one[5:])) if one.effective == asserted.effective else one

@@ -97,6 +97,8 @@ class SourceGate:
         """
         held_before = any((record, self.authority, name) in self.known for name in permitting)
         to_hold = {} if not permitting or (not held_before and self.guard.admits(patient)) else permitting
+        if not to_hold and not self.known:
+            return frozenset()
         for name in stated(item):
             key = (record, self.authority, name)
             known = self.known.get(key)

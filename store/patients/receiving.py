@@ -248,5 +248,8 @@ def _may_be_repeated(patient: PatientState) -> bool:
 def _merge_as_read_now(
     asserted: assertions.SourceAssertions | None, item: PatientStatements, now: datetime, *, joined: datetime | None, doubtful: bool
 ) -> assertions.Merged:
-    decided = records.decided_as_received(asserted, item, now, joined)
-    return assertions.merge(asserted, item, now, doubtful=doubtful, joined=joined, decided=decided)
+    if asserted is None:
+        return assertions.merge(None, item, now, doubtful=doubtful, joined=joined)
+    before = asserted.current()
+    decided = records.decided_as_received(asserted, before, item, now, joined)
+    return assertions.merge(asserted, item, now, doubtful=doubtful, joined=joined, decided=decided, before=before)

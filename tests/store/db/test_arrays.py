@@ -35,6 +35,9 @@ def test_numbers_times_and_bytes_come_back_as_they_went(server: psycopg.Connecti
     elsewhere = TIME.astimezone(timezone(timedelta(hours=-5)))
     assert back(server, sql.numbers([0, -7, 2**62, None]), "bigint") == [0, -7, 2**62, None]
     assert back(server, sql.times([TIME, None, elsewhere, TIME]), "timestamptz") == [TIME, None, TIME, TIME]
+    known: dict[datetime | None, str] = {}
+    columns = [sql.times(column, known) for column in ([TIME, None], [None, elsewhere], [TIME + timedelta(1), TIME])]
+    assert [back(server, column, "timestamptz") for column in columns] == [[TIME, None], [None, TIME], [TIME + timedelta(1), TIME]]
     assert back(server, sql.octets([b"", b'\\x00"{', bytes(range(256)), None]), "bytea") == [b"", b'\\x00"{', bytes(range(256)), None]
 
 

@@ -27,6 +27,25 @@ def test_at_the_same_second_the_later_receipt_counts_for_what_refuses_nothing(si
     assert site.value("1", "language") == "es"
 
 
+def test_each_attribute_is_compared_with_its_own_evidence(site: Site) -> None:
+    site.apply(says("1", 1, {"consent.voice": "granted", "language": "en", "email": ("a@x.example",)}))
+    site.apply(says("1", 9, {"consent.email": "granted", "language": "es"}), says("1", 3, {"consent.voice": "denied"}))
+    between = {"consent.email": "denied", "consent.voice": "granted", "email": ("b@x.example",), "language": "fr"}
+    assert site.apply(says("1", 5, between)) == ["applied"]
+    names = ("consent.email", "consent.voice", "email", "language")
+    assert [site.value("1", name) for name in names] == ["granted", "granted", ("b@x.example",), "es"]
+
+
+def test_versions_and_times_of_one_record_order_each_attribute_by_itself(site: Site) -> None:
+    """One payload after two versions of a record: it is newer than the one and older than the other."""
+    record = "Patient/1/_history/{}"
+    site.apply(says("1", 5, {"language": "en", "active": True}, evidence=record.format(2), version=2), source="fhir")
+    site.apply(says("1", 5, {"language": "es"}, evidence=record.format(4), version=4), source="fhir")
+    late = says("1", 5, {"active": False, "language": "fr", "display_name": "Bo"}, evidence=record.format(3), version=3)
+    assert site.apply(late, source="fhir") == ["applied"]
+    assert [site.value("1", name) for name in ("active", "language", "display_name")] == [False, "es", "Bo"]
+
+
 def test_at_the_same_second_the_higher_version_counts(site: Site) -> None:
     site.apply(says("1", 1, YES, evidence="p/3", version=3))
     assert site.apply(says("1", 1, NO, evidence="p/2", version=2)) == ["stale"]
