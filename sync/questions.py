@@ -1,4 +1,4 @@
-"""What the API processes of one service have together. The first one has it; the others ask for it (``sync.workers``).
+"""What the API processes of one service have together. The first one has it; the others ask for it (``sync.api_processes``).
 
 A question is a name and its arguments, over a connection that only the two processes have. Each process asks one question at a time.
 """

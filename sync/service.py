@@ -26,6 +26,7 @@ from store.runs.schedule_times import ScheduleTimes
 from sync import alerts, descriptors, logs, pace, process_report, scheduled_exports, service_manager, tracing, webhooks, write_back
 from sync.alerts import alerting
 from sync.api import api_counts, asked_readiness, build_api, build_monitoring, share
+from sync.api_processes import ApiProcesses
 from sync.child import Child
 from sync.config import Settings, plain
 from sync.config.database import is_open_to_others
@@ -63,7 +64,6 @@ from sync.scheduled_exports import exports_written
 from sync.signals import sleep_until
 from sync.webhooks import webhooks_sent
 from sync.worker import Watch, Worker
-from sync.workers import Workers
 from sync.write_back import write_backs_sent
 
 API = "api"
@@ -79,7 +79,7 @@ def roles_of_child(roles: Collection[str]) -> frozenset[str]:
 
 
 class Inherited(NamedTuple):
-    """What a further process of the API has from the first one: the socket to accept from, and whom to ask (``sync.workers``)."""
+    """What a further process of the API has from the first one: the socket to accept from, and whom to ask (``sync.api_processes``)."""
 
     listening: socket.socket
     questions: Questions
@@ -97,7 +97,7 @@ class Service:
         reloads: SimpleQueue[Request] | None = None,
         metrics_at: Address | None = None,
         child: Collection[str] = (),
-        workers: int = 1,
+        processes: int = 1,
         inherited: Inherited | None = None,
     ) -> None:
         self.runtime, self.wanted, self.metrics_at = runtime, frozenset(roles).difference(child), metrics_at
@@ -110,8 +110,8 @@ class Service:
         self._queue_worker: ServiceRole | None = None
         self.child = Child(runtime, child, self.fail) if child else None
         self.inherited, self.api_counts = inherited, api_counts(runtime, is_first=inherited is None)
-        self.workers = Workers(runtime, workers - 1, self.fail, self.api_counts.look_ups) if workers > 1 else None
-        self._children = [one for one in (self.child, self.workers) if one]
+        self.api_processes = ApiProcesses(runtime, processes - 1, self.fail, self.api_counts.look_ups) if processes > 1 else None
+        self._children = [one for one in (self.child, self.api_processes) if one]
         runtime.beside = lambda: reduce(process_report.added, (one.report() for one in self._children), ProcessReport())
         self.queue = self._queue()
         self.listening = Listening(runtime, self.fail) if "listen" in self.wanted else None
@@ -274,8 +274,8 @@ class Service:
             shared = share(self.runtime, self.queue, self.api_counts)
             self.web = WebRole(build_api(self.runtime, self.queue, self.api_counts, shared), settings, self.fail, self._refused)
         yield self.web
-        if self.workers:
-            yield self.workers.accept_from(self.web.socket, shared)
+        if self.api_processes:
+            yield self.api_processes.accept_from(self.web.socket, shared)
 
     def _jobs_beside(self) -> tuple[Depth, float]:
         return self.runtime.beside().depth()
@@ -320,19 +320,19 @@ def serving(
     reloads: SimpleQueue[Request] | None = None,
     metrics_at: Address | None = None,
     child: Collection[str] = (),
-    workers: int = 1,
+    processes: int = 1,
     inherited: Inherited | None = None,
 ) -> Iterator[Service]:
     """A started service over the configured database, stopped at the end of the block.
 
     ``ended`` tells it to stop; ``True`` in ``reloads`` to read the configuration again. ``metrics_at``: an address of this process alone
-    for metrics and readiness. ``child``: those of the roles that a child process has. ``workers``: the number of processes that answer;
+    for metrics and readiness. ``child``: those of the roles that a child process has. ``processes``: the number of processes that answer;
     ``inherited``: what this one has from the first of them.
     """
     runtime = Runtime.open(settings)
     try:
         runtime.tracing = tracing.configured(runtime.database)
-        service = Service(runtime, roles, watch, ended, reloads, metrics_at, child, workers, inherited)
+        service = Service(runtime, roles, watch, ended, reloads, metrics_at, child, processes, inherited)
         service.start()
         try:
             yield service

@@ -74,7 +74,7 @@ def serve(
             reloads=requests,
             metrics_at=metrics_at,
             child=child,
-            workers=workers,
+            processes=workers,
             inherited=_inherited(api_socket, questions),
         ) as service,
     ):

@@ -29,7 +29,7 @@ SILENT = 20
 """How many times in a row a process may owe its report before it is killed: its callers wait for answers that it does not give."""
 
 
-class ApiWorker(Child):
+class ApiProcess(Child):
     """Keeps one further process. ``look_ups`` is told what it is asked about; ``listening`` is the API's socket."""
 
     what = "a process of the API"
@@ -60,7 +60,7 @@ class ApiWorker(Child):
         except OSError:
             ours.close()
             raise
-        threading.Thread(target=questions.answer, args=(ours, self.shared), name="answer worker", daemon=True).start()
+        threading.Thread(target=questions.answer, args=(ours, self.shared), name="answer questions", daemon=True).start()
         return found
 
     def _reported(self, line: bytes) -> None:
@@ -70,45 +70,45 @@ class ApiWorker(Child):
         api_report.count_look_ups(self.look_ups, before.counts, self._report.counts)
 
 
-class Workers:
+class ApiProcesses:
     """Keeps all further processes of the API. ``shared`` is what they ask this one for."""
 
     def __init__(self, runtime: Runtime, number: int, fail: Callable[[str], None], look_ups: LookUps) -> None:
         self.runtime, self.number, self.fail, self.look_ups = runtime, number, fail, look_ups
-        self._workers: list[ApiWorker] = []
+        self._processes: list[ApiProcess] = []
         self._watch = Housekeeping({"processes of the API watched": self._look}, REPORT_EVERY)
 
-    def accept_from(self, listening: socket.socket, shared: Shared) -> Workers:
+    def accept_from(self, listening: socket.socket, shared: Shared) -> ApiProcesses:
         """Has them accept connections from this socket, once started."""
         self._listening = listening.dup()  # the web server closes its own
-        self._workers = [ApiWorker(self.runtime, self.fail, self._listening, shared, self.look_ups) for _ in range(self.number)]
+        self._processes = [ApiProcess(self.runtime, self.fail, self._listening, shared, self.look_ups) for _ in range(self.number)]
         return self
 
     def start(self) -> None:
         """Starts them. The service answers meanwhile."""
-        for one in self._workers:
+        for one in self._processes:
             one.start()
         self._watch.start()
 
     def stop(self) -> None:
         """Has them answer what they have accepted, and end; returns when they have."""
-        for one in self._workers:
+        for one in self._processes:
             one.end()
         self._listening.close()  # nobody accepts any more, so nobody should wait
         self._watch.stop()
-        with ThreadPoolExecutor(len(self._workers), "stop worker") as stopping:
-            list(stopping.map(ApiWorker.stop, self._workers))
+        with ThreadPoolExecutor(len(self._processes), "stop") as stopping:
+            list(stopping.map(ApiProcess.stop, self._processes))
 
     def tell(self, what: Told) -> None:
         """Has them use the settings of this process, or know why they stay as they are."""
-        for one in self._workers:
+        for one in self._processes:
             one.tell(what)
 
     def report(self) -> ProcessReport:
         """What all of them have counted."""
-        return reduce(process_report.added, (one.report() for one in self._workers), ProcessReport())
+        return reduce(process_report.added, (one.report() for one in self._processes), ProcessReport())
 
     def _look(self) -> int:
-        for one in self._workers:
+        for one in self._processes:
             one.look()
         return 0

@@ -25,13 +25,13 @@ from adapters.rehearsal.emr import RehearsalEmr
 from store.audit.receipts import Receipts
 from store.audit.verify import verify
 from store.runs.processes import Processes
+from sync.api_processes import SILENT
 from sync.config import load
 from sync.demo import ENTERPRISE
 from sync.service import serving
-from sync.workers import SILENT
 from tests.functional.real_service import WITHIN, Site, is_alive, until
 
-API_AND_WORKER = ("--workers", "2", "--only", "api")
+TWO_OF_THE_API = ("--workers", "2", "--only", "api")
 ASK = {"patient": {"authority": "GENHOSP", "value": "nobody"}, "message_type": "automation", "channels": ["sms"]}
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 DECISIONS, IDLE = 60, 2.0
@@ -46,10 +46,10 @@ def site(tmp_path: Path, database_url: str) -> Iterator[Site]:
         found.runtime.close()
 
 
-def worker(site: Site) -> int:
+def other_process(site: Site) -> int:
     """The process beside the first one, once it answers."""
-    until(lambda: len(site.processes()) == 2, site)
-    return site.processes()[1]
+    until(lambda: len(site.processes("api")) == 2, site)
+    return site.processes("api")[1]
 
 
 @contextmanager
@@ -87,7 +87,7 @@ class Caller:
 
     def _connect(self) -> None:
         self.connection.close()
-        with frozen(self.site, *(one for one in self.site.processes() if one != self.process)):
+        with frozen(self.site, *(one for one in self.site.processes("api") if one != self.process)):
             assert self._asked("GET", "/healthz")[0] == 200
 
     def _asked(self, method: str, path: str, body: str | None = None, headers: dict[str, str] | None = None) -> Answer:
@@ -143,8 +143,8 @@ def test_each_process_answers_on_the_port_and_answers_for_all(site: Site, caller
     site.document["api"] |= {"unknown_patients": {"floor": "7", "percent": "20", "within": "10m"}}
     site.write()
     decided = 'emr_sync_decisions_total{decision="do_not_send",reason="patient_unknown"}'
-    with site.served(*API_AND_WORKER):
-        both = [callers.of(site.process.pid), callers.of(worker(site))]
+    with site.served(*TWO_OF_THE_API):
+        both = [callers.of(site.process.pid), callers.of(other_process(site))]
         site.resync()  # nobody does it here
         assert [one.decide()[0] for one in both for _ in range(4)] == [200] * 8
         seen = [0.0]
@@ -170,8 +170,8 @@ def test_each_process_answers_on_the_port_and_answers_for_all(site: Site, caller
 def test_a_process_whose_first_one_stands_still_answers_decisions_and_readiness_but_no_metrics_and_no_sign_in(
     site: Site, callers: Callers
 ) -> None:
-    with site.served(*API_AND_WORKER):
-        other = callers.of(worker(site))
+    with site.served(*TWO_OF_THE_API):
+        other = callers.of(other_process(site))
         with frozen(site, site.process.pid):
             assert other.decide()[0] == 200
             until(lambda: other.asked("GET", "/readyz")[0] == 200, site)
@@ -182,8 +182,8 @@ def test_a_process_whose_first_one_stands_still_answers_decisions_and_readiness_
 def test_receipts_of_all_processes_are_one_chain_and_killing_one_process_loses_none(site: Site, callers: Callers) -> None:
     site.document["enterprises"][ENTERPRISE] |= {"decision_receipts": True}
     site.write()
-    with site.served(*API_AND_WORKER):
-        killed = worker(site)
+    with site.served(*TWO_OF_THE_API):
+        killed = other_process(site)
         kept, lost = ([callers.of(one) for _ in range(2)] for one in (site.process.pid, killed))
         with ThreadPoolExecutor(4) as pool:
             mine, others = pool.map(decisions, kept), pool.map(decisions, lost)
@@ -191,7 +191,7 @@ def test_receipts_of_all_processes_are_one_chain_and_killing_one_process_loses_n
             os.kill(killed, signal.SIGKILL)
             answered = [one for found in (*mine, *others) for one in found]
         until(lambda: killed not in site.processes() and len(site.processes()) == 2, site)
-        answered += decisions(callers.of(worker(site)))
+        answered += decisions(callers.of(other_process(site)))
         first = callers.of(site.process.pid)
         assert first.metric('emr_sync_failures_total{kind="process"}') == 1
         _, ready = first.asked("GET", "/readyz", key=site.operator)
@@ -223,8 +223,8 @@ def receipts(site: Site) -> int:
 
 def test_a_stop_answers_what_any_process_has_accepted(site: Site, callers: Callers) -> None:
     body = json.dumps(ASK).encode()
-    with site.served(*API_AND_WORKER), ExitStack() as open_until_the_end:
-        both = [callers.of(one) for one in (site.process.pid, worker(site)) for _ in range(2)]
+    with site.served(*TWO_OF_THE_API), ExitStack() as open_until_the_end:
+        both = [callers.of(one) for one in (site.process.pid, other_process(site)) for _ in range(2)]
         head = f"POST /v1/decisions HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {site.sender}\r\nExpect: 100-continue\r\n"
         sockets = [open_until_the_end.enter_context(closing(one.connection.sock)) for one in both]
         for one in sockets:
@@ -258,11 +258,11 @@ def answer_of(connection: socket.socket) -> bytes:
 
 
 def test_killing_the_first_process_ends_the_others_and_the_next_start_has_the_port(site: Site) -> None:
-    with site.served(*API_AND_WORKER):
-        other = worker(site)
+    with site.served(*TWO_OF_THE_API):
+        other = other_process(site)
         site.kill()
         until(lambda: not is_alive(other), site)
-    with site.served(*API_AND_WORKER):
+    with site.served(*TWO_OF_THE_API):
         assert site.decision() == 200
 
 
@@ -271,20 +271,21 @@ def test_a_reload_reaches_every_process_with_its_certificate_or_none(site: Site,
     write(site, first)
     site.document["api"] |= {"tls": {"certificate": "file:api.pem", "key": "file:api.key"}}
     site.write()
-    with site.served(*API_AND_WORKER):
-        processes = [site.process.pid, worker(site)]
+    with site.served("--workers", "2", processes=3):
+        processes = [site.process.pid, other_process(site)]
         both = [callers.of(one, first.client()) for one in processes]
         assert [one.asked("POST", "/v1/sources/second/resync", key=site.operator)[0] for one in both] == [404, 404]
         write(site, second)
         site.add_source("second")
         site.process.send_signal(signal.SIGHUP)
-        until(lambda: site.log.count("configuration reloaded") == 2, site)
+        until(lambda: site.log.count("configuration reloaded") == 3, site)
         both = [callers.of(one, second.client()) for one in processes]
-        assert [one.asked("POST", "/v1/sources/second/resync", key=site.operator)[0] for one in both] == [202, 409]
+        assert {one.asked("POST", "/v1/sources/second/resync", key=site.operator)[0] for one in both} <= {202, 409}
+        until(lambda: "done" in [one.status for one in site.runtime.journal.runs(source="second")], site)
         site.document["api"] |= {"access_log": True}
         site.write()
         site.process.send_signal(signal.SIGHUP)
-        until(lambda: [why for _, why in site.refusals()] == [f"{site.file}: restart the service to change api.access_log"] * 2, site)
+        until(lambda: [why for _, why in site.refusals()] == [f"{site.file}: restart the service to change api.access_log"] * 3, site)
 
 
 def write(site: Site, one: Certificate) -> None:
@@ -293,9 +294,9 @@ def write(site: Site, one: Certificate) -> None:
 
 
 def test_a_process_that_stands_still_is_killed_and_another_takes_its_place(site: Site) -> None:
-    with serving(load(site.file, {}), ["api"], workers=2) as service:
-        assert service.workers is not None
-        (kept,) = service.workers._workers
+    with serving(load(site.file, {}), ["api"], processes=2) as service:
+        assert service.api_processes is not None
+        (kept,) = service.api_processes._processes
         until(lambda: kept._owed == 0 and kept._process, site)
         assert kept._process is not None
         process = kept._process.process
