@@ -26,7 +26,7 @@ PERIOD, ESCAPED_O, ESCAPED_P = b"period", b"\\u006", b"\\u007"
 NOT_READ_BY = ("options", "adapter", "preset")
 
 
-class Kind(msgspec.Struct, rename={"kind": "resourceType"}):
+class ResourceKind(msgspec.Struct, rename={"kind": "resourceType"}):
     """The part of a resource that says what it is."""
 
     kind: str
@@ -41,7 +41,7 @@ class PatientHead(msgspec.Struct, rename={"kind": "resourceType"}):
     identifier: Any = None
 
 
-_kind = msgspec.json.Decoder(Kind).decode
+_kind = msgspec.json.Decoder(ResourceKind).decode
 _head = msgspec.json.Decoder(PatientHead).decode
 
 
