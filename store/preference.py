@@ -332,25 +332,3 @@ class Preference(NamedTuple):
     value: Any
     authority: str
     assertion: Assertion
-
-
-@dataclass(frozen=True, slots=True)
-class ContactPreferences:
-    """What is in force for one patient: all that a decision looks at.
-
-    ``consents`` and ``topics`` map the attribute's tail (``sms``, ``sms#+12175550100``; ``billing.sms``) to ``granted``
-    or ``denied``; what is missing is unknown. ``unreadable``: attributes of which newer evidence could not be read.
-    """
-
-    do_not_contact: str = UNKNOWN
-    preferred_method: str | None = None
-    preferred_phone: str | None = None
-    phones: tuple[Phone, ...] = ()
-    emails: tuple[str, ...] = ()
-    language: str | None = None
-    consents: dict[str, str] = field(default_factory=dict)
-    topics: dict[str, str] = field(default_factory=dict)
-    deceased: bool = False
-    restricted: bool = False
-    active: bool = True
-    unreadable: tuple[str, ...] = ()

@@ -143,8 +143,13 @@ def is_single(values: Sequence[Any]) -> bool:
 
 def in_json(values: Sequence[Any]) -> str:
     """A list of text or of numbers as JSON. ``json.dumps`` prepares an encoder for each list."""
-    if values and isinstance(values[0], int):
+    if not values:
+        return "[]"
+    if isinstance(values[0], int):
         return f"[{','.join(map(str, values))}]"
+    joined = '","'.join(values)
+    if joined.isascii() and joined.isprintable() and "\\" not in joined and joined.count('"') == 2 * (len(values) - 1):
+        return f'["{joined}"]'
     return f"[{','.join(map(encode_basestring_ascii, values))}]"
 
 

@@ -5,11 +5,14 @@ from __future__ import annotations
 from datetime import datetime
 from typing import NamedTuple
 
+from msgspec import Struct
+
 from store.domain import reasons as why
+from store.domain.contact import ContactPreferences
 from store.domain.decision_request import Appointment, DecisionRequest, KnownPatient
 from store.domain.policies import Policy
 from store.domain.sms_consent import blocks
-from store.preference import DENIED, YES, ContactPreferences, Method, Phone
+from store.preference import DENIED, YES, Method, Phone
 
 SMS, VOICE, EMAIL = "sms", "voice", "email"
 ORDER = (SMS, VOICE, EMAIL)
@@ -36,7 +39,7 @@ GOVERNS = {
 }
 
 
-class Route(NamedTuple):
+class Route(Struct, frozen=True, gc=False):
     """How this message should reach the patient. The appointment's choice has already replaced the patient's.
 
     ``phones``: those that may be used at all. ``strict``: only the channel ``method``. ``pinned``: only the address ``number``.

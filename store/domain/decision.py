@@ -17,6 +17,7 @@ Further rules, beyond the table of message types (``tests/spec`` has a case for 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 
 from msgspec.structs import replace
@@ -64,10 +65,9 @@ def decide(request: DecisionRequest, known: KnownPatient | None, policy: Policy,
         return refused(why.MESSAGE_TYPE_UNKNOWN)
     if known.at_later is not None:
         known = known.at_later(request.at or now)
-    for check in MESSAGE_CHECKS:
-        reason = check(request, known, policy, rule)
-        if reason is not None:
-            return _refusal_of_message(reason, request, known)
+    reason = _reason_to_refuse(request, known, policy, rule)
+    if reason is not None:
+        return _refusal_of_message(reason, request, known)
     decision = _first_channel(request, known, preferred_route(request, known.contact, policy, rule, request.at or now), rule)
     if known.contact.unreadable and is_unreadable(request, known, rule):
         return replace(decision, reasons=(why.PREFERENCE_UNREADABLE, *decision.reasons))
@@ -79,17 +79,20 @@ def refused(reason: str) -> Decision:
     return Decision(DO_NOT_SEND, reasons=(reason,))
 
 
-def _deceased(request: DecisionRequest, known: KnownPatient, policy: Policy, rule: Governance) -> str | None:
-    return why.DECEASED if known.contact.deceased else None
-
-
-def _stale(request: DecisionRequest, known: KnownPatient, policy: Policy, rule: Governance) -> str | None:
-    return why.SOURCE_STALE if known.stale and policy.when_stale != "flag" else None
-
-
-def _unreadable(request: DecisionRequest, known: KnownPatient, policy: Policy, rule: Governance) -> str | None:
-    refuses = known.contact.unreadable and policy.when_unreadable != "flag" and is_unreadable(request, known, rule)
-    return why.PREFERENCE_UNREADABLE if refuses else None
+def _reason_to_refuse(request: DecisionRequest, known: KnownPatient, policy: Policy, rule: Governance) -> str | None:
+    """Why the whole message is refused, by the first check that matches; ``None`` if none does."""
+    contact = known.contact
+    if contact.deceased:
+        return why.DECEASED
+    if known.stale and policy.when_stale != "flag":
+        return why.SOURCE_STALE
+    if contact.unreadable and policy.when_unreadable != "flag" and is_unreadable(request, known, rule):
+        return why.PREFERENCE_UNREADABLE
+    if rule.do_not_contact and contact.do_not_contact == YES and not lifts_do_not_contact(request.appointment, policy):
+        return why.DO_NOT_CONTACT
+    if contact.topics and rule.topic and request.topic and _is_declined(request.topic, contact.topics):
+        return why.TOPIC_DECLINED
+    return None
 
 
 def is_unreadable(request: DecisionRequest, known: KnownPatient, rule: Governance) -> bool:
@@ -107,21 +110,10 @@ def _governs(attribute: str, request: DecisionRequest, rule: Governance) -> bool
     return attribute == DECEASED or (attribute == DO_NOT_CONTACT and rule.do_not_contact)
 
 
-def _do_not_contact(request: DecisionRequest, known: KnownPatient, policy: Policy, rule: Governance) -> str | None:
-    if not rule.do_not_contact or known.contact.do_not_contact != YES or lifts_do_not_contact(request.appointment, policy):
-        return None
-    return why.DO_NOT_CONTACT
+def _is_declined(name: str, topics: Mapping[str, str]) -> bool:
+    return all(topics.get(f"{name}.{channel}") == DENIED for channel in ORDER)
 
 
-def _topic(request: DecisionRequest, known: KnownPatient, policy: Policy, rule: Governance) -> str | None:
-    topics = known.contact.topics
-    if not rule.topic or not request.topic or not topics:
-        return None
-    return why.TOPIC_DECLINED if all(topics.get(f"{request.topic}.{channel}") == DENIED for channel in ORDER) else None
-
-
-MESSAGE_CHECKS = (_deceased, _stale, _unreadable, _do_not_contact, _topic)
-"""In order; the first that returns a reason refuses."""
 CHECKED_ATTRIBUTES: dict[str, tuple[str, ...]] = {why.DECEASED: (DECEASED,), why.DO_NOT_CONTACT: (DO_NOT_CONTACT,)}
 """The attributes whose evidence a refusal lists. Those of a topic depend on the request."""
 
@@ -232,4 +224,7 @@ def _opt_out_evidence(channel: str, request: DecisionRequest, known: KnownPatien
 
 def _evidence_of(known: KnownPatient, attributes: tuple[str, ...]) -> tuple[Evidence, ...]:
     evidence = known.evidence
+    if len(attributes) == 1:  # as for most requests
+        one = evidence(attributes[0])
+        return () if one is None else (one,)
     return tuple([one for attribute in attributes if (one := evidence(attribute)) is not None])

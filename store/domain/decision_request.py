@@ -7,14 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import NamedTuple
 
 from msgspec import UNSET, Struct, UnsetType
 from msgspec.structs import replace
 
+from store.domain.contact import ContactPreferences
 from store.domain.ids import decision_ids
 from store.domain.sms_consent import OptOut
-from store.preference import ContactPreferences
 
 SEND = "send"
 DO_NOT_SEND = "do_not_send"
@@ -61,7 +60,7 @@ def no_evidence(attribute: str) -> Evidence | None:
     return None
 
 
-class KnownPatient(NamedTuple):
+class KnownPatient(Struct, frozen=True, gc=False):
     """What is known about a patient: all that a decision uses. ``evidence`` is called only for attributes behind the decision.
 
     ``at_later`` returns the same as of a later moment; set only if a period changes something.

@@ -15,26 +15,14 @@ from typing import Any, NamedTuple, TypeVar
 import msgspec
 
 from store import times
+from store.domain.contact import ContactPreferences
 from store.domain.decision_request import Evidence
 from store.domain.message_class import UNKNOWN, MessageClass
 from store.domain.sms_consent import ConsentEvent, Events
 from store.domain.source_codes import Reading, Readings
 from store.domain.unreadable import Marks, Unreadable
 from store.errors import DocumentDamaged
-from store.preference import (
-    EMAIL,
-    LISTS,
-    PHONES,
-    Assertion,
-    Codes,
-    ContactPreferences,
-    Identifier,
-    Later,
-    Phone,
-    Preference,
-    Statement,
-    base,
-)
+from store.preference import CONSENT, EMAIL, LISTS, PHONES, Assertion, Codes, Identifier, Later, Phone, Preference, Statement, base
 from store.times import Time
 
 
@@ -65,6 +53,30 @@ class StoredPayload(NamedTuple):
         return times.between(self.earliest, self.latest)
 
 
+class StoredOrigin(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """What evidence tells of a stored payload. What follows in the document is not read."""
+
+    earliest: datetime
+    recorded: str
+    evidence_id: str
+    version: int
+    latest: datetime | None = None
+
+
+class StoredPaths(msgspec.Struct, frozen=True, gc=False, rename=lambda field: field.replace("consent_", CONSENT)):
+    """The attributes behind most decisions, each with its path and the index of its payload. Reading only these takes half the time."""
+
+    phones: tuple[str, int] | None = None
+    email: tuple[str, int] | None = None
+    preferred_method: tuple[str, int] | None = None
+    preferred_phone: tuple[str, int] | None = None
+    do_not_contact: tuple[str, int] | None = None
+    deceased: tuple[str, int] | None = None
+    consent_sms: tuple[str, int] | None = None
+    consent_voice: tuple[str, int] | None = None
+    consent_email: tuple[str, int] | None = None
+
+
 class StoredAssertion(NamedTuple):
     """A value, where it was read, and the index of its payload in the document."""
 
@@ -91,13 +103,16 @@ def _reading(decode: Callable[[str], T]) -> Callable[[str], T]:
 
 _encode = msgspec.json.Encoder().encode
 _assertions = _reading(msgspec.json.Decoder(tuple[list[StoredPayload], dict[str, StoredAssertion]]).decode)
-_provenance = _reading(msgspec.json.Decoder(tuple[list[tuple[str, StoredPayload]], dict[str, tuple[str, int]]]).decode)
+_provenance = _reading(msgspec.json.Decoder(tuple[list[tuple[str, StoredOrigin]], dict[str, tuple[str, int]]]).decode)
+_usual_provenance = _reading(msgspec.json.Decoder(tuple[list[tuple[str, StoredOrigin]], StoredPaths]).decode)
 _consent_events = _reading(msgspec.json.Decoder(tuple[ConsentEvent, ...]).decode)
 _message_class = _reading(msgspec.json.Decoder(MessageClass).decode)
 _marks = _reading(msgspec.json.Decoder(dict[str, Unreadable]).decode)
 _readings = _reading(msgspec.json.Decoder(dict[str, tuple[Reading, ...]]).decode)
 _code = _reading(msgspec.json.Decoder(Codes).decode)
 _plain = _reading(msgspec.json.Decoder().decode)
+USUAL = dict(zip(StoredPaths.__struct_encode_fields__, StoredPaths.__struct_fields__, strict=True))
+"""Attribute -> the field of :class:`StoredPaths`."""
 _new = tuple.__new__  # each message reads about ten assertions; this takes half as long as calling the class
 
 
@@ -215,24 +230,33 @@ def write_provenance(in_force: Mapping[str, Preference]) -> str:
 
 
 class Provenance:
-    """Where each value in force comes from. The document is read at the first call."""
+    """Where each value in force comes from. The document is read at the first call; as a whole only for a topic or a number's consent."""
 
-    __slots__ = ("_read", "_text")
+    __slots__ = ("_all", "_text", "_usual")
 
     def __init__(self, text: str) -> None:
         self._text = text
-        self._read: tuple[list[tuple[str, StoredPayload]], dict[str, tuple[str, int]]] | None = None
+        self._usual: tuple[list[tuple[str, StoredOrigin]], StoredPaths] | None = None
+        self._all: tuple[list[tuple[str, StoredOrigin]], dict[str, tuple[str, int]]] | None = None
 
     def __call__(self, attribute: str) -> Evidence | None:
         """The evidence for one attribute, ``None`` if no value of it is in force."""
-        if self._read is None:
-            self._read = _provenance(self._text)
-        payloads, paths = self._read
-        found = paths.get(attribute)
+        field = USUAL.get(attribute)
+        if field is not None:
+            if self._usual is None:
+                self._usual = _usual_provenance(self._text)
+            payloads, usual = self._usual
+            found = getattr(usual, field)
+        else:
+            if self._all is None:
+                self._all = _provenance(self._text)
+            payloads, paths = self._all
+            found = paths.get(attribute)
         if found is None:
             return None
-        authority, payload = payloads[found[1]]
-        return Evidence(attribute, authority, payload.evidence_id, found[0], payload.earliest, payload.latest)
+        path, place = found
+        authority, origin = payloads[place]
+        return Evidence(attribute, authority, origin.evidence_id, path, origin.earliest, origin.latest)
 
 
 def read_consent_events(text: str) -> Events:

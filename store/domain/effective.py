@@ -9,6 +9,7 @@ from store import times
 from store.domain import unreadable
 from store.domain.assertions import BY_MERGE, INHERITED, SourceAssertions
 from store.domain.attributes import entry
+from store.domain.contact import ContactPreferences
 from store.domain.contactability import is_refusable, more_restrictive, permitting_changes
 from store.domain.enterprise import Enterprise
 from store.domain.phone_numbers import for_contact
@@ -30,7 +31,6 @@ from store.preference import (
     UNKNOWN,
     YES,
     Assertion,
-    ContactPreferences,
     Preference,
     base,
 )

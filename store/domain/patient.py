@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
 
+from store.domain.contact import ContactPreferences
 from store.domain.lock import SourceMark
 from store.domain.sms_consent import OptOut
-from store.preference import ContactPreferences, Identifier, Preference
+from store.preference import Identifier, Preference
 
 
 class PatientRef(NamedTuple):

@@ -7,6 +7,8 @@ from dataclasses import replace
 from datetime import datetime
 from typing import NamedTuple
 
+import msgspec
+
 from store.domain import effective
 from store.domain.assertions import SourceAssertions
 from store.domain.decision_request import Evidence, KnownPatient
@@ -36,13 +38,13 @@ class DatedPatient(NamedTuple):
         def at_later(at: datetime) -> KnownPatient:
             return stored if max(at, now) < due else self._at(stored, max(at, now), now)
 
-        return at_later(now)._replace(at_later=at_later)
+        return msgspec.structs.replace(at_later(now), at_later=at_later)
 
     def _at(self, stored: KnownPatient, at: datetime, now: datetime) -> KnownPatient:
         asserted = self.assertions_at(at, now)
         in_force = effective.in_force({name: one.assertions for name, one in asserted.items()}, self.enterprise)
         contact = effective.contact(in_force, effective.unread(asserted, self.enterprise))
-        return stored._replace(contact=contact, evidence=_Evidence(in_force))
+        return msgspec.structs.replace(stored, contact=contact, evidence=_Evidence(in_force))
 
 
 class _Evidence:

@@ -9,8 +9,9 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping
 
+from store.domain.contact import ContactPreferences
 from store.errors import ValueRefused
-from store.preference import EMAIL, FAX, LISTS, PHONES, Assertion, ContactPreferences, Phone, base
+from store.preference import EMAIL, FAX, LISTS, PHONES, Assertion, Phone, base
 
 
 def numbers_on_file(by_authority: Iterable[Mapping[str, Assertion]]) -> frozenset[str]:
@@ -32,7 +33,10 @@ def numbers_on_file(by_authority: Iterable[Mapping[str, Assertion]]) -> frozense
 
 def numbers_in_force(contact: ContactPreferences) -> list[str]:
     """The numbers and e-mail addresses in force."""
-    return [phone.number for phone in contact.phones] + [mailbox(address) for address in contact.emails]
+    numbers = [phone.number for phone in contact.phones]
+    if contact.emails:
+        numbers += [mailbox(address) for address in contact.emails]
+    return numbers
 
 
 def mailbox(address: str) -> str:

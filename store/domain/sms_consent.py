@@ -15,8 +15,9 @@ from collections.abc import Collection, Iterable
 from datetime import datetime
 from typing import NamedTuple
 
+from store.domain.contact import ContactPreferences
 from store.domain.message_class import INFORMATIONAL, MARKETING, UNKNOWN, MessageClass
-from store.preference import DENIED, PATIENT, STAFF, Channel, ContactPreferences
+from store.preference import DENIED, PATIENT, STAFF, Channel
 
 OPT_OUT = "opt_out"
 OPT_IN = "opt_in"

@@ -6,18 +6,20 @@ Every row comes from :func:`store.domain.decision.decide`, asked about one addre
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 from datetime import datetime
 from typing import NamedTuple
 
+from msgspec.structs import replace
+
 from store.domain import reasons as why
 from store.domain.channels import CLOSED_BY_CONSENT, EMAIL
+from store.domain.contact import ContactPreferences
 from store.domain.decision import decide
 from store.domain.decision_request import SEND, Decision, DecisionRequest, KnownPatient, no_evidence
 from store.domain.phone_numbers import mailbox
 from store.domain.policies import Policy
 from store.domain.sms_consent import OptOut, blocks
-from store.preference import DENIED, ContactPreferences
+from store.preference import DENIED
 
 
 class Suppression(NamedTuple):
@@ -31,9 +33,9 @@ class Suppression(NamedTuple):
 def of_patient(request: DecisionRequest, known: KnownPatient, policy: Policy, now: datetime) -> Iterator[Suppression]:
     """The addresses of one patient to which the message would not be sent. ``request`` has one channel."""
     (channel,) = request.channels
-    known = (known if known.at_later is None else known.at_later(now))._replace(at_later=None, evidence=no_evidence)
+    known = replace(known if known.at_later is None else known.at_later(now), at_later=None, evidence=no_evidence)
     for address, contact in _one_by_one(channel, known.contact):
-        decision = decide(request, known._replace(contact=contact), policy, now)
+        decision = decide(request, replace(known, contact=contact), policy, now)
         reason = _reason(channel, decision)
         if reason in why.UNREACHABLE and known.contact.consents.get(f"{channel}#{address}") == DENIED:
             reason = CLOSED_BY_CONSENT[channel]  # who has only the list may take a landline for a cell phone

@@ -19,6 +19,7 @@ from store.db.database import Database
 from store.domain import documents, effective
 from store.domain.assertions import INHERITED
 from store.domain.attributes import is_known
+from store.domain.contact import ContactPreferences
 from store.domain.documents import instant
 from store.domain.enterprise import Enterprise, parse_basis
 from store.domain.identifiers import LOOKUP
@@ -30,7 +31,7 @@ from store.domain.sms_consent import OPT_OUT, SMS, ConsentEvent, Events, OptOut,
 from store.errors import IdentifierAmbiguous, PatientUnknown, StoreError
 from store.patients.opt_out_bindings import Bindings
 from store.patients.reader import PatientReader, names
-from store.preference import EMR, STAFF, Assertion, ContactPreferences, Preference, emr
+from store.preference import EMR, STAFF, Assertion, Preference, emr
 
 IN_FORCE = "SELECT basis, at <= ? FROM bases WHERE enterprise = ? AND state = 'in_force' ORDER BY seq"
 WAITED = """SELECT b.basis FROM bases b JOIN runs r ON r.id = b.run_id

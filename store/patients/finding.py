@@ -16,6 +16,7 @@ from sqlalchemy import Connection
 from store.audit.audit_log import SEARCHED, SEARCHES, Audit
 from store.audit.hash_chain import Link
 from store.domain import documents, patient_query
+from store.domain.contact import ContactPreferences
 from store.domain.decision_request import KnownPatient
 from store.domain.ids import parsed, shown, token
 from store.domain.patient import PatientRef
@@ -23,7 +24,7 @@ from store.domain.patient_query import PatientQuery, Person
 from store.errors import PayloadUnreadable, SearchOff, ValueRefused
 from store.patients.preferences import Preferences
 from store.patients.search import Hit, PatientSearch
-from store.preference import BIRTH_DATE, DISPLAY_NAME, ContactPreferences, Identifier, Preference
+from store.preference import BIRTH_DATE, DISPLAY_NAME, Identifier, Preference
 from store.runs.encryption import Sealing
 
 IDENTIFIERS = "identifiers"

@@ -12,6 +12,7 @@ from sqlalchemy import Connection
 
 from store.db.database import Database
 from store.domain import assertions, documents, effective
+from store.domain.contact import ContactPreferences
 from store.domain.decision_request import KnownPatient, no_evidence
 from store.domain.documents import instant, interval
 from store.domain.enterprise import Enterprise
@@ -27,7 +28,7 @@ from store.errors import IdentifierAmbiguous, PatientUnknown, StoreError
 from store.patients import patient_state, refusal_rows
 from store.patients.freshness import Freshness
 from store.patients.period_rows import of
-from store.preference import EMR, Assertion, ContactPreferences, Identifier, Preference
+from store.preference import EMR, Assertion, Identifier, Preference
 
 BY_VALUE = """SELECT i.value, i.authority, i.type, p.id, p.version, p.basis, p.sources, p.contact, p.provenance, i.kind, p.due
  FROM identifiers i JOIN patients p ON p.id = i.patient_id WHERE i.enterprise = ? AND i.value IN ??"""
@@ -75,12 +76,12 @@ class PatientReader:
 
     def contacts(self, rows: Iterable[Any]) -> dict[int, ContactPreferences]:
         """The preferences in force, by patient; computed again if they were stored under another configuration."""
-        basis = self.enterprise.basis
+        basis, read_contact = self.enterprise.basis, documents.read_contact
         found: dict[int, ContactPreferences] = {}
         outdated: dict[int, dict[str, assertions.SourceAssertions]] = {}
         for row in rows:
             if row[5] == basis:
-                found[row[3]] = documents.read_contact(row[7])
+                found[row[3]] = read_contact(row[7])
             else:
                 outdated[row[3]] = {}
         if outdated:
@@ -249,6 +250,8 @@ def _chosen(ref: PatientRef, by_id: Mapping[int, Any], by_value: Mapping[str, li
         number = parsed(ref.id)
         return by_id.get(number) or _unknown() if number is not None else _unknown()
     fitting = [row for row in by_value.get(ref.value or "", ()) if names(ref, row[1], row[2])]
+    if len(fitting) == 1:
+        return fitting[0]
     deciding = [row for row in fitting if row[9] != LOOKUP]
     chosen = deciding or fitting
     if len({row[3] for row in chosen}) > 1:

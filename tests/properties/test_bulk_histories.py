@@ -16,7 +16,7 @@ from random import Random
 import pytest
 
 from store.db.database import Database
-from store.preference import ContactPreferences
+from store.domain.contact import ContactPreferences
 from tests.properties.bulk_clinic import LINES, Clinic, named, number
 from tests.properties.plain_events import DECEASED, DNC, MARKED, METHOD, SMS, VOICE, Bounds, Reply, Step
 from tests.properties.plain_histories import Draw, shrunk

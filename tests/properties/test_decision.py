@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import UTC, datetime
 
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from store.domain import reasons as why
 from store.domain.channels import ORDER
+from store.domain.contact import ContactPreferences
 from store.domain.decision import Appointment, DecisionRequest, KnownPatient, decide
 from store.domain.policies import OFFERED, Policy
 from store.domain.sms_consent import OptOut, blocks
-from store.preference import ContactPreferences, Method, Phone
+from store.preference import Method, Phone
 
 NOW = datetime(2026, 11, 2, 15, 0, tzinfo=UTC)
 NUMBERS = tuple(f"+1217555010{last}" for last in range(5))
@@ -110,7 +111,7 @@ def _assert_automation_obeys(ask: DecisionRequest, known: KnownPatient, policy: 
 def test_a_denial_never_permits_another_channel(ask: DecisionRequest, known: KnownPatient, policy: Policy, channel: str) -> None:
     before = decide(ask, known, policy, NOW)
     denied = replace(known.contact, consents={**known.contact.consents, channel: "denied"})
-    after = decide(ask, known._replace(contact=denied), policy, NOW)
+    after = decide(ask, replace(known, contact=denied), policy, NOW)
     assert after.channel != channel
     assert not (before.decision == "do_not_send" and after.decision == "send")
 
@@ -118,15 +119,15 @@ def test_a_denial_never_permits_another_channel(ask: DecisionRequest, known: Kno
 @given(asks, known, policies, opt_outs)
 def test_an_opt_out_never_permits_another_channel(ask: DecisionRequest, known: KnownPatient, policy: Policy, opt_out: OptOut) -> None:
     before = decide(ask, known, policy, NOW)
-    after = decide(ask, known._replace(opt_outs=(*known.opt_outs, opt_out)), policy, NOW)
+    after = decide(ask, replace(known, opt_outs=(*known.opt_outs, opt_out)), policy, NOW)
     assert not (before.decision == "do_not_send" and after.decision == "send")
     assert after.channel != "sms" or before.channel == "sms"
 
 
 @given(asks, known, policies)
 def test_do_not_contact_never_permits_a_channel(ask: DecisionRequest, known: KnownPatient, policy: Policy) -> None:
-    without = decide(ask, known._replace(contact=replace(known.contact, do_not_contact="unknown")), policy, NOW)
-    with_it = decide(ask, known._replace(contact=replace(known.contact, do_not_contact="yes")), policy, NOW)
+    without = decide(ask, replace(known, contact=replace(known.contact, do_not_contact="unknown")), policy, NOW)
+    with_it = decide(ask, replace(known, contact=replace(known.contact, do_not_contact="yes")), policy, NOW)
     assert not (without.decision == "do_not_send" and with_it.decision == "send")
 
 

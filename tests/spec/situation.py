@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
+from store.domain.contact import ContactPreferences
 from store.domain.decision import Appointment, Decision, DecisionRequest, KnownPatient
 from store.domain.policies import Policy
 from store.domain.reasons import APPOINTMENT_NUMBER
 from store.domain.sms_consent import OptOut
-from store.preference import ContactPreferences, Phone
+from store.preference import Phone
 
 NOW = datetime(2026, 11, 2, 15, 0, tzinfo=UTC)
 LINE, OTHER_LINE = "+12175550100", "+12175550199"

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from store.domain.contact import ContactPreferences
 from store.domain.reply_recognition import meaning_of
 from store.domain.sms_consent import (
     NO_CONFIRMATION,
@@ -22,7 +23,6 @@ from store.domain.sms_consent import (
     of_reply,
     outcome,
 )
-from store.preference import ContactPreferences
 from tests.spec.replies import OPT_OUT_WORDS, REPLIES
 from tests.spec.situation import CELL, CELL_PHONE, HOME, HOME_PHONE, LINE, OTHER_LINE
 

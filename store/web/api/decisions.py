@@ -174,12 +174,17 @@ class Decisions:
         decisions: list[Decision] = []
         for start in range(0, len(items), AT_ONCE):
             numbering = self.store.numbering(enterprise)
-            group = [_checked_or_invalid(item, numbering) for item in items[start : start + AT_ONCE]]
+            group = _all_checked(items[start : start + AT_ONCE], numbering)
             asks = [item for item in group if isinstance(item, AskIn)]
-            decided = iter(self.decide_all(enterprise, asks, [key] * len(asks)))
-            self.counts.decided(item for item in group if isinstance(item, InvalidAsk))
-            decisions += [item if isinstance(item, InvalidAsk) else next(decided) for item in group]
+            decided = self.decide_all(enterprise, asks, [key] * len(asks))
+            decisions += decided if len(asks) == len(group) else self._with_invalid(group, decided)
         return decisions
+
+    def _with_invalid(self, group: Sequence[AskIn | InvalidAsk], decided: Sequence[Decision]) -> list[Decision]:
+        """The answers to a group, some of whose items are invalid."""
+        remaining = iter(decided)
+        self.counts.decided(item for item in group if isinstance(item, InvalidAsk))
+        return [item if isinstance(item, InvalidAsk) else next(remaining) for item in group]
 
     async def stream(self, key: ApiKey, receive: Receive) -> AsyncGenerator[bytes, None]:
         """Answers lines as they arrive, in groups, so that memory does not grow with the number of requests."""
@@ -198,11 +203,24 @@ def _checked(ask: AskIn, numbering: Numbering) -> AskIn:
     return ask if line == ask.line else msgspec.structs.replace(ask, line=line)
 
 
-def _checked_or_invalid(item: AskIn | InvalidAsk, numbering: Numbering) -> AskIn | InvalidAsk:
-    if isinstance(item, InvalidAsk):
-        return item
+def _all_checked(items: Sequence[AskIn | InvalidAsk], numbering: Numbering) -> list[AskIn | InvalidAsk]:
+    """The items of a group, checked. Most name the same line, spelled the same way: it is read once."""
+    good: set[str | None] = {None}
+    checked: list[AskIn | InvalidAsk] = []
+    for item in items:
+        if isinstance(item, AskIn) and (item.appointment is not None or item.line not in good):
+            found = _checked_or_invalid(item, numbering)
+            if found is item:
+                good.add(item.line)
+            checked.append(found)
+        else:
+            checked.append(item)
+    return checked
+
+
+def _checked_or_invalid(ask: AskIn, numbering: Numbering) -> AskIn | InvalidAsk:
     try:
-        return _checked(item, numbering)
+        return _checked(ask, numbering)
     except ValueRefused as error:
         return invalid(str(error))
 

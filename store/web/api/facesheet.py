@@ -13,13 +13,14 @@ import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
 from store.domain.attributes import in_order
+from store.domain.contact import ContactPreferences
 from store.domain.enterprise import Enterprise
 from store.domain.lock import Toggle, master_of
 from store.domain.message_class import MessageClass
 from store.domain.patient import HistoryEntry, Patient
 from store.domain.phone_numbers import numbers_in_force
 from store.domain.sms_consent import SMS, OptOut, display, of_texts
-from store.preference import BIRTH_DATE, DISPLAY_NAME, EMAIL, PHONES, UNKNOWN, ContactPreferences, Phone, Preference
+from store.preference import BIRTH_DATE, DISPLAY_NAME, EMAIL, PHONES, UNKNOWN, Phone, Preference
 
 
 class IdentifierOut(Struct, frozen=True):

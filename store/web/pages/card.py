@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from store import preference as p
 from store.domain.attributes import REGISTRY, Kind, in_order
+from store.domain.contact import ContactPreferences
 from store.domain.decision_request import Decision
 from store.domain.enterprise import Enterprise
 from store.domain.lock import MASTERED_BY_EMR, TOGGLE_REASONS, Toggle, master_of
@@ -113,7 +114,7 @@ def switch(patient: Patient, toggle: Toggle, enterprise: Enterprise) -> Switch |
     return Switch(state, toggle.enabled, is_locked, kept, why, where, master.since if master else None, change)
 
 
-def badge(contact: p.ContactPreferences) -> str:
+def badge(contact: ContactPreferences) -> str:
     """The preferred way to reach the patient, in one word; empty if unknown."""
     if contact.preferred_method:
         return labels.BADGES.get(contact.preferred_method, contact.preferred_method.upper())

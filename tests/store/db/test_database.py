@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
 
 from store.db.database import COPY_FROM, Database
+from store.db.sql import in_json
 from store.db.tables import SourceNoteRow, SourceStateRow
 from store.domain.documents import instant
 
@@ -102,3 +105,24 @@ def test_after_a_lost_connection_none_of_the_pool_is_used_again(opened: Database
         opened.insert(transaction, SourceNoteRow, COLUMNS, [row("b")])
         assert opened.select(connection, "SELECT key FROM source_notes", []) == []
     assert notes(opened) == [("b", "")]
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        [],
+        ["a"],
+        ["a", "b c"],
+        ['a"', "b"],
+        ['"', '","'],
+        ["a\\", "b"],
+        ["\\", '"'],
+        ["Ünï", "a"],
+        ["a\n", "\x7f", "\0"],
+        ["", ""],
+        [1, -2],
+        ["\U0001f600"],
+    ],
+)
+def test_a_list_in_json_is_the_same_list(values: list[Any]) -> None:
+    assert json.loads(in_json(values)) == values

@@ -6,10 +6,15 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
+from store import times
+from store.domain import documents
 from store.domain.decision import Appointment, DecisionRequest, Evidence, KnownPatient, decide
+from store.domain.documents import USUAL
 from store.domain.policies import Policy
 from store.domain.sms_consent import TOPIC, OptOut
+from store.preference import Assertion, Preference
 from tests.spec.situation import CELL, HOME, LINE, NOW, OTHER_LINE, ask, patient
 
 DEFAULT = Policy()
@@ -23,7 +28,7 @@ def stated(attribute: str) -> Evidence:
 
 def attributes(asked: DecisionRequest, known: KnownPatient, policy: Policy = DEFAULT) -> list[str]:
     """The attributes of the evidence."""
-    return [one.attribute for one in decide(asked, known._replace(evidence=stated), policy, NOW).evidence]
+    return [one.attribute for one in decide(asked, replace(known, evidence=stated), policy, NOW).evidence]
 
 
 @pytest.mark.parametrize(
@@ -55,7 +60,7 @@ def test_a_lifted_do_not_contact_is_part_of_the_evidence() -> None:
 
 def test_an_opt_out_is_evidence_by_its_authority_and_time_without_the_number() -> None:
     decision = decide(
-        ask("broadcast"), patient(OptOut(LINE, CELL, authority="staff", at=NOW))._replace(evidence=lambda _: None), Policy(), NOW
+        ask("broadcast"), replace(patient(OptOut(LINE, CELL, authority="staff", at=NOW)), evidence=lambda _: None), Policy(), NOW
     )
     assert decision.evidence == (Evidence("consent.sms", "staff", path="sms_opt_out", effective=NOW),)
 
@@ -63,13 +68,32 @@ def test_an_opt_out_is_evidence_by_its_authority_and_time_without_the_number() -
 def test_only_the_opt_outs_that_mattered_are_evidence() -> None:
     """Not those of another line or topic."""
     others = (OptOut(OTHER_LINE, CELL, authority="patient", at=EARLIER), OptOut(LINE, CELL, scope=TOPIC, topic="billing", at=EARLIER))
-    known = patient(*others, OptOut(LINE, CELL, authority="staff", at=NOW))._replace(evidence=lambda _: None)
+    known = replace(patient(*others, OptOut(LINE, CELL, authority="staff", at=NOW)), evidence=lambda _: None)
     assert decide(ask("broadcast", topic="recall"), known, Policy(), NOW).evidence == (
         Evidence("consent.sms", "staff", path="sms_opt_out", effective=NOW),
     )
-    assert decide(ask("broadcast", topic="recall"), patient(*others)._replace(evidence=lambda _: None), Policy(), NOW).evidence == ()
+    assert decide(ask("broadcast", topic="recall"), replace(patient(*others), evidence=lambda _: None), Policy(), NOW).evidence == ()
 
 
 def test_nothing_is_looked_up_for_a_patient_that_nobody_knows() -> None:
     decision: Any = decide(ask(), None, Policy(), NOW)
     assert (decision.reasons, decision.evidence, decision.patient_version) == (("patient_unknown",), (), None)
+
+
+def test_every_attribute_has_the_evidence_that_was_stored() -> None:
+    """Usual attributes are read without the rest of the document, the others with all of it; in any order."""
+    moment, interval = times.at(EARLIER), times.between(EARLIER, NOW)
+    first, second = (
+        Assertion("x", moment, NOW, "MSG1", "PID", mapping="m", content="c"), Assertion("x", interval, NOW, "MSG2", "PD1", 7)
+    )  # fmt: skip
+    names = (*USUAL, "language", "consent.sms#+12175550101", "topic.recall.sms")
+    in_force = {
+        name: Preference("x", "emr:adt" if place % 2 else "staff", second if place % 3 else first) for place, name in enumerate(names)
+    }
+    document = documents.write_provenance(in_force)
+    for order in (names, names[::-1]):
+        evidence = documents.Provenance(document)
+        for name in order:
+            authority, one = in_force[name].authority, in_force[name].assertion
+            assert evidence(name) == Evidence(name, authority, one.evidence_id, one.path, one.effective.earliest, one.effective.end)
+    assert [documents.Provenance(documents.write_provenance({}))(name) for name in names] == [None] * len(names)

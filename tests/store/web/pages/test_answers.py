@@ -8,12 +8,13 @@ from typing import Any
 
 import pytest
 
+from store.domain.contact import ContactPreferences
 from store.domain.decision import decide
 from store.domain.decision_request import DecisionRequest, Evidence, KnownPatient
 from store.domain.enterprise import Enterprise, Source
 from store.domain.policies import Policy
 from store.domain.sms_consent import OptOut
-from store.preference import ContactPreferences, Phone
+from store.preference import Phone
 from store.web.pages.answers import Answer, Answers
 
 NOW = datetime(2026, 11, 9, 3, 30, tzinfo=UTC)

@@ -8,9 +8,10 @@ from msgspec.structs import replace
 
 from store.audit.audit_log import Audit
 from store.audit.receipts import Receipts
+from store.domain.contact import ContactPreferences
 from store.domain.decision import Decision
 from store.domain.decision_request import DecisionRequest, Evidence, KnownPatient, Skipped, identified
-from store.preference import ContactPreferences, emr
+from store.preference import emr
 from tests.store.web.conftest import ENTERPRISES, LINE, NOW
 from tests.store.web.pages.conftest import Pages
 
