@@ -147,7 +147,7 @@ def _conclude(
     found: str | None,
 ) -> Decision:
     lifted = rule.do_not_contact and known.contact.do_not_contact == YES
-    reasons = tuple(dict.fromkeys(one.reason for one in skipped)) if skipped else ()
+    reasons = tuple(dict.fromkeys([one.reason for one in skipped])) if skipped else ()
     if lifted:
         reasons = (why.DO_NOT_CONTACT_LIFTED, *reasons)
     if request.appointment is not None and _is_number_unused(request.appointment, rule, skipped, channel, found):
@@ -212,8 +212,8 @@ def _attributes_behind(skipped: Skipped, request: DecisionRequest, known: KnownP
         return (topic(request.topic or "", channel),)
     if reason not in why.BY_CONSENT:
         return ()
-    tails = (tail for tail, value in known.contact.consents.items() if value == DENIED and tail.partition("#")[0] == channel)
-    return tuple(CONSENT + tail for tail in tails)
+    consents = known.contact.consents.items()
+    return tuple([CONSENT + tail for tail, value in consents if value == DENIED and tail.partition("#")[0] == channel])
 
 
 def _opt_out_evidence(channel: str, request: DecisionRequest, known: KnownPatient) -> tuple[Evidence, ...]:

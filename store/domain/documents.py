@@ -229,28 +229,25 @@ def write_provenance(in_force: Mapping[str, Preference]) -> str:
     return write((list(payloads), paths))
 
 
-class Provenance:
+class Provenance(msgspec.Struct, gc=False):
     """Where each value in force comes from. The document is read at the first call; as a whole only for a topic or a number's consent."""
 
-    __slots__ = ("_all", "_text", "_usual")
-
-    def __init__(self, text: str) -> None:
-        self._text = text
-        self._usual: tuple[list[tuple[str, StoredOrigin]], StoredPaths] | None = None
-        self._all: tuple[list[tuple[str, StoredOrigin]], dict[str, tuple[str, int]]] | None = None
+    text: str
+    usual: tuple[list[tuple[str, StoredOrigin]], StoredPaths] | None = None
+    whole: tuple[list[tuple[str, StoredOrigin]], dict[str, tuple[str, int]]] | None = None
 
     def __call__(self, attribute: str) -> Evidence | None:
         """The evidence for one attribute, ``None`` if no value of it is in force."""
         field = USUAL.get(attribute)
         if field is not None:
-            if self._usual is None:
-                self._usual = _usual_provenance(self._text)
-            payloads, usual = self._usual
+            if self.usual is None:
+                self.usual = _usual_provenance(self.text)
+            payloads, usual = self.usual
             found = getattr(usual, field)
         else:
-            if self._all is None:
-                self._all = _provenance(self._text)
-            payloads, paths = self._all
+            if self.whole is None:
+                self.whole = _provenance(self.text)
+            payloads, paths = self.whole
             found = paths.get(attribute)
         if found is None:
             return None

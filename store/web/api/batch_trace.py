@@ -20,9 +20,9 @@ FOUND, UNKNOWN, INVALID = "found", "unknown", "invalid"
 UNANSWERABLE = {why.PATIENT_UNKNOWN: UNKNOWN, why.PATIENT_AMBIGUOUS: "ambiguous", why.ASK_INVALID: INVALID}
 
 
-def outcome(decision: Decision) -> str:
-    """Whether the patient was found, and if not, why."""
-    return next((UNANSWERABLE[reason] for reason in decision.reasons if reason in UNANSWERABLE), FOUND)
+def outcome(reasons: tuple[str, ...]) -> str:
+    """Whether the patient was found, and if not, why, by the reasons of the decision."""
+    return next((UNANSWERABLE[reason] for reason in reasons if reason in UNANSWERABLE), FOUND)
 
 
 @dataclass(slots=True)
@@ -35,7 +35,9 @@ class BatchCounts:
 
     def add(self, decisions: Iterable[Decision]) -> None:
         """Counts more decisions of the batch."""
-        more = Counter(outcome(one) for one in decisions)
+        more = Counter[str]()
+        for reasons, number in Counter([one.reasons for one in decisions]).items():
+            more[outcome(reasons)] += number
         for name, number in more.items():
             self.counts[name] += number
         self.look_ups.count(self.key, more.total() - more[INVALID], more[UNKNOWN])

@@ -38,8 +38,7 @@ class DecisionCounts:
         """Counts decisions by what they say and, where they refuse, by their first reason."""
         found = [(one.decision, "" if one.decision == SEND or not one.reasons else one.reasons[0]) for one in decisions]
         with self._lock:
-            for outcome in found:
-                self._outcomes[outcome] += 1
+            self._outcomes.update(found)
 
     def answered(self, status: int, seconds: float) -> None:
         """Counts the answer to a single request: its HTTP status, and how long it took from the headers on."""
