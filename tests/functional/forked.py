@@ -50,6 +50,19 @@ def unchanged() -> None:
     """The program as it is."""
 
 
+def with_child() -> None:
+    """The program does its runs in a child, which is a new interpreter."""
+    del os.environ[ONE_PROCESS]
+
+
+def with_impatient_parent() -> None:
+    """The same, and the program waits a second for a child that should end, not eighteen."""
+    from sync import child
+
+    with_child()
+    child.CHILD_DRAIN = 1.0
+
+
 def start(arguments: Sequence[str], out: Path, err: Path, prepare: Callable[[], None] = unchanged) -> Program:
     """Starts ``emr-sync`` with these arguments. Its output is added to these files.
 

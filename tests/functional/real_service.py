@@ -18,15 +18,10 @@ from store.runs.processes import Processes
 from sync.config import load
 from sync.demo import ENTERPRISE, FHIR, configuration
 from sync.runtime import Runtime
-from tests.functional.forked import ONE_PROCESS, Program, start
+from tests.functional.forked import Program, start, with_child
 from tests.functional.program import free_port
 
 WITHIN = 150.0
-
-
-def with_child() -> None:
-    """The program starts a child, which is a new interpreter."""
-    del os.environ[ONE_PROCESS]
 
 
 class Site:
@@ -58,16 +53,20 @@ class Site:
         return (self.file.parent / "log").read_text()
 
     @contextmanager
-    def served(self, *options: str, processes: int = 2) -> Iterator[None]:
+    def served(self, *options: str, processes: int = 2, prepare: Callable[[], None] = with_child) -> Iterator[None]:
         log = self.file.parent / "log"
         log.touch()
         before = len(self.started())
-        self.process = start(["-c", str(self.file), "serve", *options], log, log, with_child)
+        self.process = start(["-c", str(self.file), "serve", *options], log, log, prepare)
         try:
-            until(lambda: len(self.started()) == before + processes and len(self.processes()) == processes, self)
+            until(lambda: self.has_ended() or (len(self.started()) == before + processes and len(self.processes()) == processes), self)
+            assert not self.has_ended(), self.log[-3000:]
             yield
         finally:
             self.kill()
+
+    def has_ended(self) -> bool:
+        return self.process.poll() is not None
 
     def kill(self) -> None:
         self.process.send_signal(signal.SIGKILL)

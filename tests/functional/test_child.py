@@ -13,6 +13,7 @@ import pytest
 from adapters.rehearsal.emr import RehearsalEmr
 from store.runs.processes import Processes
 from sync.demo import ADT, ENTERPRISE, FHIR
+from tests.functional.forked import with_impatient_parent
 from tests.functional.real_service import WITHIN, Site, is_alive, until
 
 PATIENTS = 60
@@ -143,9 +144,7 @@ def test_stopping_in_a_run_ends_it_between_two_batches_and_the_next_start_goes_o
 
 
 def test_a_service_stops_in_time_although_its_child_is_frozen(site: Site) -> None:
-    if not site.runtime.database.is_sqlite:
-        pytest.skip("the parent waits 20 seconds, on both databases alike")
-    with site.served():
+    with site.served(prepare=with_impatient_parent):
         child = site.child()
         assert child is not None
         os.kill(child, signal.SIGSTOP)
