@@ -15,7 +15,7 @@ from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from adapters.base import Payload
+from adapters.base import Payload, SourceSettings
 from adapters.rehearsal.chart import ChartEntry
 from adapters.rehearsal.population import Population
 from adapters.rehearsal.resource import patient
@@ -24,9 +24,10 @@ from bench.databases import Databases
 from bench.done import NEARLY_ALL, require
 from bench.figure import Figure
 from bench.load_mllp import START
-from bench.turns import Rate, middle
+from bench.turns import Rate, ended_seconds, middle
 from store.db.database import Database
 from sync.config.loading import load
+from sync.config.settings import Settings
 from sync.runtime import Runtime, lane
 
 WRITTEN = "written"
@@ -42,8 +43,9 @@ def run(databases: Databases, *, quick: bool) -> Iterator[Figure]:
     gc.freeze()  # a source streams: the collector must not walk through the data prepared here
     for kind in databases.kinds:
         found = [_round(databases, kind, revisions) for _ in range(rounds)]
-        one_row, all_rows, *real = (middle(each) for each in zip(*found, strict=True))
+        one_row, all_rows, ahead, *real = (middle(each) for each in zip(*found, strict=True))
         yield _figure(kind, "floor: rows of all tables ready made", all_rows, one_row)
+        yield _figure(kind, "NDJSON, all new, mapped in a second process", ahead, one_row)
         for (what, _, _), each in zip(LOADS, real, strict=True):
             yield _figure(kind, f"NDJSON, all {what}", each, one_row, LEAST[kind] if what == "new" else None)
     gc.unfreeze()
@@ -63,7 +65,7 @@ def _figure(kind: str, what: str, real: Rate, floor: Rate, least: float | None =
 
 
 def _round(databases: Databases, kind: str, revisions: Sequence[list[bytes]]) -> list[Rate]:
-    """Both floors and the three loads, each on a database of its own, where nothing of the others is still to be vacuumed."""
+    """Both floors, the three loads and one with a second process, each on a database where nothing of the others is to be vacuumed."""
     meter, count = _Meter(databases, kind), len(revisions[0])
     with _opened(databases, kind) as database:
         one_row = meter.rate(count, lambda: floors.one_row(database, revisions[0]))
@@ -73,7 +75,9 @@ def _round(databases: Databases, kind: str, revisions: Sequence[list[bytes]]) ->
             rows = floors.read_rows(database)
     with _opened(databases, kind) as database:
         all_rows = meter.rate(count, lambda: floors.all_rows(database, rows))
-    return [one_row, all_rows, *loads]
+    with databases.fresh(kind) as url:
+        ahead = _Ingesting(url, meter).rate_ahead(revisions[0])
+    return [one_row, all_rows, ahead, *loads]
 
 
 @contextmanager
@@ -83,15 +87,15 @@ def _opened(databases: Databases, kind: str) -> Iterator[Database]:
 
 
 class _Meter:
-    """Measures what this process and PostgreSQL do."""
+    """Measures what this process, those that it started, and PostgreSQL do."""
 
     def __init__(self, databases: Databases, kind: str) -> None:
         self.databases, self.kind = databases, kind
 
     def rate(self, count: int, work: Callable[[], object]) -> Rate:
-        began, own, server = time.perf_counter(), time.process_time(), self.databases.server_seconds(self.kind)
+        began, own, server = time.perf_counter(), time.process_time() + ended_seconds(), self.databases.server_seconds(self.kind)
         work()
-        own, server = time.process_time() - own, self.databases.server_seconds(self.kind) - server
+        own, server = time.process_time() + ended_seconds() - own, self.databases.server_seconds(self.kind) - server
         return Rate(count / (time.perf_counter() - began), 1e6 * (own + server) / count, {WRITTEN: count}, 1e6 * server / count)
 
 
@@ -102,16 +106,30 @@ class _Ingesting:
         self.url, self.meter = url, meter
 
     def rates(self, revisions: Sequence[list[bytes]]) -> list[Rate]:
-        with tempfile.TemporaryDirectory() as folder:
-            runtime = Runtime.open(load(site.write(Path(folder), self.url, sources=(site.FHIR,)), {}))
-            found = [self._rate(runtime, revisions[revision], outcome) for _, revision, outcome in LOADS]
-            runtime.close()
-        return found
+        with self._runtime() as runtime:
+            return [self._rate(runtime, revisions[revision], outcome) for _, revision, outcome in LOADS]
 
-    def _rate(self, runtime: Runtime, bodies: list[bytes], expected: str) -> Rate:
+    def rate_ahead(self, bodies: list[bytes]) -> Rate:
+        """Of new patients, with a second process that maps (``sync.mapping_ahead``). Its start is part of the figure."""
+        with self._runtime() as runtime:
+            return self._rate(runtime, bodies, "applied", runtime.feed(site.FHIR).settings)
+
+    @contextmanager
+    def _runtime(self) -> Iterator[Runtime]:
+        with tempfile.TemporaryDirectory() as folder, closing(Runtime.open(self._settings(folder))) as runtime:
+            yield runtime
+
+    def _settings(self, folder: str) -> Settings:
+        return load(site.write(Path(folder), self.url, sources=(site.FHIR,)), {})
+
+    def _rate(self, runtime: Runtime, bodies: list[bytes], expected: str, settings: SourceSettings | None = None) -> Rate:
         source, received, counts = runtime.feed(site.FHIR), datetime.now(UTC), dict[str, int]()
-        adapter = runtime.polled(source)
+        mapper = runtime.polled(source).mapper
         payloads = (Payload(body, f"bench:{number}", received) for number, body in enumerate(bodies))
-        found = self.meter.rate(len(bodies), lambda: counts.update(runtime.engine.feed(lane(source), adapter.mapper, payloads).counts))
+
+        def ingest() -> None:
+            counts.update(runtime.engine.feed(lane(source), mapper, payloads, settings=settings).counts)
+
+        found = self.meter.rate(len(bodies), ingest)
         require(counts, len(bodies), expected, NEARLY_ALL)
         return found._replace(counts=counts)

@@ -1,7 +1,8 @@
 """Ingesting a large NDJSON file with the command line: memory over time, and patients per second with the start of the command.
 
-The command runs in a separate process, as an engineer would run it; its resident memory is sampled until it ends. "Flat" means that the
-last quarter of the run needs at most a tenth more memory than the second quarter. (``bench.ingest`` has the processor time and its floors.)
+The command runs in a separate process, as an engineer would run it; its resident memory, with that of the process that maps, is sampled
+until it ends. "Flat" means that the last quarter of the run needs at most a tenth more memory than the second quarter. (``bench.ingest``
+has the processor time and its floors.)
 """
 
 from __future__ import annotations
@@ -65,9 +66,9 @@ def _ingest(folder: Path, url: str, file: Path, count: int) -> tuple[float, list
 
 
 def resident(process: psutil.Process) -> float:
-    """Resident memory in MB; 0 for a process that has just ended."""
+    """Resident memory in MB, with that of its children; 0 for a process that has just ended."""
     try:
-        return float(process.memory_info().rss) / 1e6
+        return float(process.memory_info().rss) / 1e6 + sum(map(resident, process.children()))
     except psutil.Error:
         return 0.0  # it has just ended
 

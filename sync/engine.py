@@ -9,11 +9,24 @@ import random
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
-from adapters.base import Adapter, AdapterError, Batch, Fetch, IncompleteFetch, IngestResult, Mapper, MissingData, Payload, Wait
+from adapters.base import (
+    Adapter,
+    AdapterError,
+    Batch,
+    Fetch,
+    IncompleteFetch,
+    IngestResult,
+    Mapper,
+    MissingData,
+    Payload,
+    SourceSettings,
+    Wait,
+)
 from store.db import outage
 from store.db.database import Database
 from store.holds.falling_due import DueChanges
@@ -25,6 +38,7 @@ from sync import logs, retry
 from sync.config.settings import Backoff, SafeguardRule
 from sync.heartbeat import alive
 from sync.intake import Intake, grouped, read, records, summary
+from sync.mapping_ahead import AheadRule, MappingAhead
 from sync.metrics import Metrics
 from sync.recognition import PayloadReader
 from sync.run import Lane, Progress, Tally, always, no_progress
@@ -59,6 +73,7 @@ class Engine:
     stop: threading.Event = field(default_factory=threading.Event)
     log: Any = field(default_factory=logs.logger)
     safeguards: Mapping[str, SafeguardRule] = field(default_factory=dict)
+    ahead: AheadRule = field(default_factory=AheadRule)
     safeguard: Safeguard = field(init=False)
     intake: Intake = field(init=False)
 
@@ -109,11 +124,24 @@ class Engine:
         seconds = self.backoff.longest_wait.total_seconds() if patience is None else patience
         return self._close_after(tally, lane, lambda: self._fetch_all(tally, lane, adapter, request, progress, seconds))
 
-    def feed(self, lane: Lane, mapper: Mapper, payloads: Iterable[Payload], progress: Progress = no_progress) -> Run:
-        """Ingests messages or resources from files as one run. The source's cursor does not move."""
+    def feed(
+        self,
+        lane: Lane,
+        mapper: Mapper,
+        payloads: Iterable[Payload],
+        progress: Progress = no_progress,
+        settings: SourceSettings | None = None,
+    ) -> Run:
+        """Ingests messages or resources from files as one run. The source's cursor does not move.
+
+        ``settings``: those that the mapper was built from; with them a large load may be mapped in a process of its own.
+        """
         self.preferences.reads_by(lane.source, mapper)
         tally = Tally(self.begin(lane, RunKind.INGEST, Fetch()))
-        return self._close_after(tally, lane, lambda: self._feed_all(tally, lane, mapper, payloads, progress))
+        with ExitStack() as stack:
+            ahead = stack.enter_context(closing(MappingAhead(settings, mapper, self.ahead, self.log))) if settings else None
+            reading = PayloadReader(mapper, ahead)
+            return self._close_after(tally, lane, lambda: self._feed_all(tally, lane, reading, payloads, progress))
 
     def ingest(self, lane: Lane, mapper: Mapper, payloads: Sequence[Payload]) -> list[IngestResult]:
         """Maps, applies and commits a group of received payloads. Returns the results in their order, after the commit.
@@ -263,8 +291,8 @@ class Engine:
             reading.learn(self.intake.commit(lane, part, tally, batch.cursor if part is parts[-1] else None))
         return len(batch.items)
 
-    def _feed_all(self, tally: Tally, lane: Lane, mapper: Mapper, payloads: Iterable[Payload], progress: Progress) -> bool:
-        done, reading = 0, PayloadReader(mapper)
+    def _feed_all(self, tally: Tally, lane: Lane, reading: PayloadReader, payloads: Iterable[Payload], progress: Progress) -> bool:
+        done = 0
         for group in grouped(reading.pieces(payloads), self.batch_size, self.batch_bytes):
             reading.learn(self.intake.commit(lane, group, tally, None))
             done += len(group)

@@ -25,12 +25,12 @@ UPGRADED = "the program was upgraded to {found}, but the service still runs {run
 
 def first(settings: Settings) -> bytes:
     """The beginning of a conversation."""
-    return _written(version()) + told(settings)
+    return written(version()) + told(settings)
 
 
 def told(what: Told) -> bytes:
     """One message more."""
-    return _written(what)
+    return written(what)
 
 
 def read_first(stream: IO[bytes]) -> Settings:
@@ -62,7 +62,8 @@ REDUCERS = ChainMap[Any, Any]({MappingProxyType: _reduced}, copyreg.dispatch_tab
 """Read-only mappings, which the settings contain, are not pickled otherwise."""
 
 
-def _written(what: Any) -> bytes:
+def written(what: Any) -> bytes:
+    """Any values that consist of settings."""
     buffer = io.BytesIO()
     pickler = pickle.Pickler(buffer, pickle.HIGHEST_PROTOCOL)
     pickler.dispatch_table = REDUCERS

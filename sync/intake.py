@@ -25,6 +25,7 @@ from store.preference import PatientMerge, PatientStatements, Problem, RecordOut
 from store.runs.runs import Journal, Rejected
 from store.runs.source_stats import Arrivals
 from sync import logs, retry
+from sync.mapped import items
 from sync.metrics import Metrics
 from sync.run import Lane, Tally
 from sync.safeguard import Safeguard
@@ -58,11 +59,12 @@ class Piece(NamedTuple):
 
 
 def read(mapper: Mapper, payload: Payload) -> list[Piece]:
-    """Maps a payload. A mapper should not raise; if it does, only that payload is rejected."""
-    try:
-        items = mapper.read(payload)
-    except Exception as error:
-        items = [Unmappable("mapper_failed", f"mapping error ({type(error).__name__}); please report this", payload.locator)]
+    """Maps a payload."""
+    return pieces_of(payload, items(mapper, payload))
+
+
+def pieces_of(payload: Payload, items: Iterable[Item]) -> list[Piece]:
+    """The pieces of a payload with these items: at least one."""
     return [Piece(item, payload.body) for item in items] or [Piece(Filtered(NOTHING_TO_READ.reason, payload.locator))]
 
 

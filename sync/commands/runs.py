@@ -198,5 +198,5 @@ def ingest(
         feed = runtime.feed(source)
         reader = adapter(feed)
         with output.progress(f"reading into {source}") as on_progress:
-            run = runtime.engine.feed(lane(feed), reader.mapper, payloads(reader, paths), on_progress)
+            run = runtime.engine.feed(lane(feed), reader.mapper, payloads(reader, paths), on_progress, feed.settings)
     show(run, as_json=as_json)
