@@ -9,7 +9,7 @@ from adapters.mapping.program import program
 from store.version import version
 
 
-class Release(NamedTuple):
+class MapperRelease(NamedTuple):
     """What must be the same in two processes for both to map a payload to the same items. ``mapping``: the fingerprint of the rules."""
 
     version: str
@@ -17,9 +17,9 @@ class Release(NamedTuple):
     mapping: str
 
 
-def release(mapper: Mapper) -> Release:
+def release(mapper: Mapper) -> MapperRelease:
     """That of this process."""
-    return Release(version(), program(), mapper.mapping)
+    return MapperRelease(version(), program(), mapper.mapping)
 
 
 def items(mapper: Mapper, payload: Payload) -> list[Item]:

@@ -19,7 +19,7 @@ from typing import IO
 
 from adapters.base import Mapper, Payload, SourceSettings
 from adapters.registry import build
-from sync.mapped import Release, items, release
+from sync.mapped import MapperRelease, items, release
 from sync.pace import slow_down_collector
 
 
@@ -57,7 +57,7 @@ class MappingProcess:
         os._exit(0)
 
 
-def _mapper(expected: Release, settings: SourceSettings) -> Mapper:
+def _mapper(expected: MapperRelease, settings: SourceSettings) -> Mapper:
     mapper = build(settings).mapper
     if release(mapper) != expected:
         raise OtherRelease
