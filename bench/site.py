@@ -63,7 +63,8 @@ def settings(folder: Path, url: str, *, sources: tuple[str, ...] = (ADT,)) -> Se
 
 def _adt(mllp: str) -> dict[str, Any]:
     common = {"enterprise": ENTERPRISE, "adapter": "hl7v2.mllp", "preset": "hl7v2-standard", "listen": mllp}
-    return common | {"patient_id": {"authority": AUTHORITY, "type": "MR"}, "mapping": hl7_mapping()}
+    all_from_here = {"max_connections_per_address": 256}  # of which those that are closing count, too
+    return common | all_from_here | {"patient_id": {"authority": AUTHORITY, "type": "MR"}, "mapping": hl7_mapping()}
 
 
 def _fhir() -> dict[str, Any]:
