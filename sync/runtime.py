@@ -68,6 +68,8 @@ class Runtime:
     undelivered: RecentFailures = field(default_factory=lambda: RecentFailures("alerts"))
     beside: Callable[[], ProcessReport] = ProcessReport
     """What the processes that this one started report."""
+    proposes: bool = True
+    """Whether it puts its configuration in force. A process that another started leaves that to the other one: it may be told late."""
 
     def __post_init__(self) -> None:
         self.configurations = Configurations(self.database, self.settings.enterprises)
@@ -90,12 +92,13 @@ class Runtime:
         )
 
     @classmethod
-    def open(cls, settings: Settings) -> Runtime:
+    def open(cls, settings: Settings, *, proposes: bool = True) -> Runtime:
         """Opens the database and puts the configuration in force (``sync.proposing``).
 
         An empty database gets its schema; one of another version raises ``SchemaOutdated``.
         """
         runtime = cls.open_to_read(settings)
+        runtime.proposes = proposes
         with runtime.database.closed_on_failure():
             runtime.propose()
         return runtime
@@ -114,7 +117,7 @@ class Runtime:
 
     def propose(self) -> None:
         """Puts the configuration in force, unless the safeguard holds it."""
-        propose(self.database, self.settings, self.clock())
+        self._propose(self.settings)
         self.configurations.refresh()
 
     def reload(self, settings: Settings) -> None:
@@ -123,12 +126,16 @@ class Runtime:
         If it raises, the former settings are still in use. What only a start can change is not compared here (``sync.reload``).
         """
         sealing = payload_key.sealing(settings)
-        propose(self.database, settings, self.clock())
+        self._propose(settings)
         self.configurations.reconfigure(settings.enterprises)
         self.settings = settings
         self.preferences.replies.sealing = sealing
         self.journal.rejection_store.sealing, self.journal.rejection_store.room = sealing, settings.room
         self.engine.reload(settings.backoff, settings.batch_size, settings.batch_bytes, settings.safeguards)
+
+    def _propose(self, settings: Settings) -> None:
+        if self.proposes:
+            propose(self.database, settings, self.clock())
 
     def expire(self, enterprise: str) -> int:
         """Rejects changes that were held for too long; returns the number of sets."""

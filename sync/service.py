@@ -322,14 +322,16 @@ def serving(
     child: Collection[str] = (),
     processes: int = 1,
     inherited: Inherited | None = None,
+    *,
+    proposes: bool = True,
 ) -> Iterator[Service]:
     """A started service over the configured database, stopped at the end of the block.
 
     ``ended`` tells it to stop; ``True`` in ``reloads`` to read the configuration again. ``metrics_at``: an address of this process alone
     for metrics and readiness. ``child``: those of the roles that a child process has. ``processes``: the number of processes that answer;
-    ``inherited``: what this one has from the first of them.
+    ``inherited``: what this one has from the first of them. ``proposes``: whether this process puts its configuration in force.
     """
-    runtime = Runtime.open(settings)
+    runtime = Runtime.open(settings, proposes=proposes)
     try:
         runtime.tracing = tracing.configured(runtime.database)
         service = Service(runtime, roles, watch, ended, reloads, metrics_at, child, processes, inherited)

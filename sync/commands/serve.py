@@ -76,6 +76,7 @@ def serve(
             child=child,
             processes=workers,
             inherited=_inherited(api_socket, questions),
+            proposes=started_by is None,
         ) as service,
     ):
         if connection:

@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
+from functools import partial
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,7 @@ from store.audit.verify import verify
 from store.runs.processes import Processes
 from sync.api_processes import SILENT
 from sync.config import load
-from sync.demo import ENTERPRISE
+from sync.demo import ENTERPRISE, FHIR
 from sync.service import serving
 from tests.functional.real_service import WITHIN, Site, is_alive, until
 
@@ -286,6 +287,28 @@ def test_a_reload_reaches_every_process_with_its_certificate_or_none(site: Site,
         site.write()
         site.process.send_signal(signal.SIGHUP)
         until(lambda: [why for _, why in site.refusals()] == [f"{site.file}: restart the service to change api.access_log"] * 3, site)
+
+
+def test_a_process_that_hears_of_reloads_late_does_not_put_a_former_configuration_in_force_again(site: Site) -> None:
+    with site.served(*TWO_OF_THE_API):
+        sources = dict(site.document["sources"])
+        with frozen(site, other_process(site)):
+            for changed in ({**sources, "second": sources[FHIR]}, sources):
+                site.document["sources"] = changed
+                site.write()
+                reloaded = site.log.count("configuration reloaded")
+                site.process.send_signal(signal.SIGHUP)
+                until(partial(lambda before: site.log.count("configuration reloaded") > before, reloaded), site)
+            before = put_in_force(site)
+        until(lambda: site.log.count("configuration reloaded") == 4, site)
+        assert put_in_force(site) == before
+
+
+def put_in_force(site: Site) -> list[str]:
+    """The configurations that were put in force, in their order."""
+    with site.runtime.database.read() as connection:
+        rows = site.runtime.database.select(connection, "SELECT basis FROM bases WHERE state = 'in_force' ORDER BY seq", [])
+    return [basis for (basis,) in rows]
 
 
 def write(site: Site, one: Certificate) -> None:
