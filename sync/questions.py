@@ -1,6 +1,8 @@
 """What the API processes of one service have together. The first one has it; the others ask for it (``sync.api_processes``).
 
-A question is a name and its arguments, over a connection that only the two processes have. Each process asks one question at a time.
+A question is a name and its arguments, over a connection that only the two processes have. Each process asks one question at a time, and
+no other while it is owed an answer: if the first process stands still, who asks for metrics would wait one after the other, and readiness
+behind them.
 """
 
 from __future__ import annotations
@@ -36,7 +38,7 @@ class Questions:
     """The side of a process that asks. Thread-safe."""
 
     def __init__(self, connection: Connection) -> None:
-        self._connection, self._lock, self._asked = connection, threading.Lock(), 0
+        self._connection, self._lock, self._is_owed = connection, threading.Lock(), False
 
     def close(self) -> None:
         """Asks no more."""
@@ -60,23 +62,29 @@ class Questions:
             self._lock.release()
 
     def _answer(self, name: str, arguments: tuple[Any, ...], until: float) -> Any:
-        self._asked += 1
-        self._connection.send((self._asked, name, arguments))
-        while self._connection.poll(max(0.0, until - time.monotonic())):
-            number, is_answered, answer = self._connection.recv()
-            if number == self._asked and is_answered:
-                return answer
-            if number == self._asked:
-                break
-        raise _unanswered()
+        if self._is_owed:
+            self._received(until=time.monotonic())  # too late for whoever asked
+        self._connection.send((name, arguments))
+        self._is_owed = True
+        is_answered, answer = self._received(until)
+        if not is_answered:
+            raise _unanswered()
+        return answer
+
+    def _received(self, until: float) -> tuple[bool, Any]:
+        if not self._connection.poll(max(0.0, until - time.monotonic())):
+            raise _unanswered()
+        is_answered, answer = self._connection.recv()
+        self._is_owed = False
+        return is_answered, answer
 
 
 def answer(connection: Connection, shared: Shared) -> None:
     """The side of the first process: answers another until that one has ended."""
     with connection, suppress(EOFError, OSError):
         while True:
-            number, name, arguments = connection.recv()
-            connection.send((number, *_answered(getattr(shared, name), arguments)))
+            name, arguments = connection.recv()
+            connection.send(_answered(getattr(shared, name), arguments))
 
 
 def _answered(found: Callable[..., Any], arguments: tuple[Any, ...]) -> tuple[bool, Any]:

@@ -75,13 +75,18 @@ def test_a_question_that_fails_is_not_answered_and_the_next_one_is() -> None:
         assert found.metrics() == b"later"
 
 
-def test_an_answer_that_comes_too_late_is_not_taken_for_that_of_the_next_question() -> None:
+def test_while_an_answer_is_owed_nothing_else_is_asked_and_the_late_one_is_not_taken_for_another() -> None:
     with connected() as (ours, questions):
-        with pytest.raises(ProblemDetails):
-            questions.ask("metrics", within=0.01)
-        ours.send((1, True, b"late"))
-        ours.send((2, True, b"in time"))
+        for within in (0.01, 3600.0):
+            with pytest.raises(ProblemDetails):
+                questions.ask("metrics", within=within)
+        assert (ours.recv(), ours.poll()) == (("metrics", ()), False)
+        ours.send((True, b"late"))
+        thread = threading.Thread(target=answer, args=(ours, shared(metrics=lambda: b"in time")))
+        thread.start()
         assert questions.ask("metrics") == b"in time"
+        questions.close()
+        thread.join()
 
 
 def test_readiness_is_that_of_the_first_process_and_left_to_the_own_view_without_it() -> None:
