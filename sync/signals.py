@@ -38,11 +38,11 @@ def ended_by_signals(
     """
     stop, overdue = ended or threading.Event(), threading.Timer(drain, _end_overdue)
     overdue.daemon = True
+    to_do = iter((overdue.start, stop.set))  # a signal may interrupt the handling of another: each is done once
 
     def end(*_: Any) -> None:
-        if not overdue.is_alive():
-            overdue.start()
-        stop.set()
+        for do in to_do:
+            do()
 
     handlers = {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGINT)}
     on_hangup: Any = signal.SIG_IGN if reloads is None else lambda *_: reloads.put(True)

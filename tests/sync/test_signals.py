@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 from queue import SimpleQueue
+from types import FrameType
 
 import pytest
 
@@ -48,6 +49,23 @@ def test_a_second_signal_does_not_interrupt_the_drain(again: signal.Signals) -> 
         process.send_signal(again)
         out, err = process.communicate("")
     assert (process.returncode, out, err) == (0, "done\n", "")
+
+
+def test_a_second_signal_in_the_middle_of_handling_the_first_changes_nothing() -> None:
+    calls: list[str] = []
+
+    def again(frame: FrameType, event: str, _: object) -> None:
+        calls.append(frame.f_code.co_name)
+        if event == "call" and calls.count("start") == 1 and calls[-1] == "start":
+            signal.raise_signal(signal.SIGTERM)
+
+    with ended_by_signals() as ended:
+        sys.setprofile(again)
+        try:
+            signal.raise_signal(signal.SIGTERM)
+        finally:
+            sys.setprofile(None)
+        assert (ended.is_set(), "start" in calls) == (True, True)
 
 
 def test_each_sighup_requests_a_reload_while_the_program_serves() -> None:
