@@ -15,6 +15,7 @@ import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import repeat
 from typing import Any
 
 from adapters.base import Item, Mapper, Payload, SourceSettings, in_groups
@@ -122,9 +123,10 @@ class MappingAhead:
     def _next(self) -> Iterator[Mapped]:
         chunk = self._waiting.popleft()
         self._bytes -= _sizes(chunk)
-        return zip(chunk, self._answer() or [mapped.items(self.mapper, one) for one in chunk], strict=True)
+        for payload, items in zip(chunk, self._answer() or repeat(None, len(chunk)), strict=True):
+            yield payload, mapped.items(self.mapper, payload) if items is None else items
 
-    def _answer(self) -> list[list[Item]] | None:
+    def _answer(self) -> list[list[Item] | None] | None:
         if self._other:
             try:
                 return self._other.answer()
@@ -156,10 +158,10 @@ class OtherProcess:
     def send(self, message: bytes) -> None:
         self._connection.sendall(message)
 
-    def answer(self) -> list[list[Item]]:
-        """The items of each payload of the chunk that was sent first."""
+    def answer(self) -> list[list[Item] | None]:
+        """The items of each payload of the chunk that was sent first. ``None``: it could not map that one."""
         self._connection.settimeout(self._rule.patience)
-        found: list[list[Item]] = pickle.load(self._answers)
+        found: list[list[Item] | None] = pickle.load(self._answers)
         return found
 
     def close(self) -> None:

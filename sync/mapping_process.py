@@ -17,9 +17,9 @@ from contextlib import suppress
 from queue import SimpleQueue
 from typing import IO
 
-from adapters.base import Mapper, Payload, SourceSettings
+from adapters.base import Item, Mapper, Payload, SourceSettings
 from adapters.registry import build
-from sync.mapped import MapperRelease, items, release
+from sync.mapped import MapperRelease, release
 from sync.pace import slow_down_collector
 
 
@@ -42,7 +42,7 @@ class MappingProcess:
         threading.Thread(target=self._read, args=(stream,), daemon=True).start()
         threading.Thread(target=self._answer, daemon=True).start()
         while True:
-            self._answers.put(pickle.dumps([items(mapper, one) for one in self._asked.get()], pickle.HIGHEST_PROTOCOL))
+            self._answers.put(pickle.dumps([_items(mapper, one) for one in self._asked.get()], pickle.HIGHEST_PROTOCOL))
 
     def _read(self, stream: IO[bytes]) -> None:
         with suppress(Exception):
@@ -62,6 +62,14 @@ def _mapper(expected: MapperRelease, settings: SourceSettings) -> Mapper:
     if release(mapper) != expected:
         raise OtherRelease
     return mapper
+
+
+def _items(mapper: Mapper, payload: Payload) -> list[Item] | None:
+    """``None`` if the mapper fails, perhaps for want of memory or of a file. Then the other process maps the payload itself."""
+    try:
+        return mapper.read(payload)
+    except Exception:
+        return None
 
 
 if __name__ == "__main__":

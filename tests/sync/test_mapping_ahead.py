@@ -161,6 +161,23 @@ def test_what_a_lost_process_has_not_answered_is_mapped_here(database: Database,
     assert mappers() == []
 
 
+def test_what_only_that_process_cannot_map_is_mapped_here(database: Database, second: Database) -> None:
+    """Here it can open no file, so it fails at the first number of another numbering plan."""
+
+    def no_files() -> None:
+        (other,) = mappers()
+        other.rlimit(psutil.RLIMIT_NOFILE, (0, 0))
+
+    def german(number: int) -> bytes:
+        return record(number, telecom=[{"system": "phone", "value": f"+49 30 9018{number:04}"}])
+
+    site, alone = Site(database, AHEAD), Site(second, HERE)
+    found = site.receive(meanwhile(200, no_files, payloads(of=lambda number: german(number) if number > 200 else line(number))))
+    assert found == alone.receive(payloads(of=lambda number: german(number) if number > 200 else line(number)))
+    assert site.rows() == alone.rows()
+    assert site.log.warnings == []
+
+
 def test_a_process_of_another_release_is_not_used(database: Database, here: Any) -> None:
     """As after an upgrade in the middle of a load: its mapping differs from that of this process."""
     site = Site(database, AHEAD)
