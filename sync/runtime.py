@@ -20,7 +20,7 @@ from store.patients.preferences import Preferences
 from store.runs.runs import Journal
 from store.runs.source_notes import SourceNotes
 from store.users.api_keys import ApiKeys
-from sync import logs, memory, payload_key, retry
+from sync import logs, mapped, memory, payload_key, retry
 from sync.config import ConfiguredSource, Settings
 from sync.config.problems import UsageError as UsageError
 from sync.engine import Engine
@@ -97,6 +97,7 @@ class Runtime:
 
         An empty database gets its schema; one of another version raises ``SchemaOutdated``.
         """
+        mapped.look_at_release()
         runtime = cls.open_to_read(settings)
         runtime.proposes = proposes
         with runtime.database.closed_on_failure():
