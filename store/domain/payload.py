@@ -112,7 +112,7 @@ def refusals(item: PatientStatements) -> PatientStatements:
     """A payload reduced to its refusals, and to the attributes that could refuse and were not readable."""
     refused = {name: one for name, one in item.statements.items() if stops_contact(name, one.value)}
     unread = tuple(one for one in item.problems if base(one.attribute) in unreadable.unread(item) and base(one.attribute) != RESTRICTED)
-    return replace(item, statements=refused, problems=unread, restricted=False, codes={}, later=())
+    return replace(item, statements=refused, problems=unread, restricted=False, codes={}, later=(), repeat_key="")
 
 
 def was_read_otherwise(asserted: assertions.SourceAssertions, item: PatientStatements) -> bool:

@@ -145,5 +145,22 @@ def test_a_repeat_is_forgotten_if_a_later_record_of_the_file_refuses_for_its_pat
         assert site.known(1).contact.do_not_contact == "yes"
 
 
+def test_a_record_that_names_two_patients_is_rejected_and_refuses_for_both_each_time_it_comes(site: Site) -> None:
+    """It is not recognized by what it left with one of them, of whom nothing but refusals is known."""
+
+    def one(code: str, meta: dict[str, str], *numbers: int) -> bytes:
+        named = {"id": "p1", "identifier": [identifier(f"M{number}") for number in numbers], "meta": meta}
+        return json.dumps(patient(**named, extension=[{"url": DNC, "valueCode": code}])).encode()
+
+    site.receive(one("Y", {}, 1, 2))
+    for _ in range(3):
+        site.clock.now += timedelta(days=1)
+        site.receive(one("N", {"lastUpdated": site.clock.now.isoformat()}, 1))
+        assert [site.known(number).contact.do_not_contact for number in (1, 2)] == ["no", "yes"]
+        site.clock.now += timedelta(days=1)
+        assert site.receive(one("Y", {}, 2))[0] == {"rejected": 1}
+        assert [site.known(number).contact.do_not_contact for number in (1, 2)] == ["yes", "yes"]
+
+
 def test_a_mapper_that_fails_at_a_glance_reads_the_record(site: Site) -> None:
     assert [site.receive(record(1), by=Failing) for _ in range(2)] == [({"applied": 1}, 1), ({"unchanged": 1}, 1)]
