@@ -170,9 +170,9 @@ def create_monitoring(
 
 @asynccontextmanager
 async def threads_closed(lanes: Lanes) -> AsyncIterator[None]:
-    """Ends the threads when the service stops."""
+    """Ends the threads when the service stops: nothing may use the database once it is closed."""
     yield
-    lanes.close()
+    await asyncio.to_thread(lanes.close)
 
 
 @asynccontextmanager

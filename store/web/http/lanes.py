@@ -48,8 +48,8 @@ class WorkerThreads:
         self._executor.submit(int).result()
 
     def close(self) -> None:
-        """Ends the threads. Work that still waits is dropped."""
-        self._executor.shutdown(wait=False, cancel_futures=True)
+        """Returns when the work in progress is done and the threads have ended. Work that still waits is dropped."""
+        self._executor.shutdown(wait=True, cancel_futures=True)
 
 
 def _logged(work: Callable[[], object]) -> None:
