@@ -44,8 +44,8 @@ class DecisionCounts:
         """Counts the answer to a single request: its HTTP status, and how long it took from the headers on."""
         buckets = self._buckets.get(status)
         if buckets is None:
+            self._seconds[status] = 0.0  # first: another thread may read them between any two lines
             buckets = self._buckets[status] = [0] * (len(BOUNDS) + 1)
-            self._seconds[status] = 0.0
         buckets[bisect_left(BOUNDS, seconds)] += 1
         self._seconds[status] += seconds
 
