@@ -301,11 +301,12 @@ class Database:
         return cursor
 
     def _translated(self, connection: Connection, error: Any) -> Exception:
-        """The SQLAlchemy error for a driver's error, without parameters. When the connection was lost, the pool is emptied too."""
+        """The SQLAlchemy error for a driver's error, without parameters. When the connection was lost, the pool replaces the others."""
         dialect = self.engine.dialect
-        if dialect.is_disconnect(error, None, None):
+        if dialect.is_disconnect(error, _driver(connection), None):
+            # As SQLAlchemy does itself: connections in use stay in the pool, and are closed when they are next taken from it.
+            self.engine.pool._invalidate(connection.connection, error, _checkin=False)
             connection.invalidate(error)
-            self.engine.dispose(close=False)
         translated: Exception = DBAPIError.instance("", None, error, self._errors, dialect=dialect)
         return translated
 
