@@ -92,4 +92,5 @@ class Figure:
         return listed(self.counts)
 
     def as_json(self) -> dict[str, Any]:
-        return asdict(self) | {"ratio": self.ratio, "cpu_ratio": self.cpu_ratio, "goal": self.goal, "reached": self.reached}
+        derived = {"ratio": self.ratio, "cpu_ratio": self.cpu_ratio, "goal": self.goal, "reached": self.reached}
+        return asdict(self) | derived | {"counts": dict(self.counts)}  # asdict counts the entries of a Counter

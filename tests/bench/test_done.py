@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import tempfile
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
@@ -138,3 +140,8 @@ def test_a_name_that_no_benchmark_has_is_refused_with_those_that_there_are(capsy
         options(["--only", "intake,singel"])
     assert "'singel'" in (said := capsys.readouterr().err)
     assert all(name in said for name in BENCHES)
+
+
+def test_a_figure_as_json_has_the_counts_of_a_counter() -> None:
+    figure = Figure("mapping", "read", 1.0, "messages/s", counts=Counter(mapped=3))
+    assert json.loads(json.dumps(figure.as_json()))["counts"] == {"mapped": 3}
