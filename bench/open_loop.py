@@ -60,7 +60,7 @@ class _Loop:
         self.latencies.append(time.perf_counter() - due)
 
     async def _once(self, request: bytes) -> bool:
-        reader, writer = self.idle.pop() if self.idle else await asyncio.open_connection(HOST, self.port)
+        reader, writer = self._kept() or await asyncio.open_connection(HOST, self.port)
         try:
             writer.write(request)
             head = await reader.readuntil(b"\r\n\r\n")
@@ -70,6 +70,15 @@ class _Loop:
             raise
         self.idle.append((reader, writer))
         return head[9:10] == b"2"
+
+    def _kept(self) -> Connection | None:
+        """The connection used last that is still open. The service closes those that were idle for some seconds."""
+        while self.idle:
+            reader, writer = self.idle.pop()
+            if not reader.at_eof():
+                return reader, writer
+            writer.close()
+        return None
 
     def found(self) -> dict[str, Any]:
         ordered = sorted(self.latencies)
