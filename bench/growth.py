@@ -26,13 +26,14 @@ from adapters.rehearsal.hl7 import message
 from adapters.rehearsal.population import Population
 from bench import asks, scans, site
 from bench.databases import Databases
-from bench.done import NEARLY_ALL, Check, require, require_decisions
+from bench.done import NEARLY_ALL, Check, require
 from bench.figure import Figure
 from bench.load_mllp import START
 from bench.people import People
 from bench.turns import Rate
 from store.db.database import utc_now
 from store.db.kept_connection import KeptConnection
+from store.domain.decision_request import SEND
 from store.web.api.decisions import Decisions, read_ask
 from store.web.http.auth import Callers
 from store.web.http.lanes import Lanes
@@ -44,6 +45,8 @@ SIZES, FEW = (10_000, 100_000, 1_000_000), (4_000, 20_000)
 RECEIVED = START + timedelta(days=1)
 LARGEST_VARIABLE = "EMR_SYNC_BENCH_PATIENTS"
 GROUP, WARM_UP = 16, 1_000
+MOST = 0.5
+"""The share of patients who may be contacted, at least: those that are written as rows all may, the others in turns."""
 LEAST = 1 / 1.2
 """In the largest store a message or decision may take 1.2 times as long as in the smallest."""
 
@@ -123,11 +126,11 @@ class _Store:
         self.decisions, self.kept = Decisions(runtime.preferences, callers, utc_now, lanes), KeptConnection(runtime.database)
 
     def measured(self, load_of: _Load, size: int, times: int) -> Iterator[tuple[str, Measured]]:
-        applied = partial(require, outcome="applied")
+        applied, sent = partial(require, outcome="applied"), partial(require, outcome=SEND, share=MOST)
         for what, prepare, work, group, check in (
             ("new patient", load_of.new, self._take, GROUP, applied),
             ("changed patient, name too", load_of.changed, self._take, GROUP, partial(applied, share=NEARLY_ALL)),
-            ("decision", load_of.asked, self._decide, 1, require_decisions),
+            ("decision", load_of.asked, self._decide, 1, sent),
         ):
             bodies = prepare(size, times + WARM_UP)
             found = scans.whole_tables(self.runtime.database, partial(_in_groups, work, bodies[:WARM_UP], group))
